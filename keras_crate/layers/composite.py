@@ -1,0 +1,88 @@
+"""What a layer made of Keras layers must remember of them to be rebuilt."""
+
+import keras
+
+# What `quantize` and `enable_lora` change on a layer after it was made.
+_SETTINGS = ("dtype", "lora_rank", "lora_alpha", "quantization_config", "sublayers")
+
+
+def changed_settings(layer: keras.layers.Layer) -> dict:
+    """Settings of `layer` that quantisation and LoRA made, to build it again.
+
+    A layer that was quantised or given LoRA has other variables than a new
+    one. Its owner stores these settings in its own configuration and passes
+    them on when it builds the layer again; otherwise saved weights find no
+    variables to go to.
+
+    Args:
+        layer: A built layer.
+
+    Returns:
+        Keyword arguments for the layer's constructor; empty if nothing changed.
+    """
+    config = layer.get_config()
+    settings = {k: config[k] for k in _SETTINGS if config.get(k)}
+    if getattr(layer.dtype_policy, "quantization_mode", None) is None:
+        settings.pop("dtype", None)
+    return settings
+
+
+def restored_settings(settings: dict | None) -> dict:
+    """Turns `changed_settings` read from a file into constructor arguments."""
+    settings = dict(settings or {})
+    if "quantization_config" in settings:
+        settings["quantization_config"] = keras.saving.deserialize_keras_object(
+            settings["quantization_config"]
+        )
+    return settings
+
+
+def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
+    """The matrix `(inputs, units)` by which a Dense layer without bias maps rows.
+
+    That is its kernel, adapted by LoRA; of a quantised layer, the matrix that
+    its integers stand for.
+    """
+    if getattr(dense, "quantization_mode", None) is None:
+        return keras.ops.cast(dense.kernel, dtype)
+    # Whatever the mode, a map's matrix is what it makes of the identity.
+    return dense(keras.ops.eye(inputs, dtype=dtype))
+
+
+class CompositeLayer(keras.layers.Layer):
+    """A layer made of Keras layers, which stay quantised and adapted when saved.
+
+    Args:
+        sublayers: Settings of sublayers by name, as `get_config` wrote them.
+            Not meant to be passed by hand.
+        **kwargs: `name`, `dtype`, `trainable`, as in `keras.layers.Layer`.
+    """
+
+    def __init__(self, *, sublayers: dict | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self._sublayer_settings = sublayers or {}
+        self._sublayer_names = []
+
+    def make_sublayer(self, layer_class, name: str, input_shape, **arguments):
+        """Makes and builds a sublayer; `self.<name>` must be set to it."""
+        arguments = {
+            "dtype": self.dtype_policy,
+            **arguments,
+            **restored_settings(self._sublayer_settings.get(name)),
+        }
+        layer = layer_class(name=name, **arguments)
+        layer.build(input_shape)
+        self._sublayer_names.append(name)
+        return layer
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        sublayers = {}
+        for name in self._sublayer_names:
+            settings = changed_settings(getattr(self, name))
+            if settings:
+                sublayers[name] = settings
+        sublayers = sublayers or self._sublayer_settings
+        if sublayers:
+            config["sublayers"] = dict(sublayers)
+        return config

@@ -1,0 +1,125 @@
+"""ISTA: one step of sparse coding in a learned dictionary."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_crate.layers.composite import CompositeLayer, matrix_of
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class ISTA(CompositeLayer):
+    """One iterative shrinkage-thresholding step: tokens become sparse.
+
+    With a token `x` (a row) and the dictionary `D`, of size d x d,
+
+        relu( x + eta (x D - x D^T D) - eta lambda ),
+
+    a proximal gradient step on `lambda |z|_1 + 1/2 |x - z D^T|^2` over `z >= 0`
+    that starts at `z = x`. There is no skip connection around it: the sum is
+    inside.
+
+    The bracket is linear in `x`. With more tokens in the batch than `d`, the
+    matrix `A = I + eta (D - D^T D)` is formed once a call and one product
+    `x A` is left; with fewer, `(x - x D^T) D` takes two.
+
+    Args:
+        step_size: eta, > 0.
+        penalty: lambda, >= 0, the price of a non-zero coefficient.
+        dictionary_initializer: Initialiser of `D`.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(..., d)`, normalised.
+
+    Returns:
+        Tokens of shape `(..., d)`, non-negative, many of them exactly zero.
+
+    Weights: `dictionary/kernel` is `D`.
+
+    Raises:
+        ValueError: If `step_size` or `penalty` is out of range.
+
+    Example:
+
+    ```python
+    tokens = keras.random.normal((2, 197, 384))
+    sparse = keras_crate.layers.ISTA()(tokens)
+    ```
+
+    Reference:
+        Yu et al., "White-Box Transformers via Sparse Rate Reduction",
+        arXiv:2306.01129, section 2.4.
+    """
+
+    def __init__(
+        self,
+        step_size: float = 0.1,
+        penalty: float = 0.1,
+        dictionary_initializer="he_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not step_size > 0:
+            raise ValueError(f"`step_size` must be above 0. Received: step_size={step_size!r}")
+        if not penalty >= 0:
+            raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+        self.step_size = step_size
+        self.penalty = penalty
+        self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
+
+    def build(self, input_shape):
+        self.dim = input_shape[-1]
+        if self.dim is None:
+            raise ValueError(
+                "ISTA takes tokens of shape (..., d) with d known. "
+                f"Received: input shape {tuple(input_shape)}"
+            )
+        # A Dense layer holds D, so that it takes LoRA and quantisation.
+        self.dictionary = self.make_sublayer(
+            keras.layers.Dense,
+            "dictionary",
+            input_shape,
+            units=self.dim,
+            use_bias=False,
+            kernel_initializer=self.dictionary_initializer,
+        )
+        self.built = True
+
+    def call(self, inputs):
+        d = self.dictionary_matrix()
+        shape = ops.shape(inputs)[:-1]
+        if all(isinstance(size, int) for size in shape):
+            fold = math.prod(shape) > self.dim
+            outputs = self._one_product(inputs, d) if fold else self._two_products(inputs, d)
+        else:  # A TensorFlow graph of unknown batch size decides as it runs.
+            outputs = ops.cond(
+                ops.prod(ops.stack(shape)) > self.dim,
+                lambda: self._one_product(inputs, d),
+                lambda: self._two_products(inputs, d),
+            )
+        return ops.relu(outputs - self.step_size * self.penalty)
+
+    def _one_product(self, x, d):
+        identity = ops.eye(self.dim, dtype=d.dtype)
+        return ops.matmul(x, identity + self.step_size * (d - ops.matmul(ops.transpose(d), d)))
+
+    def _two_products(self, x, d):
+        residual = x - ops.matmul(x, ops.transpose(d))
+        return x + self.step_size * ops.matmul(residual, d)
+
+    def dictionary_matrix(self):
+        """`D` of shape `(d, d)` as the layer uses it: adapted by LoRA, dequantised."""
+        return matrix_of(self.dictionary, self.dim, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "step_size": self.step_size,
+            "penalty": self.penalty,
+            "dictionary_initializer": keras.initializers.serialize(self.dictionary_initializer),
+        }

@@ -1,0 +1,149 @@
+"""PatchEmbedding: from an image to its tokens."""
+
+import keras
+from keras import ops
+
+from keras_crate.layers.composite import CompositeLayer
+from keras_crate.layers.initializers import linear_initializers
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class PatchEmbedding(CompositeLayer):
+    """Cuts images into patches and maps each to a token.
+
+    Patches do not overlap; the pixels of one are laid out in (row, column,
+    channel) order, normalised, mapped linearly to `dim` and normalised again.
+
+    Args:
+        dim: Token width d.
+        patch_size: Side of a patch in pixels, or a pair (height, width).
+        epsilon: Added to the variance in both normalisations.
+        data_format: `"channels_last"` or `"channels_first"`; by default
+            `keras.config.image_data_format()`.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Images of shape `(batch, height, width, channels)`, or
+            `(batch, channels, height, width)` with channels first. Height and
+            width must be divisible by the patch's.
+
+    Returns:
+        Tokens of shape `(batch, n, dim)`, row by row over the grid of patches.
+
+    Raises:
+        ValueError: If the patch size is no positive integer or pair of them,
+            or does not divide the image.
+
+    Example:
+
+    ```python
+    images = keras.random.uniform((2, 224, 224, 3))
+    tokens = keras_crate.layers.PatchEmbedding(384, 16)(images)  # (2, 196, 384)
+    ```
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        patch_size: int | tuple[int, int],
+        epsilon: float = 1e-5,
+        data_format: str | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.patch_size = as_pair(patch_size, "patch_size")
+        self.epsilon = epsilon
+        self.data_format = data_format or keras.config.image_data_format()
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                '`data_format` must be "channels_last" or "channels_first". '
+                f"Received: data_format={data_format!r}"
+            )
+
+    def build(self, input_shape):
+        channels = input_shape[self._axis("channels")]
+        self.compute_output_shape(input_shape)  # refuses what the patches do not tile
+        patch_shape = (None, None, self.patch_size[0] * self.patch_size[1] * channels)
+        token_shape = (None, None, self.dim)
+        self.patch_norm = self.make_sublayer(
+            keras.layers.LayerNormalization, "patch_norm", patch_shape, epsilon=self.epsilon
+        )
+        self.projection = self.make_sublayer(
+            keras.layers.Dense,
+            "projection",
+            patch_shape,
+            units=self.dim,
+            **linear_initializers(patch_shape[-1]),
+        )
+        self.norm = self.make_sublayer(
+            keras.layers.LayerNormalization, "norm", token_shape, epsilon=self.epsilon
+        )
+        self.built = True
+
+    def _axis(self, name):
+        order = {
+            "channels_last": ("batch", "height", "width", "channels"),
+            "channels_first": ("batch", "channels", "height", "width"),
+        }
+        return order[self.data_format].index(name)
+
+    def grid(self, input_shape) -> tuple[int | None, int | None]:
+        """Rows and columns of patches in images of this shape (batch first)."""
+        sides = (input_shape[self._axis("height")], input_shape[self._axis("width")])
+        return tuple(
+            None if side is None else side // patch
+            for side, patch in zip(sides, self.patch_size, strict=True)
+        )
+
+    def call(self, inputs):
+        shape = ops.shape(inputs)
+        rows, columns = self.grid(shape)
+        height, width = self.patch_size
+        channels = shape[self._axis("channels")]
+        if self.data_format == "channels_last":
+            patches = ops.reshape(inputs, (-1, rows, height, columns, width, channels))
+            patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
+        else:
+            patches = ops.reshape(inputs, (-1, channels, rows, height, columns, width))
+            patches = ops.transpose(patches, (0, 2, 4, 3, 5, 1))
+        patches = ops.reshape(patches, (-1, rows * columns, height * width * channels))
+        return self.norm(self.projection(self.patch_norm(patches)))
+
+    def compute_output_shape(self, input_shape):
+        if len(input_shape) != 4 or input_shape[self._axis("channels")] is None:
+            raise ValueError(
+                "PatchEmbedding takes a batch of images, rank 4, with a known number of "
+                f"channels, {self.data_format}. Received: input shape {tuple(input_shape)}"
+            )
+        sides = (input_shape[self._axis("height")], input_shape[self._axis("width")])
+        for name, side, patch in zip(("height", "width"), sides, self.patch_size, strict=True):
+            if side is not None and (side < patch or side % patch):
+                raise ValueError(
+                    f"The image {name} must be divisible by the patch's. Received: {name} {side} "
+                    f"and patch_size={self.patch_size}. Resize the images to {name} "
+                    f"{max(1, round(side / patch)) * patch}, or choose another `patch_size`."
+                )
+        rows, columns = self.grid(input_shape)
+        tokens = None if rows is None or columns is None else rows * columns
+        return (input_shape[0], tokens, self.dim)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "patch_size": self.patch_size,
+            "epsilon": self.epsilon,
+            "data_format": self.data_format,
+        }
+
+
+def as_pair(value, name: str) -> tuple[int, int]:
+    """A positive integer or pair of them as a pair; `name` is for the error."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+        raise ValueError(
+            f"`{name}` must be a positive integer or a pair (height, width) of them. "
+            f"Received: {name}={value!r}"
+        )
+    return pair

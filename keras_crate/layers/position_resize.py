@@ -1,0 +1,61 @@
+"""Learned positions for another grid of patches."""
+
+import numpy as np
+
+# The cubic kernel's free parameter in PyTorch's bicubic interpolation.
+_A = -0.75
+
+
+def _cubic_matrix(size: int, new_size: int) -> np.ndarray:
+    """Matrix `(new_size, size)` that interpolates a line of `size` samples."""
+    centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5  # half-pixel centres
+    first = np.floor(centres).astype(int)
+    matrix = np.zeros((new_size, size))
+    for offset in (-1, 0, 1, 2):
+        t = np.abs(centres - (first + offset))
+        inner = ((_A + 2) * t - (_A + 3)) * t * t + 1
+        outer = ((_A * t - 5 * _A) * t + 8 * _A) * t - 4 * _A
+        weight = np.where(t <= 1, inner, np.where(t < 2, outer, 0.0))
+        # Beyond the edge the outermost sample is repeated.
+        np.add.at(matrix, (np.arange(new_size), np.clip(first + offset, 0, size - 1)), weight)
+    return matrix
+
+
+def resize_positions(table, grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
+    """Resizes a table of position embeddings to another grid of patches.
+
+    Bicubic with half-pixel centres and no antialiasing, as
+    `torch.nn.functional.interpolate(mode="bicubic", align_corners=False)`. The
+    class token's row stays as it is.
+
+    Args:
+        table: Array of shape `(1, 1 + rows * columns, d)`, class token first.
+        grid: Rows and columns of patches that `table` was made for.
+        new_grid: Rows and columns wanted.
+
+    Returns:
+        Array of shape `(1, 1 + new_rows * new_columns, d)`, of `table`'s dtype.
+
+    Raises:
+        ValueError: If the table does not have a row for each patch of `grid`.
+
+    Example:
+
+    ```python
+    table = resize_positions(table, (14, 14), (24, 24))  # 224 to 384 pixels
+    ```
+    """
+    table = np.asarray(table)
+    if table.ndim != 3 or table.shape[1] != 1 + grid[0] * grid[1]:
+        raise ValueError(
+            f"`table` must have shape (1, 1 + rows * columns, d) for `grid`. Received: "
+            f"shape {table.shape} and grid={tuple(grid)}"
+        )
+    if tuple(grid) == tuple(new_grid):
+        return table
+    patches = table[0, 1:].astype("float64").reshape(*grid, -1)
+    rows = _cubic_matrix(grid[0], new_grid[0])
+    columns = _cubic_matrix(grid[1], new_grid[1])
+    patches = np.einsum("ir,jc,rcd->ijd", rows, columns, patches, optimize=True)
+    patches = patches.reshape(1, -1, table.shape[-1]).astype(table.dtype)
+    return np.concatenate([table[:, :1], patches], axis=1)

@@ -1,0 +1,153 @@
+"""TokenEmbedding: the class token and the positions."""
+
+import math
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_crate.layers.position_resize import resize_positions
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class TokenEmbedding(keras.layers.Layer):
+    """Puts a class token before the patches and adds learned positions to all.
+
+    Saved weights made for another grid of patches are resized on loading, with
+    a warning that says so.
+
+    Args:
+        grid: Rows and columns of patches. Needed only to resize positions; by
+            default a square.
+        class_token_initializer: By default N(0, 1).
+        position_initializer: By default N(0, 1).
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(batch, n, d)`.
+
+    Returns:
+        Tokens of shape `(batch, n + 1, d)`, class token first.
+
+    Weights: `class_token` of shape `(1, 1, d)`, `positions` of shape
+    `(1, n + 1, d)`.
+
+    Raises:
+        ValueError: If the grid does not have `n` patches.
+
+    Example:
+
+    ```python
+    patches = keras.random.normal((2, 196, 384))
+    tokens = keras_crate.layers.TokenEmbedding()(patches)  # (2, 197, 384)
+    ```
+    """
+
+    def __init__(
+        self,
+        grid: tuple[int, int] | None = None,
+        class_token_initializer=None,
+        position_initializer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.grid = tuple(grid) if grid is not None else None
+        self.class_token_initializer = _initializer(class_token_initializer)
+        self.position_initializer = _initializer(position_initializer)
+
+    def build(self, input_shape):
+        _, patches, dim = input_shape
+        if patches is None or dim is None:
+            raise ValueError(
+                "TokenEmbedding takes tokens of shape (batch, n, d) with n and d known. "
+                f"Received: input shape {tuple(input_shape)}"
+            )
+        if self.grid is not None and math.prod(self.grid) != patches:
+            raise ValueError(
+                f"`grid` must hold as many patches as come in. Received: grid={self.grid} "
+                f"and {patches} patches"
+            )
+        self.class_token = self.add_weight(
+            name="class_token", shape=(1, 1, dim), initializer=self.class_token_initializer
+        )
+        self.positions = self.add_weight(
+            name="positions", shape=(1, patches + 1, dim), initializer=self.position_initializer
+        )
+        self.built = True
+
+    def call(self, inputs):
+        # The class token rides in the table of positions: no batch size needed.
+        class_row = self.class_token + self.positions[:, :1]
+        table = ops.concatenate([class_row, self.positions[:, 1:]], axis=1)
+        return ops.pad(inputs, ((0, 0), (1, 0), (0, 0))) + table
+
+    def compute_output_shape(self, input_shape):
+        batch, patches, dim = input_shape
+        return (batch, None if patches is None else patches + 1, dim)
+
+    def assign(self, class_token, positions, grid: tuple[int, int] | None = None):
+        """Sets both weights, the positions resized from `grid` where it differs.
+
+        Args:
+            class_token: Array of shape `(1, 1, d)`.
+            positions: Array of shape `(1, n + 1, d)` for any grid.
+            grid: Rows and columns that `positions` was made for; by default
+                this layer's own where the sizes agree, else a square.
+        """
+        positions = np.asarray(positions)
+        own = self.grid or _square(self.positions.shape[1] - 1)
+        if grid is None and positions.shape == self.positions.shape:
+            grid = own
+        grid = tuple(grid) if grid is not None else _square(positions.shape[1] - 1)
+        if grid != own:
+            if None in (grid, own):
+                raise ValueError(
+                    "Positions can be resized only between known grids. Received: positions of "
+                    f"shape {positions.shape} for a table of shape {tuple(self.positions.shape)}, "
+                    "not both square. Pass `grid`."
+                )
+            positions = resize_positions(positions, grid, own)
+        self.class_token.assign(class_token)
+        self.positions.assign(positions)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.grid is not None:
+            store["grid"] = np.array(self.grid, "int32")
+
+    def load_own_variables(self, store):
+        grid = tuple(int(n) for n in store["grid"]) if "grid" in store else None
+        positions = np.asarray(store["1"])
+        if positions.shape[-1] != self.positions.shape[-1]:
+            raise ValueError(
+                f"{self.path} has tokens of width {self.positions.shape[-1]}; the saved weights "
+                f"have {positions.shape[-1]}."
+            )
+        saved = grid or _square(positions.shape[1] - 1)
+        if self.built and saved != (self.grid or _square(self.positions.shape[1] - 1)):
+            warnings.warn(
+                f"The saved positions are for a grid of {saved} patches; they were resized to "
+                f"{self.grid}.",
+                stacklevel=2,
+            )
+        self.assign(np.asarray(store["0"]), positions, grid)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "grid": self.grid,
+            "class_token_initializer": keras.initializers.serialize(self.class_token_initializer),
+            "position_initializer": keras.initializers.serialize(self.position_initializer),
+        }
+
+
+def _initializer(initializer):
+    if initializer is None:
+        return keras.initializers.RandomNormal(stddev=1.0)
+    return keras.initializers.get(initializer)
+
+
+def _square(patches: int) -> tuple[int, int] | None:
+    side = math.isqrt(patches)
+    return (side, side) if side * side == patches else None

@@ -1,0 +1,50 @@
+"""From all tokens to the one that stands for the image."""
+
+import keras
+from keras import ops
+
+POOLINGS = ("token", "avg")
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class TokenPooling(keras.layers.Layer):
+    """Class token, or mean of all tokens.
+
+    Args:
+        mode: `"token"` for the class token, which is the first, or `"avg"`
+            for the mean of all tokens, class token included.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(batch, n + 1, d)`.
+
+    Returns:
+        Features of shape `(batch, d)`.
+
+    Raises:
+        ValueError: If `mode` is neither.
+
+    Example:
+
+    ```python
+    tokens = keras.random.normal((2, 197, 384))
+    features = keras_crate.layers.TokenPooling("avg")(tokens)  # (2, 384)
+    ```
+    """
+
+    def __init__(self, mode: str = "token", **kwargs):
+        super().__init__(**kwargs)
+        if mode not in POOLINGS:
+            raise ValueError(f"`mode` must be one of {POOLINGS}. Received: mode={mode!r}")
+        self.mode = mode
+
+    def call(self, inputs):
+        if self.mode == "token":
+            return inputs[:, 0]
+        return ops.mean(inputs, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "mode": self.mode}

@@ -1,0 +1,107 @@
+"""Refusals of bad arguments and bad images, in words a user can act on."""
+
+import keras
+import numpy as np
+
+from keras_crate.layers.token_pooling import POOLINGS
+
+
+def check_positive(name: str, value) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def check_heads(dim: int, heads: int) -> None:
+    check_positive("heads", heads)
+    if dim % heads:
+        divisors = [k for k in range(1, 65) if dim % k == 0]
+        raise ValueError(
+            "`dim` must be divisible by `heads`, which share it. "
+            f"Received: dim={dim}, heads={heads}. Heads that divide {dim}: {divisors}"
+        )
+
+
+def check_pooling(pooling, include_top: bool) -> None:
+    if pooling is None and not include_top:
+        return
+    if pooling not in POOLINGS:
+        raise ValueError(
+            '`pooling` must be "token" (class token) or "avg" (mean of all tokens), or None '
+            f"(all tokens) with include_top=False. Received: pooling={pooling!r}, "
+            f"include_top={include_top}"
+        )
+
+
+def check_activation(activation) -> None:
+    try:
+        keras.activations.get(activation)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "`classifier_activation` must be the name of a Keras activation such as "
+            '"softmax" or "sigmoid", a callable, or None for logits. '
+            f"Received: classifier_activation={activation!r}"
+        ) from error
+
+
+def check_dropout(rate) -> None:
+    if not 0 <= rate < 1:
+        raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={rate!r}")
+
+
+def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
+    """The image shape as a tuple, ImageNet's default turned to the data format."""
+    layouts = {
+        "channels_last": "(height, width, channels)",
+        "channels_first": "(channels, height, width)",
+    }
+    if data_format not in layouts:
+        raise ValueError(
+            '`data_format` must be "channels_last" or "channels_first". '
+            f"Received: data_format={data_format!r}"
+        )
+    is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3
+    if not is_shape or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ValueError(
+            f"`input_shape` must be three positive integers {layouts[data_format]}, without the "
+            f"batch. Received: input_shape={shape!r}"
+        )
+    if data_format == "channels_first" and tuple(shape) == (224, 224, 3):
+        return (3, 224, 224)  # the default, which is written channels last
+    return tuple(shape)
+
+
+def check_images(images, expected: tuple) -> None:
+    """Refuses a batch whose shape is not `(batch, *expected)`."""
+    shape = getattr(images, "shape", None)
+    if shape is None:
+        return
+    shape = tuple(shape)
+    if len(shape) == 4 and all(a in (b, None) for a, b in zip(shape[1:], expected, strict=True)):
+        return
+    wanted = f"a batch of images of shape (batch, {', '.join(map(str, expected))})"
+    if shape == expected:
+        advice = "That is one image: pass `images[None]` for a batch of one."
+    elif len(shape) != 4:
+        advice = f"Images have rank 4; these have rank {len(shape)}."
+    elif sorted(map(str, shape[1:])) == sorted(map(str, expected)):
+        advice = "The axes seem to be in another order: transpose them."
+    else:
+        advice = (
+            "Resize the images, or make the model for them with `input_shape=` or "
+            "`model.with_input_shape(...)`; a grey image becomes colour by repeating its channel."
+        )
+    raise ValueError(f"The model takes {wanted}. Received: shape {shape}. {advice}")
+
+
+def check_finite(images) -> None:
+    """Refuses images with pixels that are NaN or infinite, and says which."""
+    images = keras.ops.convert_to_numpy(images)
+    if not np.issubdtype(images.dtype, np.floating):
+        return
+    bad = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+    if len(bad):
+        shown = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
+        raise ValueError(
+            f"{len(bad)} of {len(images)} images have pixels that are NaN or infinite, at index "
+            f"{shown}. Remove them, or repair them with `numpy.nan_to_num`."
+        )

@@ -1,0 +1,94 @@
+"""Names of classes, and predictions in words."""
+
+import functools
+import importlib.resources
+
+import keras
+import numpy as np
+
+
+@functools.cache
+def imagenet_classes() -> tuple[tuple[str, str], ...]:
+    """WordNet identifier and name of ImageNet-1K's classes, in the order of the logits."""
+    text = importlib.resources.files(__package__).joinpath("imagenet_classes.txt").read_text("utf8")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return tuple(tuple(line.split("\t")) for line in lines)
+
+
+def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | None:
+    """Names as a tuple, one a class.
+
+    Args:
+        class_names: Sequence of names, `"imagenet"` for ImageNet-1K's, or None.
+        classes: How many there must be, or None for any number.
+
+    Raises:
+        ValueError: If they are not that many, or not names.
+    """
+    if class_names is None:
+        return None
+    if isinstance(class_names, str):
+        if class_names != "imagenet":
+            raise ValueError(
+                '`class_names` must be a sequence of names, one a class, or "imagenet". '
+                f"Received: class_names={class_names!r}"
+            )
+        class_names = [name for _, name in imagenet_classes()]
+    names = tuple(str(name) for name in class_names)
+    if classes is not None and len(names) != classes:
+        raise ValueError(
+            "`class_names` must have one name a class. Received: "
+            f"{len(names)} names for classes={classes}"
+        )
+    return names
+
+
+def decode_predictions(
+    probabilities, model_or_names, top: int = 5
+) -> list[list[tuple[str, float]]]:
+    """Predictions in words: the likeliest classes of each image by name.
+
+    Args:
+        probabilities: Array of shape `(batch, classes)`, as `model.predict`
+            returns it. With logits the order is right and the numbers are logits.
+        model_or_names: A model with `class_names`, a sequence of names, or
+            `"imagenet"` for ImageNet-1K's 1,000.
+        top: How many classes to name, 1 or more.
+
+    Returns:
+        For each image a list of `(name, probability)`, likeliest first.
+
+    Raises:
+        ValueError: If the model has no names, or their number is not that of
+            the columns.
+
+    Example:
+
+    ```python
+    model = keras_crate.CRATETiny(classes=2, class_names=["cat", "dog"])
+    keras_crate.decode_predictions(model.predict(images), model, top=1)
+    ```
+    """
+    probabilities = keras.ops.convert_to_numpy(probabilities)
+    if probabilities.ndim != 2:
+        raise ValueError(
+            "`probabilities` must have shape (batch, classes). "
+            f"Received: shape {probabilities.shape}"
+        )
+    if not isinstance(top, int) or top < 1:
+        raise ValueError(f"`top` must be a positive integer. Received: top={top!r}")
+    names = model_or_names
+    if isinstance(model_or_names, keras.Model):
+        names = getattr(model_or_names, "class_names", None)
+        if names is None:
+            raise ValueError(
+                "The model does not know its classes' names. Pass them to its constructor as "
+                '`class_names=`, or to this function in the model\'s place; "imagenet" stands '
+                "for ImageNet-1K's."
+            )
+    names = resolve_class_names(names, probabilities.shape[1])
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        [(names[k], float(row[k])) for k in ranks]
+        for row, ranks in zip(probabilities, order, strict=True)
+    ]

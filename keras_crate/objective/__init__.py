@@ -1,0 +1,20 @@
+"""The sparse rate reduction: its terms, and their values inside a model."""
+
+from keras_crate.objective.measure import LayerMeasurements, measure
+from keras_crate.objective.rates import (
+    coding_rate,
+    rate_reduction,
+    sparse_rate_reduction,
+    sparsity,
+    subspace_coding_rate,
+)
+
+__all__ = [
+    "LayerMeasurements",
+    "coding_rate",
+    "measure",
+    "rate_reduction",
+    "sparse_rate_reduction",
+    "sparsity",
+    "subspace_coding_rate",
+]
