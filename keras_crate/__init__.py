@@ -1,0 +1,49 @@
+"""CRATE, the white-box transformer, in Keras 3."""
+
+import importlib
+
+from keras_crate.backend import choose_backend
+
+__version__ = "0.1.0"
+
+_NO_BACKEND = choose_backend()
+if _NO_BACKEND is None:
+    from keras_crate import layers, models
+    from keras_crate.models import (
+        CRATE,
+        CRATEBase,
+        CRATELarge,
+        CRATESmall,
+        CRATETiny,
+        decode_predictions,
+    )
+
+__all__ = [
+    "CRATE",
+    "CRATEBase",
+    "CRATELarge",
+    "CRATESmall",
+    "CRATETiny",
+    "data",
+    "decode_predictions",
+    "interpret",
+    "layers",
+    "models",
+    "objective",
+    "training",
+]
+
+# What a model does not need to run is imported when it is first named.
+_ON_DEMAND = ("data", "interpret", "objective", "training")
+
+
+def __getattr__(name: str):
+    if name in __all__ and _NO_BACKEND is not None:
+        raise ImportError(_NO_BACKEND)
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -3,6 +3,7 @@
 import math
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_crate.layers.composite import CompositeLayer, matrix_of
@@ -80,9 +81,7 @@ class MSSA(CompositeLayer):
         self.use_bias = use_bias
         self.dropout_rate = dropout_rate
         self.kernel_initializer = (
-            keras.initializers.get(kernel_initializer)
-            if kernel_initializer is not None
-            else None
+            keras.initializers.get(kernel_initializer) if kernel_initializer is not None else None
         )
         self.score_dropout = keras.layers.Dropout(
             dropout_rate, dtype=self.dtype_policy, name="score_dropout"
@@ -164,6 +163,17 @@ class MSSA(CompositeLayer):
             return outputs
         shape = (batch, self.heads, tokens, tokens)
         return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
+
+    def save_own_variables(self, store):
+        # No shape tells the heads: weights of others would load and be wrong.
+        store["heads"] = np.array(self.heads, "int32")
+
+    def load_own_variables(self, store):
+        heads = int(np.asarray(store["heads"])) if "heads" in store else self.heads
+        if heads != self.heads:
+            raise ValueError(
+                f"{self.path} has {self.heads} heads; the saved weights are for {heads} heads."
+            )
 
     def get_config(self) -> dict:
         initializer = self.kernel_initializer

@@ -62,8 +62,8 @@ class PatchEmbedding(CompositeLayer):
             )
 
     def build(self, input_shape):
-        channels = input_shape[self._axis("channels")]
         self.compute_output_shape(input_shape)  # refuses what the patches do not tile
+        channels = input_shape[self._axis("channels")]
         patch_shape = (None, None, self.patch_size[0] * self.patch_size[1] * channels)
         token_shape = (None, None, self.dim)
         self.patch_norm = self.make_sublayer(

@@ -95,7 +95,8 @@ class TokenEmbedding(keras.layers.Layer):
             grid: Rows and columns that `positions` was made for; by default
                 this layer's own where the sizes agree, else a square.
         """
-        positions = np.asarray(positions)
+        # Copies: a tensor shared by two variables dies with either's training on JAX.
+        class_token, positions = map(ops.convert_to_numpy, (class_token, positions))
         own = self.grid or _square(self.positions.shape[1] - 1)
         if grid is None and positions.shape == self.positions.shape:
             grid = own

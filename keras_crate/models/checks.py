@@ -7,11 +7,13 @@ from keras_crate.layers.token_pooling import POOLINGS
 
 
 def check_positive(name: str, value) -> None:
+    """Refuses what is no positive integer."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
 
 
 def check_heads(dim: int, heads: int) -> None:
+    """Refuses heads that do not divide the width."""
     check_positive("heads", heads)
     if dim % heads:
         divisors = [k for k in range(1, 65) if dim % k == 0]
@@ -22,6 +24,7 @@ def check_heads(dim: int, heads: int) -> None:
 
 
 def check_pooling(pooling, include_top: bool) -> None:
+    """Refuses a pooling that does not exist, or none under a head."""
     if pooling is None and not include_top:
         return
     if pooling not in POOLINGS:
@@ -33,6 +36,7 @@ def check_pooling(pooling, include_top: bool) -> None:
 
 
 def check_activation(activation) -> None:
+    """Refuses what is no Keras activation."""
     try:
         keras.activations.get(activation)
     except (ValueError, TypeError) as error:
@@ -44,6 +48,7 @@ def check_activation(activation) -> None:
 
 
 def check_dropout(rate) -> None:
+    """Refuses a rate outside [0, 1)."""
     if not 0 <= rate < 1:
         raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={rate!r}")
 

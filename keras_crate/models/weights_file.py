@@ -53,7 +53,7 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
     targets = {key: layer for key, layer in targets.items() if key[0] not in left_out}
     _compare(path, model, saved, targets)
     for key, layer in targets.items():
-        if layer.weights:
+        if key in saved:
             layer.load_own_variables(saved[key])
     if left_out:
         warnings.warn(
@@ -100,21 +100,20 @@ def _collect(layers) -> dict[tuple[str, str], dict]:
 
 
 def _targets(model) -> dict[tuple[str, str], keras.layers.Layer]:
-    """The model's layers with weights, addressed as `_read` addresses a file's."""
+    """The model's layers that store something, addressed as `_read` addresses a file's."""
     targets = {}
     for layer in model.layers:
-        parts = list(layer._flatten_layers(include_self=False, recursive=False))
-        targets |= {(layer.name, part.name): part for part in parts if part.weights}
-        if not parts and layer.weights:
-            targets[layer.name, ""] = layer
+        parts = layer._flatten_layers(include_self=False, recursive=False)
+        parts = {"": layer, **{part.name: part for part in parts}}
+        targets |= {(layer.name, name): part for name, part in parts.items() if _stored(part)}
     return targets
 
 
-def _stored(layer) -> dict[str, tuple]:
-    """Shapes of what the layer would write to a file."""
+def _stored(layer) -> dict:
+    """What the layer would write to a file: weights by number, facts by name."""
     store = {}
     layer.save_own_variables(store)
-    return {key: tuple(value.shape) for key, value in store.items()}
+    return store
 
 
 def _other_head(saved, targets) -> set[str]:
@@ -122,7 +121,7 @@ def _other_head(saved, targets) -> set[str]:
     head = ("head", "")
     if head in saved and head in targets:
         shapes = {key: value.shape for key, value in saved[head].items()}
-        expected = _stored(targets[head])
+        expected = {key: tuple(value.shape) for key, value in _stored(targets[head]).items()}
         same_width = shapes["0"][0] == expected["0"][0]
         if shapes.keys() == expected.keys() and same_width and shapes != expected:
             return set(HEAD_LAYERS)
@@ -130,40 +129,38 @@ def _other_head(saved, targets) -> set[str]:
 
 
 def _compare(path, model, saved, targets) -> None:
+    def refuse(difference):
+        settings = model.settings
+        raise ValueError(
+            f"The weights in {path} belong to another model. The file: {_describe_file(saved)}. "
+            f"This model: {_describe(settings.dim, settings.depth)}, patch {settings.patch_size}. "
+            f"First variable that differs: {difference}."
+        )
+
     for key, layer in targets.items():
-        expected = _stored(layer)
-        found = {k: v.shape for k, v in saved.get(key, {}).items()}
-        if isinstance(layer, TokenEmbedding):  # any grid will do
-            expected = {"0": expected["0"], "1": (1, "any number", expected["1"][-1])}
-            found = {k: (*v[:1], "any number", *v[2:]) if k == "1" else v for k, v in found.items()}
-            found.pop("grid", None)
-        for index, variable in enumerate(layer.weights):
-            k = str(index)
-            if found.get(k) != expected.get(k):
-                _refuse(path, model, saved, variable.path, expected.get(k), found.get(k))
-        if found.keys() != expected.keys():
-            raise ValueError(
-                f"{path} holds {'/'.join(filter(None, key))} in another form "
-                f"(variables {sorted(found)}, the model's are {sorted(expected)}): it may have "
-                "been quantised. Load it with `keras.saving.load_model`."
+        expected, found = _stored(layer), saved.get(key, {})
+        for index, variable in enumerate(layer.weights if "0" in expected else ()):
+            wanted = tuple(variable.shape)
+            if str(index) not in found:
+                refuse(f"{variable.path} has no counterpart in the file")
+            shape = found[str(index)].shape
+            if isinstance(layer, TokenEmbedding) and index == 1:  # any grid will do
+                shape, wanted = shape[-1:], wanted[-1:]
+            if shape != wanted:
+                refuse(f"{variable.path} has shape {shape} in the file and {wanted} in the model")
+        if "heads" in found and found["heads"] != expected["heads"]:
+            refuse(
+                f"{layer.name} has {found['heads']} heads in the file and {expected['heads']} in "
+                "the model"
             )
-    extra = [key for key in saved if key not in targets]
-    if extra:
-        _refuse(path, model, saved, "/".join(filter(None, extra[0])), None, "present")
-
-
-def _refuse(path, model, saved, variable, expected, found):
-    settings = vars(model.settings)
-    raise ValueError(
-        f"The weights in {path} belong to another model. The file: {_describe_file(saved)}. This "
-        f"model: {_describe(settings.get('dim'), settings.get('depth'))}, patch "
-        f"{settings['patch_size']}. First variable that differs: {variable} has "
-        f"{_shape_words(found)} in the file and {_shape_words(expected)} in the model."
-    )
-
-
-def _shape_words(shape) -> str:
-    return "no counterpart" if shape is None else f"shape {shape}" if shape != "present" else shape
+        if found.keys() - {"grid"} != expected.keys() - {"grid"} and "0" in expected:
+            raise ValueError(
+                f"{path} holds {'/'.join(filter(None, key))} in another form (it may have been "
+                "quantised): load it with `keras.saving.load_model`."
+            )
+    for key in saved:
+        if key not in targets:
+            refuse(f"{'/'.join(filter(None, key))} is in the file and not in the model")
 
 
 def _describe_file(saved) -> str:

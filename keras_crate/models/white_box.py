@@ -78,9 +78,7 @@ class WhiteBoxModel(keras.Model):
             patch_size=as_pair(patch_size, "patch_size"),
             data_format=data_format,
         )
-        positions = make(
-            TokenEmbedding, "token_embedding", grid=patches.grid((None, *input_shape))
-        )
+        positions = make(TokenEmbedding, "token_embedding", grid=patches.grid((None, *input_shape)))
         patches.compute_output_shape((None, *input_shape))  # refuses a bad size early
 
         images = keras.Input(input_shape, name="images", dtype=policy.variable_dtype)
@@ -156,6 +154,11 @@ class WhiteBoxModel(keras.Model):
         checks.check_images(inputs, self.settings.input_shape)
         return super().__call__(inputs, *args, **kwargs)
 
+    def call(self, inputs, training=None, mask=None, **kwargs):
+        # JAX's compiled steps come here without passing through __call__.
+        checks.check_images(inputs, self.settings.input_shape)
+        return super().call(inputs, training=training, mask=mask, **kwargs)
+
     def fit(self, x=None, *args, **kwargs):
         _refuse_nan(x)
         return super().fit(x, *args, **kwargs)
@@ -195,8 +198,7 @@ class WhiteBoxModel(keras.Model):
         model = type(self).from_config(config)
         for layer, source in zip(model.layers, self.layers, strict=True):
             if isinstance(layer, TokenEmbedding):
-                positions = keras.ops.convert_to_numpy(source.positions)
-                layer.assign(source.class_token, positions, source.grid)
+                layer.assign(source.class_token, source.positions, source.grid)
             else:
                 layer.set_weights(source.get_weights())
         return model
@@ -231,9 +233,10 @@ class WhiteBoxModel(keras.Model):
             for part in layer._flatten_layers():
                 if in_block and isinstance(part, keras.layers.Dense):
                     part.enable_lora(rank)
+                    if part.bias is not None:
+                        part.bias.trainable = False
                 elif part.weights and not list(part._flatten_layers(include_self=False)):
                     part.trainable = False
-        self.make_train_function(force=True) if self.compiled else None
 
     def get_config(self) -> dict:
         settings = {layer.name: changed_settings(layer) for layer in self.layers}

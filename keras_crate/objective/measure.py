@@ -50,7 +50,9 @@ class LayerMeasurements:
             strict=True,
         )
         for i, (rate, rate_std, zeros, zeros_std) in enumerate(rows):
-            lines.append(f"{i:>5}  {rate:>10.2f} +- {rate_std:<6.2f}  {zeros:>9.3f} +- {zeros_std:.3f}")
+            lines.append(
+                f"{i:>5}  {rate:>10.2f} +- {rate_std:<6.2f}  {zeros:>9.3f} +- {zeros_std:.3f}"
+            )
         lines.append(f"{self.images} images, {self.convention}' convention, eps = {self.eps}")
         return "\n".join(lines).replace("paper'", "paper's")
 
@@ -67,16 +69,26 @@ class LayerMeasurements:
         return figure
 
 
-def draw_curves(measured: LayerMeasurements, rate_axes, sparsity_axes) -> None:
-    """Draws the two curves with error bars on two matplotlib axes."""
-    blocks = np.arange(1, len(measured.coding_rate_mean) + 1)
+def draw_curves(
+    measured: LayerMeasurements, rate_axes, sparsity_axes, label=None, faint: bool = False
+) -> None:
+    """Draws the two curves with error bars on two matplotlib axes.
+
+    Args:
+        measured: What to draw.
+        rate_axes: Axes for the coding rate.
+        sparsity_axes: Axes for the share of non-zeros.
+        label: What the legend calls them.
+        faint: Whether to draw them as what others are compared with.
+    """
+    blocks = np.arange(len(measured.coding_rate_mean))  # as the layers are named
     nonzero = 1 - np.array(measured.sparsity_mean)
-    style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "capsize": 3}
-    rate_axes.errorbar(
-        blocks, measured.coding_rate_mean, measured.coding_rate_std, color="#1f77b4", **style
-    )
+    style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "capsize": 3, "label": label}
+    colours = ("0.6", "0.6") if faint else ("#1f77b4", "#d62728")
+    rate = (measured.coding_rate_mean, measured.coding_rate_std)
+    rate_axes.errorbar(blocks, *rate, color=colours[0], **style)
     rate_axes.set(ylabel="$R^c$ (nats)", title="Compression: coding rate")
-    sparsity_axes.errorbar(blocks, nonzero, measured.sparsity_std, color="#d62728", **style)
+    sparsity_axes.errorbar(blocks, nonzero, measured.sparsity_std, color=colours[1], **style)
     sparsity_axes.set(ylabel="share of non-zeros", title="Sparsity: after ISTA")
     for axes in (rate_axes, sparsity_axes):
         axes.set_xlabel("block")
@@ -148,8 +160,9 @@ def measure(
             half, sparse = (np.asarray(t, "float32") for t in tokens[2 * k : 2 * k + 2])
             rates[k].append(subspace_coding_rate(half, basis, eps, convention))
             zeros[k].append(sparsity(sparse))
-    rates, zeros = np.array([np.concatenate(r) for r in rates]), np.array(
-        [np.concatenate(z) for z in zeros]
+    rates, zeros = (
+        np.array([np.concatenate(r) for r in rates]),
+        np.array([np.concatenate(z) for z in zeros]),
     )
     return LayerMeasurements(
         coding_rate_mean=rates.mean(axis=1).tolist(),

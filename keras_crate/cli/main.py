@@ -1,0 +1,42 @@
+"""`keras-crate`: finds the command and reports errors."""
+
+import argparse
+import sys
+
+from keras_crate import __version__
+from keras_crate.backend import choose_backend
+from keras_crate.cli import demo
+
+COMMANDS = (demo,)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: Words of the command line; by default the process'.
+
+    Returns:
+        The exit status: 0, or 1 after an error, which is told in one line.
+    """
+    parser = argparse.ArgumentParser(
+        prog="keras-crate", description="CRATE, the white-box transformer, in Keras 3."
+    )
+    parser.add_argument("--version", action="version", version=f"keras-crate {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS:
+        module.add_to(commands)
+    parsed = parser.parse_args(arguments)
+    no_backend = choose_backend()
+    if no_backend:
+        return _fail(no_backend)
+    try:
+        parsed.run(parsed)
+    except (ValueError, OSError, ImportError) as error:
+        return _fail(error)
+    return 0
+
+
+def _fail(error) -> int:
+    print(f"keras-crate: error: {error}", file=sys.stderr)
+    return 1

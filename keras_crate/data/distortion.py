@@ -1,0 +1,54 @@
+"""Random distortions of small grey images, fast on a CPU."""
+
+import numpy as np
+
+
+def distort(
+    images: np.ndarray,
+    rng: np.random.Generator,
+    shift: float = 2.5,
+    rotation: float = 15.0,
+    zoom: float = 0.12,
+    shear: float = 0.15,
+) -> np.ndarray:
+    """Shifts, turns, zooms and shears each image by chance.
+
+    One interpolation (bilinear, black beyond the edge) does all four for the
+    whole batch; on a CPU that is many times faster than Keras' augmentation
+    layers, one after the other.
+
+    Args:
+        images: Array of shape `(n, height, width, channels)`.
+        rng: Where chance comes from; the same state gives the same images.
+        shift: Largest shift in pixels, along each axis.
+        rotation: Largest angle in degrees.
+        zoom: Largest change of the logarithm of height and of width.
+        shear: Largest shift of a row against the next, in pixels.
+
+    Returns:
+        Array of float32 of the same shape and range. Needs SciPy
+        (`keras-crate[data]`).
+    """
+    from scipy import ndimage
+
+    n, height, width, channels = images.shape
+    angle = np.deg2rad(rng.uniform(-rotation, rotation, n))
+    zoom_y, zoom_x = np.exp(rng.uniform(-zoom, zoom, (2, n)))
+    slant = rng.uniform(-shear, shear, n)
+    move_y, move_x = rng.uniform(-shift, shift, (2, n))
+    sine, cosine = np.sin(angle), np.cos(angle)
+    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
+    y, x = np.mgrid[:height, :width] - np.array([centre_y, centre_x])[:, None, None]
+
+    def linear(a, b, c):
+        return a[:, None, None] * y + b[:, None, None] * x + c[:, None, None]
+
+    source_y = linear(cosine * zoom_y, -sine * zoom_x + slant, centre_y + move_y)
+    source_x = linear(sine * zoom_y, cosine * zoom_x, centre_x + move_x)
+    index = np.broadcast_to(np.arange(n)[:, None, None], source_y.shape)
+    images = images.astype("float32")
+    planes = [
+        ndimage.map_coordinates(images[..., c], [index, source_y, source_x], order=1)
+        for c in range(channels)
+    ]
+    return np.stack(planes, axis=-1)

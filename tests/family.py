@@ -1,0 +1,354 @@
+"""What every model family must pass, written once.
+
+A family joins with a subclass that fills in the attributes of `FamilyChecks`
+(see `tests/models/test_crate.py`).
+"""
+
+import keras
+import numpy as np
+import pytest
+from authors import golden, state_of
+from compare import assert_close
+
+import keras_crate
+from keras_crate.layers import ISTA
+from keras_crate.models.weights_file import load_weights_file
+
+
+class FamilyChecks:
+    """Attributes to fill in:
+
+    - `build(**overrides)`: a small model of the family, 16x16x3 in, patch 8,
+      5 classes;
+    - `bigger`: overrides that make one of another size;
+    - `parameter_counts`: published count of each public constructor, and the
+      arguments to call it with;
+    - `golden_cases`: name of the golden file and constructor overrides;
+    - `load_authors_state(model, state)`: puts the authors' tensors into a model.
+    """
+
+    bigger: dict
+    parameter_counts: tuple
+    golden_cases: tuple
+
+    def build(self, **overrides):
+        raise AssertionError("a family says how it is built")
+
+    def load_authors_state(self, model, state):
+        raise AssertionError("a family says how the authors' tensors fit")
+
+    def images(self, batch=3, shape=(16, 16, 3)):
+        return np.random.default_rng(1).uniform(0, 255, (batch, *shape)).astype("float32")
+
+    # Exactness
+
+    def test_parameter_counts(self):
+        for constructor, arguments, count in self.parameter_counts:
+            assert getattr(keras_crate, constructor)(**arguments).count_params() == count
+            keras.utils.clear_session()
+
+    def test_golden_logits_and_tokens(self):
+        for name, arguments in self.golden_cases:
+            arrays = golden(name)
+            model = self.build(include_preprocessing=False, classifier_activation=None, **arguments)
+            self.load_authors_state(model, state_of(arrays))
+            images = arrays["images_nchw"].transpose(0, 2, 3, 1)
+            assert_close(model.predict(images, verbose=0), arrays["logits"], atol=2e-5)
+            for i, layer in enumerate(x for x in model.layers if isinstance(x, ISTA)):
+                if f"tokens_{i}" in arrays:
+                    inside = keras.Model(model.input, layer.output)
+                    tokens = inside.predict(images, verbose=0)
+                    assert_close(tokens, arrays[f"tokens_{i}"], atol=2e-5)
+
+    # Shapes and options
+
+    @pytest.mark.parametrize("shape", [(16, 16, 3), (8, 32, 3), (24, 16, 1), (16, 16, 5)])
+    def test_input_shapes(self, shape):
+        model = self.build(input_shape=shape)
+        probabilities = model.predict(self.images(shape=shape), verbose=0)
+        assert probabilities.shape == (3, 5)
+        assert_close(probabilities.sum(axis=1), np.ones(3), atol=1e-5)
+
+    def test_patch_may_be_a_pair(self):
+        model = self.build(patch_size=(8, 4))
+        assert model.get_layer("token_embedding").grid == (2, 4)
+        assert model.predict(self.images(), verbose=0).shape == (3, 5)
+
+    @pytest.mark.parametrize(("pooling", "rank"), [("token", 2), ("avg", 2), (None, 3)])
+    def test_without_head(self, pooling, rank):
+        model = self.build(include_top=False, pooling=pooling)
+        features = model.predict(self.images(), verbose=0)
+        assert features.shape == ((3, 24) if rank == 2 else (3, 5, 24))
+
+    def test_logits_and_probabilities_agree(self):
+        model = self.build()
+        logits = self.build(classifier_activation=None)
+        logits.set_weights(model.get_weights())
+        images = self.images()
+        softmax = keras.ops.softmax(logits.predict(images, verbose=0))
+        assert_close(model.predict(images, verbose=0), softmax, atol=1e-6)
+
+    def test_preprocessing_is_imagenets_for_colour(self):
+        model, bare = self.build(), self.build(include_preprocessing=False)
+        bare.set_weights(model.get_weights())
+        images = self.images()
+        normalised = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        expected = bare.predict(normalised, verbose=0)
+        assert_close(model.predict(images, verbose=0), expected, atol=1e-5)
+        assert_close(model.predict(images.astype("uint8"), verbose=0), expected, atol=0.05)
+
+    def test_preprocessing_of_other_channels(self):
+        grey, bare = (
+            self.build(input_shape=(16, 16, 1), include_preprocessing=p) for p in (True, False)
+        )
+        given = self.build(input_shape=(16, 16, 1), mean=[0.2], std=0.4)
+        for model in (bare, given):
+            model.set_weights(grey.get_weights())
+        images = self.images(shape=(16, 16, 1))
+        expected = bare.predict(images / 127.5 - 1, verbose=0)
+        assert_close(grey.predict(images, verbose=0), expected, atol=1e-5)
+        expected = bare.predict((images / 255 - 0.2) / 0.4, verbose=0)
+        assert_close(given.predict(images, verbose=0), expected, atol=1e-5)
+
+    def test_channels_first_agrees_with_channels_last(self):
+        last = self.build(input_shape=(16, 24, 3))
+        first = self.build(input_shape=(3, 16, 24), data_format="channels_first")
+        first.set_weights(last.get_weights())
+        images = self.images(shape=(16, 24, 3))
+        expected = last.predict(images, verbose=0)
+        found = first.predict(images.transpose(0, 3, 1, 2), verbose=0)
+        assert_close(found, expected, atol=1e-5)
+
+    @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
+    def test_dtype_policies(self, policy):
+        exact, model = self.build(), self.build(dtype=policy)
+        model.set_weights(exact.get_weights())
+        probabilities = model(self.images())
+        wanted = "bfloat16" if policy == "bfloat16" else "float32"
+        assert keras.backend.standardize_dtype(probabilities.dtype) == wanted
+        probabilities = keras.ops.cast(probabilities, "float32")
+        assert_close(probabilities, exact.predict(self.images(), verbose=0), atol=0.05)
+
+    def test_same_seed_same_model(self):
+        models = []
+        for seed in (7, 7, 8):
+            keras.utils.set_random_seed(seed)
+            models.append(self.build(dropout_rate=0.1))
+        a, b, c = (m.predict(self.images(), verbose=0) for m in models)
+        np.testing.assert_array_equal(a, b)
+        assert np.abs(a - c).max() > 1e-4
+
+    def test_with_input_shape(self):
+        model = self.build()
+        before = model.get_weights()
+        larger = model.with_input_shape((24, 32, 3))
+        assert type(larger) is type(model)
+        assert larger.predict(self.images(shape=(24, 32, 3)), verbose=0).shape == (3, 5)
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+        same = model.with_input_shape((16, 16, 3))
+        images = self.images()
+        expected = model.predict(images, verbose=0)
+        assert_close(same.predict(images, verbose=0), expected, atol=1e-7)
+
+    # Saving
+
+    def reloaded(self, model, tmp_path, form):
+        if form == "keras":
+            model.save(tmp_path / "model.keras")
+            return keras.saving.load_model(tmp_path / "model.keras")
+        if form == "weights":
+            model.save_weights(tmp_path / "model.weights.h5")
+            new = type(model).from_config(model.get_config())
+            new.load_weights(tmp_path / "model.weights.h5")
+            return new
+        new = (
+            keras.models.clone_model(model)
+            if form == "clone"
+            else type(model).from_config(model.get_config())
+        )
+        new.set_weights(model.get_weights())
+        return new
+
+    @pytest.mark.parametrize("form", ["keras", "weights", "clone", "config"])
+    def test_round_trip(self, form, tmp_path):
+        model = self.build(
+            input_shape=(16, 24, 3),
+            patch_size=(8, 4),
+            pooling="avg",
+            dropout_rate=0.1,
+            class_names=list("abcde"),
+            mean=0.4,
+            std=0.3,
+        )
+        images = self.images(shape=(16, 24, 3))
+        again = self.reloaded(model, tmp_path, form)
+        np.testing.assert_array_equal(
+            again.predict(images, verbose=0), model.predict(images, verbose=0)
+        )
+        if form != "clone":  # Keras clones into a plain functional model
+            assert again.get_config() == model.get_config()
+            assert again.class_names == tuple("abcde")
+
+    def test_round_trip_of_policy(self, tmp_path):
+        model = self.build(dtype="mixed_bfloat16")
+        again = self.reloaded(model, tmp_path, "keras")
+        assert {x.dtype_policy.name for x in again.layers if x.name.startswith("block")} == {
+            "mixed_bfloat16"
+        }
+        images = self.images()
+        np.testing.assert_array_equal(
+            again.predict(images, verbose=0), model.predict(images, verbose=0)
+        )
+
+    def test_int8_survives_saving(self, tmp_path):
+        model = self.build()
+        images = self.images()
+        exact = model.predict(images, verbose=0)
+        model.quantize("int8")
+        expected = model.predict(images, verbose=0)
+        assert 0 < np.abs(expected - exact).max() < 0.05
+        for turn in range(3):
+            path = tmp_path / f"{turn}.keras"
+            model.save(path)
+            model = keras.saving.load_model(path)
+            assert "int8" in {str(w.dtype) for w in model.weights}
+            assert_close(model.predict(images, verbose=0), expected, atol=1e-6)
+        larger = model.with_input_shape((24, 24, 3))
+        assert "int8" in {str(w.dtype) for w in larger.weights}
+
+    def test_lora_trains_and_survives_saving(self, tmp_path):
+        model = self.build()
+        images, labels = self.images(8), np.arange(8) % 5
+        exact = model.predict(images, verbose=0)
+        model.enable_lora(2)
+        assert_close(model.predict(images, verbose=0), exact, atol=1e-6)
+        adapters = [w for w in model.trainable_weights if "lora" in w.path]
+        others = [w.path for w in model.trainable_weights if "lora" not in w.path]
+        assert len(adapters) == 2 * len(self.adapted(model))
+        assert all(path.startswith("head") for path in others)
+        frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(images, labels, epochs=2, verbose=0)
+        for before, after in zip(frozen, model.non_trainable_weights, strict=True):
+            assert_close(after, before, atol=0)
+        trained = model.predict(images, verbose=0)
+        assert np.abs(trained - exact).max() > 1e-5
+        again = self.reloaded(model, tmp_path, "keras")
+        assert_close(again.predict(images, verbose=0), trained, atol=1e-5)
+
+    def adapted(self, model):
+        return [
+            part
+            for layer in model.layers
+            if layer.name.startswith("block_")
+            for part in layer._flatten_layers(include_self=False)
+            if isinstance(part, keras.layers.Dense)
+        ]
+
+    # Weights files
+
+    def test_weights_file(self, tmp_path):
+        model = self.build()
+        images = self.images()
+        for name in ("a.keras", "a.weights.h5"):
+            model.save(tmp_path / name) if "weights" not in name else model.save_weights(
+                tmp_path / name
+            )
+            other = self.build()
+            load_weights_file(other, tmp_path / name)
+            np.testing.assert_array_equal(
+                other.predict(images, verbose=0), model.predict(images, verbose=0)
+            )
+
+    def test_weights_file_for_another_grid(self, tmp_path):
+        model = self.build()
+        model.save(tmp_path / "a.keras")
+        other = self.build(input_shape=(24, 32, 3))
+        with pytest.warns(UserWarning, match=r"grid of \(2, 2\) patches"):
+            load_weights_file(other, tmp_path / "a.keras")
+        images = self.images(shape=(24, 32, 3))
+        expected = model.with_input_shape((24, 32, 3)).predict(images, verbose=0)
+        assert_close(other.predict(images, verbose=0), expected, atol=1e-6)
+
+    def test_weights_file_for_other_classes(self, tmp_path):
+        model = self.build()
+        model.save(tmp_path / "a.keras")
+        other = self.build(classes=7)
+        head = other.get_layer("head").get_weights()
+        with pytest.warns(UserWarning, match="head for other classes than this model's 7"):
+            load_weights_file(other, tmp_path / "a.keras")
+        for before, after in zip(head, other.get_layer("head").get_weights(), strict=True):
+            np.testing.assert_array_equal(before, after)
+        features = self.build(include_top=False)
+        load_weights_file(features, tmp_path / "a.keras")
+        images = self.images()
+        inside = keras.Model(other.input, other.get_layer("pooling").output)
+        expected = features.predict(images, verbose=0)
+        np.testing.assert_array_equal(inside.predict(images, verbose=0), expected)
+
+    def test_weights_file_of_another_size(self, tmp_path):
+        self.build(**self.bigger).save(tmp_path / "a.keras")
+        model = self.build()
+        before = model.get_weights()
+        with pytest.raises(ValueError, match=r"belong to another model.*First variable that diff"):
+            load_weights_file(model, tmp_path / "a.keras")
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+    # Bad input
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"input_shape": (20, 16, 3)}, r"height must be divisible.*height 20"),
+            ({"input_shape": (16, 20, 3)}, r"width must be divisible.*width 20"),
+            ({"input_shape": (16, 16)}, r"`input_shape` must be three positive integers"),
+            ({"input_shape": (None, 16, 3)}, r"`input_shape` must be three positive integers"),
+            ({"patch_size": 0}, r"`patch_size` must be a positive integer or a pair"),
+            ({"pooling": "max"}, r'`pooling` must be "token".*pooling=\'max\''),
+            ({"pooling": None}, r"`pooling` must be .*include_top=True"),
+            ({"classifier_activation": "sofmax"}, r"`classifier_activation` must be .*'sofmax'"),
+            ({"class_names": ["a", "b"]}, r"2 names for classes=5"),
+            ({"class_names": "imagenet"}, r"1000 names for classes=5"),
+            ({"class_names": "cifar"}, r"`class_names` must be a sequence .*'cifar'"),
+            ({"classes": 0}, r"`classes` must be a positive integer"),
+            ({"dropout_rate": 1.0}, r"`dropout_rate` must be in \[0, 1\)"),
+            ({"mean": [0.5]}, r"both `mean` and `std`"),
+            ({"mean": [0.5, 0.5], "std": 1.0}, r"`mean` must be a number or one for each of the 3"),
+            ({"mean": 0.5, "std": 0.0}, r"`std` must be above 0"),
+            ({"data_format": "NHWC"}, r'`data_format` must be "channels_last"'),
+        ],
+    )
+    def test_refuses_bad_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            self.build(**arguments)
+
+    @pytest.mark.parametrize(
+        ("shape", "message"),
+        [
+            ((16, 16, 3), r"one image: pass `images\[None\]`"),
+            ((2, 16, 16), r"rank 4; these have rank 3"),
+            ((2, 3, 16, 16), r"another order: transpose"),
+            ((2, 16, 16, 1), r"grey image becomes colour"),
+            ((2, 32, 32, 3), r"with_input_shape"),
+        ],
+    )
+    def test_refuses_images_of_another_shape(self, shape, message):
+        model = self.build()
+        for call in (model, model.predict_on_batch):
+            with pytest.raises(ValueError, match=r"\(batch, 16, 16, 3\).*" + message):
+                call(np.zeros(shape, "float32"))
+
+    def test_refuses_pixels_that_are_not_numbers(self):
+        model = self.build()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        images = self.images(4)
+        images[2, 0, 0, 0] = np.nan
+        for run in (model.fit, model.evaluate):
+            with pytest.raises(ValueError, match=r"1 of 4 images .* NaN or infinite, at index 2"):
+                run(images, np.zeros(4), verbose=0)
+
+    def test_refuses_another_number_of_channels_for_with_input_shape(self):
+        with pytest.raises(ValueError, match="as many channels as the model"):
+            self.build().with_input_shape((16, 16, 1))

@@ -1,0 +1,109 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+from authors import golden, load_crate_state, state_of
+from compare import assert_close
+
+from keras_crate import CRATE, objective
+
+
+@pytest.fixture(scope="module")
+def micro():
+    arrays = golden("crate_micro")
+    model = CRATE(
+        48, 2, 4, (32, 32, 3), 8, 10, include_preprocessing=False, classifier_activation=None
+    )
+    load_crate_state(model, state_of(arrays))
+    return model, arrays["images_nchw"].transpose(0, 2, 3, 1), arrays
+
+
+def test_golden_zero_fraction(micro):
+    model, images, arrays = micro
+    measured = objective.measure(model, images)
+    assert_close(np.array(measured.sparsity_mean), arrays["zero_fraction"], atol=2e-5)
+
+
+def test_golden_coding_rate_in_the_authors_arithmetic(micro):
+    """float32, and the n x n Gram matrix, as their code has it."""
+    model, images, arrays = micro
+    for i, (mean, std) in enumerate(arrays["coding_rate_mean_std"]):
+        normalised = keras.Model(model.input, model.get_layer(f"block_{i}_norm_1").output)
+        bases = keras.ops.convert_to_numpy(model.get_layer(f"block_{i}_mssa").subspace_bases())
+        w = normalised.predict(images, verbose=0)[:, None] @ bases
+        w /= np.linalg.norm(w, axis=-1, keepdims=True)
+        n, p = w.shape[-2:]
+        gram = np.eye(n, dtype="float32") + np.float32(p / (n * 0.01)) * (w @ w.swapaxes(-1, -2))
+        rates = 0.5 * np.linalg.slogdet(gram)[1].sum(axis=-1)
+        assert rates.dtype == np.float32
+        assert_close(rates.mean(), mean, atol=2e-5)
+        assert_close(rates.std(ddof=1), std, atol=2e-5)
+
+
+def test_golden_coding_rate(micro):
+    """`measure` computes in float64, where the golden numbers' own rounding shows.
+
+    They are float32 logarithms of a determinant of order e^190, 94.907 +- one
+    unit of 7.6e-6 an operation: 2.2e-5 from the exact value.
+    """
+    model, images, arrays = micro
+    measured = objective.measure(model, images)
+    found = np.transpose([measured.coding_rate_mean, measured.coding_rate_std])
+    assert_close(found, arrays["coding_rate_mean_std"], atol=2.5e-5)
+
+
+def test_batches_do_not_matter(micro):
+    model, images, _ = micro
+    whole = objective.measure(model, images)
+    split = objective.measure(model, images, batch_size=2)
+    assert split.images == 3
+    assert_close(np.array(split.coding_rate_mean), np.array(whole.coding_rate_mean), atol=1e-4)
+    assert_close(np.array(split.sparsity_std), np.array(whole.sparsity_std), atol=1e-6)
+
+
+def test_the_papers_convention_measures_the_half_step(micro):
+    model, images, _ = micro
+    measured = objective.measure(model, images, convention="paper")
+    half = keras.Model(model.input, model.get_layer("block_1_add").output)
+    tokens = half.predict(images, verbose=0)
+    bases = keras.ops.convert_to_numpy(model.get_layer("block_1_mssa").subspace_bases())
+    expected = objective.subspace_coding_rate(tokens, bases).mean()
+    assert_close(measured.coding_rate_mean[1], expected, atol=1e-4)
+
+
+def test_any_functional_model_with_blocks_is_measured(micro):
+    model, images, _ = micro
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert objective.measure(clone, images) == objective.measure(model, images)
+
+
+def test_prints_and_converts(micro):
+    model, images, _ = micro
+    measured = objective.measure(model, images[:1])
+    assert measured.coding_rate_std == [0.0, 0.0]
+    lines = str(measured).splitlines()
+    assert len(lines) == 4 and lines[-1] == "1 images, authors' convention, eps = 0.01"
+    assert json.loads(measured.to_json()) == measured.to_dict()
+
+
+def test_plot_has_two_panels(micro):
+    pytest.importorskip("matplotlib")
+    model, images, _ = micro
+    figure = objective.measure(model, images).plot()
+    assert [ax.get_title() for ax in figure.axes] == [
+        "Compression: coding rate",
+        "Sparsity: after ISTA",
+    ]
+
+
+def test_refusals(micro):
+    model, images, _ = micro
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match=r"`model` must have white-box blocks.*Sequential"):
+        objective.measure(plain, np.ones((1, 4)))
+    with pytest.raises(ValueError, match="at least one image"):
+        objective.measure(model, images[:0])
+    with pytest.raises(ValueError, match=r"`convention`.*'mine'"):
+        objective.measure(model, images, convention="mine")

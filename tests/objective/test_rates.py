@@ -1,0 +1,101 @@
+import keras
+import numpy as np
+import oracle
+import pytest
+from compare import assert_close
+from layer_checks import gradients
+
+from keras_crate import objective
+
+
+def _subspaces(rng, heads=3, dim=12, p=4):
+    return rng.normal(size=(heads, dim, p))
+
+
+@pytest.mark.parametrize("tokens", [5, 30])  # fewer than the width, and more
+@pytest.mark.parametrize("eps", [0.5, 0.1])
+def test_coding_rate_agrees_with_eigenvalues(tokens, eps, rng):
+    z = rng.normal(size=(2, tokens, 12))
+    expected = oracle.coding_rate(z, eps)
+    assert_close(objective.coding_rate(z, eps), expected, atol=1e-9)
+    tensor = keras.ops.convert_to_tensor(z, "float32")
+    assert_close(objective.coding_rate(tensor, eps), expected, atol=0, rtol=1e-5)
+
+
+def test_subspace_rate_of_the_paper_is_a_sum_over_orthonormal_bases(rng):
+    z, u = rng.normal(size=(2, 9, 12)), _subspaces(rng)
+    bases = [np.linalg.qr(basis)[0] for basis in u]
+    expected = sum(oracle.coding_rate(z @ basis, 0.5) for basis in bases)
+    assert_close(objective.subspace_coding_rate(z, u), expected, atol=1e-9)
+    tensor = keras.ops.convert_to_tensor(z, "float32")
+    found = objective.subspace_coding_rate(tensor, keras.ops.convert_to_tensor(u, "float32"))
+    assert_close(found, expected, atol=0, rtol=1e-5)
+
+
+def test_subspace_rate_of_the_authors(rng):
+    z, u = rng.normal(size=(2, 9, 12)), _subspaces(rng)
+    expected = 0
+    for basis in u:
+        w = z @ basis
+        w /= np.linalg.norm(w, axis=-1, keepdims=True)
+        expected = expected + oracle.coding_rate(w, np.sqrt(0.01))  # eps is not squared there
+    found = objective.subspace_coding_rate(z, u, convention="authors")
+    assert_close(found, expected, atol=1e-9)
+
+
+def test_the_whole_space_as_one_subspace_leaves_nothing_to_gain(rng):
+    z = rng.normal(size=(2, 9, 12))
+    assert_close(objective.rate_reduction(z, rng.normal(size=(1, 12, 12))), np.zeros(2), atol=1e-9)
+
+
+def test_incoherent_subspaces_gain(rng):
+    """Tokens spread over two orthogonal planes: coding each plane apart is cheaper."""
+    basis = np.linalg.qr(rng.normal(size=(12, 4)))[0]
+    u = np.stack([basis[:, :2], basis[:, 2:]])
+    z = np.concatenate([rng.normal(size=(20, 2)) @ plane.T for plane in u])
+    mixed = rng.normal(size=(40, 12))
+    assert objective.rate_reduction(z, u) > 0
+    assert objective.rate_reduction(mixed, u) > objective.rate_reduction(z, u)
+
+
+def test_sparsity_and_the_objective(rng):
+    z, u = np.maximum(rng.normal(size=(2, 9, 12)), 0), _subspaces(rng)
+    assert_close(objective.sparsity(z), (z == 0).mean(axis=(1, 2)), atol=1e-12)
+    expected = objective.rate_reduction(z, u) - 0.3 * (z != 0).sum(axis=(1, 2))
+    found = objective.sparse_rate_reduction(z, u, penalty=0.3)
+    assert_close(found, expected, atol=1e-9)
+    tensors = [keras.ops.convert_to_tensor(a, "float32") for a in (z, u)]
+    assert_close(objective.sparse_rate_reduction(*tensors, penalty=0.3), expected, 0, rtol=1e-4)
+
+
+def test_gradient_is_a_finite_difference(rng):
+    z, u = rng.normal(size=(6, 12)), _subspaces(rng)
+
+    def rate(tokens, bases):
+        return keras.ops.sum(objective.rate_reduction(tokens, bases))
+
+    (found, _) = gradients(rate, z.astype("float32"), u.astype("float32"))
+    direction = rng.normal(size=z.shape)
+    h = 1e-5
+    ahead, behind = (objective.rate_reduction(z + s * h * direction, u) for s in (1, -1))
+    assert_close((found * direction).sum(), (ahead - behind) / (2 * h), atol=1e-2, rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_is_computed_in_single(dtype, rng):
+    z = keras.ops.cast(keras.ops.convert_to_tensor(rng.normal(size=(9, 12))), dtype)
+    rate = objective.coding_rate(z)
+    assert keras.backend.standardize_dtype(rate.dtype) == "float32"
+
+
+@pytest.mark.parametrize("eps", [0, -1])
+def test_refuses_eps_that_is_not_positive(eps):
+    with pytest.raises(ValueError, match=f"`eps` must be above 0. Received: eps={eps}"):
+        objective.coding_rate(np.ones((3, 2)), eps)
+
+
+def test_refuses_another_convention_and_shape():
+    with pytest.raises(ValueError, match=r"`convention` must be one of .*'mixed'"):
+        objective.subspace_coding_rate(np.ones((3, 2)), np.ones((1, 2, 2)), convention="mixed")
+    with pytest.raises(ValueError, match=r"subspaces \(1, 3, 2\), tokens \(3, 2\)"):
+        objective.subspace_coding_rate(np.ones((3, 2)), np.ones((1, 3, 2)))

@@ -1,0 +1,61 @@
+"""CRATE's operators in NumPy and float64, from the equations alone.
+
+An independent judge: it shares no code with the package. Tokens are rows,
+`z` is (..., n, d).
+"""
+
+import numpy as np
+
+
+def layer_norm(z, gamma=1.0, beta=0.0, epsilon=1e-5):
+    z = np.asarray(z, "float64")
+    mean = z.mean(axis=-1, keepdims=True)
+    variance = ((z - mean) ** 2).mean(axis=-1, keepdims=True)
+    return gamma * (z - mean) / np.sqrt(variance + epsilon) + beta
+
+
+def softmax(scores):
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+def mssa_scores(z, u, heads):
+    """softmax(W_k W_k^T / sqrt(p)) of each head: (..., heads, n, n)."""
+    p = u.shape[1] // heads
+    scores = []
+    for k in range(heads):
+        w = z @ u[:, k * p : (k + 1) * p]
+        scores.append(softmax(w @ np.swapaxes(w, -1, -2) / np.sqrt(p)))
+    return np.stack(scores, axis=-3)
+
+
+def mssa(z, u, heads, out=None, bias=None):
+    """Heads one by one, concatenated, and mapped by `out` and `bias`."""
+    z, u = np.asarray(z, "float64"), np.asarray(u, "float64")
+    p = u.shape[1] // heads
+    scores = mssa_scores(z, u, heads)
+    parts = [scores[..., k, :, :] @ (z @ u[:, k * p : (k + 1) * p]) for k in range(heads)]
+    y = np.concatenate(parts, axis=-1)
+    if out is not None:
+        y = y @ np.asarray(out, "float64")
+    return y if bias is None else y + bias
+
+
+def ista(z, d, step_size=0.1, penalty=0.1):
+    """Three products, as written: relu(z + eta (z D - z D^T D) - eta lambda)."""
+    z, d = np.asarray(z, "float64"), np.asarray(d, "float64")
+    return np.maximum(z + step_size * (z @ d - (z @ d.T) @ d) - step_size * penalty, 0.0)
+
+
+def block(z, norm_1, u, heads, out, bias, norm_2, d, step_size=0.1, penalty=0.1):
+    """Z <- Z + MSSA(LN(Z)); Z <- ISTA(LN(Z))."""
+    half = z + mssa(layer_norm(z, *norm_1), u, heads, out, bias)
+    return ista(layer_norm(half, *norm_2), d, step_size, penalty)
+
+
+def coding_rate(z, eps):
+    """1/2 logdet(I + d/(n eps^2) Z Z^T) by eigenvalues."""
+    n, d = z.shape[-2:]
+    gram = np.asarray(z, "float64") @ np.swapaxes(np.asarray(z, "float64"), -1, -2)
+    values = np.linalg.eigvalsh(np.eye(n) + d / (n * eps**2) * gram)
+    return 0.5 * np.log(values).sum(axis=-1)
