@@ -54,6 +54,12 @@ class CRATE(WhiteBoxModel):
         dtype: Dtype or policy of the layers, such as `"mixed_bfloat16"`; by
             default `keras.config.dtype_policy()`.
         name: Name of the model.
+        weights: None, or the path of a file written by `model.save` (`.keras`)
+            or `model.save_weights` (`.weights.h5`). Positions for another grid
+            are resized. A head of other classes stays at its initial values,
+            with a warning.
+        layer_settings: What quantisation and LoRA changed, as `get_config`
+            wrote it. Not meant to be passed by hand.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.
@@ -64,7 +70,9 @@ class CRATE(WhiteBoxModel):
         `pooling=None`, class token first.
 
     Raises:
-        ValueError: If an argument is out of range or two do not fit together.
+        ValueError: If an argument is out of range, two do not fit together, or
+            the weights belong to another model.
+        FileNotFoundError: If there is no such weights file.
 
     Example:
 
@@ -101,6 +109,7 @@ class CRATE(WhiteBoxModel):
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
+        weights: str | None = None,
         layer_settings: dict | None = None,
     ):
         checks.check_positive("dim", dim)
@@ -128,6 +137,8 @@ class CRATE(WhiteBoxModel):
             name=name,
             layer_settings=layer_settings,
         )
+        if weights is not None:
+            load_weights_file(self, weights)
 
     @staticmethod
     def add_blocks(tokens, make, *, depth, heads, step_size, penalty, dropout_rate):
@@ -160,7 +171,7 @@ def _size(constructor: str):
         name: str | None = None,
         **options,
     ) -> CRATE:
-        model = CRATE(
+        return CRATE(
             dim=dim,
             depth=depth,
             heads=heads,
@@ -174,11 +185,9 @@ def _size(constructor: str):
             dropout_rate=dropout_rate,
             class_names=class_names,
             name=name or _snake_case(constructor),
+            weights=weights,
             **options,
         )
-        if weights is not None:
-            load_weights_file(model, weights)
-        return model
 
     build.__name__ = build.__qualname__ = constructor
     build.__doc__ = f"""{constructor}: width {dim}, {depth} blocks, {heads} heads.

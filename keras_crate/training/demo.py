@@ -13,7 +13,7 @@ from keras_crate import __version__
 from keras_crate.data import ImageSet, distort, load
 from keras_crate.interpret import attention_maps
 from keras_crate.models import CRATE, decode_predictions
-from keras_crate.models.checks import check_finite
+from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.measure import draw_curves
 
@@ -110,7 +110,8 @@ def run_demo(
         What `metrics.json` holds.
 
     Raises:
-        ValueError: If images have pixels that are NaN or infinite.
+        ValueError: If images have pixels that are NaN or infinite, or there is
+            no epoch to train.
         OSError: If the folder cannot be written; before any training.
 
     Example:
@@ -119,6 +120,7 @@ def run_demo(
     metrics = keras_crate.training.run_demo("crate-demo")
     ```
     """
+    check_positive("epochs", recipe.epochs)
     output = _writable_folder(output)
     images = images or load("mnist5k")
     train_x, train_y = (part[: recipe.train_images] for part in images.train)
@@ -212,7 +214,7 @@ def _compile(model, recipe: DemoRecipe, steps_per_epoch: int) -> None:
         initial_learning_rate=0.0,
         warmup_target=recipe.learning_rate,
         warmup_steps=steps_per_epoch * recipe.warmup_epochs,
-        decay_steps=steps_per_epoch * (recipe.epochs - recipe.warmup_epochs),
+        decay_steps=steps_per_epoch * max(1, recipe.epochs - recipe.warmup_epochs),
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay),
@@ -240,7 +242,8 @@ def demo_figure(model: CRATE, images, measured: LayerMeasurements, untrained: La
     rate_axes, sparsity_axes = above.subplots(1, 2)
     draw_curves(untrained, rate_axes, sparsity_axes, label="untrained", faint=True)
     draw_curves(measured, rate_axes, sparsity_axes, label="trained")
-    rate_axes.legend(frameon=False)
+    for axes in (rate_axes, sparsity_axes):
+        axes.legend(frameon=False)
 
     maps = attention_maps(model, images).mean(axis=1)
     names = decode_predictions(model.predict(images, verbose=0), model, top=1)

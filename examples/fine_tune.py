@@ -1,0 +1,45 @@
+"""Fine-tunes a saved CRATE for other classes: digits, even or odd.
+
+    python examples/fine_tune.py crate-demo/model.keras even-odd.keras
+
+First the new head alone, then all layers at a smaller learning rate.
+"""
+
+import argparse
+
+import keras
+
+import keras_crate
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("model", help="a .keras file, such as the demo's")
+parser.add_argument("output", help="where the fine-tuned model goes (.keras)")
+parser.add_argument("--epochs", type=int, default=5, help="of each stage (%(default)s)")
+arguments = parser.parse_args()
+
+# The same model with two classes; all weights but the head's come from the file.
+config = keras.saving.load_model(arguments.model).get_config()
+config |= {"classes": 2, "class_names": ["even", "odd"], "weights": arguments.model}
+model = keras_crate.CRATE(**config)
+
+digits = keras_crate.data.load("digits")  # 8x8 pixels, from scikit-learn
+size = model.input_shape[1:3]
+(x, y), (test_x, test_y) = (
+    (keras.ops.image.resize(images, size), labels % 2)
+    for images, labels in (digits.train, digits.test)
+)
+
+for stage, learning_rate in (("head", 1e-2), ("all layers", 5e-4)):
+    for layer in model.layers:
+        layer.trainable = stage == "all layers" or layer.name.startswith("head")
+    model.compile(
+        keras.optimizers.AdamW(learning_rate, weight_decay=0.01),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.fit(x, y, epochs=arguments.epochs, verbose=0)
+    accuracy = model.evaluate(test_x, test_y, verbose=0, return_dict=True)["accuracy"]
+    print(f"{stage}: {accuracy:.1%} of {len(test_y)} held-out digits")
+
+model.save(arguments.output)
+print("wrote", arguments.output)

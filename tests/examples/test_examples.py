@@ -1,0 +1,92 @@
+"""Every script under examples/, and the README's lines, are run."""
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_crate import data
+from keras_crate.training import demo
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with crate-demo/ in it, as the README's first command leaves it."""
+    folder = tmp_path_factory.mktemp("examples")
+    recipe = dataclasses.replace(demo.FAST, depth=2)
+    demo.run_demo(folder / "crate-demo", recipe, say=lambda line: None)
+    return folder
+
+
+def _run(folder, *command):
+    result = subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_fine_tune(folder):
+    out = _run(
+        folder, ROOT / "examples/fine_tune.py", "crate-demo/model.keras", "even-odd.keras",
+        "--epochs", "2",
+    )  # fmt: skip
+    head, everything = (float(x) for x in re.findall(r": ([\d.]+)% of 360", out))
+    assert head > 55 and everything > head  # chance is 50 %
+    assert (folder / "even-odd.keras").exists()
+
+
+def test_extract_features(folder):
+    _run(folder, ROOT / "examples/extract_features.py", "crate-demo/model.keras", "features.npz")
+    with np.load(folder / "features.npz") as features:
+        assert features["pooled"].shape == (1000, 128)
+        assert features["tokens"].shape == (1000, 17, 128)
+        assert features["block_1_ista"].shape == (1000, 17, 128)
+        np.testing.assert_allclose(features["tokens"].mean(axis=1), features["pooled"], atol=1e-5)
+
+
+def test_predict_image(folder):
+    from PIL import Image
+
+    images, _ = data.load("mnist5k").test
+    for k in (0, 1):
+        Image.fromarray(images[k, :, :, 0]).resize((50, 60)).save(folder / f"{k}.png")
+    out = _run(
+        folder, ROOT / "examples/predict_image.py", "crate-demo/model.keras", "0.png", "1.png"
+    )
+    lines = out.strip().splitlines()
+    assert len(lines) == 2 and lines[1].startswith("1.png: ")
+    assert re.fullmatch(r"0.png: (\d [\d.]+%(, )?){3}", lines[0])
+
+
+def test_every_example_is_tested():
+    here = Path(__file__).read_text()
+    for script in (ROOT / "examples").glob("*.py"):
+        assert f"examples/{script.name}" in here
+
+
+def test_the_readmes_lines(folder):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf8"), re.DOTALL)
+    assert len(code.strip().splitlines()) <= 14
+    out = _run(folder, "-c", code)
+    assert "val_accuracy" in out and "coding rate" in out
+
+
+def test_the_readmes_table_is_the_code():
+    from keras_crate.models.sizes import SIZES
+
+    readme = (ROOT / "README.md").read_text("utf8")
+    for name, (dim, depth, heads, parameters, top1) in SIZES.items():
+        row = f"| `{name}` | {dim} | {depth} | {heads} | {parameters:,} | {top1} % |"
+        assert row in readme

@@ -1,0 +1,92 @@
+"""`fit` as users write it, on the model that they would take."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_crate
+
+
+@pytest.fixture
+def arrays(rng):
+    images = rng.integers(0, 256, (16, 32, 32, 3)).astype("uint8")
+    return images, np.arange(16) % 10
+
+
+def _tiny(**options):
+    return keras_crate.CRATETiny(classes=10, input_shape=(32, 32, 3), patch_size=4, **options)
+
+
+def _compiled(model):
+    model.compile(
+        optimizer=keras.optimizers.AdamW(1e-3),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _fits(model, *data, **options):
+    """Fits two epochs; the loss is finite and every trainable weight moves."""
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    history = model.fit(*data, epochs=2, verbose=0, **options).history
+    assert np.isfinite(history["loss"]).all()
+    after = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    assert all((a != b).any() for a, b in zip(before, after, strict=True))
+
+
+def test_numpy_arrays_and_evaluate(arrays):
+    model = _compiled(_tiny())
+    _fits(model, *arrays, batch_size=8, validation_split=0.25)
+    assert 0 <= model.evaluate(*arrays, verbose=0, return_dict=True)["accuracy"] <= 1
+
+
+def test_py_dataset(arrays):
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            chosen = slice(8 * index, 8 * index + 8)
+            return arrays[0][chosen], arrays[1][chosen]
+
+    _fits(_compiled(_tiny()), Batches())
+
+
+def test_tf_data(arrays):
+    tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
+    _fits(_compiled(_tiny()), tf.data.Dataset.from_tensor_slices(arrays).batch(8))
+
+
+def test_torch_data_loader(arrays):
+    torch = pytest.importorskip("torch", reason="DataLoader is PyTorch's")
+    images, labels = (torch.from_numpy(a) for a in arrays)
+    dataset = torch.utils.data.TensorDataset(images, labels)
+    _fits(_compiled(_tiny()), torch.utils.data.DataLoader(dataset, batch_size=8))
+
+
+def test_mixed_bfloat16(arrays):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = _compiled(_tiny())
+    assert model.get_layer("block_0_ista").compute_dtype == "bfloat16"
+    _fits(model, *arrays, batch_size=8)
+
+
+def test_frozen_layers(arrays):
+    model = _tiny()
+    for layer in model.layers:
+        layer.trainable = layer.name in ("head_norm", "head")
+    frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]
+    _fits(_compiled(model), *arrays, batch_size=8)
+    for before, after in zip(frozen, model.non_trainable_weights, strict=True):
+        np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(after))
+
+
+def test_dropout_and_compiled_state_survive_saving(arrays, tmp_path):
+    model = keras_crate.CRATE(24, 2, 2, (32, 32, 3), 8, 10, dropout_rate=0.2)
+    _fits(_compiled(model), *arrays, batch_size=8)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.compiled and int(again.optimizer.iterations) == 4
+    assert again.evaluate(*arrays, verbose=0) == model.evaluate(*arrays, verbose=0)
+    _fits(again, *arrays, batch_size=8)

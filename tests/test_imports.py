@@ -1,0 +1,86 @@
+"""What importing the package brings along, and which backend it starts on."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+
+def _python(code, **environment):
+    environment = {**os.environ, **environment}
+    environment = {k: v for k, v in environment.items() if v is not None}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+
+
+def test_importing_adds_nothing_to_what_keras_imports():
+    code = (
+        "import json, sys, {}; print(json.dumps(sorted({{m.split('.')[0] for m in sys.modules}})))"
+    )
+    backend = {"KERAS_BACKEND": keras.backend.backend()}
+    alone, ours = (
+        set(json.loads(_python(code.format(name), **backend).stdout.splitlines()[-1]))
+        for name in ("keras", "keras_crate")
+    )
+    assert ours - alone == {"keras_crate"}
+
+
+def test_registered_for_loading():
+    names = ("CRATE", "MSSA", "ISTA", "PatchEmbedding", "TokenEmbedding", "TokenPooling")
+    code = (
+        "import keras, keras_crate\n"
+        f"for name in {names}: assert keras.saving.get_registered_object('keras_crate>' + name)"
+    )
+    result = _python(code, KERAS_BACKEND=keras.backend.backend())
+    assert result.returncode == 0, result.stderr
+
+
+def test_takes_an_installed_backend_where_keras_would_not(tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": "no-such-backend"}))
+    code = "import keras_crate, keras; print(keras.backend.backend())"
+    result = _python(code, KERAS_BACKEND=None, KERAS_HOME=str(tmp_path))
+    assert result.stdout.split()[-1] in ("jax", "tensorflow", "torch"), result.stderr
+
+
+HIDE = """
+import importlib.util, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name in {hidden} else real(name, *a)
+"""
+
+
+@pytest.mark.parametrize(
+    ("hidden", "wanted", "message"),
+    [
+        (("jax", "tensorflow", "torch"), None, 'pip install "keras-crate[jax]"'),
+        (("torch",), "torch", 'pip install "keras-crate[torch]", or set KERAS_BACKEND to one'),
+    ],
+)
+def test_without_a_backend_it_says_which_command_installs_one(hidden, wanted, message):
+    """Hidden from the search for modules, as if it were not installed."""
+    if wanted and keras.backend.backend() == wanted:
+        hidden, wanted, message = ("jax",), "jax", 'pip install "keras-crate[jax]", or set'
+    hide = HIDE.format(hidden=hidden)
+    command = hide + "from keras_crate.cli.main import main; sys.exit(main(['demo']))"
+    result = _python(command, KERAS_BACKEND=wanted)
+    assert result.returncode == 1
+    assert result.stderr.startswith("keras-crate: error: ") and message in result.stderr
+    assert "Traceback" not in result.stderr
+    library = hide + "import keras_crate; keras_crate.CRATETiny()"
+    result = _python(library, KERAS_BACKEND=wanted)
+    assert f"ImportError: {'Keras' if not wanted else 'KERAS'}" in result.stderr
+    assert message in result.stderr
+
+
+def test_public_names():
+    import keras_crate
+
+    for name in keras_crate.__all__:
+        assert getattr(keras_crate, name) is not None
+    assert set(dir(keras_crate)) == set(keras_crate.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'CRATEHuge'"):
+        keras_crate.CRATEHuge  # noqa: B018

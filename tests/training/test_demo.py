@@ -1,0 +1,91 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from compare import assert_close
+
+from keras_crate import data, objective
+from keras_crate.training import demo
+
+TASTE = dataclasses.replace(demo.FAST, epochs=2, train_images=512, depth=2, dim=32)
+
+
+@pytest.fixture(scope="module")
+def taste(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
+    lines = []
+    metrics = demo.run_demo(folder, TASTE, say=lines.append)
+    return folder, metrics, "\n".join(lines)
+
+
+def test_writes_model_metrics_and_figure_and_says_where(taste):
+    folder, metrics, said = taste
+    assert sorted(p.name for p in folder.iterdir()) == ["layers.png", "metrics.json", "model.keras"]
+    for path in folder.iterdir():
+        assert f"wrote {path}" in said
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert (folder / "layers.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_line_it_ends_with_loads_the_model(taste):
+    _, metrics, said = taste
+    scope = {}
+    exec(said.splitlines()[-1].strip(), scope)
+    model = scope["model"]
+    assert model.class_names == tuple("0123456789")
+    images, labels = data.load("mnist5k").test
+    accuracy = (model.predict(images, verbose=0).argmax(axis=1) == labels).mean()
+    assert accuracy == pytest.approx(metrics["accuracy"])
+    assert objective.measure(model, images[:256]).to_dict() == metrics["layers"]
+
+
+def test_it_learns(taste):
+    _, metrics, _ = taste
+    loss = metrics["history"]["loss"]
+    assert loss[-1] < loss[0]
+    assert metrics["layers"] != metrics["layers_untrained"]
+
+
+def test_same_seed_same_batches():
+    images, labels = data.load("digits").train
+    sets = [demo.DistortedImages(images, labels, 100, seed) for seed in (1, 1, 2)]
+    (a, _), (b, _), (c, _) = (s[3] for s in sets)
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 1
+    assert len(sets[0]) == len(images) // 100
+    before = sets[0][3][0]
+    sets[0].on_epoch_end()
+    assert np.abs(sets[0][3][0] - before).max() > 1
+
+
+def test_refuses_pixels_that_are_not_numbers(tmp_path):
+    images = data.load("digits")
+    broken = images.train[0].astype("float32")
+    broken[7, 1, 1] = np.inf
+    images = dataclasses.replace(images, train=(broken, images.train[1]))
+    with pytest.raises(ValueError, match=r"1 of 512 images .* at index 7"):
+        demo.run_demo(tmp_path, TASTE, images, say=lambda line: None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_a_folder_it_cannot_write_before_it_trains(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"file.* cannot be written .*`--output`"):
+        demo.run_demo(tmp_path / "file", TASTE)
+
+
+def test_pixels_are_normalised_by_the_training_images():
+    images = data.load("digits")
+    model = demo._model(TASTE, images, np.full((2, 28, 28, 1), [[[[0]]], [[[255]]]]))
+    assert_close(np.array(model.settings.mean), np.array([0.5]), atol=1e-9)
+    assert_close(np.array(model.settings.std), np.array([0.5]), atol=1e-9)
+
+
+@pytest.mark.slow
+def test_accuracy(tmp_path):
+    """The whole demo: 97 % of held-out digits, in under five minutes where JAX runs."""
+    metrics = demo.run_demo(tmp_path)
+    assert metrics["accuracy"] >= 0.97
+    trained, untrained = metrics["layers"], metrics["layers_untrained"]
+    assert trained["coding_rate_mean"][-1] < untrained["coding_rate_mean"][-1]
