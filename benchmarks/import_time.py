@@ -9,7 +9,10 @@ import statistics
 import subprocess
 import sys
 
-CODE = "import time, keras; s = time.perf_counter(); import keras_crate; print(time.perf_counter() - s)"
+CODE = (
+    "import time, keras; start = time.perf_counter(); import keras_crate; "
+    "print(time.perf_counter() - start)"
+)
 
 
 def main():

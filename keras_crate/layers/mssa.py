@@ -169,7 +169,8 @@ class MSSA(CompositeLayer):
         store["heads"] = np.array(self.heads, "int32")
 
     def load_own_variables(self, store):
-        heads = int(np.asarray(store["heads"])) if "heads" in store else self.heads
+        keys = store.keys()  # a store of Keras 3.8 has no `in`
+        heads = int(np.asarray(store["heads"])) if "heads" in keys else self.heads
         if heads != self.heads:
             raise ValueError(
                 f"{self.path} has {self.heads} heads; the saved weights are for {heads} heads."

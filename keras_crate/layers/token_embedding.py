@@ -118,7 +118,8 @@ class TokenEmbedding(keras.layers.Layer):
             store["grid"] = np.array(self.grid, "int32")
 
     def load_own_variables(self, store):
-        grid = tuple(int(n) for n in store["grid"]) if "grid" in store else None
+        keys = store.keys()  # a store of Keras 3.8 has no `in`
+        grid = tuple(int(n) for n in store["grid"]) if "grid" in keys else None
         positions = np.asarray(store["1"])
         if positions.shape[-1] != self.positions.shape[-1]:
             raise ValueError(

@@ -42,7 +42,7 @@ class DemoRecipe:
     heads: int = 4
     patch_size: int = 7
     pooling: str = "token"
-    epochs: int = 60
+    epochs: int = 90
     warmup_epochs: int = 3
     batch_size: int = 128
     learning_rate: float = 2e-3

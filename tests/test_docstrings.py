@@ -1,0 +1,65 @@
+"""The examples in public docstrings run, and everything public has one."""
+
+import inspect
+import re
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+
+import keras_crate
+from keras_crate import data, interpret, layers, models, objective
+
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (layers, models, objective, interpret, data)
+    for name in module.__all__
+}
+METHODS = {
+    f"CRATE.{name}": getattr(models.CRATE, name) for name in ("with_input_shape", "enable_lora")
+}
+NO_EXAMPLE = {  # results of functions, or told by the function they go with
+    "LayerMeasurements",
+    "ImageSet",
+    "rate_reduction",
+    "sparsity",
+    "sparse_rate_reduction",
+    "distort",
+}
+
+
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
+def test_example(name):
+    documented = (PUBLIC | METHODS)[name]
+    text = inspect.getdoc(documented)
+    assert text and text.splitlines()[0].endswith((".", "`."))
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    if name.rpartition(".")[2] in NO_EXAMPLE:
+        assert not examples
+        return
+    assert examples, f"{name} has no example"
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    scope = {
+        "keras": keras,
+        "keras_crate": keras_crate,
+        "images": images,
+        "tokens": rng.normal(size=(2, 17, 24)),
+        "table": rng.normal(size=(1, 197, 8)),
+        "model": models.CRATE(24, 2, 2, (32, 32, 3), 8, 10),
+        "resize_positions": layers.resize_positions,
+    }
+    if name.endswith("decode_predictions"):
+        scope["images"] = rng.uniform(0, 255, (1, 224, 224, 3))
+    for example in examples:
+        exec(textwrap.dedent(example), scope)
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC if inspect.isclass(PUBLIC[n])])
+def test_every_argument_is_documented(name):
+    documented = PUBLIC[name]
+    text = inspect.getdoc(documented)
+    for argument in inspect.signature(documented).parameters:
+        if argument not in ("kwargs",):
+            assert re.search(rf"\b{argument}\b(, \w+)*:", text), f"{name}: {argument}"
