@@ -12,7 +12,6 @@ def _fresh_state():
     yield
     keras.config.set_dtype_policy("float32")
     keras.config.set_image_data_format("channels_last")
-    keras.utils.clear_session()
 
 
 @pytest.fixture

@@ -45,7 +45,6 @@ class FamilyChecks:
     def test_parameter_counts(self):
         for constructor, arguments, count in self.parameter_counts:
             assert getattr(keras_crate, constructor)(**arguments).count_params() == count
-            keras.utils.clear_session()
 
     def test_golden_logits_and_tokens(self):
         for name, arguments in self.golden_cases:

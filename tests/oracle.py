@@ -53,6 +53,20 @@ def block(z, norm_1, u, heads, out, bias, norm_2, d, step_size=0.1, penalty=0.1)
     return ista(layer_norm(half, *norm_2), d, step_size, penalty)
 
 
+def tokens(images, patch, state):
+    """The authors' embedding of NHWC images, from their state dict."""
+    batch, height, width, channels = images.shape
+    rows, columns = height // patch, width // patch
+    z = np.asarray(images, "float64").reshape(batch, rows, patch, columns, patch, channels)
+    z = z.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, -1)
+    affine = [(state[f"to_patch_embedding.{i}.weight"], state[f"to_patch_embedding.{i}.bias"])
+              for i in (1, 2, 3)]  # fmt: skip
+    z = layer_norm(z, *affine[0]) @ affine[1][0].T.astype("float64") + affine[1][1]
+    z = layer_norm(z, *affine[2])
+    class_token = np.broadcast_to(state["cls_token"], (batch, 1, z.shape[-1]))
+    return np.concatenate([class_token, z], axis=1) + state["pos_embedding"]
+
+
 def coding_rate(z, eps):
     """1/2 logdet(I + d/(n eps^2) Z Z^T) by eigenvalues."""
     n, d = z.shape[-2:]

@@ -2,6 +2,7 @@ import json
 
 import keras
 import numpy as np
+import oracle
 import pytest
 from authors import golden, load_crate_state, state_of
 from compare import assert_close
@@ -25,31 +26,35 @@ def test_golden_zero_fraction(micro):
     assert_close(np.array(measured.sparsity_mean), arrays["zero_fraction"], atol=2e-5)
 
 
-def test_golden_coding_rate_in_the_authors_arithmetic(micro):
-    """float32, and the n x n Gram matrix, as their code has it."""
-    model, images, arrays = micro
-    for i, (mean, std) in enumerate(arrays["coding_rate_mean_std"]):
-        normalised = keras.Model(model.input, model.get_layer(f"block_{i}_norm_1").output)
-        bases = keras.ops.convert_to_numpy(model.get_layer(f"block_{i}_mssa").subspace_bases())
-        w = normalised.predict(images, verbose=0)[:, None] @ bases
+def _exact_coding_rates(images, state, heads=4):
+    """The authors' measure computed in float64 from their tensors, by the oracle."""
+    state = {k: v.astype("float64") for k, v in state.items()}
+    z, rates = oracle.tokens(images, 8, state), []
+    for i in range(2):
+        mssa, ista = (f"transformer.layers.{i}.{k}" for k in (0, 1))
+        norms = [(state[f"{p}.norm.weight"], state[f"{p}.norm.bias"]) for p in (mssa, ista)]
+        u = state[f"{mssa}.fn.qkv.weight"].T
+        out, bias = state[f"{mssa}.fn.to_out.0.weight"].T, state[f"{mssa}.fn.to_out.0.bias"]
+        w = np.stack(np.split(oracle.layer_norm(z, *norms[0]) @ u, heads, axis=-1), axis=1)
         w /= np.linalg.norm(w, axis=-1, keepdims=True)
-        n, p = w.shape[-2:]
-        gram = np.eye(n, dtype="float32") + np.float32(p / (n * 0.01)) * (w @ w.swapaxes(-1, -2))
-        rates = 0.5 * np.linalg.slogdet(gram)[1].sum(axis=-1)
-        assert rates.dtype == np.float32
-        assert_close(rates.mean(), mean, atol=2e-5)
-        assert_close(rates.std(ddof=1), std, atol=2e-5)
+        rates.append(oracle.coding_rate(w, eps=0.1).sum(axis=1))  # their eps is 0.1 squared
+        z = oracle.block(z, norms[0], u, heads, out, bias, norms[1], state[f"{ista}.fn.weight"])
+    return np.array(rates)
 
 
 def test_golden_coding_rate(micro):
-    """`measure` computes in float64, where the golden numbers' own rounding shows.
+    """Within 2e-5 of the exact value, and of the golden one within its own rounding.
 
-    They are float32 logarithms of a determinant of order e^190, 94.907 +- one
-    unit of 7.6e-6 an operation: 2.2e-5 from the exact value.
+    The golden numbers are float32: 94.907 is stored in steps of 7.6e-6, and the
+    first is 2.2e-5 from what float64 gives for the same tensors. `measure`
+    computes in float64.
     """
     model, images, arrays = micro
     measured = objective.measure(model, images)
     found = np.transpose([measured.coding_rate_mean, measured.coding_rate_std])
+    rates = _exact_coding_rates(images, state_of(arrays))
+    exact = np.transpose([rates.mean(axis=1), rates.std(axis=1, ddof=1)])
+    assert_close(found, exact, atol=2e-5)
     assert_close(found, arrays["coding_rate_mean_std"], atol=2.5e-5)
 
 
