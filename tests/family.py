@@ -200,6 +200,16 @@ class FamilyChecks:
             again.predict(images, verbose=0), model.predict(images, verbose=0)
         )
 
+    def test_frozen_layers_survive_saving(self, tmp_path):
+        model = self.build()
+        for layer in model.layers:
+            layer.trainable = layer.name.startswith(("head", "block_1"))
+        again = self.reloaded(model, tmp_path, "keras")
+        assert [w.path for w in again.trainable_weights] == [
+            w.path for w in model.trainable_weights
+        ]
+        assert 0 < len(again.trainable_weights) < len(again.weights)
+
     def test_int8_survives_saving(self, tmp_path):
         model = self.build()
         images = self.images()
@@ -225,7 +235,7 @@ class FamilyChecks:
         adapters = [w for w in model.trainable_weights if "lora" in w.path]
         others = [w.path for w in model.trainable_weights if "lora" not in w.path]
         assert len(adapters) == 2 * len(self.adapted(model))
-        assert all(path.startswith("head") for path in others)
+        assert all(path.startswith("head") or path.endswith("bias") for path in others)
         frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(images, labels, epochs=2, verbose=0)
@@ -347,6 +357,19 @@ class FamilyChecks:
         for run in (model.fit, model.evaluate):
             with pytest.raises(ValueError, match=r"1 of 4 images .* NaN or infinite, at index 2"):
                 run(images, np.zeros(4), verbose=0)
+
+    def test_says_so_when_a_data_set_gives_nan(self):
+        class Batches(keras.utils.PyDataset):
+            def __len__(self):
+                return 1
+
+            def __getitem__(_, index):
+                return np.full((4, 16, 16, 3), np.nan, "float32"), np.zeros(4)
+
+        model = self.build()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        with pytest.warns(UserWarning, match="metric that is NaN: images have pixels"):
+            model.evaluate(Batches(), verbose=0)
 
     def test_refuses_another_number_of_channels_for_with_input_shape(self):
         with pytest.raises(ValueError, match="as many channels as the model"):

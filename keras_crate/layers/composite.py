@@ -2,12 +2,12 @@
 
 import keras
 
-# What `quantize` and `enable_lora` change on a layer after it was made.
+# What freezing, `quantize` and `enable_lora` change on a layer after it was made.
 _SETTINGS = ("dtype", "lora_rank", "lora_alpha", "quantization_config", "sublayers")
 
 
 def changed_settings(layer: keras.layers.Layer) -> dict:
-    """Settings of `layer` that quantisation and LoRA made, to build it again.
+    """Settings of `layer` made after it was built, to build it so again.
 
     A layer that was quantised or given LoRA has other variables than a new
     one. Its owner stores these settings in its own configuration and passes
@@ -22,6 +22,8 @@ def changed_settings(layer: keras.layers.Layer) -> dict:
     """
     config = layer.get_config()
     settings = {k: config[k] for k in _SETTINGS if config.get(k)}
+    if layer.weights and not layer.trainable:
+        settings["trainable"] = False
     if getattr(layer.dtype_policy, "quantization_mode", None) is None:
         settings.pop("dtype", None)
     return settings

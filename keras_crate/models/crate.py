@@ -58,8 +58,8 @@ class CRATE(WhiteBoxModel):
             or `model.save_weights` (`.weights.h5`). Positions for another grid
             are resized. A head of other classes stays at its initial values,
             with a warning.
-        layer_settings: What quantisation and LoRA changed, as `get_config`
-            wrote it. Not meant to be passed by hand.
+        layer_settings: What freezing, quantisation and LoRA changed, as
+            `get_config` wrote it. Not meant to be passed by hand.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.

@@ -1,6 +1,7 @@
 """What every classifier of the package shares: stem, head, checks, weights."""
 
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -29,8 +30,8 @@ class WhiteBoxModel(keras.Model):
         dim, input_shape, patch_size, classes, include_top, pooling,
         classifier_activation, include_preprocessing, mean, std, dropout_rate,
         class_names, data_format, dtype, name: As in `CRATE`.
-        layer_settings: What quantisation and LoRA changed, by layer name, as
-            `get_config` wrote it. Not meant to be passed by hand.
+        layer_settings: What freezing, quantisation and LoRA changed, by layer
+            name, as `get_config` wrote it. Not meant to be passed by hand.
         **block_arguments: What `add_blocks` takes.
     """
 
@@ -165,7 +166,15 @@ class WhiteBoxModel(keras.Model):
 
     def evaluate(self, x=None, *args, **kwargs):
         _refuse_nan(x)
-        return super().evaluate(x, *args, **kwargs)
+        results = super().evaluate(x, *args, **kwargs)
+        values = results.values() if isinstance(results, dict) else np.atleast_1d(results)
+        if np.isnan(list(values)).any():
+            warnings.warn(
+                "`evaluate` found a loss or metric that is NaN: images have pixels that are NaN or "
+                "infinite, or the model's weights are. Pass the images as an array to learn which.",
+                stacklevel=2,
+            )
+        return results
 
     def with_input_shape(self, input_shape: tuple[int, int, int]) -> "WhiteBoxModel":
         """The same model for images of another size.
@@ -207,8 +216,8 @@ class WhiteBoxModel(keras.Model):
         """Gives low-rank adapters to every block's linear maps; freezes the rest.
 
         The projections and output maps of MSSA and the dictionaries of ISTA
-        are adapted; the head stays trainable. Saving merges the adapters into
-        the weights. Compile the model afterwards.
+        are adapted; their biases and the head stay trainable. Saving merges
+        the adapters into the weights. Compile the model afterwards.
 
         Args:
             rank: Rank of the adapters, 1 or more.
@@ -233,8 +242,6 @@ class WhiteBoxModel(keras.Model):
             for part in layer._flatten_layers():
                 if in_block and isinstance(part, keras.layers.Dense):
                     part.enable_lora(rank)
-                    if part.bias is not None:
-                        part.bias.trainable = False
                 elif part.weights and not list(part._flatten_layers(include_self=False)):
                     part.trainable = False
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from compare import assert_close
 
 import keras_crate
 
@@ -69,6 +70,15 @@ def test_mixed_bfloat16(arrays):
     keras.config.set_dtype_policy("mixed_bfloat16")
     model = _compiled(_tiny())
     assert model.get_layer("block_0_ista").compute_dtype == "bfloat16"
+    _fits(model, *arrays, batch_size=8)
+
+
+def test_jit_compile(arrays):
+    """Asked for, also on PyTorch, where it is not the default; one block will do."""
+    model = keras_crate.CRATE(24, 1, 2, (32, 32, 3), 8, 10)
+    eager = model.predict(arrays[0], verbose=0)
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
+    assert_close(model.predict(arrays[0], verbose=0), eager, atol=1e-5)
     _fits(model, *arrays, batch_size=8)
 
 
