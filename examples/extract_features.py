@@ -5,10 +5,9 @@ python examples/extract_features.py crate-demo/model.keras features.npz --layer 
 
 import argparse
 
+import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
-
-import keras_crate
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a .keras file, such as the demo's")

@@ -7,9 +7,8 @@ First the new head alone, then all layers at a smaller learning rate.
 
 import argparse
 
+import keras_crate  # before keras, for which it picks an installed backend
 import keras
-
-import keras_crate
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a .keras file, such as the demo's")

@@ -5,10 +5,9 @@ python examples/predict_image.py crate-demo/model.keras digit.png
 
 import argparse
 
+import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
-
-import keras_crate
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a .keras file whose model has class names, such as the demo's")

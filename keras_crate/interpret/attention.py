@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_crate.layers import MSSA
+from keras_crate.models.blocks import check_measurable, white_box_blocks
 
 
 def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int = 32) -> np.ndarray:
@@ -20,7 +20,7 @@ def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int 
         with the class token's attention to itself they sum to 1.
 
     Raises:
-        ValueError: If the model has no such block.
+        ValueError: If the model has no such block, or cannot take the images.
 
     Example:
 
@@ -29,7 +29,8 @@ def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int 
     maps[0].mean(axis=0)  # the first image, all heads
     ```
     """
-    mssas = [part for part in model.layers if isinstance(part, MSSA)]
+    mssas = [model.get_layer(f"block_{i}_mssa") for i in white_box_blocks(model)]
+    check_measurable(model, images)
     if not -len(mssas) <= layer < len(mssas):
         raise ValueError(
             f"`layer` must be a block of the model, from {-len(mssas)} to {len(mssas) - 1}. "

@@ -84,7 +84,8 @@ class CompositeLayer(keras.layers.Layer):
             settings = changed_settings(getattr(self, name))
             if settings:
                 sublayers[name] = settings
-        sublayers = sublayers or self._sublayer_settings
+        if not self.built:
+            sublayers = self._sublayer_settings
         if sublayers:
             config["sublayers"] = dict(sublayers)
         return config

@@ -93,12 +93,18 @@ class ISTA(CompositeLayer):
         if all(isinstance(size, int) for size in shape):
             fold = math.prod(shape) > self.dim
             outputs = self._one_product(inputs, d) if fold else self._two_products(inputs, d)
-        else:  # A TensorFlow graph of unknown batch size decides as it runs.
+        elif keras.backend.backend() == "tensorflow":
+            # Its graphs do not know the batch size and decide as they run; on
+            # a matrix, since XLA cannot differentiate the branches otherwise.
+            x = ops.reshape(inputs, (-1, self.dim))
             outputs = ops.cond(
-                ops.prod(ops.stack(shape)) > self.dim,
-                lambda: self._one_product(inputs, d),
-                lambda: self._two_products(inputs, d),
+                ops.shape(x)[0] > self.dim,
+                lambda: self._one_product(x, d),
+                lambda: self._two_products(x, d),
             )
+            outputs = ops.reshape(outputs, ops.shape(inputs))
+        else:  # an export for any batch size
+            outputs = self._one_product(inputs, d)
         return ops.relu(outputs - self.step_size * self.penalty)
 
     def _one_product(self, x, d):

@@ -72,12 +72,12 @@ class MSSA(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(heads, int) or heads < 1:
+        if not isinstance(heads, (int, np.integer)) or heads < 1:
             raise ValueError(
                 "`heads` must be a positive integer that divides the token "
                 f"width. Received: heads={heads!r}"
             )
-        self.heads = heads
+        self.heads = int(heads)
         self.use_bias = use_bias
         self.dropout_rate = dropout_rate
         self.kernel_initializer = (

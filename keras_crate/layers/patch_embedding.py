@@ -1,6 +1,7 @@
 """PatchEmbedding: from an image to its tokens."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_crate.layers.composite import CompositeLayer
@@ -141,9 +142,15 @@ class PatchEmbedding(CompositeLayer):
 def as_pair(value, name: str) -> tuple[int, int]:
     """A positive integer or pair of them as a pair; `name` is for the error."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
+    if len(pair) != 2 or not all(map(is_positive_integer, pair)):
         raise ValueError(
             f"`{name}` must be a positive integer or a pair (height, width) of them. "
             f"Received: {name}={value!r}"
         )
-    return pair
+    return tuple(map(int, pair))
+
+
+def is_positive_integer(value) -> bool:
+    """Whether it is an integer of Python or NumPy, and above 0."""
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return is_integer and value > 0

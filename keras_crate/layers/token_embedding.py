@@ -94,6 +94,9 @@ class TokenEmbedding(keras.layers.Layer):
             positions: Array of shape `(1, n + 1, d)` for any grid.
             grid: Rows and columns that `positions` was made for; by default
                 this layer's own where the sizes agree, else a square.
+
+        Returns:
+            The grids it resized from and to, or None if it did not.
         """
         # Copies: a tensor shared by two variables dies with either's training on JAX.
         class_token, positions = map(ops.convert_to_numpy, (class_token, positions))
@@ -111,6 +114,7 @@ class TokenEmbedding(keras.layers.Layer):
             positions = resize_positions(positions, grid, own)
         self.class_token.assign(class_token)
         self.positions.assign(positions)
+        return (grid, own) if grid != own else None
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -126,14 +130,14 @@ class TokenEmbedding(keras.layers.Layer):
                 f"{self.path} has tokens of width {self.positions.shape[-1]}; the saved weights "
                 f"have {positions.shape[-1]}."
             )
-        saved = grid or _square(positions.shape[1] - 1)
-        if self.built and saved != (self.grid or _square(self.positions.shape[1] - 1)):
+        resized = self.assign(np.asarray(store["0"]), positions, grid)
+        if resized:
             warnings.warn(
-                f"The saved positions are for a grid of {saved} patches; they were resized to "
-                f"{self.grid}.",
+                "The saved positions are for a grid of {} patches; they were resized to {}.".format(
+                    *resized
+                ),
                 stacklevel=2,
             )
-        self.assign(np.asarray(store["0"]), positions, grid)
 
     def get_config(self) -> dict:
         return {

@@ -3,13 +3,15 @@
 import keras
 import numpy as np
 
+from keras_crate.layers.patch_embedding import is_positive_integer
 from keras_crate.layers.token_pooling import POOLINGS
 
 
-def check_positive(name: str, value) -> None:
-    """Refuses what is no positive integer."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def check_positive(name: str, value) -> int:
+    """The value as an int; refuses what is no positive integer, of Python or NumPy."""
+    if not is_positive_integer(value):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return int(value)
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -65,18 +67,23 @@ def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
             f"Received: data_format={data_format!r}"
         )
     is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3
-    if not is_shape or not all(isinstance(n, int) and n > 0 for n in shape):
+    if not is_shape or not all(map(is_positive_integer, shape)):
         raise ValueError(
             f"`input_shape` must be three positive integers {layouts[data_format]}, without the "
             f"batch. Received: input_shape={shape!r}"
         )
     if data_format == "channels_first" and tuple(shape) == (224, 224, 3):
         return (3, 224, 224)  # the default, which is written channels last
-    return tuple(shape)
+    return tuple(map(int, shape))
 
 
 def check_images(images, expected: tuple) -> None:
     """Refuses a batch whose shape is not `(batch, *expected)`."""
+    if isinstance(images, (list, tuple)) and len(images) > 1:
+        raise ValueError(
+            f"The model takes one array of images. Received: a {type(images).__name__} of "
+            f"{len(images)}. Stack them: `numpy.stack(images)`."
+        )
     shape = getattr(images, "shape", None)
     if shape is None:
         return

@@ -112,13 +112,13 @@ class CRATE(WhiteBoxModel):
         weights: str | None = None,
         layer_settings: dict | None = None,
     ):
-        checks.check_positive("dim", dim)
-        checks.check_positive("depth", depth)
+        dim = checks.check_positive("dim", dim)
+        depth = checks.check_positive("depth", depth)
         checks.check_heads(dim, heads)
         super().__init__(
             dim=dim,
             depth=depth,
-            heads=heads,
+            heads=int(heads),
             input_shape=input_shape,
             patch_size=patch_size,
             classes=classes,

@@ -1,6 +1,7 @@
 """Weights files: read whole, compared with the model, and only then assigned."""
 
 import io
+import json
 import os
 import warnings
 import zipfile
@@ -12,6 +13,9 @@ import keras
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models.sizes import SIZES
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
+
+# Settings that change what a model computes and leave no trace in its weights.
+_UNSEEN = ("step_size", "penalty", "include_preprocessing", "mean", "std", "patch_size")
 
 _ACCEPTED = (
     "`weights` takes None or the path of a file written by `model.save` (.keras) or "
@@ -25,8 +29,9 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
     Layers are matched by name, so that files of any backend fit. Positions
     made for another grid of patches are resized. A head for other classes is
     left at its initial values, with a warning; a file's head is passed over
-    where the model has none. Everything is checked before anything is
-    assigned.
+    where the model has none. Settings that no weight shows, such as `penalty`,
+    are compared where the file has them (`.keras`), with a warning. Everything
+    is checked before anything is assigned.
 
     Args:
         model: A model with a `token_embedding` layer.
@@ -42,6 +47,7 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file at {path}. {_ACCEPTED}")
     saved = _read(path)
+    _warn_of_other_settings(path, model)
     targets = _targets(model)
     names = {name for name, _ in targets}
     left_out = _other_head(saved, targets)
@@ -57,7 +63,7 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
             layer.load_own_variables(saved[key])
     if left_out:
         warnings.warn(
-            f"{path} has a head for other classes than this model's {model.settings.classes}: "
+            f"{path} has no head for this model's {model.settings.classes} classes: "
             f"{' and '.join(sorted(left_out))} keep their initial values and must be trained.",
             stacklevel=3,
         )
@@ -86,12 +92,33 @@ def _read(path: Path) -> dict[tuple[str, str], dict]:
         raise ValueError(damaged) from error
 
 
+def _warn_of_other_settings(path: Path, model) -> None:
+    """Says which settings, that no weight shows, the file's model had otherwise."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json")).get("config", {})
+    own = json.loads(json.dumps(model.get_config()))
+    other = [k for k in _UNSEEN if k in config and k in own and config[k] != own[k]]
+    if other:
+        differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
+        warnings.warn(
+            f"The model in {path} was made with other settings: {differences}.",
+            stacklevel=4,
+        )
+
+
 def _collect(layers) -> dict[tuple[str, str], dict]:
     saved = {}
     for group in layers.values():
+        if "layers" in group:
+            raise ValueError(
+                "The weights file holds a model inside another. Load it with "
+                "`keras.saving.load_model`, take the model inside with `get_layer`, and save that."
+            )
         layer = group["vars"].attrs["name"]
         parts = {"": group["vars"]}
-        parts |= {name: part["vars"] for name, part in group.items() if name != "vars"}
+        parts |= {name: part["vars"] for name, part in group.items() if "vars" in part}
         for part, variables in parts.items():
             values = {key: variables[key][()] for key in variables}
             if values:
@@ -117,8 +144,10 @@ def _stored(layer) -> dict:
 
 
 def _other_head(saved, targets) -> set[str]:
-    """The head's layers, if the file's head has another number of classes."""
+    """The head's layers, if the file has none or one for other classes."""
     head = ("head", "")
+    if head in targets and head not in saved and ("token_embedding", "") in saved:
+        return set(HEAD_LAYERS)
     if head in saved and head in targets:
         shapes = {key: value.shape for key, value in saved[head].items()}
         expected = {key: tuple(value.shape) for key, value in _stored(targets[head]).items()}
@@ -139,15 +168,15 @@ def _compare(path, model, saved, targets) -> None:
 
     for key, layer in targets.items():
         expected, found = _stored(layer), saved.get(key, {})
-        for index, variable in enumerate(layer.weights if "0" in expected else ()):
-            wanted = tuple(variable.shape)
-            if str(index) not in found:
-                refuse(f"{variable.path} has no counterpart in the file")
-            shape = found[str(index)].shape
-            if isinstance(layer, TokenEmbedding) and index == 1:  # any grid will do
+        for index in sorted(k for k in expected if k.isdigit()):
+            wanted, name = tuple(expected[index].shape), _variable(layer, expected, index)
+            if index not in found:
+                refuse(f"{name} has no counterpart in the file")
+            shape = found[index].shape
+            if isinstance(layer, TokenEmbedding) and index == "1":  # any grid will do
                 shape, wanted = shape[-1:], wanted[-1:]
             if shape != wanted:
-                refuse(f"{variable.path} has shape {shape} in the file and {wanted} in the model")
+                refuse(f"{name} has shape {shape} in the file and {wanted} in the model")
         if "heads" in found and found["heads"] != expected["heads"]:
             refuse(
                 f"{layer.name} has {found['heads']} heads in the file and {expected['heads']} in "
@@ -161,6 +190,14 @@ def _compare(path, model, saved, targets) -> None:
     for key in saved:
         if key not in targets:
             refuse(f"{'/'.join(filter(None, key))} is in the file and not in the model")
+
+
+def _variable(layer, stored, index: str) -> str:
+    """A stored variable's name; a quantised layer stores others than its weights."""
+    shapes = [tuple(stored[k].shape) for k in sorted(k for k in stored if k.isdigit())]
+    if shapes == [tuple(weight.shape) for weight in layer.weights]:
+        return layer.weights[int(index)].path
+    return f"{layer.path}, stored variable {index},"
 
 
 def _describe_file(saved) -> str:

@@ -23,8 +23,8 @@ class WhiteBoxModel(keras.Model):
 
     The graph's layers are `images`, `preprocessing`, `patch_embedding`,
     `token_embedding`, the blocks', `pooling`, `head_norm`, `head` and
-    `predictions`, which gives probabilities in float32 whatever the blocks
-    compute in.
+    `predictions`, which gives probabilities in the dtype of the variables:
+    float32 under a mixed policy.
 
     Args:
         dim, input_shape, patch_size, classes, include_top, pooling,
@@ -56,8 +56,8 @@ class WhiteBoxModel(keras.Model):
         layer_settings=None,
         **block_arguments,
     ):
-        checks.check_positive("dim", dim)
-        checks.check_positive("classes", classes)
+        dim = checks.check_positive("dim", dim)
+        classes = checks.check_positive("classes", classes)
         checks.check_pooling(pooling, include_top)
         checks.check_activation(classifier_activation)
         checks.check_dropout(dropout_rate)
@@ -65,6 +65,11 @@ class WhiteBoxModel(keras.Model):
         input_shape = checks.check_input_shape(input_shape, data_format)
         channels_axis = -1 if data_format == "channels_last" else 0
         class_names = resolve_class_names(class_names, classes)
+        if not include_preprocessing and (mean is not None or std is not None):
+            raise ValueError(
+                "`mean` and `std` belong to the preprocessing. Received: "
+                f"include_preprocessing=False, mean={mean}, std={std}"
+            )
         policy = keras.dtype_policies.get(dtype)
         layer_settings = layer_settings or {}
 
@@ -111,7 +116,7 @@ class WhiteBoxModel(keras.Model):
             )(x)
         super().__init__(inputs=images, outputs=x, name=name)
 
-        self._policy = policy
+        self.dtype_policy = policy  # float16 trains with scaled losses by it
         # A namespace, since Keras would track and rewrap a dict.
         self.settings = types.SimpleNamespace(
             dim=dim,
@@ -122,8 +127,8 @@ class WhiteBoxModel(keras.Model):
             pooling=pooling,
             classifier_activation=classifier_activation,
             include_preprocessing=include_preprocessing,
-            mean=mean,
-            std=std,
+            mean=None if mean is None else np.asarray(mean, "float64").tolist(),
+            std=None if std is None else np.asarray(std, "float64").tolist(),
             dropout_rate=dropout_rate,
             class_names=class_names,
             data_format=data_format,
@@ -167,8 +172,8 @@ class WhiteBoxModel(keras.Model):
     def evaluate(self, x=None, *args, **kwargs):
         _refuse_nan(x)
         results = super().evaluate(x, *args, **kwargs)
-        values = results.values() if isinstance(results, dict) else np.atleast_1d(results)
-        if np.isnan(list(values)).any():
+        values = keras.tree.flatten(results)  # a metric may be a vector
+        if any(np.isnan(np.asarray(value, "float64")).any() for value in values):
             warnings.warn(
                 "`evaluate` found a loss or metric that is NaN: images have pixels that are NaN or "
                 "infinite, or the model's weights are. Pass the images as an array to learn which.",
@@ -253,7 +258,7 @@ class WhiteBoxModel(keras.Model):
             **vars(self.settings),
             "classifier_activation": keras.activations.serialize(activation),
             "name": self.name,
-            "dtype": keras.dtype_policies.serialize(self._policy),
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": settings} if settings else {}),
         }
 

@@ -6,7 +6,8 @@ import json
 import keras
 import numpy as np
 
-from keras_crate.layers import ISTA, MSSA
+from keras_crate.models.blocks import check_measurable, white_box_blocks
+from keras_crate.objective.figure import new_figure
 from keras_crate.objective.rates import DEFAULT_EPS, sparsity, subspace_coding_rate
 
 
@@ -60,11 +61,9 @@ class LayerMeasurements:
         """Two panels against the block: R^c and the share of non-zeros.
 
         Returns:
-            A `matplotlib.figure.Figure`. Needs matplotlib (`keras-crate[plot]`).
+            A `matplotlib.figure.Figure`. Needs matplotlib.
         """
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 3), layout="constrained")
+        figure = new_figure(8, 3)
         draw_curves(self, *figure.subplots(1, 2))
         return figure
 
@@ -141,6 +140,7 @@ def measure(
         )
     if len(images) == 0:
         raise ValueError("`images` must hold at least one image. Received: none")
+    check_measurable(model, images)
     eps = DEFAULT_EPS[convention] if eps is None else eps
     blocks = white_box_blocks(model)
     where = "norm_1" if convention == "authors" else "add"
@@ -173,23 +173,3 @@ def measure(
         convention=convention,
         eps=eps,
     )
-
-
-def white_box_blocks(model: keras.Model) -> list[int]:
-    """Numbers of the model's blocks that have an MSSA and an ISTA layer.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    layers = {layer.name: layer for layer in model.layers}
-    blocks = []
-    while isinstance(layers.get(f"block_{len(blocks)}_mssa"), MSSA) and isinstance(
-        layers.get(f"block_{len(blocks)}_ista"), ISTA
-    ):
-        blocks.append(len(blocks))
-    if not blocks:
-        raise ValueError(
-            "`model` must have white-box blocks, that is layers block_0_mssa, block_0_ista, ... "
-            f"Received: {type(model).__name__} {model.name!r} with layers {list(layers)[:6]}..."
-        )
-    return blocks

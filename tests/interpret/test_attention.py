@@ -24,3 +24,6 @@ def test_refuses_a_block_that_does_not_exist():
     model = CRATE(24, 2, 2, (16, 16, 3), 8, 5)
     with pytest.raises(ValueError, match=r"from -2 to 1. Received: layer=2"):
         attention_maps(model, np.zeros((1, 16, 16, 3)), layer=2)
+    wrapper = keras.Sequential([keras.Input((16, 16, 3)), model])
+    with pytest.raises(ValueError, match=r"white-box blocks.*pass `model.get_layer"):
+        attention_maps(wrapper, np.zeros((1, 16, 16, 3)))

@@ -108,6 +108,10 @@ def test_refusals(micro):
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match=r"`model` must have white-box blocks.*Sequential"):
         objective.measure(plain, np.ones((1, 4)))
+    with pytest.raises(ValueError, match=r"one image: pass `images\[None\]`"):
+        objective.measure(model, images[0])
+    with pytest.raises(ValueError, match="NaN or infinite, at index 0, 1, 2"):
+        objective.measure(model, images * np.nan)
     with pytest.raises(ValueError, match="at least one image"):
         objective.measure(model, images[:0])
     with pytest.raises(ValueError, match=r"`convention`.*'mine'"):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import sys
 
 import keras
 import numpy as np
@@ -46,6 +47,13 @@ def test_it_learns(taste):
     loss = metrics["history"]["loss"]
     assert loss[-1] < loss[0]
     assert metrics["layers"] != metrics["layers_untrained"]
+
+
+def test_without_matplotlib_it_says_so_before_it_trains(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"Figures need matplotlib.*pip install matplotlib"):
+        demo.run_demo(tmp_path / "out", TASTE)
+    assert not (tmp_path / "out").exists()
 
 
 def test_same_seed_same_batches():
