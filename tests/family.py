@@ -212,7 +212,8 @@ class FamilyChecks:
             w.path for w in model.trainable_weights
         ]
         assert 0 < len(again.trainable_weights) < len(again.weights)
-        again.trainable = True  # and thawed layers stay thawed
+        for layer in again.layers:  # thawed one by one: Keras' TensorFlow models do not pass
+            layer.trainable = True  # `trainable` on to frozen layers
         thawed = self.reloaded(again, tmp_path, "keras")
         assert len(thawed.trainable_weights) == len(thawed.weights)
 
