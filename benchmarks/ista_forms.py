@@ -51,7 +51,7 @@ def compiled(form, layer, gradient):
                 value = loss(x, d)
             return tape.gradient(value, [x, d])
 
-        return lambda x, d: [np.asarray(t) for t in np.atleast_1d(function(x, d))[:1]]
+        return lambda x, d: [t.numpy() for t in tf.nest.flatten(function(x, d))]
     import torch
 
     def function(x, d):
