@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.layers.initializers import linear_initializers
+from keras_crate.layers.patch_embedding import is_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -72,7 +73,7 @@ class MSSA(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(heads, (int, np.integer)) or heads < 1:
+        if not is_positive_integer(heads):
             raise ValueError(
                 "`heads` must be a positive integer that divides the token "
                 f"width. Received: heads={heads!r}"
@@ -100,7 +101,7 @@ class MSSA(CompositeLayer):
         if dim % self.heads:
             raise ValueError(
                 f"The token width must be divisible by `heads`. Received: width {dim} "
-                f"and heads={self.heads}; {dim} is divisible by {_divisors(dim)}."
+                f"and heads={self.heads}; {dim} is divisible by {divisors(dim)}."
             )
         self.head_dim = dim // self.heads
         self.subspaces = self.make_sublayer(
@@ -187,5 +188,6 @@ class MSSA(CompositeLayer):
         }
 
 
-def _divisors(number: int) -> list[int]:
+def divisors(number: int) -> list[int]:
+    """Its divisors up to 64: the numbers of heads to choose from."""
     return [k for k in range(1, min(number, 64) + 1) if number % k == 0]

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_crate.layers.mssa import divisors
 from keras_crate.layers.patch_embedding import is_positive_integer
 from keras_crate.layers.token_pooling import POOLINGS
 
@@ -18,10 +19,9 @@ def check_heads(dim: int, heads: int) -> None:
     """Refuses heads that do not divide the width."""
     check_positive("heads", heads)
     if dim % heads:
-        divisors = [k for k in range(1, 65) if dim % k == 0]
         raise ValueError(
             "`dim` must be divisible by `heads`, which share it. "
-            f"Received: dim={dim}, heads={heads}. Heads that divide {dim}: {divisors}"
+            f"Received: dim={dim}, heads={heads}. Heads that divide {dim}: {divisors(dim)}"
         )
 
 
