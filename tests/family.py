@@ -4,10 +4,12 @@ A family joins with a subclass that fills in the attributes of `FamilyChecks`
 (see `tests/models/test_crate.py`).
 """
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
-from authors import golden, state_of
+from authors import golden, images_of, state_of
 from compare import assert_close
 
 import keras_crate
@@ -42,6 +44,11 @@ class FamilyChecks:
 
     # Exactness
 
+    def test_every_argument_is_in_the_signature(self):
+        model = self.build()
+        config = set(model.get_config()) - {"weights"}
+        assert config <= set(inspect.signature(type(model)).parameters)
+
     def test_parameter_counts(self):
         for constructor, arguments, count in self.parameter_counts:
             assert getattr(keras_crate, constructor)(**arguments).count_params() == count
@@ -49,9 +56,10 @@ class FamilyChecks:
     def test_golden_logits_and_tokens(self):
         for name, arguments in self.golden_cases:
             arrays = golden(name)
-            model = self.build(include_preprocessing=False, classifier_activation=None, **arguments)
+            bare = {"include_preprocessing": False, "classifier_activation": None}
+            model = self.build(**bare, **arguments)
             self.load_authors_state(model, state_of(arrays))
-            images = arrays["images_nchw"].transpose(0, 2, 3, 1)
+            images = images_of(arrays)
             assert_close(model.predict(images, verbose=0), arrays["logits"], atol=2e-5)
             for i, layer in enumerate(x for x in model.layers if isinstance(x, ISTA)):
                 if f"tokens_{i}" in arrays:
@@ -182,6 +190,8 @@ class FamilyChecks:
             class_names=list("abcde"),
             mean=0.4,
             std=0.3,
+            drop_path_rate=0.2,
+            layer_scale=0.01,
         )
         images = self.images(shape=(16, 24, 3))
         again = self.reloaded(model, tmp_path, form)
@@ -385,6 +395,14 @@ class FamilyChecks:
             ({"class_names": "cifar"}, r"`class_names` must be a sequence .*'cifar'"),
             ({"classes": 0}, r"`classes` must be a positive integer"),
             ({"dropout_rate": 1.0}, r"`dropout_rate` must be in \[0, 1\)"),
+            ({"drop_path_rate": -0.1}, r"`drop_path_rate` must be in \[0, 1\)"),
+            ({"layer_scale": 0}, r"`layer_scale` must be the initial factor, above 0"),
+            ({"step_size": 0}, r"`step_size` must be above 0"),
+            ({"penalty": -1}, r"`penalty` must be 0 or more"),
+            ({"heads": 5}, r"`dim` must be divisible by `heads`.*dim=24, heads=5.*\[1, 2, 3, 4, 6"),
+            ({"heads": 0}, r"`heads` must be a positive integer"),
+            ({"depth": 0}, r"`depth` must be a positive integer"),
+            ({"dim": 24.0}, r"`dim` must be a positive integer"),
             ({"mean": [0.5]}, r"both `mean` and `std`"),
             ({"mean": [0.5, 0.5], "std": 1.0}, r"`mean` must be a number or one for each of the 3"),
             ({"mean": 0.5, "std": 0.0}, r"`std` must be above 0"),

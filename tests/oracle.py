@@ -73,3 +73,30 @@ def coding_rate(z, eps):
     gram = np.asarray(z, "float64") @ np.swapaxes(np.asarray(z, "float64"), -1, -2)
     values = np.linalg.eigvalsh(np.eye(n) + d / (n * eps**2) * gram)
     return 0.5 * np.log(values).sum(axis=-1)
+
+
+def overcomplete_ista(x, d, d1, step_size=0.1, penalty=0.1):
+    """Output and codes of two shrinkage steps from zero, token by token."""
+    x, d, d1 = (np.asarray(a, "float64") for a in (x, d, d1))
+    z1 = np.maximum(step_size * (x @ d - penalty), 0)
+    z2 = np.maximum(z1 + step_size * (x @ d - (z1 @ d.T) @ d - penalty), 0)
+    return z2 @ d1.T, z2
+
+
+def tssa(z, u, heads, temperature, out, bias, u_bias=0.0):
+    """Outputs and memberships, head by head."""
+    w = np.asarray(z, "float64") @ np.asarray(u, "float64") + u_bias
+    p = u.shape[1] // heads
+    parts = [w[..., k * p : (k + 1) * p] for k in range(heads)]
+    logits = []
+    for part, t in zip(parts, np.asarray(temperature, "float64").ravel(), strict=True):
+        lengths = np.linalg.norm(part, axis=-2, keepdims=True)
+        logits.append(t * ((part / np.maximum(lengths, 1e-12)) ** 2).sum(axis=-1))
+    pi = np.moveaxis(softmax(np.stack(logits, axis=-1)), -1, -2)
+    outputs = []
+    for k, part in enumerate(parts):
+        weight = pi[..., k, :, None]
+        moments = (weight * part**2).sum(axis=-2, keepdims=True)
+        moments = moments / (weight.sum(axis=-2, keepdims=True) + 1e-8)
+        outputs.append(-weight * part / (1 + moments))
+    return np.concatenate(outputs, axis=-1) @ np.asarray(out, "float64") + bias, pi

@@ -47,7 +47,7 @@ def test_example(name):
         "images": images,
         "tokens": rng.normal(size=(2, 17, 24)),
         "table": rng.normal(size=(1, 197, 8)),
-        "model": models.CRATE(24, 2, 2, (32, 32, 3), 8, 10),
+        "model": models.CRATE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10),
         "resize_positions": layers.resize_positions,
     }
     if name.endswith("decode_predictions"):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_crate.layers import MSSA
 from keras_crate.models.blocks import check_measurable, white_box_blocks
 
 
@@ -20,7 +21,8 @@ def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int 
         with the class token's attention to itself they sum to 1.
 
     Raises:
-        ValueError: If the model has no such block, or cannot take the images.
+        ValueError: If the model has no such block, the block has no attention, or
+            the model cannot take the images.
 
     Example:
 
@@ -29,14 +31,19 @@ def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int 
     maps[0].mean(axis=0)  # the first image, all heads
     ```
     """
-    mssas = [model.get_layer(f"block_{i}_mssa") for i in white_box_blocks(model)]
+    blocks = white_box_blocks(model)
     check_measurable(model, images)
-    if not -len(mssas) <= layer < len(mssas):
+    if not -len(blocks) <= layer < len(blocks):
         raise ValueError(
-            f"`layer` must be a block of the model, from {-len(mssas)} to {len(mssas) - 1}. "
+            f"`layer` must be a block of the model, from {-len(blocks)} to {len(blocks) - 1}. "
             f"Received: layer={layer}"
         )
-    mssa = mssas[layer]
+    mssa = blocks[layer].compress
+    if not isinstance(mssa, MSSA):
+        raise ValueError(
+            f"Attention maps are of blocks that compress by MSSA. Received: layer={layer}, whose "
+            f"{mssa.name!r} is {type(mssa).__name__} and attends to no tokens one by one."
+        )
     rows, columns = model.get_layer("token_embedding").grid
     before = keras.Model(model.input, mssa.input)
     maps = []

@@ -1,17 +1,32 @@
 """The white-box operators: one to a file."""
 
+from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.ista import ISTA
+from keras_crate.layers.layer_scale import LayerScale
 from keras_crate.layers.mssa import MSSA
+from keras_crate.layers.overcomplete_ista import OvercompleteISTA
 from keras_crate.layers.patch_embedding import PatchEmbedding
+from keras_crate.layers.patch_masking import PatchMasking, PatchNoise
 from keras_crate.layers.position_resize import resize_positions
+from keras_crate.layers.sincos_positions import sincos_positions
+from keras_crate.layers.subspace_layer import SubspaceLayer
 from keras_crate.layers.token_embedding import TokenEmbedding
 from keras_crate.layers.token_pooling import TokenPooling
+from keras_crate.layers.tssa import TSSA
 
 __all__ = [
     "ISTA",
     "MSSA",
+    "TSSA",
+    "CompositeLayer",
+    "LayerScale",
+    "OvercompleteISTA",
     "PatchEmbedding",
+    "PatchMasking",
+    "PatchNoise",
+    "SubspaceLayer",
     "TokenEmbedding",
     "TokenPooling",
     "resize_positions",
+    "sincos_positions",
 ]

@@ -54,10 +54,32 @@ def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
 class CompositeLayer(keras.layers.Layer):
     """A layer made of Keras layers, which stay quantised and adapted when saved.
 
+    The base for operators of your own: make the sublayers in `build`, by
+    `make_sublayer`.
+
     Args:
         sublayers: Settings of sublayers by name, as `get_config` wrote them.
             Not meant to be passed by hand.
         **kwargs: `name`, `dtype`, `trainable`, as in `keras.layers.Layer`.
+
+    Example:
+
+    ```python
+    @keras.saving.register_keras_serializable()
+    class Rebuild(keras_crate.layers.CompositeLayer):
+        def build(self, input_shape):
+            self.dictionary = self.make_sublayer(
+                keras.layers.Dense, "dictionary", input_shape, units=input_shape[-1]
+            )
+            self.built = True
+
+        def call(self, inputs):
+            return keras.ops.relu(self.dictionary(inputs))
+
+    model = keras_crate.CRATE(
+        24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10, sparsify=Rebuild
+    )
+    ```
     """
 
     def __init__(self, *, sublayers: dict | None = None, **kwargs):

@@ -53,6 +53,8 @@ class ISTA(CompositeLayer):
         arXiv:2306.01129, section 2.4.
     """
 
+    residual = False
+
     def __init__(
         self,
         step_size: float = 0.1,
@@ -61,10 +63,7 @@ class ISTA(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not step_size > 0:
-            raise ValueError(f"`step_size` must be above 0. Received: step_size={step_size!r}")
-        if not penalty >= 0:
-            raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+        check_step(step_size, penalty)
         self.step_size = step_size
         self.penalty = penalty
         self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
@@ -129,3 +128,11 @@ class ISTA(CompositeLayer):
             "penalty": self.penalty,
             "dictionary_initializer": keras.initializers.serialize(self.dictionary_initializer),
         }
+
+
+def check_step(step_size, penalty) -> None:
+    """Refuses a step that does not descend, or a penalty that rewards."""
+    if not step_size > 0:
+        raise ValueError(f"`step_size` must be above 0. Received: step_size={step_size!r}")
+    if not penalty >= 0:
+        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")

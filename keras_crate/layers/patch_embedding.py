@@ -7,6 +7,11 @@ from keras import ops
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.initializers import linear_initializers
 
+_AXES = {
+    "channels_last": ("batch", "height", "width", "channels"),
+    "channels_first": ("batch", "channels", "height", "width"),
+}
+
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class PatchEmbedding(CompositeLayer):
@@ -14,11 +19,16 @@ class PatchEmbedding(CompositeLayer):
 
     Patches do not overlap; the pixels of one are laid out in (row, column,
     channel) order, normalised, mapped linearly to `dim` and normalised again.
+    Without the normalisations it is the convolution whose stride is its kernel.
 
     Args:
         dim: Token width d.
         patch_size: Side of a patch in pixels, or a pair (height, width).
         epsilon: Added to the variance in both normalisations.
+        use_norm: Whether patches and tokens are normalised.
+        kernel_initializer: Initialiser of the linear map. By default uniform
+            within one over the root of a patch's size, the bias too; with an
+            initialiser given, the bias starts at zero.
         data_format: `"channels_last"` or `"channels_first"`; by default
             `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
@@ -48,6 +58,8 @@ class PatchEmbedding(CompositeLayer):
         dim: int,
         patch_size: int | tuple[int, int],
         epsilon: float = 1e-5,
+        use_norm: bool = True,
+        kernel_initializer=None,
         data_format: str | None = None,
         **kwargs,
     ):
@@ -55,6 +67,10 @@ class PatchEmbedding(CompositeLayer):
         self.dim = dim
         self.patch_size = as_pair(patch_size, "patch_size")
         self.epsilon = epsilon
+        self.use_norm = use_norm
+        self.kernel_initializer = (
+            keras.initializers.get(kernel_initializer) if kernel_initializer is not None else None
+        )
         self.data_format = data_format or keras.config.image_data_format()
         if self.data_format not in ("channels_last", "channels_first"):
             raise ValueError(
@@ -67,27 +83,24 @@ class PatchEmbedding(CompositeLayer):
         channels = input_shape[self._axis("channels")]
         patch_shape = (None, None, self.patch_size[0] * self.patch_size[1] * channels)
         token_shape = (None, None, self.dim)
-        self.patch_norm = self.make_sublayer(
-            keras.layers.LayerNormalization, "patch_norm", patch_shape, epsilon=self.epsilon
-        )
+        initializers = linear_initializers(patch_shape[-1])
+        if self.kernel_initializer is not None:
+            initializers = {"kernel_initializer": self.kernel_initializer}
+        if self.use_norm:
+            self.patch_norm = self.make_sublayer(
+                keras.layers.LayerNormalization, "patch_norm", patch_shape, epsilon=self.epsilon
+            )
         self.projection = self.make_sublayer(
-            keras.layers.Dense,
-            "projection",
-            patch_shape,
-            units=self.dim,
-            **linear_initializers(patch_shape[-1]),
+            keras.layers.Dense, "projection", patch_shape, units=self.dim, **initializers
         )
-        self.norm = self.make_sublayer(
-            keras.layers.LayerNormalization, "norm", token_shape, epsilon=self.epsilon
-        )
+        if self.use_norm:
+            self.norm = self.make_sublayer(
+                keras.layers.LayerNormalization, "norm", token_shape, epsilon=self.epsilon
+            )
         self.built = True
 
     def _axis(self, name):
-        order = {
-            "channels_last": ("batch", "height", "width", "channels"),
-            "channels_first": ("batch", "channels", "height", "width"),
-        }
-        return order[self.data_format].index(name)
+        return _AXES[self.data_format].index(name)
 
     def grid(self, input_shape) -> tuple[int | None, int | None]:
         """Rows and columns of patches in images of this shape (batch first)."""
@@ -98,17 +111,9 @@ class PatchEmbedding(CompositeLayer):
         )
 
     def call(self, inputs):
-        shape = ops.shape(inputs)
-        rows, columns = self.grid(shape)
-        height, width = self.patch_size
-        channels = shape[self._axis("channels")]
-        if self.data_format == "channels_last":
-            patches = ops.reshape(inputs, (-1, rows, height, columns, width, channels))
-            patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
-        else:
-            patches = ops.reshape(inputs, (-1, channels, rows, height, columns, width))
-            patches = ops.transpose(patches, (0, 2, 4, 3, 5, 1))
-        patches = ops.reshape(patches, (-1, rows * columns, height * width * channels))
+        patches = cut_patches(inputs, self.patch_size, self.data_format)
+        if not self.use_norm:
+            return self.projection(patches)
         return self.norm(self.projection(self.patch_norm(patches)))
 
     def compute_output_shape(self, input_shape):
@@ -130,13 +135,64 @@ class PatchEmbedding(CompositeLayer):
         return (input_shape[0], tokens, self.dim)
 
     def get_config(self) -> dict:
+        initializer = self.kernel_initializer
         return {
             **super().get_config(),
             "dim": self.dim,
             "patch_size": self.patch_size,
             "epsilon": self.epsilon,
+            "use_norm": self.use_norm,
+            "kernel_initializer": initializer and keras.initializers.serialize(initializer),
             "data_format": self.data_format,
         }
+
+
+def cut_patches(images, patch_size: tuple[int, int], data_format: str):
+    """Cuts images into patches that do not overlap.
+
+    Args:
+        images: Tensor of shape `(batch, height, width, channels)`, or channels
+            first. Height and width must be divisible by the patch's.
+        patch_size: Height and width of a patch.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        Tensor of shape `(batch, n, pixels)`, patches row by row, the pixels of
+        one in (row, column, channel) order.
+    """
+    _, *rest = ops.shape(images)
+    sizes = dict(zip(_AXES[data_format][1:], rest, strict=True))
+    height, width = patch_size
+    rows, columns, channels = sizes["height"] // height, sizes["width"] // width, sizes["channels"]
+    if data_format == "channels_last":
+        patches = ops.reshape(images, (-1, rows, height, columns, width, channels))
+        patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
+    else:
+        patches = ops.reshape(images, (-1, channels, rows, height, columns, width))
+        patches = ops.transpose(patches, (0, 2, 4, 3, 5, 1))
+    return ops.reshape(patches, (-1, rows * columns, height * width * channels))
+
+
+def join_patches(patches, grid: tuple[int, int], patch_size: tuple[int, int], data_format: str):
+    """The inverse of `cut_patches`.
+
+    Args:
+        patches: Tensor of shape `(batch, n, pixels)`.
+        grid: Rows and columns of patches; their product is n.
+        patch_size: Height and width of a patch.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        Images of shape `(batch, height, width, channels)`, or channels first.
+    """
+    (rows, columns), (height, width) = grid, patch_size
+    channels = patches.shape[-1] // (height * width)
+    images = ops.reshape(patches, (-1, rows, columns, height, width, channels))
+    if data_format == "channels_last":
+        images = ops.transpose(images, (0, 1, 3, 2, 4, 5))
+        return ops.reshape(images, (-1, rows * height, columns * width, channels))
+    images = ops.transpose(images, (0, 5, 1, 3, 2, 4))
+    return ops.reshape(images, (-1, channels, rows * height, columns * width))
 
 
 def as_pair(value, name: str) -> tuple[int, int]:

@@ -8,11 +8,12 @@ import numpy as np
 from keras import ops
 
 from keras_crate.layers.position_resize import resize_positions
+from keras_crate.layers.sincos_positions import sincos_positions
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenEmbedding(keras.layers.Layer):
-    """Puts a class token before the patches and adds learned positions to all.
+    """Puts a class token before the patches and adds positions to all.
 
     Saved weights made for another grid of patches are resized on loading, with
     a warning that says so.
@@ -21,7 +22,10 @@ class TokenEmbedding(keras.layers.Layer):
         grid: Rows and columns of patches. Needed only to resize positions; by
             default a square.
         class_token_initializer: By default N(0, 1).
-        position_initializer: By default N(0, 1).
+        position_initializer: By default N(0, 1). `"sincos2d"` starts with the
+            sines and cosines of the patch's column and row, see
+            `sincos_positions`, and needs a grid.
+        train_positions: Whether positions are learned, or stay as they start.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -49,12 +53,18 @@ class TokenEmbedding(keras.layers.Layer):
         grid: tuple[int, int] | None = None,
         class_token_initializer=None,
         position_initializer=None,
+        train_positions: bool = True,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.grid = tuple(grid) if grid is not None else None
         self.class_token_initializer = _initializer(class_token_initializer)
-        self.position_initializer = _initializer(position_initializer)
+        if position_initializer != "sincos2d":
+            position_initializer = _initializer(position_initializer)
+        elif grid is None:
+            raise ValueError('`position_initializer="sincos2d"` needs the `grid`. Received: None')
+        self.position_initializer = position_initializer
+        self.train_positions = train_positions
 
     def build(self, input_shape):
         _, patches, dim = input_shape
@@ -71,8 +81,18 @@ class TokenEmbedding(keras.layers.Layer):
         self.class_token = self.add_weight(
             name="class_token", shape=(1, 1, dim), initializer=self.class_token_initializer
         )
+        initializer = self.position_initializer
+        if initializer == "sincos2d":
+            table = sincos_positions(self.grid, dim)
+
+            def initializer(shape, dtype=None):
+                return ops.convert_to_tensor(table, dtype=dtype)
+
         self.positions = self.add_weight(
-            name="positions", shape=(1, patches + 1, dim), initializer=self.position_initializer
+            name="positions",
+            shape=(1, patches + 1, dim),
+            initializer=initializer,
+            trainable=self.train_positions,
         )
         self.built = True
 
@@ -144,7 +164,12 @@ class TokenEmbedding(keras.layers.Layer):
             **super().get_config(),
             "grid": self.grid,
             "class_token_initializer": keras.initializers.serialize(self.class_token_initializer),
-            "position_initializer": keras.initializers.serialize(self.position_initializer),
+            "position_initializer": (
+                self.position_initializer
+                if self.position_initializer == "sincos2d"
+                else keras.initializers.serialize(self.position_initializer)
+            ),
+            "train_positions": self.train_positions,
         }
 
 

@@ -2,5 +2,36 @@
 
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.models.crate import CRATE, CRATEBase, CRATELarge, CRATESmall, CRATETiny
+from keras_crate.models.crate_alpha import (
+    CRATEAlpha,
+    CRATEAlphaBase,
+    CRATEAlphaHuge,
+    CRATEAlphaLarge,
+)
+from keras_crate.models.crate_mae import (
+    CRATEMAE,
+    CRATEMAEBase,
+    CRATEMAEEncoder,
+    CRATEMAELarge,
+    CRATEMAESmall,
+    CRATEMAETiny,
+)
 
-__all__ = ["CRATE", "CRATEBase", "CRATELarge", "CRATESmall", "CRATETiny", "decode_predictions"]
+__all__ = [
+    "CRATE",
+    "CRATEMAE",
+    "CRATEAlpha",
+    "CRATEAlphaBase",
+    "CRATEAlphaHuge",
+    "CRATEAlphaLarge",
+    "CRATEBase",
+    "CRATELarge",
+    "CRATEMAEBase",
+    "CRATEMAEEncoder",
+    "CRATEMAELarge",
+    "CRATEMAESmall",
+    "CRATEMAETiny",
+    "CRATESmall",
+    "CRATETiny",
+    "decode_predictions",
+]

@@ -1,27 +1,60 @@
 """The white-box blocks of a model, found by the names of their layers."""
 
+from typing import NamedTuple
+
 import keras
 
-from keras_crate.layers import ISTA, MSSA
 from keras_crate.models import checks
+from keras_crate.models.graph import BLOCK_LAYERS
 from keras_crate.models.white_box import WhiteBoxModel
 
 
-def white_box_blocks(model: keras.Model) -> list[int]:
-    """Numbers of the model's blocks that have an MSSA and an ISTA layer.
+class Block(NamedTuple):
+    """The operators of a block, and where its tokens are.
+
+    Attributes:
+        number: From 0.
+        compress: The layer that compresses.
+        sparsify: The layer that sparsifies.
+        half_step: Symbolic tokens between the two, not normalised.
+        output: Symbolic tokens after the block.
+    """
+
+    number: int
+    compress: keras.layers.Layer
+    sparsify: keras.layers.Layer
+    half_step: keras.KerasTensor
+    output: keras.KerasTensor
+
+
+def white_box_blocks(model: keras.Model) -> list[Block]:
+    """The model's blocks, each of two operators.
 
     Raises:
         ValueError: If there is none.
     """
     layers = {layer.name: layer for layer in model.layers}
     blocks = []
-    while isinstance(layers.get(f"block_{len(blocks)}_mssa"), MSSA) and isinstance(
-        layers.get(f"block_{len(blocks)}_ista"), ISTA
-    ):
-        blocks.append(len(blocks))
+    while f"block_{len(blocks)}_norm_2" in layers:
+        prefix = f"block_{len(blocks)}_"
+        fixed = {prefix + name for name in BLOCK_LAYERS}
+        operators = [n for n in layers if n.startswith(prefix) and n not in fixed]
+        if len(operators) != 2:
+            break
+        compress, sparsify = (layers[name] for name in operators)
+        blocks.append(
+            Block(
+                len(blocks),
+                compress,
+                sparsify,
+                half_step=layers[prefix + "norm_2"].input,
+                output=layers.get(prefix + "add_2", sparsify).output,
+            )
+        )
     if not blocks:
         raise ValueError(
-            "`model` must have white-box blocks, that is layers block_0_mssa, block_0_ista, ... "
+            "`model` must have white-box blocks, that is layers block_0_norm_1, block_0_mssa, "
+            "block_0_norm_2, block_0_ista, ... "
             f"Received: {type(model).__name__} {model.name!r} with layers {list(layers)[:6]}. "
             "If it is inside that model, pass `model.get_layer(...)`."
         )

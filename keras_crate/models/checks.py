@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from keras_crate.layers.mssa import divisors
 from keras_crate.layers.patch_embedding import is_positive_integer
+from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
 
 
@@ -49,10 +49,19 @@ def check_activation(activation) -> None:
         ) from error
 
 
-def check_dropout(rate) -> None:
+def check_rate(name: str, rate) -> None:
     """Refuses a rate outside [0, 1)."""
     if not 0 <= rate < 1:
-        raise ValueError(f"`dropout_rate` must be in [0, 1). Received: dropout_rate={rate!r}")
+        raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
+
+
+def check_layer_scale(value) -> None:
+    """Refuses an initial factor that is no number above 0."""
+    if value is not None and not value > 0:
+        raise ValueError(
+            "`layer_scale` must be the initial factor, above 0 (such as 1e-5), or None for no "
+            f"scaling. Received: layer_scale={value!r}"
+        )
 
 
 def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:

@@ -1,10 +1,125 @@
-"""The published sizes, in numbers."""
+"""The published sizes: tables of numbers, and their constructors."""
 
-# Width, blocks, heads; parameters at patch 16, 224x224x3, 1,000 classes; top-1
-# on ImageNet-1K in per cent, as reported by the authors (not measured here).
+import inspect
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from keras_crate.models.options import document
+
+
+class Size(NamedTuple):
+    """One size of a family.
+
+    Attributes:
+        dim: Token width.
+        depth: Number of blocks.
+        heads: Number of subspaces.
+        patch: Patch size by default.
+        parameters: Their number at that patch, 224x224x3 and 1,000 classes.
+        top1: ImageNet-1K accuracy in per cent by patch size, as reported by
+            the authors (not measured here).
+    """
+
+    dim: int
+    depth: int
+    heads: int
+    patch: int
+    parameters: int
+    top1: dict[int, float] = {}
+
+
 SIZES = {
-    "CRATETiny": (384, 12, 6, 6_090_856, 66.7),
-    "CRATESmall": (576, 12, 12, 13_116_328, 69.2),
-    "CRATEBase": (768, 12, 12, 22_796_008, 70.8),
-    "CRATELarge": (1024, 24, 16, 77_641_192, 71.3),
+    "CRATETiny": Size(384, 12, 6, 16, 6_090_856, {16: 66.7}),
+    "CRATESmall": Size(576, 12, 12, 16, 13_116_328, {16: 69.2}),
+    "CRATEBase": Size(768, 12, 12, 16, 22_796_008, {16: 70.8}),
+    "CRATELarge": Size(1024, 24, 16, 16, 77_641_192, {16: 71.3}),
+    "CRATEAlphaBase": Size(768, 12, 12, 16, 72_328_936, {8: 83.2, 16: 81.2, 32: 76.5}),
+    "CRATEAlphaLarge": Size(1024, 24, 16, 14, 253_650_920, {8: 85.1, 14: 83.9, 32: 80.2}),
+    "CRATEAlphaHuge": Size(1280, 32, 16, 14, 526_819_560),
+    "CRATEMAETiny": Size(384, 12, 6, 16, 11_331_840),
+    "CRATEMAESmall": Size(576, 12, 12, 16, 24_960_000),
+    "CRATEMAEBase": Size(768, 12, 12, 16, 43_896_576),
+    "CRATEMAELarge": Size(1024, 24, 16, 16, 153_023_232),
 }
+
+# The constructors' first arguments, which may be given by position.
+_FIRST = ("weights", "include_top", "input_shape", "patch_size", "classes", "pooling",
+          "classifier_activation", "include_preprocessing", "dropout_rate", "class_names",
+          "name")  # fmt: skip
+
+
+def size_constructor(model_class: type, constructor: str, facts: str, reference: str) -> Callable:
+    """The constructor of one row of `SIZES`.
+
+    It takes all arguments of the class but the size's own, and its patch size.
+
+    Args:
+        model_class: The family's class.
+        constructor: Its name in `SIZES`.
+        facts: What its docstring says beside the numbers.
+        reference: Where it was published.
+
+    Returns:
+        A function with signature and docstring.
+    """
+    size = SIZES[constructor]
+    of_class = inspect.signature(model_class).parameters
+    rest = [name for name in of_class if name not in (*_FIRST, "dim", "depth", "heads")]
+    parameters = []
+    for name in (*(name for name in _FIRST if name in of_class), *rest):
+        parameter = of_class[name]
+        kind = parameter.POSITIONAL_OR_KEYWORD if name in _FIRST else parameter.KEYWORD_ONLY
+        default = {"patch_size": size.patch}.get(name, parameter.default)
+        parameters.append(parameter.replace(kind=kind, default=default))
+    signature = inspect.Signature(parameters, return_annotation=model_class)
+
+    def build(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        bound.arguments["name"] = bound.arguments["name"] or _snake_case(constructor)
+        return model_class(dim=size.dim, depth=size.depth, heads=size.heads, **bound.arguments)
+
+    build.__name__ = build.__qualname__ = constructor
+    build.__module__ = model_class.__module__
+    build.__signature__ = signature
+    build.__doc__ = f"""{constructor}: width {size.dim}, {size.depth} blocks, {size.heads} heads.
+
+    {size.parameters:,} parameters at patch {size.patch} and 224x224x3. {facts}
+
+    Args:
+{document(signature.parameters, 8)}
+        Others: As in `{model_class.__name__}`.
+
+    Returns:
+        A `{model_class.__name__}` model, not compiled.
+
+    Raises:
+        ValueError: If an argument is out of range, or the weights belong to
+            another model.
+        FileNotFoundError: If there is no such weights file.
+
+    Example:
+
+    ```python
+    model = keras_crate.{constructor}(input_shape=(32, 32, 3), patch_size=8)
+    ```
+
+    Reference:
+        {reference}
+    """
+    return build
+
+
+def reported(size: Size) -> str:
+    """What the authors report of a size, in words."""
+    if not size.top1:
+        return "The authors report no ImageNet-1K accuracy of this size."
+    values = [f"{top1} % (patch {patch})" for patch, top1 in sorted(size.top1.items())]
+    return f"ImageNet-1K top-1, as reported by the authors: {', '.join(values)}."
+
+
+def _snake_case(constructor: str) -> str:
+    return re.sub(
+        r"(?<=[a-z])(?=[A-Z])|(?<=CRATE)(?=[A-Z])|(?<=MAE)(?=[A-Z])", "_", constructor
+    ).lower()

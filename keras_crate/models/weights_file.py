@@ -11,11 +11,15 @@ import h5py
 import keras
 
 from keras_crate.layers import TokenEmbedding
+from keras_crate.models.graph import BLOCK_LAYERS
 from keras_crate.models.sizes import SIZES
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
 
 # Settings that change what a model computes and leave no trace in its weights.
-_UNSEEN = ("step_size", "penalty", "include_preprocessing", "mean", "std", "patch_size")
+_UNSEEN = (
+    "step_size", "penalty", "residual", "epsilon", "include_preprocessing", "mean", "std",
+    "patch_size",
+)  # fmt: skip
 
 _ACCEPTED = (
     "`weights` takes None or the path of a file written by `model.save` (.keras) or "
@@ -50,7 +54,7 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
     _warn_of_other_settings(path, model)
     targets = _targets(model)
     names = {name for name, _ in targets}
-    left_out = _other_head(saved, targets)
+    left_out = _other_head(saved, targets) & names
     saved = {
         key: values
         for key, values in saved.items()
@@ -162,7 +166,7 @@ def _compare(path, model, saved, targets) -> None:
         settings = model.settings
         raise ValueError(
             f"The weights in {path} belong to another model. The file: {_describe_file(saved)}. "
-            f"This model: {_describe(settings.dim, settings.depth)}, patch {settings.patch_size}. "
+            f"This model: {_describe(settings.dim, targets)}, patch {settings.patch_size}. "
             f"First variable that differs: {difference}."
         )
 
@@ -202,12 +206,25 @@ def _variable(layer, stored, index: str) -> str:
 
 def _describe_file(saved) -> str:
     positions = saved.get(("token_embedding", ""), {}).get("1")
-    if positions is None:
-        return "no model of this package"
-    depth = len({name for name, _ in saved if name.startswith("block_") and "ista" in name})
-    return _describe(positions.shape[-1], depth)
+    return (
+        "no model of this package" if positions is None else _describe(positions.shape[-1], saved)
+    )
 
 
-def _describe(dim, depth) -> str:
-    names = [name for name, size in SIZES.items() if size[:2] == (dim, depth)]
-    return f"width {dim}, {depth} blocks" + (f" ({names[0]})" if names else "")
+def _describe(dim, keys) -> str:
+    """Width, blocks and operators of the model that has these layers, and its name."""
+    names = {name for name, _ in keys}
+    blocks = {name.split("_")[1] for name in names if name.startswith("block_")}
+    operators = {name.removeprefix("block_0_") for name in names if name.startswith("block_0_")}
+    operators -= set(BLOCK_LAYERS)
+    family = "CRATEAlpha" if "overcomplete_ista" in operators else "CRATE"
+    if any(name.startswith("decoder_") for name in names):
+        family = "CRATEMAE"
+    constructors = [
+        family + size
+        for size in ("Tiny", "Small", "Base", "Large", "Huge")
+        if SIZES.get(family + size, (0, 0))[:2] == (dim, len(blocks))
+    ]
+    return f"width {dim}, {len(blocks)} blocks of {' and '.join(sorted(operators))}" + (
+        f" ({constructors[0]})" if constructors else ""
+    )

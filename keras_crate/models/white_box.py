@@ -1,160 +1,52 @@
-"""What every classifier of the package shares: stem, head, checks, weights."""
+"""What every model of the package can do, whatever its blocks and its output."""
 
+import inspect
 import types
 import warnings
 
 import keras
 import numpy as np
 
-from keras_crate.layers import PatchEmbedding, TokenEmbedding, TokenPooling
-from keras_crate.layers.composite import changed_settings, restored_settings
-from keras_crate.layers.initializers import linear_initializers
-from keras_crate.layers.patch_embedding import as_pair
+from keras_crate.layers import TokenEmbedding
+from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
-from keras_crate.models.class_names import resolve_class_names
+from keras_crate.models.graph import channels_axis
+from keras_crate.models.options import document
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 HEAD_LAYERS = ("head_norm", "head")  # those with weights
 
 
 class WhiteBoxModel(keras.Model):
-    """Base of the classifiers. A subclass brings its blocks and its signature.
-
-    The graph's layers are `images`, `preprocessing`, `patch_embedding`,
-    `token_embedding`, the blocks', `pooling`, `head_norm`, `head` and
-    `predictions`, which gives probabilities in the dtype of the variables:
-    float32 under a mixed policy.
+    """Base of the models: functional Keras models of images.
 
     Args:
-        dim, input_shape, patch_size, classes, include_top, pooling,
-        classifier_activation, include_preprocessing, mean, std, dropout_rate,
-        class_names, data_format, dtype, name: As in `CRATE`.
-        layer_settings: What freezing, quantisation and LoRA changed, by layer
-            name, as `get_config` wrote it. Not meant to be passed by hand.
-        **block_arguments: What `add_blocks` takes.
+        images: Symbolic images, the model's input.
+        outputs: What the graph makes of them.
+        settings: The constructor's arguments in their normal form, from which
+            `get_config` and `with_input_shape` make the model anew.
+        policy: Dtype policy of the layers.
+        name: Name of the model.
     """
 
-    def __init__(
-        self,
-        *,
-        dim,
-        input_shape,
-        patch_size,
-        classes,
-        include_top,
-        pooling,
-        classifier_activation,
-        include_preprocessing,
-        mean,
-        std,
-        dropout_rate,
-        class_names,
-        data_format,
-        dtype,
-        name,
-        layer_settings=None,
-        **block_arguments,
-    ):
-        dim = checks.check_positive("dim", dim)
-        classes = checks.check_positive("classes", classes)
-        checks.check_pooling(pooling, include_top)
-        checks.check_activation(classifier_activation)
-        checks.check_dropout(dropout_rate)
-        data_format = data_format or keras.config.image_data_format()
-        input_shape = checks.check_input_shape(input_shape, data_format)
-        channels_axis = -1 if data_format == "channels_last" else 0
-        class_names = resolve_class_names(class_names, classes)
-        if not include_preprocessing and (mean is not None or std is not None):
-            raise ValueError(
-                "`mean` and `std` belong to the preprocessing. Received: "
-                f"include_preprocessing=False, mean={mean}, std={std}"
-            )
-        policy = keras.dtype_policies.get(dtype)
-        layer_settings = layer_settings or {}
-
-        def make(layer_class, name, **arguments):
-            settings = restored_settings(layer_settings.get(name))
-            return layer_class(name=name, **{"dtype": policy, **arguments, **settings})
-
-        patches = make(
-            PatchEmbedding,
-            "patch_embedding",
-            dim=dim,
-            patch_size=as_pair(patch_size, "patch_size"),
-            data_format=data_format,
-        )
-        positions = make(TokenEmbedding, "token_embedding", grid=patches.grid((None, *input_shape)))
-        patches.compute_output_shape((None, *input_shape))  # refuses a bad size early
-
-        images = keras.Input(input_shape, name="images", dtype=policy.variable_dtype)
-        x = images
-        if include_preprocessing:
-            scale, offset = _rescaling(mean, std, input_shape[channels_axis], channels_axis)
-            # Not in half precision, where pixels would lose digits.
-            x = make(
-                keras.layers.Rescaling,
-                "preprocessing",
-                scale=scale,
-                offset=offset,
-                dtype=policy.variable_dtype,
-            )(x)
-        x = positions(patches(x))
-        if dropout_rate:
-            x = make(keras.layers.Dropout, "token_dropout", rate=dropout_rate)(x)
-        x = self.add_blocks(x, make, dropout_rate=dropout_rate, **block_arguments)
-        if pooling is not None:
-            x = make(TokenPooling, "pooling", mode=pooling)(x)
-        if include_top:
-            x = make(keras.layers.LayerNormalization, "head_norm", epsilon=1e-5)(x)
-            x = make(keras.layers.Dense, "head", units=classes, **linear_initializers(dim))(x)
-            x = make(
-                keras.layers.Activation,
-                "predictions",
-                activation=classifier_activation or "linear",
-                dtype=policy.variable_dtype,
-            )(x)
-        super().__init__(inputs=images, outputs=x, name=name)
-
+    def __init__(self, images, outputs, *, settings: types.SimpleNamespace, policy, name):
+        super().__init__(inputs=images, outputs=outputs, name=name)
         self.dtype_policy = policy  # float16 trains with scaled losses by it
-        # A namespace, since Keras would track and rewrap a dict.
-        self.settings = types.SimpleNamespace(
-            dim=dim,
-            input_shape=input_shape,
-            patch_size=patches.patch_size,
-            classes=classes,
-            include_top=include_top,
-            pooling=pooling,
-            classifier_activation=classifier_activation,
-            include_preprocessing=include_preprocessing,
-            mean=None if mean is None else np.asarray(mean, "float64").tolist(),
-            std=None if std is None else np.asarray(std, "float64").tolist(),
-            dropout_rate=dropout_rate,
-            class_names=class_names,
-            data_format=data_format,
-            **block_arguments,
-        )
+        self.settings = settings  # a namespace, since Keras would track and rewrap a dict
 
-    @staticmethod
-    def add_blocks(tokens, make, **arguments):
-        """Adds the blocks to the graph and returns the last tokens.
-
-        Args:
-            tokens: Symbolic tokens of shape `(batch, n + 1, d)`.
-            make: `make(layer_class, name, **arguments)` makes a layer with the
-                model's dtype policy; every layer is to be made by it.
-            **arguments: `dropout_rate` and the subclass's block arguments.
-        """
-        raise NotImplementedError
-
-    @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """Names of the classes in the order of the outputs, or None."""
-        return self.settings.class_names
-
-    @class_names.setter
-    def class_names(self, names):
-        self.settings.class_names = resolve_class_names(names, self.settings.classes)
+    def __init_subclass__(cls, **kwargs):
+        """Shows a family's users, in `help`, the options that its base class takes."""
+        super().__init_subclass__(**kwargs)
+        parameters = list(inspect.signature(cls.__init__).parameters.values())
+        if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            names = {p.name for p in parameters}
+            inherited = inspect.signature(cls.__base__.__init__).parameters.values()
+            parameters[-1:] = [
+                p for p in inherited if p.kind is p.KEYWORD_ONLY and p.name not in names
+            ]
+        cls.__signature__ = inspect.Signature(parameters[1:])
+        if cls.__doc__:
+            options = document([p.name for p in parameters], 8, besides=cls.__doc__)
+            cls.__doc__ = cls.__doc__.replace("        {options}", options)
 
     def __call__(self, inputs, *args, **kwargs):
         checks.check_images(inputs, self.settings.input_shape)
@@ -202,7 +94,7 @@ class WhiteBoxModel(keras.Model):
         ```
         """
         config = {**self.get_config(), "input_shape": input_shape}
-        axis = -1 if self.settings.data_format == "channels_last" else 0
+        axis = channels_axis(self.settings.data_format)
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
         if input_shape[axis] != self.settings.input_shape[axis]:
             raise ValueError(
@@ -241,7 +133,7 @@ class WhiteBoxModel(keras.Model):
         """
         checks.check_positive("rank", rank)
         for layer in self.layers:
-            in_block = layer.name.startswith("block_")
+            in_block = "block_" in layer.name
             if layer.name in HEAD_LAYERS:
                 continue
             for part in layer._flatten_layers():
@@ -253,10 +145,8 @@ class WhiteBoxModel(keras.Model):
     def get_config(self) -> dict:
         settings = {layer.name: changed_settings(layer) for layer in self.layers}
         settings = {name: changed for name, changed in settings.items() if changed}
-        activation = keras.activations.get(self.settings.classifier_activation)
         return {
             **vars(self.settings),
-            "classifier_activation": keras.activations.serialize(activation),
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": settings} if settings else {}),
@@ -265,30 +155,6 @@ class WhiteBoxModel(keras.Model):
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> "WhiteBoxModel":
         return cls(**config)
-
-
-def _rescaling(mean, std, channels: int, channels_axis: int) -> tuple[list, list]:
-    """Scale and offset that take pixels in [0, 255] to the model's range."""
-    if (mean is None) != (std is None):
-        raise ValueError(f"Give both `mean` and `std`, or none. Received: mean={mean}, std={std}")
-    if mean is None:
-        imagenet = channels == 3
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet else (0.5, 0.5)
-    shape = [1, 1, 1]
-    shape[channels_axis] = channels
-    statistics = []
-    for name, value in (("mean", mean), ("std", std)):
-        value = np.asarray(value, "float64")
-        if value.shape not in ((), (channels,)):
-            raise ValueError(
-                f"`{name}` must be a number or one for each of the {channels} channels, for "
-                f"pixels in [0, 1]. Received: {name}={value.tolist()}"
-            )
-        statistics.append(np.broadcast_to(value, (channels,)).reshape(shape))
-    mean, std = statistics
-    if not (std > 0).all():
-        raise ValueError(f"`std` must be above 0. Received: std={std.ravel().tolist()}")
-    return (1 / (255 * std)).tolist(), (-mean / std).tolist()
 
 
 def _refuse_nan(x) -> None:

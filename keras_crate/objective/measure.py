@@ -102,16 +102,17 @@ def measure(
     convention: str = "authors",
     eps: float | None = None,
 ) -> LayerMeasurements:
-    """Measures compression and sparsity at every block of a CRATE.
+    """Measures compression and sparsity at every block of a model.
 
     The coding rate against a block's subspaces is taken, in the authors'
     convention, on its input `LN(Z)`; in the paper's, on the half-step after
     its attention, `Z + MSSA(LN(Z))`. Sparsity is the fraction of exact zeros
-    after ISTA. Rates are computed in float64.
+    after ISTA, or in the codes of an operator that has them inside, such as
+    `OvercompleteISTA`. Rates are computed in float64.
 
     Args:
-        model: A CRATE, or any functional model with its blocks' layers
-            (`block_0_mssa`, ...).
+        model: Any model of the package, whatever its operators, or a functional
+            model with its blocks' layers (`block_0_mssa`, ...).
         images: Array of shape `(n, *input_shape)`, n >= 1.
         batch_size: Images at a time; memory grows with it.
         convention: `"authors"` or `"paper"`; see `subspace_coding_rate`.
@@ -121,8 +122,9 @@ def measure(
         A `LayerMeasurements`, which prints as a table.
 
     Raises:
-        ValueError: If the model has no white-box blocks, there are no images,
-            or the convention does not exist.
+        ValueError: If the model has no white-box blocks, an operator does not
+            tell its subspaces, there are no images, or the convention does not
+            exist.
 
     Example:
 
@@ -143,16 +145,12 @@ def measure(
     check_measurable(model, images)
     eps = DEFAULT_EPS[convention] if eps is None else eps
     blocks = white_box_blocks(model)
-    where = "norm_1" if convention == "authors" else "add"
+    bases = [keras.ops.convert_to_numpy(_bases(block.compress)) for block in blocks]
     outputs = []
-    for i in blocks:
-        outputs.append(model.get_layer(f"block_{i}_{where}").output)
-        outputs.append(model.get_layer(f"block_{i}_ista").output)
+    for block in blocks:
+        outputs.append(block.compress.input if convention == "authors" else block.half_step)
+        outputs.append(_codes(block.sparsify))
     inside = keras.Model(model.input, outputs)
-    bases = [
-        keras.ops.convert_to_numpy(model.get_layer(f"block_{i}_mssa").subspace_bases())
-        for i in blocks
-    ]
     rates, zeros = [[] for _ in blocks], [[] for _ in blocks]
     for start in range(0, len(images), batch_size):
         tokens = inside.predict_on_batch(images[start : start + batch_size])
@@ -173,3 +171,32 @@ def measure(
         convention=convention,
         eps=eps,
     )
+
+
+def _bases(compress: keras.layers.Layer):
+    """The subspaces that a layer compresses against."""
+    if not hasattr(compress, "subspace_bases"):
+        raise ValueError(
+            f"The coding rate is against the subspaces of {compress.name!r}, which does not tell "
+            f"them: give {type(compress).__name__} a method `subspace_bases()` that returns a "
+            "tensor of shape (heads, d, p), as `MSSA` has."
+        )
+    return compress.subspace_bases()
+
+
+def _codes(sparsify: keras.layers.Layer):
+    """What a layer makes sparse: its output, or the codes inside it."""
+    if not hasattr(sparsify, "sparse_codes"):
+        return sparsify.output
+    return _SparseCodes(sparsify)(sparsify.input)
+
+
+class _SparseCodes(keras.layers.Layer):
+    """Calls a layer for its codes instead of its output."""
+
+    def __init__(self, layer):
+        super().__init__(dtype=layer.dtype_policy)
+        self.layer = layer
+
+    def call(self, inputs):
+        return self.layer.sparse_codes(inputs)

@@ -9,7 +9,7 @@ from keras_crate.interpret import attention_maps
 
 
 def test_maps_are_the_class_tokens_scores(rng):
-    model = CRATE(24, 2, 2, (16, 32, 3), 8, 5)
+    model = CRATE(24, 2, 2, input_shape=(16, 32, 3), patch_size=8, classes=5)
     images = rng.uniform(0, 255, (3, 16, 32, 3)).astype("float32")
     maps = attention_maps(model, images, layer=0, batch_size=2)
     assert maps.shape == (3, 2, 2, 4)
@@ -21,7 +21,7 @@ def test_maps_are_the_class_tokens_scores(rng):
 
 
 def test_refuses_a_block_that_does_not_exist():
-    model = CRATE(24, 2, 2, (16, 16, 3), 8, 5)
+    model = CRATE(24, 2, 2, input_shape=(16, 16, 3), patch_size=8, classes=5)
     with pytest.raises(ValueError, match=r"from -2 to 1. Received: layer=2"):
         attention_maps(model, np.zeros((1, 16, 16, 3)), layer=2)
     wrapper = keras.Sequential([keras.Input((16, 16, 3)), model])

@@ -6,7 +6,7 @@ from keras_crate.models.class_names import imagenet_classes
 
 
 def _model(**arguments):
-    return CRATE(8, 1, 2, (8, 8, 1), 4, 3, **arguments)
+    return CRATE(8, 1, 2, input_shape=(8, 8, 1), patch_size=4, classes=3, **arguments)
 
 
 def test_names_come_from_the_model():

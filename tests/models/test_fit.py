@@ -75,7 +75,7 @@ def test_mixed_bfloat16(arrays):
 
 def test_jit_compile(arrays):
     """Asked for, also on PyTorch, where it is not the default; one block will do."""
-    model = keras_crate.CRATE(24, 1, 2, (32, 32, 3), 8, 10)
+    model = keras_crate.CRATE(24, 1, 2, input_shape=(32, 32, 3), patch_size=8, classes=10)
     eager = model.predict(arrays[0], verbose=0)
     model.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
     assert_close(model.predict(arrays[0], verbose=0), eager, atol=1e-5)
@@ -93,7 +93,9 @@ def test_frozen_layers(arrays):
 
 
 def test_dropout_and_compiled_state_survive_saving(arrays, tmp_path):
-    model = keras_crate.CRATE(24, 2, 2, (32, 32, 3), 8, 10, dropout_rate=0.2)
+    model = keras_crate.CRATE(
+        24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10, dropout_rate=0.2
+    )
     _fits(_compiled(model), *arrays, batch_size=8)
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

@@ -56,8 +56,9 @@ def test_published_sizes_are_named(tmp_path):
     keras_crate.CRATESmall(**shape).save_weights(tmp_path / "s.weights.h5")
     with pytest.raises(
         ValueError,
-        match=r"The file: width 576, 12 blocks \(CRATESmall\). This model: width 384, 12 blocks "
-        r"\(CRATETiny\).*patch_embedding/projection/kernel has shape \(768, 576\) in the file and "
+        match=r"The file: width 576, 12 blocks of ista and mssa \(CRATESmall\). "
+        r"This model: width 384, 12 blocks of ista and mssa \(CRATETiny\).*"
+        r"patch_embedding/projection/kernel has shape \(768, 576\) in the file and "
         r"\(768, 384\) in the model",
     ):
         keras_crate.CRATETiny(weights=tmp_path / "s.weights.h5", **shape)

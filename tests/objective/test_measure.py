@@ -14,8 +14,9 @@ from keras_crate import CRATE, objective
 def micro():
     arrays = golden("crate_micro")
     model = CRATE(
-        48, 2, 4, (32, 32, 3), 8, 10, include_preprocessing=False, classifier_activation=None
-    )
+        48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10,
+        include_preprocessing=False, classifier_activation=None,
+    )  # fmt: skip
     load_crate_state(model, state_of(arrays))
     return model, arrays["images_nchw"].transpose(0, 2, 3, 1), arrays
 

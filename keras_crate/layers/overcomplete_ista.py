@@ -1,0 +1,182 @@
+"""OvercompleteISTA: sparse coding in a dictionary wider than the tokens."""
+
+import keras
+from keras import ops
+
+from keras_crate.layers.composite import CompositeLayer, matrix_of
+from keras_crate.layers.ista import check_step
+from keras_crate.layers.patch_embedding import is_positive_integer
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class OvercompleteISTA(CompositeLayer):
+    """Two shrinkage steps in an overcomplete dictionary, and back to tokens.
+
+    With a token `x` (a row) and the dictionary `D`, of size d x (ratio d), the
+    code starts at zero and takes two proximal gradient steps on
+    `lambda |z|_1 + 1/2 |x - z D^T|^2` over `z >= 0`:
+
+        z_1 = relu( eta x D - eta lambda )
+        z_2 = relu( z_1 - eta (z_1 D^T - x) D - eta lambda )
+
+    The output is `z_2 D_1^T` with a second dictionary `D_1` of the same size,
+    or `z_2 D^T` where the two are one (`decoupled=False`).
+
+    CRATE-alpha differs from CRATE by this layer alone, in three moves that are
+    four configurations of a model:
+
+    | model | layer |
+    | --- | --- |
+    | CRATE | `ISTA()` |
+    | + overcomplete | `OvercompleteISTA(decoupled=False, residual=False)` |
+    | + decoupled | `OvercompleteISTA(decoupled=True, residual=False)` |
+    | + residual | `OvercompleteISTA(decoupled=True, residual=True)` |
+
+    Args:
+        ratio: Atoms of the dictionary for each dimension of the tokens.
+        step_size: eta, > 0.
+        penalty: lambda, >= 0, the price of a non-zero coefficient.
+        decoupled: Whether tokens are rebuilt by a dictionary of their own.
+        residual: Whether a block adds its tokens, from before the
+            normalisation, to this layer's output. The sum is the block's: the
+            layer alone sees only normalised tokens.
+        dictionary_initializer: Initialiser of `D` and `D_1`, for matrices of
+            shape `(d, ratio d)`.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(..., d)`, normalised.
+
+    Returns:
+        Tokens of shape `(..., d)`. It is the codes that are sparse:
+        `sparse_codes(inputs)` gives them.
+
+    Weights: `dictionary/kernel` is `D` of shape `(d, ratio d)`;
+    `output_dictionary/kernel` is `D_1^T` of shape `(ratio d, d)`.
+
+    Raises:
+        ValueError: If `ratio`, `step_size` or `penalty` is out of range.
+
+    Example:
+
+    ```python
+    tokens = keras.random.normal((2, 197, 384))
+    layer = keras_crate.layers.OvercompleteISTA()
+    update = layer(tokens)  # (2, 197, 384)
+    zeros = keras.ops.mean(layer.sparse_codes(tokens) == 0)
+    ```
+
+    Reference:
+        Yang et al., "Scaling White-Box Transformers for Vision",
+        arXiv:2405.20299, section 3.
+    """
+
+    def __init__(
+        self,
+        ratio: int = 4,
+        step_size: float = 0.1,
+        penalty: float = 0.1,
+        decoupled: bool = True,
+        residual: bool = True,
+        dictionary_initializer="he_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not is_positive_integer(ratio):
+            raise ValueError(f"`ratio` must be a positive integer. Received: ratio={ratio!r}")
+        check_step(step_size, penalty)
+        self.ratio = int(ratio)
+        self.step_size = step_size
+        self.penalty = penalty
+        self.decoupled = decoupled
+        self.residual = residual
+        self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
+
+    def build(self, input_shape):
+        self.dim = input_shape[-1]
+        if self.dim is None:
+            raise ValueError(
+                "OvercompleteISTA takes tokens of shape (..., d) with d known. "
+                f"Received: input shape {tuple(input_shape)}"
+            )
+        atoms = self.ratio * self.dim
+        # Dense layers hold the dictionaries, so that they take LoRA and quantisation.
+        self.dictionary = self.make_sublayer(
+            keras.layers.Dense,
+            "dictionary",
+            input_shape,
+            units=atoms,
+            use_bias=False,
+            kernel_initializer=self.dictionary_initializer,
+        )
+        self.output_dictionary = None
+        if self.decoupled:
+            self.output_dictionary = self.make_sublayer(
+                keras.layers.Dense,
+                "output_dictionary",
+                (*input_shape[:-1], atoms),
+                units=self.dim,
+                use_bias=False,
+                kernel_initializer=Transposed(self.dictionary_initializer),
+            )
+        self.built = True
+
+    def call(self, inputs):
+        d = self.dictionary_matrix()
+        codes = self._codes(inputs, d)
+        if self.output_dictionary is not None:
+            return self.output_dictionary(codes)
+        return ops.matmul(codes, ops.transpose(d))
+
+    def _codes(self, x, d):
+        threshold = self.step_size * self.penalty
+        z = ops.relu(self.step_size * ops.matmul(x, d) - threshold)
+        gradient = ops.matmul(ops.matmul(z, ops.transpose(d)) - x, d)
+        return ops.relu(z - self.step_size * gradient - threshold)
+
+    def sparse_codes(self, inputs):
+        """The codes `z_2` of shape `(..., ratio d)`: non-negative, many of them zero.
+
+        Args:
+            inputs: Tokens of shape `(..., d)`, normalised.
+        """
+        inputs = ops.cast(inputs, self.compute_dtype)
+        return self._codes(inputs, self.dictionary_matrix())
+
+    def dictionary_matrix(self):
+        """`D` of shape `(d, ratio d)` as the layer uses it: adapted by LoRA, dequantised."""
+        return matrix_of(self.dictionary, self.dim, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "step_size": self.step_size,
+            "penalty": self.penalty,
+            "decoupled": self.decoupled,
+            "residual": self.residual,
+            "dictionary_initializer": keras.initializers.serialize(self.dictionary_initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class Transposed(keras.initializers.Initializer):
+    """Another initialiser's values for the transposed matrix.
+
+    Args:
+        initializer: Called with the reversed shape. Drawn anew: it gives other
+            values here than where it was used before.
+    """
+
+    def __init__(self, initializer):
+        config = keras.initializers.serialize(keras.initializers.get(initializer))
+        self.initializer = keras.initializers.deserialize(config)
+
+    def __call__(self, shape, dtype=None):
+        return ops.transpose(self.initializer(tuple(shape)[::-1], dtype=dtype))
+
+    def get_config(self) -> dict:
+        return {"initializer": keras.initializers.serialize(self.initializer)}

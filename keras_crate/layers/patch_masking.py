@@ -1,0 +1,117 @@
+"""Hides a random share of the patches behind one learned token."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class PatchNoise(keras.layers.Layer):
+    """Draws a number in [0, 1) for every patch.
+
+    Args:
+        seed: Seed of the numbers: the same seed gives the same sequence of
+            draws on one backend. By default drawn by Keras' global seed.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(batch, n, d)`.
+
+    Returns:
+        Tensor of shape `(batch, n)`, other numbers at each call.
+
+    Example:
+
+    ```python
+    noise = keras_crate.layers.PatchNoise(seed=0)(keras.random.normal((2, 196, 384)))
+    ```
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs):
+        shape = ops.shape(inputs)[:2]
+        return keras.random.uniform(shape, dtype=self.variable_dtype, seed=self.seed_generator)
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape[:2], dtype=self.variable_dtype)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class PatchMasking(keras.layers.Layer):
+    """Replaces the patches that drew the largest numbers by a learned token.
+
+    Of n patches `int(n (1 - ratio))` are kept, those of the smallest numbers.
+
+    Args:
+        ratio: Share in [0, 1) of the patches that is hidden.
+        token_initializer: Initialiser of the token; by default N(0, 0.02).
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(batch, n, d)`.
+        noise: Numbers of shape `(batch, n)`, as `PatchNoise` draws them.
+
+    Returns:
+        Tokens of shape `(batch, n, d)`, and the mask of shape `(batch, n)`: 1
+        where a patch is hidden, 0 where it is kept.
+
+    Weights: `mask_token` of shape `(1, 1, d)`.
+
+    Raises:
+        ValueError: If the ratio is out of range.
+
+    Example:
+
+    ```python
+    tokens = keras.random.normal((2, 196, 384))
+    noise = keras.random.uniform((2, 196))
+    hidden, mask = keras_crate.layers.PatchMasking(0.75)(tokens, noise)
+    ```
+
+    Reference:
+        He et al., "Masked Autoencoders Are Scalable Vision Learners",
+        arXiv:2111.06377; Pai et al., arXiv:2404.02446.
+    """
+
+    def __init__(self, ratio: float = 0.75, token_initializer=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= ratio < 1:
+            raise ValueError(f"`ratio` must be in [0, 1). Received: ratio={ratio!r}")
+        self.ratio = ratio
+        if token_initializer is None:
+            token_initializer = keras.initializers.RandomNormal(stddev=0.02)
+        self.token_initializer = keras.initializers.get(token_initializer)
+
+    def build(self, inputs_shape, noise_shape=None):
+        self.mask_token = self.add_weight(
+            name="mask_token", shape=(1, 1, inputs_shape[-1]), initializer=self.token_initializer
+        )
+        self.built = True
+
+    def call(self, inputs, noise):
+        kept = int(inputs.shape[1] * (1 - self.ratio))
+        # The rank of each number: the argsort of an argsort.
+        ranks = ops.argsort(ops.argsort(noise, axis=1), axis=1)
+        hidden = ranks >= kept
+        token = ops.cast(self.mask_token, inputs.dtype)
+        outputs = ops.where(hidden[..., None], token, inputs)
+        return outputs, ops.cast(hidden, self.variable_dtype)
+
+    def compute_output_spec(self, inputs, noise):
+        return (
+            keras.KerasTensor(inputs.shape, dtype=self.compute_dtype),
+            keras.KerasTensor(inputs.shape[:2], dtype=self.variable_dtype),
+        )
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "token_initializer": keras.initializers.serialize(self.token_initializer),
+        }

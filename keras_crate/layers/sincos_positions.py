@@ -1,0 +1,45 @@
+"""A fixed table of positions: sines and cosines of a patch's column and row."""
+
+import numpy as np
+
+
+def sincos_positions(grid: tuple[int, int], dim: int) -> np.ndarray:
+    """Sine-cosine positions of a grid of patches, zeros for the class token.
+
+    With `w_j = 10000^(-j / (d/4))` for `j = 0 ... d/4 - 1`, a patch in row `r`
+    and column `c` has the four parts `sin(c w)`, `cos(c w)`, `sin(r w)`,
+    `cos(r w)`, in this order.
+
+    Args:
+        grid: Rows and columns of patches.
+        dim: Token width d. Must be divisible by 4.
+
+    Returns:
+        Float32 array of shape `(1, rows * columns + 1, dim)`.
+
+    Raises:
+        ValueError: If the width is not divisible by 4.
+
+    Example:
+
+    ```python
+    table = keras_crate.layers.sincos_positions((14, 14), 768)  # (1, 197, 768)
+    ```
+
+    Reference:
+        Chen et al., "An Empirical Study of Training Self-Supervised Vision
+        Transformers", arXiv:2104.02057; used by masked autoencoders.
+    """
+    if dim % 4:
+        raise ValueError(
+            "Sine-cosine positions need a width divisible by 4: sines and cosines of rows and of "
+            f"columns. Received: {dim}"
+        )
+    rows, columns = np.meshgrid(*map(np.arange, grid), indexing="ij")
+    frequencies = 10000.0 ** (-np.arange(dim // 4) / (dim / 4))
+    parts = []
+    for index in (columns, rows):
+        angles = index.reshape(-1, 1) * frequencies
+        parts += [np.sin(angles), np.cos(angles)]
+    table = np.concatenate(parts, axis=1)
+    return np.concatenate([np.zeros((1, dim)), table])[None].astype("float32")

@@ -1,0 +1,118 @@
+"""TSSA: token statistics self-attention, compression at a cost linear in tokens."""
+
+import keras
+from keras import ops
+
+from keras_crate.layers.subspace_layer import SubspaceLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class TSSA(SubspaceLayer):
+    """Token statistics self-attention.
+
+    Compresses tokens against `heads` learned subspaces, as `MSSA` does, from
+    second moments of the tokens instead of their pairwise similarities: no
+    n x n matrix, and a cost linear in the number of tokens n.
+
+    With `W_k = Z U_k` of shape `(n, p)` and every column of `W_k` scaled to
+    length 1 over the tokens, giving `V_k`,
+
+        Pi = softmax over k of ( temperature_k * row sums of V_k^2 )
+        m_k = sum over tokens of Pi_k / sum(Pi_k) * W_k^2
+        head k: - Pi_k * W_k / (1 + m_k)
+
+    `Pi` says how much each token belongs to each subspace, `m_k` is the second
+    moment of those that do; the heads are concatenated and mapped back by a
+    linear layer. The sum with the input is left to the model.
+
+    Args:
+        heads: Number of subspaces. Must divide the token width `d`.
+        use_bias: Whether the output map has a bias.
+        use_subspace_bias: Whether the projection has a bias, as the released
+            ToST models' has.
+        dropout_rate: Share in [0, 1) of the factors `1 / (1 + m_k)` and of
+            outputs that is dropped in training.
+        kernel_initializer: Initialiser of the projection and the output map.
+            By default uniform in `[-1/sqrt(d), 1/sqrt(d)]`, biases too; with
+            an initialiser given, biases start at zero.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Tokens of shape `(batch, n, d)`.
+        return_memberships: Whether to return `Pi` too.
+        training: Whether dropout is applied.
+
+    Returns:
+        Tokens of shape `(batch, n, d)`; with `return_memberships=True` a pair
+        of them and `Pi` of shape `(batch, heads, n)`, whose sum over heads is 1.
+
+    Weights: `subspaces/kernel` is `[U_1 ... U_K]` of shape `(d, d)`;
+    `temperature` of shape `(heads, 1)`; `output_projection` is the output map.
+
+    Raises:
+        ValueError: If `heads` is no positive integer or does not divide `d`.
+
+    Example:
+
+    ```python
+    tokens = keras.random.normal((2, 4097, 384))
+    update = keras_crate.layers.TSSA(heads=6)(tokens)
+    ```
+
+    Reference:
+        Wu et al., "Token Statistics Transformer: Linear-Time Attention via
+        Variational Rate Reduction", arXiv:2412.17810.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        use_bias: bool = True,
+        use_subspace_bias: bool = False,
+        dropout_rate: float = 0.0,
+        kernel_initializer=None,
+        **kwargs,
+    ):
+        super().__init__(
+            heads,
+            use_bias=use_bias,
+            dropout_rate=dropout_rate,
+            kernel_initializer=kernel_initializer,
+            **kwargs,
+        )
+        self.use_subspace_bias = use_subspace_bias
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.temperature = self.add_weight(
+            name="temperature", shape=(self.heads, 1), initializer="ones"
+        )
+        self.score_dropout.build((input_shape[0], self.heads, 1, self.head_dim))
+
+    def call(self, inputs, return_memberships=False, training=None):
+        # Sums over all tokens, and guards of 1e-12, do not fit half precision.
+        w = ops.cast(self.coordinates(inputs), self.variable_dtype)
+        squares = ops.square(w)
+        # Lengths are held above 1e-12; squared, so that none has an infinite slope.
+        lengths = ops.maximum(ops.sum(squares, axis=2, keepdims=True), 1e-24)
+        temperature = ops.cast(self.temperature, w.dtype)
+        memberships = ops.softmax(ops.sum(squares / lengths, axis=-1) * temperature, axis=1)
+        total = ops.sum(memberships, axis=-1, keepdims=True) + 1e-8
+        moments = ops.matmul((memberships / total)[:, :, None], squares)
+        shrinkage = self.score_dropout(1.0 / (1.0 + moments), training=training)
+        shrinkage = ops.cast(shrinkage, w.dtype)
+        parts = -w * memberships[..., None] * shrinkage
+        outputs = self.merge(ops.cast(parts, self.compute_dtype), training=training)
+        if return_memberships:
+            return outputs, memberships
+        return outputs
+
+    def compute_output_spec(self, inputs, return_memberships=False, training=None):
+        batch, tokens, _ = inputs.shape
+        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
+        if not return_memberships:
+            return outputs
+        return outputs, keras.KerasTensor((batch, self.heads, tokens), dtype=self.variable_dtype)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "use_subspace_bias": self.use_subspace_bias}

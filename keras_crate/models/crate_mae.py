@@ -1,0 +1,439 @@
+"""CRATE-MAE, a masked autoencoder of white-box blocks, and its four sizes."""
+
+import types
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise, TokenEmbedding
+from keras_crate.layers.patch_embedding import cut_patches, join_patches
+from keras_crate.models import checks
+from keras_crate.models.classifier import Classifier
+from keras_crate.models.graph import Graph, Parts, channels_axis, rescaling
+from keras_crate.models.sizes import size_constructor
+from keras_crate.models.weights_file import load_weights_file
+from keras_crate.models.white_box import WhiteBoxModel
+
+
+class Reconstruction(NamedTuple):
+    """What `CRATEMAE.reconstruct` returns: arrays in the layout of the images.
+
+    Attributes:
+        masked: The images, hidden patches in the mean colour.
+        reconstruction: What the model makes of them, all patches.
+        pasted: The images, hidden patches as reconstructed.
+        mask: 1 where a patch is hidden, 0 where it is seen; of shape
+            `(batch, rows, columns)`.
+    """
+
+    masked: np.ndarray
+    reconstruction: np.ndarray
+    pasted: np.ndarray
+    mask: np.ndarray
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class CRATEMAE(WhiteBoxModel):
+    """CRATE-MAE: learns from images alone, by completing what is hidden of them.
+
+    A random share of the patches is replaced by a learned token; the encoder,
+    of CRATE's blocks, compresses and sparsifies all tokens; the decoder, of
+    the blocks that undo them in reverse, predicts the pixels of every patch.
+
+        encoder:  Z <- Z + MSSA(LN(Z))      block_i_norm_1, block_i_mssa, block_i_add
+                  Z <- ISTA(LN(Z))          block_i_norm_2, block_i_ista
+        decoder:  Y = LN(Z) D^T             decoder_block_i_norm_1, decoder_block_i_dictionary
+                  Z <- Y - MSSA(LN(Y))      decoder_block_i_norm_2, decoder_block_i_mssa,
+                                            decoder_block_i_subtract
+
+    The loss is the model's own, the mean squared error on hidden patches:
+    `compile` takes no loss and `fit` no labels (those that a data set brings
+    are passed over).
+
+    Args:
+        {options}
+        mask_ratio: Share in (0, 1) of the patches that is hidden.
+        norm_pix_loss: Whether the pixels to predict are normalised within each
+            patch (unbiased variance + 1e-6).
+        penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
+        seed: Seed of the masks: the same seed gives the same masks on one
+            backend. By default drawn by Keras' global seed.
+
+    Call arguments:
+        inputs: Images of shape `(batch, *input_shape)`.
+
+    Returns:
+        A dictionary: `"patches"`, the predicted pixels `(batch, n, pixels of a
+        patch)` in (row, column, channel) order, in the range of normalised
+        images; `"mask"`, `(batch, n)`, 1 where a patch was hidden; `"latent"`,
+        the encoder's tokens `(batch, n + 1, dim)`, class token first.
+
+    Raises:
+        ValueError: If an argument is out of range, two do not fit together, or
+            the weights belong to another model.
+        FileNotFoundError: If there is no such weights file.
+
+    Example:
+
+    ```python
+    mae = keras_crate.CRATEMAE(dim=48, depth=2, heads=4, input_shape=(32, 32, 3), patch_size=8)
+    mae.compile(optimizer="adamw")
+    mae.fit(images)
+    classifier = mae.encoder(include_top=True, classes=10)
+    ```
+
+    Reference:
+        Pai et al., "Masked Completion via Structured Diffusion with White-Box
+        Transformers", arXiv:2404.02446 (ICLR 2024).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        heads: int,
+        *,
+        mask_ratio: float = 0.75,
+        norm_pix_loss: bool = False,
+        step_size: float = 0.1,
+        penalty: float = 0.5,
+        input_shape: tuple[int, int, int] = (224, 224, 3),
+        patch_size: int | tuple[int, int] = 16,
+        include_preprocessing: bool = True,
+        mean=None,
+        std=None,
+        dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        layer_scale: float | None = None,
+        data_format: str | None = None,
+        dtype=None,
+        name: str | None = None,
+        weights: str | None = None,
+        seed: int | None = None,
+        layer_settings: dict | None = None,
+    ):
+        settings = types.SimpleNamespace(
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            mask_ratio=mask_ratio,
+            norm_pix_loss=norm_pix_loss,
+            step_size=step_size,
+            penalty=penalty,
+            input_shape=input_shape,
+            patch_size=patch_size,
+            include_preprocessing=include_preprocessing,
+            mean=mean,
+            std=std,
+            dropout_rate=dropout_rate,
+            drop_path_rate=drop_path_rate,
+            layer_scale=layer_scale,
+            data_format=data_format,
+            seed=seed,
+        )
+        graph = Graph(settings, dtype, layer_settings)
+        parts = _encoder_parts(settings)
+        images, patches = graph.stem(**parts.patches)
+        _check_mask_ratio(mask_ratio, patches.shape[1])
+        noise = graph.make(PatchNoise, "patch_noise", seed=seed)(patches)
+        masking = graph.make(PatchMasking, "patch_masking", ratio=mask_ratio)
+        patches, mask = masking(patches, noise)
+        x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
+        latent = x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
+        x = _decoder(graph, x, parts)
+        height, width = settings.patch_size
+        pixels = height * width * settings.input_shape[channels_axis(settings.data_format)]
+        x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **_XAVIER)(x)
+        x = x[:, 1:]
+        in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
+        outputs = {
+            "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(x),
+            "mask": mask,
+            "latent": graph.make(keras.layers.Activation, "latent", **in_full)(latent),
+        }
+        super().__init__(images, outputs, settings=settings, policy=graph.policy, name=name)
+        self._derived = types.SimpleNamespace(form=None)  # not a part of the model
+        if weights is not None:
+            load_weights_file(self, weights)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Mean squared error on the hidden patches, mean over images.
+
+        Args:
+            x: Images.
+            y: Passed over.
+            y_pred: The model's outputs for them.
+            sample_weight: One factor an image.
+            training: Passed over.
+
+        Returns:
+            A scalar tensor.
+        """
+        target = self._patches(x)
+        if self.settings.norm_pix_loss:
+            mean, deviation = _statistics(target)
+            target = (target - mean) / deviation
+        errors = ops.mean(ops.square(ops.subtract(y_pred["patches"], target)), axis=-1)
+        mask = ops.convert_to_tensor(y_pred["mask"])
+        losses = ops.sum(errors * mask, axis=-1) / ops.sum(mask, axis=-1)
+        if sample_weight is not None:
+            losses = losses * ops.reshape(ops.cast(sample_weight, losses.dtype), (-1,))
+        return ops.mean(losses) + sum(self.losses)
+
+    def reconstruct(self, images, noise=None, batch_size: int = 32) -> Reconstruction:
+        """Hides patches of images and completes them.
+
+        Args:
+            images: Array of shape `(n, *input_shape)`.
+            noise: Array `(n, patches)`: the patches with the largest numbers
+                are hidden. By default drawn at random, anew at each call.
+            batch_size: Images at a time.
+
+        Returns:
+            A `Reconstruction` of float32 arrays with pixels in [0, 255]; with
+            `include_preprocessing=False`, in the range of normalised images.
+
+        Raises:
+            ValueError: If the model cannot take the images or the noise.
+
+        Example:
+
+        ```python
+        masked, reconstruction, pasted, mask = mae.reconstruct(images)
+        ```
+        """
+        s = self.settings
+        checks.check_images(images, s.input_shape)
+        checks.check_finite(images)
+        images = ops.convert_to_numpy(images).astype("float32")
+        outputs = self.predict_with_noise(images, noise, batch_size)
+        target = ops.convert_to_numpy(self._patches(images))
+        predicted, mask = outputs["patches"], outputs["mask"]
+        if s.norm_pix_loss:
+            mean, deviation = map(ops.convert_to_numpy, _statistics(target))
+            predicted = predicted * deviation + mean
+        hidden = mask[..., None] > 0
+        pictures = (
+            self._images(patches)
+            for patches in (
+                np.where(hidden, np.float32(0), target),
+                predicted,
+                np.where(hidden, predicted, target),
+            )
+        )
+        rows, columns = self.get_layer("token_embedding").grid
+        return Reconstruction(*pictures, mask.reshape(-1, rows, columns))
+
+    def predict_with_noise(self, images, noise=None, batch_size: int = 32) -> dict:
+        """As `predict`, with a mask of your choice.
+
+        Args:
+            images: Array of shape `(n, *input_shape)`.
+            noise: Array `(n, patches)`: the patches with the largest numbers
+                are hidden. None draws them.
+            batch_size: Images at a time.
+
+        Returns:
+            The model's outputs as NumPy arrays.
+
+        Raises:
+            ValueError: If the model cannot take the noise.
+        """
+        if noise is None:
+            return self.predict(images, batch_size=batch_size, verbose=0)
+        noise = ops.convert_to_numpy(noise)
+        expected = (len(images), self.get_layer("patch_noise").output.shape[1])
+        if noise.shape != expected:
+            raise ValueError(
+                f"`noise` must have shape {expected}: a number for each patch of each image. "
+                f"Received: shape {noise.shape}"
+            )
+        # Kept, since it is compiled, until LoRA or quantisation changes the weights' form.
+        form = [(w.path, w.shape, w.dtype) for w in self.weights]
+        if self._derived.form != form:
+            inputs = [self.input, self.get_layer("patch_noise").output]
+            self._derived.given_noise = keras.Model(inputs, self.output)
+            self._derived.form = form
+        return self._derived.given_noise.predict([images, noise], batch_size=batch_size, verbose=0)
+
+    def encoder(self, include_top: bool = False, **options) -> "CRATEMAEEncoder":
+        """The encoder, for unmasked images, with a copy of this model's weights.
+
+        Args:
+            include_top: Whether a new classifier is put on it.
+            **options: Other arguments of `CRATEMAEEncoder`: `pooling`,
+                `classes`, `class_names`, `classifier_activation`, `dropout_rate`, ...
+
+        Returns:
+            A `CRATEMAEEncoder`, not compiled.
+
+        Example:
+
+        ```python
+        features = mae.encoder()(images)  # (2, dim), of the class token
+        classifier = mae.encoder(include_top=True, classes=10)
+        for layer in classifier.layers:  # a linear probe; leave this out to fine-tune
+            layer.trainable = layer.name == "head"
+        ```
+        """
+        masked_only = ("mask_ratio", "norm_pix_loss", "seed", "name")
+        config = {k: v for k, v in self.get_config().items() if k not in masked_only}
+        encoder = CRATEMAEEncoder(**{**config, "include_top": include_top, **options})
+        for layer in encoder.layers:
+            if layer.name.startswith(("patch_", "token_", "block_", "encoder_norm")):
+                source = self.get_layer(layer.name)
+                if isinstance(layer, TokenEmbedding):
+                    layer.assign(source.class_token, source.positions, source.grid)
+                elif layer.weights:
+                    layer.set_weights(source.get_weights())
+        return encoder
+
+    def _patches(self, images):
+        """The pixels to predict: of normalised images, patch by patch."""
+        images = ops.cast(images, self.dtype_policy.variable_dtype)
+        if self.settings.include_preprocessing:
+            images = self.get_layer("preprocessing")(images)
+        return cut_patches(images, self.settings.patch_size, self.settings.data_format)
+
+    def _images(self, patches) -> np.ndarray:
+        """The inverse of `_patches`."""
+        s = self.settings
+        grid = self.get_layer("token_embedding").grid
+        images = join_patches(patches, grid, s.patch_size, s.data_format)
+        images = ops.convert_to_numpy(images).astype("float32")
+        if not s.include_preprocessing:
+            return images
+        axis = channels_axis(s.data_format)
+        scale, offset = (
+            np.array(a, "float32") for a in rescaling(s.mean, s.std, s.input_shape[axis], axis)
+        )
+        return np.clip((images - offset) / scale, 0, 255)
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class CRATEMAEEncoder(Classifier):
+    """The encoder of a CRATE-MAE, as a feature extractor or under a classifier.
+
+    `CRATEMAE.encoder()` gives one with trained weights. It differs from
+    `CRATE` in its linear patch embedding, its fixed positions, and the
+    normalisation of all tokens after the last block (`encoder_norm`), which
+    takes the place of the head's.
+
+    Args:
+        {options}
+        penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
+
+    Call arguments:
+        inputs: Images of shape `(batch, *input_shape)`.
+
+    Returns:
+        Probabilities of shape `(batch, classes)`; without the head, features
+        of shape `(batch, dim)`, or tokens `(batch, n + 1, dim)` with
+        `pooling=None`, class token first.
+
+    Raises:
+        ValueError: If an argument is out of range, or two do not fit together.
+        FileNotFoundError: If there is no such weights file.
+
+    Example:
+
+    ```python
+    encoder = keras_crate.CRATEMAEEncoder(
+        dim=48, depth=2, heads=4, input_shape=(32, 32, 3), patch_size=8, include_top=False
+    )
+    ```
+
+    Reference:
+        Pai et al., arXiv:2404.02446.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        heads: int,
+        *,
+        step_size: float = 0.1,
+        penalty: float = 0.5,
+        **options,
+    ):
+        super().__init__(
+            dim=dim, depth=depth, heads=heads, step_size=step_size, penalty=penalty, **options
+        )
+
+    @staticmethod
+    def parts(settings) -> Parts:
+        return _encoder_parts(settings)
+
+
+_XAVIER = {"kernel_initializer": "glorot_uniform"}
+
+
+def _encoder_parts(s) -> Parts:
+    return Parts(
+        compress=MSSA(s.heads, dropout_rate=s.dropout_rate, **_XAVIER),
+        sparsify=ISTA(s.step_size, s.penalty),
+        patches={"use_norm": False, **_XAVIER},
+        tokens={
+            "class_token_initializer": keras.initializers.RandomNormal(stddev=0.02),
+            "position_initializer": "sincos2d",
+            "train_positions": False,
+        },
+        norm_tokens=True,
+        norm_epsilon=1e-6,
+    )
+
+
+def _decoder(graph: Graph, z, parts: Parts):
+    """The blocks that undo the encoder's, and a last normalisation."""
+    s = graph.settings
+    for i in range(s.depth):
+        prefix = f"decoder_block_{i}_"
+        y = graph.norm(prefix + "norm_1", parts.epsilon)(z)
+        # The kernel is D^T: a token is rebuilt from its code, row by row.
+        y = graph.make(
+            keras.layers.Dense,
+            prefix + "dictionary",
+            units=s.dim,
+            use_bias=False,
+            kernel_initializer="he_uniform",
+        )(y)
+        noise = graph.norm(prefix + "norm_2", parts.epsilon)(y)
+        noise = graph.copy(parts.compress, prefix + "mssa")(noise)
+        z = graph.make(keras.layers.Subtract, prefix + "subtract")([y, noise])
+    return graph.norm("decoder_norm", parts.norm_epsilon)(z)
+
+
+def _statistics(patches):
+    """Mean and standard deviation of each patch's pixels."""
+    count = patches.shape[-1]
+    mean = ops.mean(patches, axis=-1, keepdims=True)
+    variance = ops.var(patches, axis=-1, keepdims=True) * (count / (count - 1))
+    return mean, ops.sqrt(variance + 1e-6)
+
+
+def _check_mask_ratio(ratio, patches: int) -> None:
+    if not (0 < ratio < 1 and 1 <= int(patches * (1 - ratio)) < patches):
+        raise ValueError(
+            "`mask_ratio` must be in (0, 1) and leave at least one patch hidden and one to see. "
+            f"Received: mask_ratio={ratio!r} with {patches} patches"
+        )
+
+
+def _size(constructor: str):
+    return size_constructor(
+        CRATEMAE,
+        constructor,
+        facts="""Encoder and
+    decoder have this size each. No ImageNet accuracy is quoted here.""",
+        reference="""Pai et al., "Masked Completion via Structured Diffusion with White-Box
+        Transformers", arXiv:2404.02446.""",
+    )
+
+
+CRATEMAETiny = _size("CRATEMAETiny")
+CRATEMAESmall = _size("CRATEMAESmall")
+CRATEMAEBase = _size("CRATEMAEBase")
+CRATEMAELarge = _size("CRATEMAELarge")

@@ -1,0 +1,83 @@
+"""Operators that can be exchanged: what compresses, and what sparsifies.
+
+A block is two half-steps of the same form, `Z <- [Z +] operator(LN(Z))`; the
+sum is there where the operator's attribute `residual` is true.
+"""
+
+import inspect
+import re
+
+import keras
+
+from keras_crate.layers import ISTA, MSSA, TSSA, OvercompleteISTA
+
+OPERATORS = {
+    "compress": {"mssa": MSSA, "tssa": TSSA},
+    "sparsify": {"ista": ISTA, "overcomplete_ista": OvercompleteISTA},
+}
+# What an operator without an attribute `residual` is taken for: the paper's.
+_RESIDUAL = {"compress": True, "sparsify": False}
+
+
+def operator_setting(role: str, given, **arguments) -> str | dict:
+    """An operator as a configuration can hold it.
+
+    Args:
+        role: `"compress"` or `"sparsify"`.
+        given: The name of one of the package's; a layer class or factory,
+            called with those of `arguments` that it takes by name; a layer,
+            which is copied and not used itself; or what this returned before.
+        **arguments: What the model knows, such as `heads`.
+
+    Returns:
+        The name, or the serialised layer.
+
+    Raises:
+        ValueError: If there is no such operator, or no layer comes of it.
+    """
+    names = tuple(OPERATORS[role])
+    if isinstance(given, str):
+        if given not in names:
+            raise ValueError(
+                f"`{role}` must be one of {names}, a layer class, a factory or a layer. "
+                f"Received: {role}={given!r}"
+            )
+        return given
+    layer = given
+    if callable(given) and not isinstance(given, keras.layers.Layer):
+        layer = given(**_accepted(given, arguments))
+    if isinstance(given, dict):
+        layer = keras.saving.deserialize_keras_object(given)
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(
+            f"`{role}` must be one of {names}, a layer class, a factory that returns a layer, or "
+            f"a layer. Received: {role}={given!r}"
+            + ("" if layer is given else f", which returned {layer!r}")
+        )
+    config = keras.saving.serialize_keras_object(layer)
+    config.pop("build_config", None)  # every block has a layer of its own
+    return config
+
+
+def operator_prototype(role: str, setting: str | dict, **arguments) -> keras.layers.Layer:
+    """The layer, not built, that a setting stands for; `arguments` go to the package's."""
+    if isinstance(setting, dict):
+        return keras.saving.deserialize_keras_object(setting)
+    layer_class = OPERATORS[role][setting]
+    return layer_class(**_accepted(layer_class, arguments))
+
+
+def operator_name(layer: keras.layers.Layer) -> str:
+    """How a block calls it: the name of its class in lower case, such as `tssa`."""
+    name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", type(layer).__name__)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
+
+
+def is_residual(role: str, layer: keras.layers.Layer) -> bool:
+    """Whether a block adds its tokens to what the layer makes of them."""
+    return bool(getattr(layer, "residual", _RESIDUAL[role]))
+
+
+def _accepted(function, arguments: dict) -> dict:
+    names = inspect.signature(function).parameters
+    return {name: value for name, value in arguments.items() if name in names}
