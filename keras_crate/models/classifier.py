@@ -54,8 +54,6 @@ class Classifier(WhiteBoxModel):
     ):
         checks.check_pooling(pooling, include_top)
         checks.check_activation(classifier_activation)
-        checks.check_rate("drop_path_rate", drop_path_rate)
-        checks.check_layer_scale(layer_scale)
         classes = checks.check_positive("classes", classes)
         settings = types.SimpleNamespace(
             dim=dim,

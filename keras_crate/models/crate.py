@@ -4,8 +4,8 @@ import keras
 
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
-from keras_crate.models.operators import operator_prototype, operator_setting
-from keras_crate.models.sizes import SIZES, reported, size_constructor
+from keras_crate.models.operators import given_operator, operator_config, operator_prototype
+from keras_crate.models.sizes import size_constructor
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -84,8 +84,8 @@ class CRATE(Classifier):
             dim=dim,
             depth=depth,
             heads=heads,
-            compress=operator_setting("compress", compress, heads=heads, dropout_rate=dropout_rate),
-            sparsify=operator_setting("sparsify", sparsify, step_size=step_size, penalty=penalty),
+            compress=given_operator("compress", compress, heads=heads, dropout_rate=dropout_rate),
+            sparsify=given_operator("sparsify", sparsify, step_size=step_size, penalty=penalty),
             step_size=step_size,
             penalty=penalty,
             **options,
@@ -101,13 +101,19 @@ class CRATE(Classifier):
             sparsify=operator_prototype("sparsify", s.sparsify, **sparsify),
         )
 
+    def get_config(self) -> dict:
+        config = super().get_config()
+        return {
+            **config,
+            "compress": operator_config(config["compress"]),
+            "sparsify": operator_config(config["sparsify"]),
+        }
+
 
 def _size(constructor: str):
     return size_constructor(
         CRATE,
         constructor,
-        facts=f"""{reported(SIZES[constructor])}
-    No weights come with the package.""",
         reference="""Yu et al., "White-Box Transformers via Sparse Rate Reduction",
         arXiv:2306.01129, table 1.""",
     )

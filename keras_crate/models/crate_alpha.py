@@ -5,7 +5,7 @@ import keras
 from keras_crate.layers import MSSA, OvercompleteISTA
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
-from keras_crate.models.sizes import SIZES, reported, size_constructor
+from keras_crate.models.sizes import size_constructor
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -117,10 +117,9 @@ def _size(constructor: str):
     return size_constructor(
         CRATEAlpha,
         constructor,
-        facts=f"""Pre-trained on
-    ImageNet-21K. {reported(SIZES[constructor])}""",
         reference="""Yang et al., "Scaling White-Box Transformers for Vision",
         arXiv:2405.20299, table 1.""",
+        trained=" after pre-training on ImageNet-21K",
     )
 
 

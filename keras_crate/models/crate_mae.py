@@ -426,8 +426,6 @@ def _size(constructor: str):
     return size_constructor(
         CRATEMAE,
         constructor,
-        facts="""Encoder and
-    decoder have this size each. No ImageNet accuracy is quoted here.""",
         reference="""Pai et al., "Masked Completion via Structured Diffusion with White-Box
         Transformers", arXiv:2404.02446.""",
     )

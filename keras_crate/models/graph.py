@@ -68,6 +68,8 @@ class Graph:
         checks.check_heads(settings.dim, settings.heads)
         settings.heads = int(settings.heads)
         checks.check_rate("dropout_rate", settings.dropout_rate)
+        checks.check_rate("drop_path_rate", settings.drop_path_rate)
+        checks.check_layer_scale(settings.layer_scale)
         settings.data_format = settings.data_format or keras.config.image_data_format()
         settings.input_shape = checks.check_input_shape(settings.input_shape, settings.data_format)
         settings.patch_size = as_pair(settings.patch_size, "patch_size")

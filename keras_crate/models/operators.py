@@ -19,18 +19,18 @@ OPERATORS = {
 _RESIDUAL = {"compress": True, "sparsify": False}
 
 
-def operator_setting(role: str, given, **arguments) -> str | dict:
-    """An operator as a configuration can hold it.
+def given_operator(role: str, given, **arguments) -> str | keras.layers.Layer:
+    """An operator in its normal form.
 
     Args:
         role: `"compress"` or `"sparsify"`.
         given: The name of one of the package's; a layer class or factory,
-            called with those of `arguments` that it takes by name; a layer,
-            which is copied and not used itself; or what this returned before.
+            called with those of `arguments` that it takes by name; a layer; or
+            what `operator_config` made of one.
         **arguments: What the model knows, such as `heads`.
 
     Returns:
-        The name, or the serialised layer.
+        The name, or a layer to copy.
 
     Raises:
         ValueError: If there is no such operator, or no layer comes of it.
@@ -54,17 +54,24 @@ def operator_setting(role: str, given, **arguments) -> str | dict:
             f"a layer. Received: {role}={given!r}"
             + ("" if layer is given else f", which returned {layer!r}")
         )
-    config = keras.saving.serialize_keras_object(layer)
-    config.pop("build_config", None)  # every block has a layer of its own
-    return config
+    return layer
 
 
-def operator_prototype(role: str, setting: str | dict, **arguments) -> keras.layers.Layer:
-    """The layer, not built, that a setting stands for; `arguments` go to the package's."""
-    if isinstance(setting, dict):
-        return keras.saving.deserialize_keras_object(setting)
+def operator_prototype(role: str, setting, **arguments) -> keras.layers.Layer:
+    """The layer to copy; `arguments` go to the package's own, of which there is but a name."""
+    if isinstance(setting, keras.layers.Layer):
+        return setting
     layer_class = OPERATORS[role][setting]
     return layer_class(**_accepted(layer_class, arguments))
+
+
+def operator_config(setting) -> str | dict:
+    """An operator as a configuration can hold it: its name, or the serialised layer."""
+    if isinstance(setting, str):
+        return setting
+    config = keras.saving.serialize_keras_object(setting)
+    config.pop("build_config", None)  # every block has a layer of its own
+    return config
 
 
 def operator_name(layer: keras.layers.Layer) -> str:

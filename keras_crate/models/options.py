@@ -1,5 +1,7 @@
 """What the arguments that several constructors share mean, each told once."""
 
+import textwrap
+
 OPTIONS = {
     "weights": """\
 None, or the path of a file written by `model.save` (`.keras`) or
@@ -74,12 +76,15 @@ def document(names, indent: int, besides: str = "") -> str:
         indent: Spaces before each name.
         besides: A docstring; what it documents itself is passed over too.
     """
-    entries = []
-    for name in names:
-        if name not in OPTIONS or f"\n{' ' * indent}{name}: " in besides:
-            continue
-        first, *rest = OPTIONS[name].splitlines()
-        lines = [" " * indent + f"{name}: {first}"]
-        lines += [" " * (indent + 4) + line for line in rest]
-        entries += lines
-    return "\n".join(entries)
+    own = [name for name in names if f"\n{' ' * indent}{name}: " in besides]
+    return "\n".join(
+        textwrap.fill(
+            f"{name}: {OPTIONS[name]}",
+            width=80,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + 4),
+            break_on_hyphens=False,
+        )
+        for name in names
+        if name in OPTIONS and name not in own
+    )

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -49,7 +50,9 @@ _FIRST = ("weights", "include_top", "input_shape", "patch_size", "classes", "poo
           "name")  # fmt: skip
 
 
-def size_constructor(model_class: type, constructor: str, facts: str, reference: str) -> Callable:
+def size_constructor(
+    model_class: type, constructor: str, reference: str, trained: str = ""
+) -> Callable:
     """The constructor of one row of `SIZES`.
 
     It takes all arguments of the class but the size's own, and its patch size.
@@ -57,8 +60,8 @@ def size_constructor(model_class: type, constructor: str, facts: str, reference:
     Args:
         model_class: The family's class.
         constructor: Its name in `SIZES`.
-        facts: What its docstring says beside the numbers.
         reference: Where it was published.
+        trained: How the authors' models with the reported accuracy came about.
 
     Returns:
         A function with signature and docstring.
@@ -85,11 +88,11 @@ def size_constructor(model_class: type, constructor: str, facts: str, reference:
     build.__signature__ = signature
     build.__doc__ = f"""{constructor}: width {size.dim}, {size.depth} blocks, {size.heads} heads.
 
-    {size.parameters:,} parameters at patch {size.patch} and 224x224x3. {facts}
+{textwrap.indent(textwrap.fill(_facts(size, trained), width=76), "    ")}
 
     Args:
 {document(signature.parameters, 8)}
-        Others: As in `{model_class.__name__}`.
+        others: As in `{model_class.__name__}`.
 
     Returns:
         A `{model_class.__name__}` model, not compiled.
@@ -111,12 +114,16 @@ def size_constructor(model_class: type, constructor: str, facts: str, reference:
     return build
 
 
-def reported(size: Size) -> str:
-    """What the authors report of a size, in words."""
+def _facts(size: Size, trained: str) -> str:
+    """Parameters, and what the authors report, in words."""
+    facts = f"{size.parameters:,} parameters at patch {size.patch} and 224x224x3. "
     if not size.top1:
-        return "The authors report no ImageNet-1K accuracy of this size."
+        return facts + "No ImageNet-1K accuracy of this size is known here."
     values = [f"{top1} % (patch {patch})" for patch, top1 in sorted(size.top1.items())]
-    return f"ImageNet-1K top-1, as reported by the authors: {', '.join(values)}."
+    return (
+        facts + f"ImageNet-1K top-1{trained}, as reported by the authors: {', '.join(values)}. "
+        "No weights come with the package."
+    )
 
 
 def _snake_case(constructor: str) -> str:

@@ -39,7 +39,8 @@ class WhiteBoxModel(keras.Model):
         parameters = list(inspect.signature(cls.__init__).parameters.values())
         if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
             names = {p.name for p in parameters}
-            inherited = inspect.signature(cls.__base__.__init__).parameters.values()
+            is_family = cls.__base__ is not WhiteBoxModel
+            inherited = cls.__base__.__signature__.parameters.values() if is_family else ()
             parameters[-1:] = [
                 p for p in inherited if p.kind is p.KEYWORD_ONLY and p.name not in names
             ]
@@ -93,7 +94,8 @@ class WhiteBoxModel(keras.Model):
         larger = keras_crate.CRATEBase().with_input_shape((384, 384, 3))
         ```
         """
-        config = {**self.get_config(), "input_shape": input_shape}
+        # The settings as they are: an operator of the user's may not be serialisable.
+        config = {**self.get_config(), **vars(self.settings), "input_shape": input_shape}
         axis = channels_axis(self.settings.data_format)
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
         if input_shape[axis] != self.settings.input_shape[axis]:
@@ -101,7 +103,7 @@ class WhiteBoxModel(keras.Model):
                 "`input_shape` must have as many channels as the model. Received: "
                 f"input_shape={input_shape}; the model has {self.settings.input_shape[axis]}."
             )
-        model = type(self).from_config(config)
+        model = type(self)(**config)
         for layer, source in zip(model.layers, self.layers, strict=True):
             if isinstance(layer, TokenEmbedding):
                 layer.assign(source.class_token, source.positions, source.grid)

@@ -71,8 +71,28 @@ def test_predict_image(folder):
     assert re.fullmatch(r"0.png: (\d [\d.]+%(, )?){3}", lines[0])
 
 
+def test_new_white_box(folder):
+    script = ROOT / "examples/new_white_box.py"
+    out = _run(folder, script, "new.keras", "--epochs", "3")
+    (accuracy,) = re.findall(r"([\d.]+)% of 1000", out)
+    assert float(accuracy) > 30  # chance is 10 %
+    assert "paper's convention" in out
+    (operator,) = re.findall(r"class PaperMSSA.*?\n\n\n", script.read_text(), re.DOTALL)
+    assert len(operator.strip().splitlines()) < 30
+
+
+def test_masked_autoencoder(folder):
+    out = _run(
+        folder, ROOT / "examples/masked_autoencoder.py", "mae", "--epochs", "2", "--labels", "50"
+    )
+    before, after = map(float, re.findall(r"([\d.]+) before, ([\d.]+) after", out)[0])
+    assert after < 0.8 * before
+    assert re.search(r"linear probe [\d.]+%, fine-tuned [\d.]+%, from scratch [\d.]+%", out)
+    assert (folder / "mae/mae.keras").exists() and (folder / "mae/reconstruction.png").exists()
+
+
 def test_every_example_is_tested():
-    here = Path(__file__).read_text()
+    here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     for script in (ROOT / "examples").glob("*.py"):
         assert f"examples/{script.name}" in here
 
@@ -88,6 +108,8 @@ def test_the_readmes_table_is_the_code():
     from keras_crate.models.sizes import SIZES
 
     readme = (ROOT / "README.md").read_text("utf8")
-    for name, (dim, depth, heads, parameters, top1) in SIZES.items():
-        row = f"| `{name}` | {dim} | {depth} | {heads} | {parameters:,} | {top1} % |"
+    for name, size in SIZES.items():
+        top1 = ", ".join(f"{top1} % (patch {p})" for p, top1 in sorted(size.top1.items()))
+        row = f"| `{name}` | {size.dim} | {size.depth} | {size.heads} | {size.patch} | "
+        row += f"{size.parameters:,} | {top1 or '-'} |"
         assert row in readme
