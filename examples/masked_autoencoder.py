@@ -17,7 +17,7 @@ import numpy as np
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("output", type=Path, help="folder for the model and the picture")
-parser.add_argument("--epochs", type=int, default=60, help="without labels (%(default)s)")
+parser.add_argument("--epochs", type=int, default=40, help="without labels (%(default)s)")
 parser.add_argument("--labels", type=int, default=500, help="labelled digits (%(default)s)")
 arguments = parser.parse_args()
 arguments.output.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ digits = keras_crate.data.load("mnist5k")
 (images, labels), (test_images, test_labels) = digits.train, digits.test
 
 mae = keras_crate.CRATEMAE(
-    dim=96, depth=3, heads=4, input_shape=images.shape[1:], patch_size=4, mask_ratio=0.6, seed=0
+    dim=96, depth=2, heads=4, input_shape=images.shape[1:], patch_size=7, mask_ratio=0.5, seed=0
 )
 mae.compile(keras.optimizers.AdamW(1e-3, weight_decay=0.01))
 before = mae.evaluate(test_images, verbose=0)

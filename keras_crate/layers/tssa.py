@@ -93,10 +93,11 @@ class TSSA(SubspaceLayer):
         # Sums over all tokens, and guards of 1e-12, do not fit half precision.
         w = ops.cast(self.coordinates(inputs), self.variable_dtype)
         squares = ops.square(w)
-        # Lengths are held above 1e-12; squared, so that none has an infinite slope.
-        lengths = ops.maximum(ops.sum(squares, axis=2, keepdims=True), 1e-24)
+        # Held above 1e-12 before the root, so that no slope is infinite or 0/0.
+        lengths = ops.sqrt(ops.maximum(ops.sum(squares, axis=2, keepdims=True), 1e-24))
+        normed = ops.square(w / lengths)
         temperature = ops.cast(self.temperature, w.dtype)
-        memberships = ops.softmax(ops.sum(squares / lengths, axis=-1) * temperature, axis=1)
+        memberships = ops.softmax(ops.sum(normed, axis=-1) * temperature, axis=1)
         total = ops.sum(memberships, axis=-1, keepdims=True) + 1e-8
         moments = ops.matmul((memberships / total)[:, :, None], squares)
         shrinkage = self.score_dropout(1.0 / (1.0 + moments), training=training)
