@@ -3,26 +3,35 @@
 import keras
 import numpy as np
 
+from keras_crate.interpret.probe import blocks_of, for_images
 from keras_crate.layers import MSSA
-from keras_crate.models.blocks import check_measurable, white_box_blocks
+from keras_crate.models.blocks import check_measurable
+from keras_crate.models.image_batches import image_batches
 
 
-def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int = 32) -> np.ndarray:
-    """Attention of the class token to the patches, head by head.
+def attention_maps(
+    model: keras.Model, images, layer: int = -1, batch_size: int = 32, token: int | None = 0
+) -> np.ndarray:
+    """Attention of one token to the patches, head by head.
 
     Args:
-        model: A CRATE, or any functional model with its blocks' layers.
-        images: Array of shape `(n, *input_shape)`.
+        model: A model of the package, or any functional model with its blocks'
+            layers.
+        images: Array of shape `(n, height, width, channels)`. Of another size
+            than the model's, its positions are resized for them.
         layer: Number of the block; negative numbers count from the last.
         batch_size: Images at a time.
+        token: Whose attention: 0 for the class token, from 1 on the patches,
+            row by row; None for the attention of every token to every token.
 
     Returns:
         Array of shape `(n, heads, rows, columns)`, one value a patch, >= 0;
-        with the class token's attention to itself they sum to 1.
+        with the attention to the class token they sum to 1. With `token=None`,
+        of shape `(n, heads, tokens, tokens)`, whose rows sum to 1.
 
     Raises:
-        ValueError: If the model has no such block, the block has no attention, or
-            the model cannot take the images.
+        ValueError: If the model has no such block or token, the block has no
+            attention, or the model cannot take the images.
 
     Example:
 
@@ -31,25 +40,75 @@ def attention_maps(model: keras.Model, images, layer: int = -1, batch_size: int 
     maps[0].mean(axis=0)  # the first image, all heads
     ```
     """
-    blocks = white_box_blocks(model)
-    check_measurable(model, images)
-    if not -len(blocks) <= layer < len(blocks):
+    model = for_images(model, images)
+    (block,) = blocks_of(model, [layer])
+    (scores,) = _scores(model, images, [block], batch_size)
+    if token is None:
+        return scores
+    if not 0 <= token < scores.shape[-1]:
         raise ValueError(
-            f"`layer` must be a block of the model, from {-len(blocks)} to {len(blocks) - 1}. "
-            f"Received: layer={layer}"
-        )
-    mssa = blocks[layer].compress
-    if not isinstance(mssa, MSSA):
-        raise ValueError(
-            f"Attention maps are of blocks that compress by MSSA. Received: layer={layer}, whose "
-            f"{mssa.name!r} is {type(mssa).__name__} and attends to no tokens one by one."
+            f"`token` must be from 0, the class token, to {scores.shape[-1] - 1}, or None. "
+            f"Received: token={token!r}"
         )
     rows, columns = model.get_layer("token_embedding").grid
-    before = keras.Model(model.input, mssa.input)
-    maps = []
-    for start in range(0, len(images), batch_size):
-        tokens = before.predict_on_batch(images[start : start + batch_size])
-        _, scores = mssa(keras.ops.convert_to_tensor(tokens), return_attention_scores=True)
-        scores = keras.ops.convert_to_numpy(scores[:, :, 0, 1:]).astype("float32")
-        maps.append(scores.reshape(*scores.shape[:2], rows, columns))
-    return np.concatenate(maps)
+    return scores[:, :, token, 1:].reshape(*scores.shape[:2], rows, columns)
+
+
+def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
+    """How much each patch reaches the class token through all blocks.
+
+    The blocks' attention, averaged over heads and with the skip connection
+    (half of it the identity), multiplied from the first block to the last.
+
+    Args:
+        model: As in `attention_maps`.
+        images: As in `attention_maps`.
+        batch_size: Images at a time.
+
+    Returns:
+        Array of shape `(n, rows, columns)`, >= 0.
+
+    Raises:
+        ValueError: If a block has no attention, or the model cannot take the
+            images.
+
+    Example:
+
+    ```python
+    heat = keras_crate.interpret.rollout(model, images)
+    ```
+
+    Reference:
+        Abnar and Zuidema, "Quantifying Attention Flow in Transformers",
+        arXiv:2005.00928.
+    """
+    model = for_images(model, images)
+    scores = _scores(model, images, blocks_of(model, None), batch_size)
+    flow = np.eye(scores[0].shape[-1])
+    for of_block in scores:
+        flow = (0.5 * of_block.mean(axis=1, dtype="float64") + 0.5 * np.eye(len(flow[0]))) @ flow
+    rows, columns = model.get_layer("token_embedding").grid
+    return flow[:, 0, 1:].reshape(-1, rows, columns).astype("float32")
+
+
+def _scores(model, images, blocks, batch_size) -> list[np.ndarray]:
+    """Attention weights of each block, `(n, heads, tokens, tokens)`."""
+    for block in blocks:
+        if not isinstance(block.compress, MSSA):
+            raise ValueError(
+                f"Attention maps are of blocks that compress by MSSA. Received: block "
+                f"{block.number}, whose {block.compress.name!r} is {type(block.compress).__name__} "
+                "and attends to no tokens one by one."
+            )
+    before = keras.Model(model.input, [block.compress.input for block in blocks])
+    scores = [[] for _ in blocks]
+    for batch in image_batches(images, batch_size):
+        check_measurable(model, batch)
+        tokens = before.predict_on_batch(batch)
+        tokens = tokens if isinstance(tokens, (list, tuple)) else [tokens]
+        for found, block, z in zip(scores, blocks, tokens, strict=True):
+            weights = block.compress(keras.ops.convert_to_tensor(z), return_attention_scores=True)[
+                1
+            ]
+            found.append(keras.ops.convert_to_numpy(weights).astype("float32"))
+    return [np.concatenate(found) for found in scores]

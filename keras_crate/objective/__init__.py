@@ -1,6 +1,7 @@
 """The sparse rate reduction: its terms, and their values inside a model."""
 
-from keras_crate.objective.measure import LayerMeasurements, measure
+from keras_crate.objective.layer_measurements import LayerMeasurements
+from keras_crate.objective.measure import measure
 from keras_crate.objective.rates import (
     coding_rate,
     rate_reduction,

@@ -1,98 +1,19 @@
 """The objective's terms at every layer of a model."""
 
-import dataclasses
-import json
-
 import keras
 import numpy as np
 
 from keras_crate.models.blocks import check_measurable, white_box_blocks
-from keras_crate.objective.figure import new_figure
-from keras_crate.objective.rates import DEFAULT_EPS, sparsity, subspace_coding_rate
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerMeasurements:
-    """What `measure` found, one entry a block.
-
-    Attributes:
-        coding_rate_mean: Mean of R^c over the images, in nats.
-        coding_rate_std: Its unbiased standard deviation (0 for one image).
-        sparsity_mean: Mean fraction of exact zeros after ISTA.
-        sparsity_std: Its biased standard deviation.
-        images: Number of images measured.
-        convention: `"authors"` or `"paper"`.
-        eps: Precision of the coding rate.
-    """
-
-    coding_rate_mean: list[float]
-    coding_rate_std: list[float]
-    sparsity_mean: list[float]
-    sparsity_std: list[float]
-    images: int
-    convention: str
-    eps: float
-
-    def to_dict(self) -> dict:
-        """The same as plain Python, ready for `json.dump`."""
-        return dataclasses.asdict(self)
-
-    def to_json(self) -> str:
-        """The same as JSON."""
-        return json.dumps(self.to_dict(), indent=2)
-
-    def __str__(self) -> str:
-        lines = [f"{'block':>5}  {'coding rate R^c':>20}  {'zeros after ISTA':>18}"]
-        rows = zip(
-            self.coding_rate_mean,
-            self.coding_rate_std,
-            self.sparsity_mean,
-            self.sparsity_std,
-            strict=True,
-        )
-        for i, (rate, rate_std, zeros, zeros_std) in enumerate(rows):
-            lines.append(
-                f"{i:>5}  {rate:>10.2f} +- {rate_std:<6.2f}  {zeros:>9.3f} +- {zeros_std:.3f}"
-            )
-        lines.append(f"{self.images} images, {self.convention}' convention, eps = {self.eps}")
-        return "\n".join(lines).replace("paper'", "paper's")
-
-    def plot(self):
-        """Two panels against the block: R^c and the share of non-zeros.
-
-        Returns:
-            A `matplotlib.figure.Figure`. Needs matplotlib.
-        """
-        figure = new_figure(8, 3)
-        draw_curves(self, *figure.subplots(1, 2))
-        return figure
-
-
-def draw_curves(
-    measured: LayerMeasurements, rate_axes, sparsity_axes, label=None, faint: bool = False
-) -> None:
-    """Draws the two curves with error bars on two matplotlib axes.
-
-    Args:
-        measured: What to draw.
-        rate_axes: Axes for the coding rate.
-        sparsity_axes: Axes for the share of non-zeros.
-        label: What the legend calls them.
-        faint: Whether to draw them as what others are compared with.
-    """
-    blocks = np.arange(len(measured.coding_rate_mean))  # as the layers are named
-    nonzero = 1 - np.array(measured.sparsity_mean)
-    style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "capsize": 3, "label": label}
-    colours = ("0.6", "0.6") if faint else ("#1f77b4", "#d62728")
-    rate = (measured.coding_rate_mean, measured.coding_rate_std)
-    rate_axes.errorbar(blocks, *rate, color=colours[0], **style)
-    rate_axes.set(ylabel="$R^c$ (nats)", title="Compression: coding rate")
-    sparsity_axes.errorbar(blocks, nonzero, measured.sparsity_std, color=colours[1], **style)
-    sparsity_axes.set(ylabel="share of non-zeros", title="Sparsity: after ISTA")
-    for axes in (rate_axes, sparsity_axes):
-        axes.set_xlabel("block")
-        axes.set_xticks(blocks if len(blocks) <= 12 else blocks[::2])
-        axes.spines[["top", "right"]].set_visible(False)
+from keras_crate.models.image_batches import image_batches, number_of_batches
+from keras_crate.objective.layer_measurements import LayerMeasurements
+from keras_crate.objective.rates import (
+    DEFAULT_EPS,
+    coding_rate,
+    sparse_rate_reduction,
+    sparsity,
+    subspace_coding_rate,
+)
+from keras_crate.objective.running import RunningStatistics
 
 
 def measure(
@@ -101,6 +22,8 @@ def measure(
     batch_size: int = 32,
     convention: str = "authors",
     eps: float | None = None,
+    penalty: float = 0.1,
+    verbose: int = 0,
 ) -> LayerMeasurements:
     """Measures compression and sparsity at every block of a model.
 
@@ -108,15 +31,22 @@ def measure(
     convention, on its input `LN(Z)`; in the paper's, on the half-step after
     its attention, `Z + MSSA(LN(Z))`. Sparsity is the fraction of exact zeros
     after ISTA, or in the codes of an operator that has them inside, such as
-    `OvercompleteISTA`. Rates are computed in float64.
+    `OvercompleteISTA`. The paper's convention adds the rate R and the rate
+    reduction on the half-step, and the objective on the block's output. Rates
+    are computed in float64.
 
     Args:
         model: Any model of the package, whatever its operators, or a functional
             model with its blocks' layers (`block_0_mssa`, ...).
-        images: Array of shape `(n, *input_shape)`, n >= 1.
-        batch_size: Images at a time; memory grows with it.
+        images: Array of shape `(n, *input_shape)`, n >= 1; or what yields
+            batches of images, alone or first in a tuple: a `tf.data.Dataset`,
+            a `PyDataset`, a `DataLoader`, a generator. Of these one batch is
+            in memory at a time.
+        batch_size: Images at a time, of an array; memory grows with it.
         convention: `"authors"` or `"paper"`; see `subspace_coding_rate`.
         eps: Precision of the coding rate; by default the convention's.
+        penalty: lambda of the objective, >= 0; in the paper's convention.
+        verbose: 1 for a progress bar.
 
     Returns:
         A `LayerMeasurements`, which prints as a table.
@@ -140,37 +70,50 @@ def measure(
         raise ValueError(
             f"`convention` must be one of {tuple(DEFAULT_EPS)}. Received: convention={convention!r}"
         )
-    if len(images) == 0:
-        raise ValueError("`images` must hold at least one image. Received: none")
-    check_measurable(model, images)
+    if not penalty >= 0:
+        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
     eps = DEFAULT_EPS[convention] if eps is None else eps
+    paper = convention == "paper"
     blocks = white_box_blocks(model)
     bases = [keras.ops.convert_to_numpy(_bases(block.compress)) for block in blocks]
     outputs = []
     for block in blocks:
-        outputs.append(block.compress.input if convention == "authors" else block.half_step)
+        outputs.append(block.half_step if paper else block.compress.input)
         outputs.append(_codes(block.sparsify))
+        outputs.append(block.output)
     inside = keras.Model(model.input, outputs)
-    rates, zeros = [[] for _ in blocks], [[] for _ in blocks]
-    for start in range(0, len(images), batch_size):
-        tokens = inside.predict_on_batch(images[start : start + batch_size])
+    names = ["coding_rate", "sparsity"]
+    names += ["rate", "rate_reduction", "objective"] if paper else []
+    statistics = {name: RunningStatistics() for name in names}
+    progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
+    for batch in image_batches(images, batch_size):
+        check_measurable(model, batch)
+        tokens = [np.asarray(t, "float32") for t in inside.predict_on_batch(batch)]
+        values = {name: [] for name in names}
         for k, basis in enumerate(bases):
-            half, sparse = (np.asarray(t, "float32") for t in tokens[2 * k : 2 * k + 2])
-            rates[k].append(subspace_coding_rate(half, basis, eps, convention))
-            zeros[k].append(sparsity(sparse))
-    rates, zeros = (
-        np.array([np.concatenate(r) for r in rates]),
-        np.array([np.concatenate(z) for z in zeros]),
-    )
-    return LayerMeasurements(
-        coding_rate_mean=rates.mean(axis=1).tolist(),
-        coding_rate_std=rates.std(axis=1, ddof=min(1, len(images) - 1)).tolist(),
-        sparsity_mean=zeros.mean(axis=1).tolist(),
-        sparsity_std=zeros.std(axis=1).tolist(),
-        images=len(images),
-        convention=convention,
-        eps=eps,
-    )
+            measured, codes, output = tokens[3 * k : 3 * k + 3]
+            compressed = subspace_coding_rate(measured, basis, eps, convention)
+            values["coding_rate"].append(compressed)
+            values["sparsity"].append(sparsity(codes))
+            if paper:
+                rate = coding_rate(measured, eps)
+                values["rate"].append(rate)
+                values["rate_reduction"].append(rate - compressed)
+                values["objective"].append(sparse_rate_reduction(output, basis, eps, penalty))
+        for name, of_blocks in values.items():
+            statistics[name].update(np.stack(of_blocks, axis=1))  # (batch, blocks)
+        progress.add(1)
+    count = statistics["sparsity"].count
+    if count == 0:
+        raise ValueError("`images` must hold at least one image. Received: none")
+    results = {}
+    for name, running in statistics.items():
+        results[f"{name}_mean"] = running.mean.tolist()
+        # As the authors do: biased for the sparsity alone.
+        results[f"{name}_std"] = running.std(ddof=0 if name == "sparsity" else 1).tolist()
+    if paper:
+        results["penalty"] = penalty
+    return LayerMeasurements(images=count, convention=convention, eps=eps, **results)
 
 
 def _bases(compress: keras.layers.Layer):

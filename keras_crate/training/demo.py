@@ -16,7 +16,7 @@ from keras_crate.models import CRATE, decode_predictions
 from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.figure import new_figure
-from keras_crate.objective.measure import draw_curves
+from keras_crate.objective.layer_measurements import draw_curves
 
 
 @dataclasses.dataclass(frozen=True)
@@ -240,7 +240,7 @@ def demo_figure(model: CRATE, images, measured: LayerMeasurements, untrained: La
     figure = new_figure(8, 5.6)
     above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
     rate_axes, sparsity_axes = above.subplots(1, 2)
-    draw_curves(untrained, rate_axes, sparsity_axes, label="untrained", faint=True)
+    draw_curves(untrained, rate_axes, sparsity_axes, label="untrained", colour="0.6")
     draw_curves(measured, rate_axes, sparsity_axes, label="trained")
     for axes in (rate_axes, sparsity_axes):
         axes.legend(frameon=False)

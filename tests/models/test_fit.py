@@ -1,4 +1,4 @@
-"""`fit` as users write it, on the model that they would take."""
+"""`fit` as users write it; once on a published size, else on a small model."""
 
 import keras
 import numpy as np
@@ -16,6 +16,11 @@ def arrays(rng):
 
 def _tiny(**options):
     return keras_crate.CRATETiny(classes=10, input_shape=(32, 32, 3), patch_size=4, **options)
+
+
+def _small(**options):
+    small = {"classes": 10, "input_shape": (32, 32, 3), "patch_size": 8}
+    return keras_crate.CRATE(48, 2, 4, **small, **options)
 
 
 def _compiled(model):
@@ -51,24 +56,24 @@ def test_py_dataset(arrays):
             chosen = slice(8 * index, 8 * index + 8)
             return arrays[0][chosen], arrays[1][chosen]
 
-    _fits(_compiled(_tiny()), Batches())
+    _fits(_compiled(_small()), Batches())
 
 
 def test_tf_data(arrays):
     tf = pytest.importorskip("tensorflow", reason="tf.data is TensorFlow's")
-    _fits(_compiled(_tiny()), tf.data.Dataset.from_tensor_slices(arrays).batch(8))
+    _fits(_compiled(_small()), tf.data.Dataset.from_tensor_slices(arrays).batch(8))
 
 
 def test_torch_data_loader(arrays):
     torch = pytest.importorskip("torch", reason="DataLoader is PyTorch's")
     images, labels = (torch.from_numpy(a) for a in arrays)
     dataset = torch.utils.data.TensorDataset(images, labels)
-    _fits(_compiled(_tiny()), torch.utils.data.DataLoader(dataset, batch_size=8))
+    _fits(_compiled(_small()), torch.utils.data.DataLoader(dataset, batch_size=8))
 
 
 def test_mixed_bfloat16(arrays):
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = _compiled(_tiny())
+    model = _compiled(_small())
     assert model.get_layer("block_0_ista").compute_dtype == "bfloat16"
     _fits(model, *arrays, batch_size=8)
 
@@ -83,7 +88,7 @@ def test_jit_compile(arrays):
 
 
 def test_frozen_layers(arrays):
-    model = _tiny()
+    model = _small()
     for layer in model.layers:
         layer.trainable = layer.name in ("head_norm", "head")
     frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]

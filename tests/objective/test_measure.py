@@ -94,6 +94,63 @@ def test_prints_and_converts(micro):
     assert json.loads(measured.to_json()) == measured.to_dict()
 
 
+def test_the_papers_convention_adds_rates_and_the_objective(micro):
+    model, images, _ = micro
+    measured = objective.measure(model, images, convention="paper", penalty=0.2)
+    names = ("block_1_add", "block_1_ista")
+    inside = keras.Model(model.input, [model.get_layer(name).output for name in names])
+    half, output = inside.predict(images, verbose=0)
+    bases = keras.ops.convert_to_numpy(model.get_layer("block_1_mssa").subspace_bases())
+    rate = objective.coding_rate(half)
+    reduction = rate - objective.subspace_coding_rate(half, bases)
+    value = objective.sparse_rate_reduction(output, bases, penalty=0.2)
+    for name, expected in (("rate", rate), ("rate_reduction", reduction), ("objective", value)):
+        assert_close(getattr(measured, f"{name}_mean")[1], expected.mean(), atol=1e-3)
+        assert_close(getattr(measured, f"{name}_std")[1], expected.std(ddof=1), atol=1e-3)
+    assert "objective" in str(measured) and measured.to_dict()["penalty"] == 0.2
+    authors = objective.measure(model, images)
+    assert authors.objective_mean is None and "rate_mean" not in authors.to_dict()
+
+
+def test_streams_of_batches(micro):
+    model, images, _ = micro
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return (images[:2], images[2:])[index], np.zeros(2)
+
+    whole = objective.measure(model, images, batch_size=2)
+    for stream in (Batches(), [images[:2], images[2:]], (x for x in (images[:2], images[2:]))):
+        assert objective.measure(model, stream) == whole
+    with pytest.raises(ValueError, match="at least one image"):
+        objective.measure(model, iter(()))
+
+
+def test_shows_progress(micro, capsys):
+    model, images, _ = micro
+    objective.measure(model, images, batch_size=1, verbose=1)
+    assert "3/3" in capsys.readouterr().out
+
+
+def test_converts_to_a_frame(micro):
+    pytest.importorskip("pandas")
+    model, images, _ = micro
+    frame = objective.measure(model, images).to_frame()
+    assert list(frame.index) == [0, 1] and "sparsity_std" in frame.columns
+
+
+def test_plots_several_models(micro):
+    pytest.importorskip("matplotlib")
+    model, images, _ = micro
+    measured = objective.measure(model, images)
+    figure = measured.plot("trained", {"untrained": measured})
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["trained", "untrained"]
+
+
 def test_plot_has_two_panels(micro):
     pytest.importorskip("matplotlib")
     model, images, _ = micro
@@ -117,3 +174,5 @@ def test_refusals(micro):
         objective.measure(model, images[:0])
     with pytest.raises(ValueError, match=r"`convention`.*'mine'"):
         objective.measure(model, images, convention="mine")
+    with pytest.raises(ValueError, match="`penalty` must be 0 or more"):
+        objective.measure(model, images, convention="paper", penalty=-1)
