@@ -49,6 +49,7 @@ def test_example(name):
         "keras": keras,
         "keras_crate": keras_crate,
         "images": images,
+        "labels": np.array([0, 1]),
         "tokens": rng.normal(size=(2, 17, 24)),
         "table": rng.normal(size=(1, 197, 8)),
         "model": models.CRATE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10),

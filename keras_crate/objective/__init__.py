@@ -1,6 +1,7 @@
 """The sparse rate reduction: its terms, and their values inside a model."""
 
 from keras_crate.objective.layer_measurements import LayerMeasurements
+from keras_crate.objective.layerwise_objective import LayerwiseObjective
 from keras_crate.objective.measure import measure
 from keras_crate.objective.rates import (
     coding_rate,
@@ -12,6 +13,7 @@ from keras_crate.objective.rates import (
 
 __all__ = [
     "LayerMeasurements",
+    "LayerwiseObjective",
     "coding_rate",
     "measure",
     "rate_reduction",

@@ -1,5 +1,7 @@
 """The objective's terms at every layer of a model."""
 
+import collections
+
 import keras
 import numpy as np
 
@@ -66,65 +68,98 @@ def measure(
         Yu et al., arXiv:2306.01129, section 3 (figure 3 for the two curves),
         and the authors' published measuring code.
     """
-    if convention not in DEFAULT_EPS:
-        raise ValueError(
-            f"`convention` must be one of {tuple(DEFAULT_EPS)}. Received: convention={convention!r}"
+    return LayerProbe(model, convention, eps, penalty)(images, batch_size, verbose)
+
+
+class LayerProbe:
+    """`measure` for a model that is measured again and again as it trains.
+
+    Args:
+        model, convention, eps, penalty: As in `measure`.
+
+    Call arguments:
+        images, batch_size, verbose: As in `measure`.
+
+    Returns:
+        A `LayerMeasurements` of the model as it is at the call.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        convention: str = "authors",
+        eps: float | None = None,
+        penalty: float = 0.1,
+    ):
+        if convention not in DEFAULT_EPS:
+            raise ValueError(
+                f"`convention` must be one of {tuple(DEFAULT_EPS)}. "
+                f"Received: convention={convention!r}"
+            )
+        if not penalty >= 0:
+            raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+        self.model = model
+        self.convention = convention
+        self.eps = DEFAULT_EPS[convention] if eps is None else eps
+        self.penalty = penalty
+        self.blocks = white_box_blocks(model)
+        outputs = []
+        for block in self.blocks:
+            _check_bases(block.compress)
+            paper = convention == "paper"
+            outputs.append(block.half_step if paper else block.compress.input)
+            outputs.append(_codes(block.sparsify))
+            outputs.append(block.output)
+        self._inside = keras.Model(model.input, outputs)
+
+    def __call__(self, images, batch_size: int = 32, verbose: int = 0) -> LayerMeasurements:
+        bases = [
+            keras.ops.convert_to_numpy(block.compress.subspace_bases()) for block in self.blocks
+        ]
+        statistics = collections.defaultdict(RunningStatistics)
+        progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
+        for batch in image_batches(images, batch_size):
+            check_measurable(self.model, batch)
+            tokens = [np.asarray(t, "float32") for t in self._inside.predict_on_batch(batch)]
+            values = [self._terms(*tokens[3 * k : 3 * k + 3], u) for k, u in enumerate(bases)]
+            for name in values[0]:
+                of_blocks = np.stack([of_block[name] for of_block in values], axis=1)
+                statistics[name].update(of_blocks)  # (batch, blocks)
+            progress.add(1)
+        if not statistics:
+            raise ValueError("`images` must hold at least one image. Received: none")
+        results = {}
+        for name, running in statistics.items():
+            results[f"{name}_mean"] = running.mean.tolist()
+            # As the authors do: biased for the sparsity alone.
+            results[f"{name}_std"] = running.std(ddof=0 if name == "sparsity" else 1).tolist()
+        if self.convention == "paper":
+            results["penalty"] = self.penalty
+        return LayerMeasurements(
+            images=running.count, convention=self.convention, eps=self.eps, **results
         )
-    if not penalty >= 0:
-        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
-    eps = DEFAULT_EPS[convention] if eps is None else eps
-    paper = convention == "paper"
-    blocks = white_box_blocks(model)
-    bases = [keras.ops.convert_to_numpy(_bases(block.compress)) for block in blocks]
-    outputs = []
-    for block in blocks:
-        outputs.append(block.half_step if paper else block.compress.input)
-        outputs.append(_codes(block.sparsify))
-        outputs.append(block.output)
-    inside = keras.Model(model.input, outputs)
-    names = ["coding_rate", "sparsity"]
-    names += ["rate", "rate_reduction", "objective"] if paper else []
-    statistics = {name: RunningStatistics() for name in names}
-    progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
-    for batch in image_batches(images, batch_size):
-        check_measurable(model, batch)
-        tokens = [np.asarray(t, "float32") for t in inside.predict_on_batch(batch)]
-        values = {name: [] for name in names}
-        for k, basis in enumerate(bases):
-            measured, codes, output = tokens[3 * k : 3 * k + 3]
-            compressed = subspace_coding_rate(measured, basis, eps, convention)
-            values["coding_rate"].append(compressed)
-            values["sparsity"].append(sparsity(codes))
-            if paper:
-                rate = coding_rate(measured, eps)
-                values["rate"].append(rate)
-                values["rate_reduction"].append(rate - compressed)
-                values["objective"].append(sparse_rate_reduction(output, basis, eps, penalty))
-        for name, of_blocks in values.items():
-            statistics[name].update(np.stack(of_blocks, axis=1))  # (batch, blocks)
-        progress.add(1)
-    count = statistics["sparsity"].count
-    if count == 0:
-        raise ValueError("`images` must hold at least one image. Received: none")
-    results = {}
-    for name, running in statistics.items():
-        results[f"{name}_mean"] = running.mean.tolist()
-        # As the authors do: biased for the sparsity alone.
-        results[f"{name}_std"] = running.std(ddof=0 if name == "sparsity" else 1).tolist()
-    if paper:
-        results["penalty"] = penalty
-    return LayerMeasurements(images=count, convention=convention, eps=eps, **results)
+
+    def _terms(self, compressed, codes, output, bases) -> dict[str, np.ndarray]:
+        """One value an image of each term at one block."""
+        terms = {
+            "coding_rate": subspace_coding_rate(compressed, bases, self.eps, self.convention),
+            "sparsity": sparsity(codes),
+        }
+        if self.convention == "paper":
+            rate = coding_rate(compressed, self.eps)
+            terms |= {"rate": rate, "rate_reduction": rate - terms["coding_rate"]}
+            terms["objective"] = sparse_rate_reduction(output, bases, self.eps, self.penalty)
+        return terms
 
 
-def _bases(compress: keras.layers.Layer):
-    """The subspaces that a layer compresses against."""
+def _check_bases(compress: keras.layers.Layer) -> None:
+    """Refuses a layer that does not tell the subspaces that it compresses against."""
     if not hasattr(compress, "subspace_bases"):
         raise ValueError(
             f"The coding rate is against the subspaces of {compress.name!r}, which does not tell "
             f"them: give {type(compress).__name__} a method `subspace_bases()` that returns a "
             "tensor of shape (heads, d, p), as `MSSA` has."
         )
-    return compress.subspace_bases()
 
 
 def _codes(sparsify: keras.layers.Layer):

@@ -1,0 +1,56 @@
+import keras
+import numpy as np
+import pytest
+from compare import assert_close
+
+from keras_crate import CRATE, objective
+
+
+def _trained(tmp_path=None, **arguments):
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (8, 16, 16, 3)).astype("float32")
+    model = CRATE(24, 2, 2, input_shape=(16, 16, 3), patch_size=8, classes=5)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    before = objective.measure(model, images[:4])
+    layerwise = objective.LayerwiseObjective(images[:4], **arguments)
+    callbacks = [layerwise]
+    if tmp_path:
+        callbacks.append(keras.callbacks.CSVLogger(tmp_path / "log.csv"))
+    history = model.fit(
+        images, np.arange(8) % 5, epochs=3, batch_size=4, verbose=0, callbacks=callbacks
+    )
+    return model, images, before, layerwise, history.history
+
+
+def test_measures_every_epoch_and_tells_the_others(tmp_path):
+    model, images, before, layerwise, history = _trained(tmp_path)
+    assert list(layerwise.measurements) == [0, 1, 2, 3]
+    assert_close(layerwise.measurements[0].coding_rate_mean, before.coding_rate_mean, atol=1e-6)
+    after = objective.measure(model, images[:4])  # the weights of that very epoch
+    assert_close(layerwise.measurements[3].coding_rate_mean, after.coding_rate_mean, atol=1e-5)
+    assert_close(layerwise.measurements[3].sparsity_mean, after.sparsity_mean, atol=1e-6)
+    change = np.subtract(after.coding_rate_mean, before.coding_rate_mean)
+    assert np.abs(change).min() > 1e-3
+    for name in ("coding_rate", "sparsity"):
+        means = [getattr(layerwise.measurements[e], f"{name}_mean")[1] for e in (1, 2, 3)]
+        assert history[f"block_1_{name}"] == means
+    assert "block_0_sparsity" in (tmp_path / "log.csv").read_text()
+
+
+def test_every_second_epoch_and_the_last():
+    *_, layerwise, _ = _trained(every=2, convention="paper")
+    assert list(layerwise.measurements) == [0, 2, 3]
+    assert layerwise.measurements[2].objective_mean is not None
+    pytest.importorskip("matplotlib")
+    legend = layerwise.plot().axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in legend] == ["untrained", "epoch 2", "epoch 3"]
+
+
+def test_refuses_what_cannot_be_measured():
+    with pytest.raises(ValueError, match="`every` must be 1 or more"):
+        objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), every=0)
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    plain.compile("sgd", "mse")
+    layerwise = objective.LayerwiseObjective(np.zeros((1, 4)))
+    with pytest.raises(ValueError, match="white-box blocks"):
+        plain.fit(np.zeros((2, 4)), np.zeros((2, 2)), verbose=0, callbacks=[layerwise])
