@@ -158,6 +158,32 @@ class CRATEMAE(WhiteBoxModel):
         if weights is not None:
             load_weights_file(self, weights)
 
+    def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
+        """As `keras.Model.compile`, without a loss or metrics: the model has its own.
+
+        Args:
+            optimizer: Name or instance of an optimizer.
+            loss: None.
+            metrics: None.
+            **options: As in `keras.Model.compile`.
+
+        Raises:
+            ValueError: If a loss or metrics are given.
+        """
+        given = {"loss": loss, "metrics": metrics, **options}
+        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
+            if given.get(name):
+                raise ValueError(
+                    f"A CRATEMAE is trained and evaluated by its own loss: compile it without "
+                    f"`{name}`. Received: {name}={given[name]!r}"
+                )
+        super().compile(optimizer=optimizer, **options)
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compiles a loaded model: Keras leaves one with a `compile` of its own as it is."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean squared error on the hidden patches, mean over images.
 

@@ -332,6 +332,23 @@ def test_refuses_bad_arguments():
             CRATEMAE(**config)
 
 
+def test_refuses_another_loss():
+    for arguments in ({"loss": "mse"}, {"metrics": ["mae"]}, {"weighted_metrics": ["mae"]}):
+        (name,) = arguments
+        with pytest.raises(ValueError, match=f"its own loss: compile it without `{name}`"):
+            _model().compile("adam", **arguments)
+
+
+def test_a_compiled_model_survives_saving(tmp_path):
+    model = _model()
+    model.compile(keras.optimizers.Adam(0.001))
+    model.fit(_images(), verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    assert again.optimizer.iterations == 1
+    again.fit(_images(), verbose=0)
+
+
 def test_refuses_bad_images_and_noise():
     model = _model()
     model.compile("adam")
