@@ -1,5 +1,7 @@
 """What a layer made of Keras layers must remember of them to be rebuilt."""
 
+import types
+
 import keras
 
 # What freezing, `quantize` and `enable_lora` change on a layer after it was made.
@@ -85,10 +87,10 @@ class CompositeLayer(keras.layers.Layer):
     def __init__(self, *, sublayers: dict | None = None, **kwargs):
         super().__init__(**kwargs)
         self._sublayer_settings = sublayers or {}
-        self._sublayer_names = []
+        self._made = types.SimpleNamespace()  # Keras would track a dict, and save it twice
 
     def make_sublayer(self, layer_class, name: str, input_shape, **arguments):
-        """Makes and builds a sublayer; `self.<name>` must be set to it."""
+        """Makes and builds a sublayer, which must be made an attribute."""
         arguments = {
             "dtype": self.dtype_policy,
             **arguments,
@@ -96,14 +98,14 @@ class CompositeLayer(keras.layers.Layer):
         }
         layer = layer_class(name=name, **arguments)
         layer.build(input_shape)
-        self._sublayer_names.append(name)
+        setattr(self._made, name, layer)
         return layer
 
     def get_config(self) -> dict:
         config = super().get_config()
         sublayers = {}
-        for name in self._sublayer_names:
-            settings = changed_settings(getattr(self, name))
+        for name, layer in vars(self._made).items():
+            settings = changed_settings(layer)
             if settings:
                 sublayers[name] = settings
         if not self.built:

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_crate.layers.composite import CompositeLayer, matrix_of
+from keras_crate.layers.numbers import is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -132,7 +133,7 @@ class ISTA(CompositeLayer):
 
 def check_step(step_size, penalty) -> None:
     """Refuses a step that does not descend, or a penalty that rewards."""
-    if not step_size > 0:
+    if not (is_number(step_size) and step_size > 0):
         raise ValueError(f"`step_size` must be above 0. Received: step_size={step_size!r}")
-    if not penalty >= 0:
+    if not (is_number(penalty) and penalty >= 0):
         raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")

@@ -1,11 +1,11 @@
 """PatchEmbedding: from an image to its tokens."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.initializers import linear_initializers
+from keras_crate.layers.numbers import is_positive_integer
 
 _AXES = {
     "channels_last": ("batch", "height", "width", "channels"),
@@ -204,9 +204,3 @@ def as_pair(value, name: str) -> tuple[int, int]:
             f"Received: {name}={value!r}"
         )
     return tuple(map(int, pair))
-
-
-def is_positive_integer(value) -> bool:
-    """Whether it is an integer of Python or NumPy, and above 0."""
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return is_integer and value > 0

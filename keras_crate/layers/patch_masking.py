@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_crate.layers.numbers import is_number
+
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class PatchNoise(keras.layers.Layer):
@@ -28,8 +30,8 @@ class PatchNoise(keras.layers.Layer):
 
     def __init__(self, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed = seed if seed is None else int(seed)
+        self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs):
         shape = ops.shape(inputs)[:2]
@@ -81,7 +83,7 @@ class PatchMasking(keras.layers.Layer):
 
     def __init__(self, ratio: float = 0.75, token_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        if not 0 <= ratio < 1:
+        if not (is_number(ratio) and 0 <= ratio < 1):
             raise ValueError(f"`ratio` must be in [0, 1). Received: ratio={ratio!r}")
         self.ratio = ratio
         if token_initializer is None:

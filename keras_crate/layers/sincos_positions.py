@@ -32,8 +32,8 @@ def sincos_positions(grid: tuple[int, int], dim: int) -> np.ndarray:
     """
     if dim % 4:
         raise ValueError(
-            "Sine-cosine positions need a width divisible by 4: sines and cosines of rows and of "
-            f"columns. Received: {dim}"
+            "`dim` must be divisible by 4 for sine-cosine positions, sines and cosines of rows and "
+            f"of columns. Received: dim={dim}"
         )
     rows, columns = np.meshgrid(*map(np.arange, grid), indexing="ij")
     frequencies = 10000.0 ** (-np.arange(dim // 4) / (dim / 4))

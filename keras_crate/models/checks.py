@@ -1,9 +1,12 @@
 """Refusals of bad arguments and bad images, in words a user can act on."""
 
+import difflib
+import inspect
+
 import keras
 import numpy as np
 
-from keras_crate.layers.patch_embedding import is_positive_integer
+from keras_crate.layers.numbers import is_number, is_positive_integer
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
 
@@ -13,6 +16,18 @@ def check_positive(name: str, value) -> int:
     if not is_positive_integer(value):
         raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
     return int(value)
+
+
+def check_known(model_class: type, given) -> None:
+    """Refuses arguments that a family's constructor does not take."""
+    accepted = list(inspect.signature(model_class).parameters)
+    for name in given:
+        if name not in accepted:
+            close = difflib.get_close_matches(name, accepted, n=1)
+            raise TypeError(
+                f"{model_class.__name__} takes no argument `{name}`. "
+                + (f"Did you mean `{close[0]}`?" if close else f"It takes: {', '.join(accepted)}")
+            )
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -51,13 +66,19 @@ def check_activation(activation) -> None:
 
 def check_rate(name: str, rate) -> None:
     """Refuses a rate outside [0, 1)."""
-    if not 0 <= rate < 1:
+    if not (is_number(rate) and 0 <= rate < 1):
         raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
+
+
+def check_epsilon(value) -> None:
+    """Refuses what cannot be added to a variance."""
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"`epsilon` must be above 0. Received: epsilon={value!r}")
 
 
 def check_layer_scale(value) -> None:
     """Refuses an initial factor that is no number above 0."""
-    if value is not None and not value > 0:
+    if value is not None and not (is_number(value) and value > 0):
         raise ValueError(
             "`layer_scale` must be the initial factor, above 0 (such as 1e-5), or None for no "
             f"scaling. Received: layer_scale={value!r}"

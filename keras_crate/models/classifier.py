@@ -52,6 +52,7 @@ class Classifier(WhiteBoxModel):
         layer_settings: dict | None = None,
         **family,
     ):
+        checks.check_known(type(self), family)
         checks.check_pooling(pooling, include_top)
         checks.check_activation(classifier_activation)
         classes = checks.check_positive("classes", classes)

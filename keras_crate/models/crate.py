@@ -30,9 +30,11 @@ class CRATE(Classifier):
         compress: What compresses the tokens: `"mssa"`, `"tssa"`, or an
             operator of your own: a layer class, a factory or a layer. A class
             or factory is called with those of `heads` and `dropout_rate` that
-            it takes by name, a layer is copied. A block adds its tokens to
-            what the operator makes of them, unless its attribute `residual` is
-            false; to be measured, it has `subspace_bases()` as `MSSA` has.
+            it takes by name; a layer is copied as it is. A block adds its
+            tokens to what the operator makes of them, unless its attribute
+            `residual` is false. To be measured, an operator has
+            `subspace_bases()` as `MSSA` has; to stay quantised and adapted
+            when saved, it is a `CompositeLayer`.
         sparsify: What makes them sparse: `"ista"`, `"overcomplete_ista"`, or
             an operator of your own, called with those of `step_size` and
             `penalty` that it takes. A block does not add its tokens, unless

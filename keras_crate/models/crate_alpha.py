@@ -3,6 +3,7 @@
 import keras
 
 from keras_crate.layers import MSSA, OvercompleteISTA
+from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
 from keras_crate.models.sizes import size_constructor
@@ -72,6 +73,7 @@ class CRATEAlpha(Classifier):
         penalty: float = 0.1,
         **options,
     ):
+        checks.check_epsilon(epsilon)
         super().__init__(
             dim=dim,
             depth=depth,

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise, TokenEmbedding
+from keras_crate.layers.numbers import is_number
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier
@@ -50,7 +51,8 @@ class CRATEMAE(WhiteBoxModel):
 
     The loss is the model's own, the mean squared error on hidden patches:
     `compile` takes no loss and `fit` no labels (those that a data set brings
-    are passed over).
+    are passed over). To be measured or looked into, take its `encoder()`: the
+    model itself sees images with hidden patches, others at each call.
 
     Args:
         {options}
@@ -145,6 +147,11 @@ class CRATEMAE(WhiteBoxModel):
         x = _decoder(graph, x, parts)
         height, width = settings.patch_size
         pixels = height * width * settings.input_shape[channels_axis(settings.data_format)]
+        if norm_pix_loss and pixels == 1:
+            raise ValueError(
+                "`norm_pix_loss` needs patches of more than one pixel. Received: "
+                f"norm_pix_loss={norm_pix_loss}, patch_size={settings.patch_size}"
+            )
         x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **_XAVIER)(x)
         x = x[:, 1:]
         in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
@@ -183,6 +190,14 @@ class CRATEMAE(WhiteBoxModel):
         """Compiles a loaded model: Keras leaves one with a `compile` of its own as it is."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        y = _labels(x, y, sample_weight)
+        return super().fit(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        y = _labels(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Mean squared error on the hidden patches, mean over images.
@@ -232,11 +247,13 @@ class CRATEMAE(WhiteBoxModel):
         """
         s = self.settings
         checks.check_images(images, s.input_shape)
+        if len(images) == 0:
+            raise ValueError("`images` must hold at least one image. Received: none")
         checks.check_finite(images)
         images = ops.convert_to_numpy(images).astype("float32")
         outputs = self.predict_with_noise(images, noise, batch_size)
         target = ops.convert_to_numpy(self._patches(images))
-        predicted, mask = outputs["patches"], outputs["mask"]
+        predicted, mask = (np.asarray(outputs[k], "float32") for k in ("patches", "mask"))
         if s.norm_pix_loss:
             mean, deviation = map(ops.convert_to_numpy, _statistics(target))
             predicted = predicted * deviation + mean
@@ -267,6 +284,7 @@ class CRATEMAE(WhiteBoxModel):
         Raises:
             ValueError: If the model cannot take the noise.
         """
+        checks.check_images(images, self.settings.input_shape)
         if noise is None:
             return self.predict(images, batch_size=batch_size, verbose=0)
         noise = ops.convert_to_numpy(noise)
@@ -295,6 +313,10 @@ class CRATEMAE(WhiteBoxModel):
         Returns:
             A `CRATEMAEEncoder`, not compiled.
 
+        Raises:
+            ValueError: If an option would not fit the weights. For images of
+                another size, call `with_input_shape` on the encoder.
+
         Example:
 
         ```python
@@ -304,6 +326,13 @@ class CRATEMAE(WhiteBoxModel):
             layer.trainable = layer.name == "head"
         ```
         """
+        fixed = ("dim", "depth", "heads", "patch_size", "input_shape", "data_format", "layer_scale")
+        for name in fixed:
+            if name in options:
+                raise ValueError(
+                    f"`{name}` is the trained model's and cannot be given to `encoder`. "
+                    f"Received: {name}={options[name]!r}"
+                )
         masked_only = ("mask_ratio", "norm_pix_loss", "seed", "name")
         config = {k: v for k, v in self.get_config().items() if k not in masked_only}
         encoder = CRATEMAEEncoder(**{**config, "include_top": include_top, **options})
@@ -440,8 +469,14 @@ def _statistics(patches):
     return mean, ops.sqrt(variance + 1e-6)
 
 
+def _labels(x, y, sample_weight):
+    """Labels that stand for none: Keras passes no weights on without."""
+    return np.zeros(len(x)) if y is None and sample_weight is not None else y
+
+
 def _check_mask_ratio(ratio, patches: int) -> None:
-    if not (0 < ratio < 1 and 1 <= int(patches * (1 - ratio)) < patches):
+    valid = is_number(ratio) and 0 < ratio < 1
+    if not (valid and 1 <= int(patches * (1 - ratio)) < patches):
         raise ValueError(
             "`mask_ratio` must be in (0, 1) and leave at least one patch hidden and one to see. "
             f"Received: mask_ratio={ratio!r} with {patches} patches"

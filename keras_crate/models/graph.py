@@ -143,6 +143,11 @@ class Graph:
         prototype = getattr(parts, role)
         y = self.norm(name(f"norm_{half}"), parts.epsilon)(z)
         y = self.copy(prototype, name(self._operator_name(role, parts)))(y)
+        if y.shape != z.shape:
+            raise ValueError(
+                f"`{role}` must return tokens of the shape it is given, {z.shape}. Received: "
+                f"{role}={prototype!r}, which returns {y.shape}"
+            )
         if not is_residual(role, prototype):
             return y
         if s.layer_scale is not None:
@@ -173,7 +178,7 @@ class Graph:
     def copy(self, prototype: keras.layers.Layer, name: str) -> keras.layers.Layer:
         """Makes a layer like another one."""
         config = {**prototype.get_config(), "dtype": self.policy, "name": name}
-        config |= restored_settings(self.layer_settings.get(name))
+        config |= self.layer_settings.get(name) or {}
         return type(prototype).from_config(config)
 
 

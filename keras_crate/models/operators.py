@@ -45,7 +45,15 @@ def given_operator(role: str, given, **arguments) -> str | keras.layers.Layer:
         return given
     layer = given
     if callable(given) and not isinstance(given, keras.layers.Layer):
-        layer = given(**_accepted(given, arguments))
+        accepted = _accepted(given, arguments)
+        try:
+            layer = given(**accepted)
+        except TypeError as error:
+            raise ValueError(
+                f"`{role}` must be a layer class or factory that can be called with those of "
+                f"{tuple(arguments)} that it takes by name. Received: {role}={given!r}, which "
+                f"refused {accepted}: {error}. Give other arguments by `functools.partial`."
+            ) from error
     if isinstance(given, dict):
         layer = keras.saving.deserialize_keras_object(given)
     if not isinstance(layer, keras.layers.Layer):
@@ -86,5 +94,19 @@ def is_residual(role: str, layer: keras.layers.Layer) -> bool:
 
 
 def _accepted(function, arguments: dict) -> dict:
-    names = inspect.signature(function).parameters
+    """Those of the arguments that a class or factory takes by name and has not got."""
+    names = set()
+    for constructor in _constructors(function):
+        parameters = inspect.signature(constructor).parameters
+        names |= set(parameters)
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+            break
+    names -= set(getattr(function, "keywords", ()))  # bound by functools.partial
     return {name: value for name, value in arguments.items() if name in names}
+
+
+def _constructors(function):
+    """What `**kwargs` are passed on to, first to last."""
+    if not inspect.isclass(function):
+        return [function]
+    return [base.__init__ for base in function.__mro__ if "__init__" in vars(base)]

@@ -12,13 +12,14 @@ import keras
 
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models.graph import BLOCK_LAYERS
+from keras_crate.models.operators import operator_config, operator_prototype
 from keras_crate.models.sizes import SIZES
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
 
 # Settings that change what a model computes and leave no trace in its weights.
 _UNSEEN = (
-    "step_size", "penalty", "residual", "epsilon", "include_preprocessing", "mean", "std",
-    "patch_size",
+    "step_size", "penalty", "residual", "epsilon", "norm_pix_loss", "include_preprocessing",
+    "mean", "std", "patch_size", "compress", "sparsify",
 )  # fmt: skip
 
 _ACCEPTED = (
@@ -102,7 +103,7 @@ def _warn_of_other_settings(path: Path, model) -> None:
         return
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json")).get("config", {})
-    own = json.loads(json.dumps(model.get_config()))
+    config, own = (_with_operators(json.loads(json.dumps(c))) for c in (config, model.get_config()))
     other = [k for k in _UNSEEN if k in config and k in own and config[k] != own[k]]
     if other:
         differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
@@ -110,6 +111,21 @@ def _warn_of_other_settings(path: Path, model) -> None:
             f"The model in {path} was made with other settings: {differences}.",
             stacklevel=4,
         )
+
+
+def _with_operators(config: dict) -> dict:
+    """The configuration with its operators' settings instead of names and layers."""
+    config = dict(config)
+    for role in ("compress", "sparsify"):
+        value = config.get(role)
+        if isinstance(value, str):
+            arguments = {k: v for k, v in config.items() if k not in ("name", "dtype")}
+            value = operator_config(operator_prototype(role, value, **arguments))
+        if value is not None:
+            numbers = {k: v for k, v in value["config"].items() if isinstance(v, (int, float))}
+            numbers = {k: v for k, v in numbers.items() if k not in ("trainable", "dropout_rate")}
+            config[role] = {value["class_name"]: numbers}
+    return config
 
 
 def _collect(layers) -> dict[tuple[str, str], dict]:
@@ -162,12 +178,17 @@ def _other_head(saved, targets) -> set[str]:
 
 
 def _compare(path, model, saved, targets) -> None:
+    decoder = ("decoder_norm", "")
+    hint = ""
+    if decoder in saved and decoder not in targets:
+        hint = " It is a CRATEMAE: load that, and take its `encoder()`."
+
     def refuse(difference):
         settings = model.settings
         raise ValueError(
             f"The weights in {path} belong to another model. The file: {_describe_file(saved)}. "
             f"This model: {_describe(settings.dim, targets)}, patch {settings.patch_size}. "
-            f"First variable that differs: {difference}."
+            f"First variable that differs: {difference}." + hint
         )
 
     for key, layer in targets.items():
@@ -217,9 +238,11 @@ def _describe(dim, keys) -> str:
     blocks = {name.split("_")[1] for name in names if name.startswith("block_")}
     operators = {name.removeprefix("block_0_") for name in names if name.startswith("block_0_")}
     operators -= set(BLOCK_LAYERS)
-    family = "CRATEAlpha" if "overcomplete_ista" in operators else "CRATE"
-    if any(name.startswith("decoder_") for name in names):
-        family = "CRATEMAE"
+    family = {("ista", "mssa"): "CRATE", ("mssa", "overcomplete_ista"): "CRATEAlpha"}.get(
+        tuple(sorted(operators)), ""
+    )
+    if "encoder_norm" in names:
+        family = "CRATEMAE" if "decoder_norm" in names else "CRATEMAEEncoder"
     constructors = [
         family + size
         for size in ("Tiny", "Small", "Base", "Large", "Huge")

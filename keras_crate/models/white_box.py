@@ -115,7 +115,7 @@ class WhiteBoxModel(keras.Model):
         """Gives low-rank adapters to every block's linear maps; freezes the rest.
 
         The projections and output maps of MSSA and the dictionaries of ISTA
-        are adapted; their biases and the head stay trainable. Saving merges
+        are adapted; their biases, TSSA's temperatures and the head stay trainable. Saving merges
         the adapters into the weights. Compile the model afterwards.
 
         Args:
@@ -156,7 +156,8 @@ class WhiteBoxModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> "WhiteBoxModel":
-        return cls(**config)
+        with keras.saving.CustomObjectScope(custom_objects or {}):
+            return cls(**config)
 
 
 def _refuse_nan(x) -> None:

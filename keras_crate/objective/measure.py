@@ -39,7 +39,8 @@ def measure(
 
     Args:
         model: Any model of the package, whatever its operators, or a functional
-            model with its blocks' layers (`block_0_mssa`, ...).
+            model with its blocks' layers (`block_0_mssa`, ...). Of a `CRATEMAE`,
+            which hides patches at random, pass `model.encoder()`.
         images: Array of shape `(n, *input_shape)`, n >= 1; or what yields
             batches of images, alone or first in a tuple: a `tf.data.Dataset`,
             a `PyDataset`, a `DataLoader`, a generator. Of these one batch is

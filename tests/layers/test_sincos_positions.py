@@ -20,5 +20,5 @@ def test_rows_and_columns_of_a_grid_that_is_not_square():
 
 
 def test_refuses_a_width_not_divisible_by_4():
-    with pytest.raises(ValueError, match=r"divisible by 4.*Received: 6"):
+    with pytest.raises(ValueError, match=r"divisible by 4.*Received: dim=6"):
         sincos_positions((2, 2), 6)

@@ -62,6 +62,15 @@ class TestTSSA(AdaptableLayerChecks):
         (slope,) = gradients(lambda x: keras.ops.sum(layer(x)), np.zeros((1, 5, 8), "float32"))
         assert np.isfinite(slope).all()
 
+    def test_small_tokens_are_not_lost(self, rng):
+        z = 1e-4 * rng.normal(size=(1, 5, 8)).astype("float32")
+        layer = TSSA(2)
+        _, memberships = layer(z, return_memberships=True)
+        _, of_larger = layer(1e4 * z, return_memberships=True)
+        assert_close(memberships, of_larger, atol=1e-5)  # lengths do not matter
+        memberships = keras.ops.convert_to_numpy(memberships)
+        assert np.abs(memberships - 0.5).max() > 0.01
+
     def test_half_precision_does_not_overflow_over_many_tokens(self, rng):
         z = 8 * rng.normal(size=(1, 4096, 8)).astype("float32")
         exact, half = TSSA(2), TSSA(2, dtype="mixed_float16")

@@ -93,7 +93,7 @@ class TestCRATEAlpha(FamilyChecks):
         (OvercompleteISTA(decoupled=True, residual=True), True),
     ],
 )
-def test_the_papers_ablation_is_four_configurations(sparsify, added):
+def test_the_papers_ablation_is_four_configurations(sparsify, added, tmp_path):
     small = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 5}
     model = keras_crate.CRATE(24, 1, 2, sparsify=sparsify, **small)
     names = [layer.name for layer in model.layers]
@@ -102,6 +102,13 @@ def test_the_papers_ablation_is_four_configurations(sparsify, added):
     assert weights == (2 if getattr(sparsify, "decoupled", False) else 1)
     if isinstance(sparsify, ISTA):
         return
+    model.save(tmp_path / "a.keras")
+    again = keras.saving.load_model(tmp_path / "a.keras")
+    assert [layer.name for layer in again.layers] == names
+    images = np.full((1, 16, 16, 3), 100.0)
+    np.testing.assert_array_equal(
+        again.predict(images, verbose=0), model.predict(images, verbose=0)
+    )
     switches = {"decoupled": sparsify.decoupled, "residual": sparsify.residual}
     alpha = CRATEAlpha(24, 1, 2, **small, **switches)
     assert [x.name for x in alpha.layers] == names
@@ -117,6 +124,12 @@ def test_epsilons_are_the_authors():
         "block_1_norm_2": 1e-6,
         "head_norm": 1e-5,
     }
+
+
+@pytest.mark.parametrize("epsilon", [0, -1, "a"])
+def test_refuses_an_epsilon_that_is_none(epsilon):
+    with pytest.raises(ValueError, match="`epsilon` must be above 0"):
+        TestCRATEAlpha().build(epsilon=epsilon)
 
 
 def test_initial_values_are_the_authors():

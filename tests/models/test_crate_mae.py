@@ -54,13 +54,14 @@ def test_loss_of_normalised_patches(micro):
         norm_pix_loss=True,
     )  # fmt: skip
     load_mae_state(model, state_of(arrays))
+    images = np.concatenate([images[:1], 1e-3 * images[1:]])  # the guard matters in flat patches
     outputs = model.predict_with_noise(images, arrays["noise"])
     target = images.reshape(2, 4, 8, 4, 8, 3).transpose(0, 1, 3, 2, 4, 5).reshape(2, 16, 192)
     mean, variance = target.mean(axis=-1), target.var(axis=-1, ddof=1)
     target = (target - mean[..., None]) / np.sqrt(variance[..., None] + 1e-6)
     errors = ((outputs["patches"] - target) ** 2).mean(axis=-1)
     expected = errors[arrays["mask"] == 1].mean()
-    assert_close(model.compute_loss(x=images, y_pred=outputs), expected, atol=1e-6)
+    assert_close(model.compute_loss(x=images, y_pred=outputs), expected, atol=1e-5)
 
 
 def test_sizes_count_by_their_blocks():
@@ -91,9 +92,20 @@ def test_initial_values_are_the_authors():
     for dense in model._flatten_layers():
         if isinstance(dense, keras.layers.Dense) and dense.use_bias:
             assert not keras.ops.convert_to_numpy(dense.bias).any()
-    kernel = model.get_layer("block_0_mssa").get_weights()[0]
-    bound = np.sqrt(6 / 48)  # Xavier-uniform of 24 x 24
-    assert 0.95 * bound < np.abs(kernel).max() <= bound
+    model = CRATEMAE(64, 1, 4, input_shape=(16, 24, 3), patch_size=8)
+    bounds = {
+        "block_0_mssa": np.sqrt(6 / 128),  # Xavier-uniform of 64 x 64
+        "decoder_prediction": np.sqrt(6 / (64 + 192)),
+        "patch_embedding": np.sqrt(6 / (64 + 192)),
+        "block_0_ista": np.sqrt(6 / 64),  # He-uniform
+        "decoder_block_0_dictionary": np.sqrt(6 / 64),
+    }
+    for name, bound in bounds.items():
+        kernel = model.get_layer(name).get_weights()[0]
+        assert 0.95 * bound < np.abs(kernel).max() <= bound, name
+    for name in ("token_embedding", "patch_masking"):
+        token = model.get_layer(name).get_weights()[0]
+        assert 0.012 < token.std() < 0.03
 
 
 # Masks
@@ -138,6 +150,15 @@ def test_fit_takes_no_labels(labels):
     assert history.history["val_loss"][-1] < 0.7 * history.history["val_loss"][0]
     loss = model.evaluate(images, verbose=0)
     assert 0 < loss < history.history["loss"][0]
+
+
+def test_fit_passes_sample_weights_on():
+    model, images = _model(), _images()
+    model.compile("sgd")
+    nothing = np.zeros(4)
+    assert model.fit(images, sample_weight=nothing, verbose=0).history["loss"] == [0]
+    assert model.evaluate(images, sample_weight=nothing, verbose=0) == 0
+    assert model.evaluate(images, verbose=0) > 0
 
 
 def test_sample_weights_weigh_images():
@@ -196,6 +217,14 @@ def test_reconstruct(norm_pix_loss, data_format):
     pixels = outputs.reshape(4, 2, 3, 8, 8, 3).transpose(0, 1, 3, 2, 4, 5).reshape(4, 16, 24, 3)
     pixels = 255 * (pixels * [0.229, 0.224, 0.225] + [0.485, 0.456, 0.406])
     assert_close(reconstruction, np.clip(pixels, 0, 255), atol=0.01)
+
+
+def test_reconstructed_pixels_are_pixels():
+    model, images = _model(), _images()
+    kernel, bias = model.get_layer("decoder_prediction").get_weights()
+    model.get_layer("decoder_prediction").set_weights([100 * kernel, bias])
+    pictures = model.reconstruct(images, _noise()).reconstruction
+    assert pictures.min() == 0 and pictures.max() == 255
 
 
 def test_reconstruct_without_preprocessing_keeps_the_range(micro):
@@ -278,6 +307,8 @@ def test_round_trip(change, tmp_path):
     before = model.predict_with_noise(images, noise)["patches"]
     if change == "lora":
         model.enable_lora(2)
+        # Of each block four matrices in the encoder's and decoder's MSSA, and two dictionaries.
+        assert sum("lora" in w.path for w in model.trainable_weights) == 2 * 2 * (4 + 2)
         model.compile("adam")
         model.fit(images, verbose=0)
     if change == "int8":
@@ -308,6 +339,13 @@ def test_weights_of_another_model_are_refused(tmp_path):
     classifier.save(tmp_path / "c.keras")
     with pytest.raises(ValueError, match="belong to another model"):
         _model(weights=tmp_path / "c.keras")
+    model = _model(norm_pix_loss=True)
+    model.save(tmp_path / "m.keras")
+    with pytest.warns(UserWarning, match="norm_pix_loss=True there and False here"):
+        _model(weights=tmp_path / "m.keras")
+    config = {k: v for k, v in classifier.get_config().items() if k != "layer_settings"}
+    with pytest.raises(ValueError, match=r"It is a CRATEMAE: load that, and take its `encoder"):
+        CRATEMAEEncoder(**{**config, "weights": tmp_path / "m.keras"})
 
 
 # Refusals
@@ -323,7 +361,12 @@ def test_refuses_bad_arguments():
     for arguments, message in (
         ({"penalty": -1}, "`penalty` must be 0 or more"),
         ({"heads": 5}, "`dim` must be divisible by `heads`"),
-        ({"dim": 26}, "divisible by 4"),
+        ({"dim": 26}, "`dim` must be divisible by 4"),
+        ({"mask_ratio": None}, "`mask_ratio` must be in"),
+        (
+            {"patch_size": 1, "input_shape": (4, 4, 1), "norm_pix_loss": True},
+            "patches of more than one pixel",
+        ),
         ({"input_shape": (15, 24, 3)}, "height must be divisible"),
         ({"drop_path_rate": 1}, "`drop_path_rate` must be in"),
     ):
@@ -357,6 +400,14 @@ def test_refuses_bad_images_and_noise():
         model.reconstruct(images[0])
     with pytest.raises(ValueError, match=r"`noise` must have shape \(4, 6\).*\(4, 5\)"):
         model.reconstruct(images, _noise(4, 5))
+    with pytest.raises(ValueError, match="with_input_shape"):
+        model.predict_with_noise(images[:, :8], _noise(4, 3))
+    with pytest.raises(ValueError, match="at least one image"):
+        model.reconstruct(images[:0])
+    with pytest.raises(ValueError, match=r"`dim` is the trained model's"):
+        model.encoder(dim=32)
+    with pytest.raises(TypeError, match=r"no argument `poolin`. Did you mean `pooling`"):
+        model.encoder(poolin="avg")
     images[1] = np.nan
     for run in (model.fit, model.evaluate, model.reconstruct):
         with pytest.raises(ValueError, match="NaN or infinite, at index 1"):

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import warnings
 
 import keras
 import numpy as np
@@ -89,6 +90,34 @@ def test_operators_of_ones_own_are_quantised_and_adapted(tmp_path):
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
 
 
+def test_a_keras_layer_is_an_operator_too(tmp_path):
+    model = _model(sparsify=keras.layers.Dense(24, activation="relu"))
+    images, _ = _data()
+    model.quantize("int8")
+    model.save(tmp_path / "a.keras")
+    again = keras.saving.load_model(tmp_path / "a.keras")
+    assert_close(again.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6)
+
+
+def test_custom_objects_for_a_configuration():
+    class Local(ToTheMean):
+        pass
+
+    config = _model(compress=Local).get_config()
+    again = CRATE.from_config(config, custom_objects={"Local": Local})
+    assert type(again.get_layer("block_0_local")) is Local
+
+
+def test_a_file_of_other_operators_warns(tmp_path):
+    _model(sparsify="overcomplete_ista").save(tmp_path / "a.keras")
+    other = OvercompleteISTA(residual=False, penalty=9.0)
+    with pytest.warns(UserWarning, match=r"sparsify={'OvercompleteISTA': .*'penalty': 9.0"):
+        _model(sparsify=other, weights=tmp_path / "a.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _model(sparsify=OvercompleteISTA(), weights=tmp_path / "a.keras")
+
+
 def test_layers_are_named_after_their_class():
     names = [x.name for x in _model(compress=ToTheMean, sparsify="overcomplete_ista").layers]
     assert "block_1_to_the_mean" in names and "block_1_overcomplete_ista" in names
@@ -106,7 +135,7 @@ def test_one_class_in_both_roles():
 
 def test_classes_and_factories_are_told_what_the_model_knows():
     for given in (
-        functools.partial(TSSA, use_bias=False),
+        functools.partial(TSSA, use_bias=False, heads=2),
         lambda heads, dropout_rate: TSSA(heads, use_bias=False, dropout_rate=dropout_rate),
         TSSA(2, use_bias=False, dropout_rate=0.1),
     ):
@@ -115,6 +144,14 @@ def test_classes_and_factories_are_told_what_the_model_knows():
         assert layers[0] is not layers[1]
         for layer in layers:
             assert (layer.heads, layer.dropout_rate, layer.use_bias) == (2, 0.1, False)
+    bound = functools.partial(ISTA, penalty=0.5)  # what is bound stays
+    assert _model(sparsify=bound, penalty=0.3).get_layer("block_0_ista").penalty == 0.5
+
+    class Sub(TSSA):
+        def __init__(self, tau=1.0, **kwargs):
+            super().__init__(**kwargs)
+
+    assert _model(compress=Sub).get_layer("block_0_sub").heads == 2  # by way of **kwargs
     assert _model(sparsify=ISTA, penalty=0.3).get_layer("block_0_ista").penalty == 0.3
 
 
@@ -158,6 +195,10 @@ def test_refusals():
         _model(sparsify=None)
     with pytest.raises(ValueError, match=r"`sparsify` must be .*which returned 3"):
         _model(sparsify=lambda: 3)
+    with pytest.raises(ValueError, match=r"`compress` must be .*refused {'heads': 2"):
+        _model(compress=lambda heads, tau: MSSA(heads))
+    with pytest.raises(ValueError, match=r"`sparsify` must return tokens of the shape .*7\)"):
+        _model(sparsify=keras.layers.Dense(7))
 
 
 def test_what_cannot_be_measured_says_why():
