@@ -9,7 +9,7 @@ from keras.src.testing import TestCase
 
 # Each new shape compiles anew, so few examples; the same ones every time.
 small_search = settings(
-    max_examples=8,
+    max_examples=6,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.differing_executors],

@@ -83,10 +83,10 @@ def test_new_white_box(folder):
 
 def test_masked_autoencoder(folder):
     out = _run(
-        folder, ROOT / "examples/masked_autoencoder.py", "mae", "--epochs", "2", "--labels", "50"
+        folder, ROOT / "examples/masked_autoencoder.py", "mae", "--epochs", "1", "--labels", "50"
     )
     before, after = map(float, re.findall(r"([\d.]+) before, ([\d.]+) after", out)[0])
-    assert after < 0.8 * before
+    assert after < 0.9 * before
     assert re.search(r"linear probe [\d.]+%, fine-tuned [\d.]+%, from scratch [\d.]+%", out)
     assert (folder / "mae/mae.keras").exists() and (folder / "mae/reconstruction.png").exists()
 

@@ -63,7 +63,7 @@ class TestCRATE(FamilyChecks):
         inside = keras.Model(model.input, model.get_layer("block_1_ista").output)
         assert (inside.predict(self.images(), verbose=0) == 0).mean() > 0.2
 
-    @settings(small_search, max_examples=5)
+    @settings(small_search, max_examples=3)
     @given(st.integers(1, 3), st.integers(1, 5), st.floats(0.05, 0.3), st.integers(0, 2**31))
     def test_a_block_agrees_with_the_equation(self, heads, head_dim, eta, seed):
         rng = np.random.default_rng(seed)

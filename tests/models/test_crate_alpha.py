@@ -150,6 +150,10 @@ def test_initial_values_are_the_authors():
     assert 0.5e-6 < stds["token_embedding/class_token"] < 1.5e-6
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax",
+    reason="counts are the same on every backend, and JAX compiles every weight's initial values",
+)
 def test_larger_sizes_count_by_their_blocks():
     """Parameters are linear in the depth: no need to make 24 or 32 blocks."""
     for name in ("CRATEAlphaLarge", "CRATEAlphaHuge"):

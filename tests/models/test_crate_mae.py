@@ -428,7 +428,7 @@ class TestCRATEMAEEncoder(FamilyChecks):
     def build(self, **overrides):
         small = {
             "dim": 24,
-            "depth": 2,
+            "depth": 1,
             "heads": 2,
             "input_shape": (16, 16, 3),
             "patch_size": 8,
