@@ -3,10 +3,8 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import blocks_of, for_images
+from keras_crate.interpret.probe import blocks_of, for_images, values_inside
 from keras_crate.layers import MSSA
-from keras_crate.models.blocks import check_measurable
-from keras_crate.models.image_batches import image_batches
 
 
 def attention_maps(
@@ -100,15 +98,11 @@ def _scores(model, images, blocks, batch_size) -> list[np.ndarray]:
                 f"{block.number}, whose {block.compress.name!r} is {type(block.compress).__name__} "
                 "and attends to no tokens one by one."
             )
-    before = keras.Model(model.input, [block.compress.input for block in blocks])
+    inputs = [block.compress.input for block in blocks]
     scores = [[] for _ in blocks]
-    for batch in image_batches(images, batch_size):
-        check_measurable(model, batch)
-        tokens = before.predict_on_batch(batch)
-        tokens = tokens if isinstance(tokens, (list, tuple)) else [tokens]
+    for tokens in values_inside(model, inputs, images, batch_size):
         for found, block, z in zip(scores, blocks, tokens, strict=True):
-            weights = block.compress(keras.ops.convert_to_tensor(z), return_attention_scores=True)[
-                1
-            ]
+            z = keras.ops.convert_to_tensor(z)
+            _, weights = block.compress(z, return_attention_scores=True)
             found.append(keras.ops.convert_to_numpy(weights).astype("float32"))
     return [np.concatenate(found) for found in scores]

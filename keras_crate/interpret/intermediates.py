@@ -3,9 +3,7 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import blocks_of, for_images
-from keras_crate.models.blocks import check_measurable
-from keras_crate.models.image_batches import image_batches
+from keras_crate.interpret.probe import blocks_of, for_images, values_inside
 
 
 def intermediates(
@@ -42,12 +40,9 @@ def intermediates(
         raise ValueError(f'`what` must be "tokens" or "map". Received: what={what!r}')
     model = for_images(model, images)
     blocks = blocks_of(model, layers)
-    inside = keras.Model(model.input, [block.output for block in blocks])
+    outputs_of_blocks = [block.output for block in blocks]
     found = [[] for _ in blocks]
-    for batch in image_batches(images, batch_size):
-        check_measurable(model, batch)
-        outputs = inside.predict_on_batch(batch)
-        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    for outputs in values_inside(model, outputs_of_blocks, images, batch_size):
         for tokens, output in zip(found, outputs, strict=True):
             tokens.append(np.asarray(output, "float32"))
     arrays = [np.concatenate(tokens) for tokens in found]
