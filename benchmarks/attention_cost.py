@@ -155,7 +155,7 @@ def print_table(title, sizes, costs):
 
 
 def plot(results, path):
-    from keras_crate.objective.figure import new_figure
+    from keras_crate.figure import new_figure
 
     figure = new_figure(7, 3.2)
     sizes = np.array(results["tokens"])

@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import blocks_of, for_images, values_inside
+from keras_crate.interpret.probe import blocks_of, for_images
 from keras_crate.layers import MSSA
+from keras_crate.models.inside import Inside
 
 
 def attention_maps(
@@ -100,7 +101,7 @@ def _scores(model, images, blocks, batch_size) -> list[np.ndarray]:
             )
     inputs = [block.compress.input for block in blocks]
     scores = [[] for _ in blocks]
-    for tokens in values_inside(model, inputs, images, batch_size):
+    for tokens in Inside(model, inputs)(images, batch_size):
         for found, block, z in zip(scores, blocks, tokens, strict=True):
             z = keras.ops.convert_to_tensor(z)
             _, weights = block.compress(z, return_attention_scores=True)

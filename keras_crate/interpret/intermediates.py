@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import blocks_of, for_images, values_inside
+from keras_crate.interpret.probe import blocks_of, for_images
+from keras_crate.models.inside import Inside
 
 
 def intermediates(
@@ -42,9 +43,9 @@ def intermediates(
     blocks = blocks_of(model, layers)
     outputs_of_blocks = [block.output for block in blocks]
     found = [[] for _ in blocks]
-    for outputs in values_inside(model, outputs_of_blocks, images, batch_size):
+    for outputs in Inside(model, outputs_of_blocks)(images, batch_size):
         for tokens, output in zip(found, outputs, strict=True):
-            tokens.append(np.asarray(output, "float32"))
+            tokens.append(output)
     arrays = [np.concatenate(tokens) for tokens in found]
     if what == "tokens":
         return arrays

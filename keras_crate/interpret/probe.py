@@ -1,11 +1,8 @@
 """Which blocks to look at, and a model for the images to look with."""
 
-from collections.abc import Iterator
-
 import keras
 
-from keras_crate.models.blocks import Block, check_measurable, white_box_blocks
-from keras_crate.models.image_batches import image_batches
+from keras_crate.models.blocks import Block, white_box_blocks
 from keras_crate.models.white_box import WhiteBoxModel
 
 
@@ -33,13 +30,3 @@ def for_images(model: keras.Model, images) -> keras.Model:
     if not isinstance(model, WhiteBoxModel) or len(shape) != 3:
         return model
     return model if shape == model.settings.input_shape else model.with_input_shape(shape)
-
-
-def values_inside(model: keras.Model, tensors: list, images, batch_size: int) -> Iterator[list]:
-    """Yields the values of symbolic tensors of the model, a list for each batch of images."""
-    inside = keras.Model(model.input, tensors)
-    for batch in image_batches(images, batch_size):
-        check_measurable(model, batch)
-        values = inside.predict_on_batch(batch)
-        # Keras may return a single output bare.
-        yield values if isinstance(values, (list, tuple)) else [values]

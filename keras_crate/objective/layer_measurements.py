@@ -5,7 +5,11 @@ import json
 
 import numpy as np
 
-from keras_crate.objective.figure import new_figure
+from keras_crate.figure import new_figure
+
+# Where each convention takes the coding rate: on a block's normalised input, or
+# on the tokens after its attention.
+MEASURED_AT = {"authors": "input", "paper": "half"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +32,8 @@ class LayerMeasurements:
         objective_mean: Mean of R - R^c - lambda |Z|_0 on the block's output.
         objective_std: Its unbiased standard deviation.
         penalty: lambda of the objective.
+        at: Where the coding rate was taken, by the convention: `"input"` or
+            `"half"`.
     """
 
     coding_rate_mean: list[float]
@@ -45,9 +51,14 @@ class LayerMeasurements:
     objective_std: list[float] | None = None
     penalty: float | None = None
 
+    @property
+    def at(self) -> str:
+        return MEASURED_AT[self.convention]
+
     def to_dict(self) -> dict:
         """The same as plain Python, ready for `json.dump`; without what is None."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        values = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        return values | {"at": self.at}
 
     def to_json(self) -> str:
         """The same as JSON."""
@@ -74,7 +85,10 @@ class LayerMeasurements:
                 line += f"  {f'{mean:.{digits}f} +- {std:.{digits}f}':>20}"
             lines.append(line)
         whose = {"paper": "paper's", "authors": "authors'"}[self.convention]
-        lines.append(f"{self.images} images, {whose} convention, eps = {self.eps}")
+        where = {"input": "block's input", "half": "half-step"}[self.at]
+        lines.append(
+            f"{self.images} images, {whose} convention (R^c at the {where}), eps = {self.eps}"
+        )
         return "\n".join(lines)
 
     def plot(self, label: str | None = None, others: dict | None = None):
@@ -115,7 +129,8 @@ def draw_curves(
     style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "capsize": 3, "label": label}
     rate = (measured.coding_rate_mean, measured.coding_rate_std)
     rate_axes.errorbar(blocks, *rate, color=colour or "#1f77b4", **style)
-    rate_axes.set(ylabel="$R^c$ (nats)", title="Compression: coding rate")
+    where = {"input": r"$R^c$ of the block's input (nats)", "half": r"$R^c(Z^{\ell+1/2})$ (nats)"}
+    rate_axes.set(ylabel=where[measured.at], title="Compression: coding rate")
     sparsity_axes.errorbar(
         blocks, nonzero, measured.sparsity_std, color=colour or "#d62728", **style
     )

@@ -5,9 +5,9 @@ import collections
 import keras
 import numpy as np
 
-from keras_crate.models.blocks import check_measurable, white_box_blocks
-from keras_crate.models.image_batches import image_batches, number_of_batches
-from keras_crate.objective.layer_measurements import LayerMeasurements
+from keras_crate.models.blocks import white_box_blocks
+from keras_crate.models.inside import Inside
+from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements
 from keras_crate.objective.rates import (
     DEFAULT_EPS,
     coding_rate,
@@ -22,10 +22,11 @@ def measure(
     model: keras.Model,
     images,
     batch_size: int = 32,
-    convention: str = "authors",
+    convention: str | None = None,
     eps: float | None = None,
     penalty: float = 0.1,
     verbose: int = 0,
+    at: str | None = None,
 ) -> LayerMeasurements:
     """Measures compression and sparsity at every block of a model.
 
@@ -46,18 +47,23 @@ def measure(
             a `PyDataset`, a `DataLoader`, a generator. Of these one batch is
             in memory at a time.
         batch_size: Images at a time, of an array; memory grows with it.
-        convention: `"authors"` or `"paper"`; see `subspace_coding_rate`.
+        convention: `"authors"` (the default) or `"paper"`; see
+            `subspace_coding_rate`.
         eps: Precision of the coding rate; by default the convention's.
         penalty: lambda of the objective, >= 0; in the paper's convention.
         verbose: 1 for a progress bar.
+        at: The same choice by the place that is measured: `"input"` of the
+            block (the authors') or `"half"`, after its attention (the
+            paper's). One of the two arguments is enough.
 
     Returns:
         A `LayerMeasurements`, which prints as a table.
 
     Raises:
         ValueError: If the model has no white-box blocks, an operator does not
-            tell its subspaces, there are no images, or the convention does not
-            exist.
+            tell its subspaces, there are no images, the convention does not
+            exist or is not measured there, or activations are NaN or infinite
+            (the message names the first layer).
 
     Example:
 
@@ -69,14 +75,14 @@ def measure(
         Yu et al., arXiv:2306.01129, section 3 (figure 3 for the two curves),
         and the authors' published measuring code.
     """
-    return LayerProbe(model, convention, eps, penalty)(images, batch_size, verbose)
+    return LayerProbe(model, convention, eps, penalty, at)(images, batch_size, verbose)
 
 
 class LayerProbe:
     """`measure` for a model that is measured again and again as it trains.
 
     Args:
-        model, convention, eps, penalty: As in `measure`.
+        model, convention, eps, penalty, at: As in `measure`.
 
     Call arguments:
         images, batch_size, verbose: As in `measure`.
@@ -88,15 +94,12 @@ class LayerProbe:
     def __init__(
         self,
         model: keras.Model,
-        convention: str = "authors",
+        convention: str | None = None,
         eps: float | None = None,
         penalty: float = 0.1,
+        at: str | None = None,
     ):
-        if convention not in DEFAULT_EPS:
-            raise ValueError(
-                f"`convention` must be one of {tuple(DEFAULT_EPS)}. "
-                f"Received: convention={convention!r}"
-            )
+        convention = _convention(convention, at)
         if not penalty >= 0:
             raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
         self.model = model
@@ -111,22 +114,18 @@ class LayerProbe:
             outputs.append(block.half_step if paper else block.compress.input)
             outputs.append(_codes(block.sparsify))
             outputs.append(block.output)
-        self._inside = keras.Model(model.input, outputs)
+        self._inside = Inside(model, outputs)
 
     def __call__(self, images, batch_size: int = 32, verbose: int = 0) -> LayerMeasurements:
         bases = [
             keras.ops.convert_to_numpy(block.compress.subspace_bases()) for block in self.blocks
         ]
         statistics = collections.defaultdict(RunningStatistics)
-        progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
-        for batch in image_batches(images, batch_size):
-            check_measurable(self.model, batch)
-            tokens = [np.asarray(t, "float32") for t in self._inside.predict_on_batch(batch)]
+        for tokens in self._inside(images, batch_size, verbose):
             values = [self._terms(*tokens[3 * k : 3 * k + 3], u) for k, u in enumerate(bases)]
             for name in values[0]:
                 of_blocks = np.stack([of_block[name] for of_block in values], axis=1)
                 statistics[name].update(of_blocks)  # (batch, blocks)
-            progress.add(1)
         if not statistics:
             raise ValueError("`images` must hold at least one image. Received: none")
         results = {}
@@ -151,6 +150,25 @@ class LayerProbe:
             terms |= {"rate": rate, "rate_reduction": rate - terms["coding_rate"]}
             terms["objective"] = sparse_rate_reduction(output, bases, self.eps, self.penalty)
         return terms
+
+
+def _convention(convention: str | None, at: str | None) -> str:
+    """The convention, from its name or from the place that it measures."""
+    if convention is not None and convention not in DEFAULT_EPS:
+        raise ValueError(
+            f"`convention` must be one of {tuple(DEFAULT_EPS)}. Received: convention={convention!r}"
+        )
+    if at is None:
+        return convention or "authors"
+    conventions = {place: name for name, place in MEASURED_AT.items()}
+    if at not in conventions:
+        raise ValueError(f"`at` must be one of {tuple(conventions)}. Received: at={at!r}")
+    if convention not in (None, conventions[at]):
+        raise ValueError(
+            f"The {convention} convention is measured at {MEASURED_AT[convention]!r}, and the two "
+            f"are never mixed. Received: convention={convention!r}, at={at!r}. Leave one out."
+        )
+    return conventions[at]
 
 
 def _check_bases(compress: keras.layers.Layer) -> None:

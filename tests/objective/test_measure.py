@@ -7,7 +7,7 @@ import pytest
 from authors import golden, load_crate_state, state_of
 from compare import assert_close
 
-from keras_crate import CRATE, objective
+from keras_crate import CRATE, interpret, objective
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +78,18 @@ def test_the_papers_convention_measures_the_half_step(micro):
     assert_close(measured.coding_rate_mean[1], expected, atol=1e-4)
 
 
+def test_the_place_names_the_convention(micro):
+    model, images, _ = micro
+    half = objective.measure(model, images, at="half")
+    assert half == objective.measure(model, images, convention="paper")
+    assert objective.measure(model, images, at="input") == objective.measure(model, images)
+    assert half.at == "half" and half.to_dict()["at"] == "half" and "half-step" in str(half)
+    with pytest.raises(ValueError, match=r"never mixed. Received: .*'authors', at='half'"):
+        objective.measure(model, images, convention="authors", at="half")
+    with pytest.raises(ValueError, match=r"`at` must be one of \('input', 'half'\).*'output'"):
+        objective.measure(model, images, at="output")
+
+
 def test_any_functional_model_with_blocks_is_measured(micro):
     model, images, _ = micro
     clone = keras.models.clone_model(model)
@@ -90,7 +102,8 @@ def test_prints_and_converts(micro):
     measured = objective.measure(model, images[:1])
     assert measured.coding_rate_std == [0.0, 0.0]
     lines = str(measured).splitlines()
-    assert len(lines) == 4 and lines[-1] == "1 images, authors' convention, eps = 0.01"
+    whose = "authors' convention (R^c at the block's input)"
+    assert len(lines) == 4 and lines[-1] == f"1 images, {whose}, eps = 0.01"
     assert json.loads(measured.to_json()) == measured.to_dict()
 
 
@@ -159,6 +172,26 @@ def test_plot_has_two_panels(micro):
         "Compression: coding rate",
         "Sparsity: after ISTA",
     ]
+
+
+def test_names_the_first_layer_that_is_not_finite(micro):
+    _, images, _ = micro
+    model = CRATE(48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10)
+    norm = model.get_layer("block_1_norm_2")
+    gamma, beta = norm.get_weights()
+    norm.set_weights([gamma, np.where(np.arange(48) == 5, np.nan, beta)])
+    message = r"first in the output of layer 'block_1_norm_2' \(\d+ of \d+; .*beta'\] are not finite"
+    with pytest.raises(ValueError, match=message):
+        objective.measure(model, images)
+    with pytest.raises(ValueError, match=message):
+        interpret.intermediates(model, images)
+
+
+def test_fewer_tokens_than_heads(micro):
+    _, images, _ = micro
+    model = CRATE(48, 1, 12, input_shape=(32, 32, 3), patch_size=16, classes=10)  # 5 tokens
+    for convention in ("authors", "paper"):
+        assert np.isfinite(objective.measure(model, images, convention=convention).coding_rate_mean)
 
 
 def test_refusals(micro):

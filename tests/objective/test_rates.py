@@ -32,6 +32,23 @@ def test_subspace_rate_of_the_paper_is_a_sum_over_orthonormal_bases(rng):
     assert_close(found, expected, atol=0, rtol=1e-5)
 
 
+@pytest.mark.parametrize("how_dependent", [0.0, 1e-9, 1e-2])
+def test_bases_that_are_nearly_dependent(how_dependent, rng):
+    """Where the fast way to orthonormal bases would be inexact or fail."""
+    z, u = rng.normal(size=(9, 12)), _subspaces(rng)
+    u[1, :, 3] = u[1, :, 0] + how_dependent * u[1, :, 3]
+    expected = sum(oracle.coding_rate(z @ np.linalg.qr(basis)[0], 0.5) for basis in u)
+    assert_close(objective.subspace_coding_rate(z, u), expected, atol=1e-7)
+
+
+def test_fewer_tokens_than_heads(rng):
+    z, u = rng.normal(size=(4, 2, 12)), _subspaces(rng, heads=6, p=2)
+    for tokens in (z, z[:, :1]):
+        bases = [np.linalg.qr(basis)[0] for basis in u]
+        expected = sum(oracle.coding_rate(tokens @ basis, 0.5) for basis in bases)
+        assert_close(objective.subspace_coding_rate(tokens, u), expected, atol=1e-9)
+
+
 def test_subspace_rate_of_the_authors(rng):
     z, u = rng.normal(size=(2, 9, 12)), _subspaces(rng)
     expected = 0

@@ -1,0 +1,71 @@
+"""The values of tensors inside a model, batch by batch."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from keras_crate.models.blocks import check_measurable
+from keras_crate.models.image_batches import image_batches, number_of_batches
+
+
+class Inside:
+    """Runs a model up to some of its symbolic tensors.
+
+    Args:
+        model: A functional model.
+        tensors: Symbolic tensors of it.
+
+    Call arguments:
+        images: As in `image_batches`.
+        batch_size: Images at a time, of an array.
+        verbose: 1 for a progress bar.
+
+    Returns:
+        An iterator over batches; each a list with an array for every tensor.
+
+    Raises:
+        ValueError: If the model cannot take the images, or a value is NaN or
+            infinite; the message names the first layer that gave one.
+    """
+
+    def __init__(self, model: keras.Model, tensors: list):
+        self.model = model
+        self._to_tensors = keras.Model(model.input, tensors)
+
+    def __call__(self, images, batch_size: int, verbose: int = 0) -> Iterator[list[np.ndarray]]:
+        progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
+        for batch in image_batches(images, batch_size):
+            check_measurable(self.model, batch)
+            values = self._to_tensors.predict_on_batch(batch)
+            # Keras may return a single output bare.
+            values = values if isinstance(values, (list, tuple)) else [values]
+            values = [np.asarray(value, "float32") for value in values]
+            if not all(np.isfinite(value).all() for value in values):
+                raise ValueError(_where_it_broke(self.model, batch))
+            yield values
+            progress.add(1)
+
+
+def _where_it_broke(model: keras.Model, batch) -> str:
+    """Which layer is the first whose output is NaN or infinite, and whether its weights are."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    every = keras.Model(model.input, [layer.output for layer in layers])
+    names, broken = [layer.name for layer in layers], None
+    for layer, output in zip(layers, every.predict_on_batch(batch), strict=True):
+        if not np.isfinite(np.asarray(output, "float32")).all():
+            broken = layer
+            break
+    if broken is None:
+        return "The model's activations are NaN or infinite."
+    weights = [
+        weight.path
+        for weight in broken.weights
+        if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), "float32")).all()
+    ]
+    why = f"its weights {weights} are not finite" if weights else "its weights are finite"
+    return (
+        f"The model's activations are NaN or infinite, first in the output of layer {broken.name!r} "
+        f"({names.index(broken.name) + 1} of {len(names)}; {why}). Nothing can be measured from "
+        "there on: load an earlier checkpoint, or train with a lower learning rate."
+    )
