@@ -3,8 +3,9 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import blocks_of, for_images
+from keras_crate.interpret.probe import for_images
 from keras_crate.layers import MSSA
+from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
 
 
@@ -40,7 +41,7 @@ def attention_maps(
     ```
     """
     model = for_images(model, images)
-    (block,) = blocks_of(model, [layer])
+    (block,) = chosen_blocks(model, [layer])
     (scores,) = _scores(model, images, [block], batch_size)
     if token is None:
         return scores
@@ -82,7 +83,7 @@ def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
         arXiv:2005.00928.
     """
     model = for_images(model, images)
-    scores = _scores(model, images, blocks_of(model, None), batch_size)
+    scores = _scores(model, images, chosen_blocks(model, None), batch_size)
     flow = np.eye(scores[0].shape[-1])
     for of_block in scores:
         flow = (0.5 * of_block.mean(axis=1, dtype="float64") + 0.5 * np.eye(len(flow[0]))) @ flow

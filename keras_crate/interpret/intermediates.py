@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import blocks_of, for_images
+from keras_crate.interpret.probe import for_images
+from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
 
 
@@ -40,7 +41,7 @@ def intermediates(
     if what not in ("tokens", "map"):
         raise ValueError(f'`what` must be "tokens" or "map". Received: what={what!r}')
     model = for_images(model, images)
-    blocks = blocks_of(model, layers)
+    blocks = chosen_blocks(model, layers)
     outputs_of_blocks = [block.output for block in blocks]
     found = [[] for _ in blocks]
     for outputs in Inside(model, outputs_of_blocks)(images, batch_size):

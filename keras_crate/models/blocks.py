@@ -1,5 +1,6 @@
 """The white-box blocks of a model, found by the names of their layers."""
 
+import numbers
 from typing import NamedTuple
 
 import keras
@@ -16,15 +17,20 @@ class Block(NamedTuple):
         number: From 0.
         compress: The layer that compresses.
         sparsify: The layer that sparsifies.
+        last: The layer that gives out the block's tokens.
         half_step: Symbolic tokens between the two, not normalised.
-        output: Symbolic tokens after the block.
     """
 
     number: int
     compress: keras.layers.Layer
     sparsify: keras.layers.Layer
+    last: keras.layers.Layer
     half_step: keras.KerasTensor
-    output: keras.KerasTensor
+
+    @property
+    def output(self) -> keras.KerasTensor:
+        """Symbolic tokens after the block."""
+        return self.last.output
 
 
 def white_box_blocks(model: keras.Model) -> list[Block]:
@@ -47,8 +53,8 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
                 len(blocks),
                 compress,
                 sparsify,
+                last=layers.get(prefix + "add_2", sparsify),
                 half_step=layers[prefix + "norm_2"].input,
-                output=layers.get(prefix + "add_2", sparsify).output,
             )
         )
     if not blocks:
@@ -59,6 +65,35 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
             "If it is inside that model, pass `model.get_layer(...)`."
         )
     return blocks
+
+
+def chosen_blocks(model: keras.Model, layers) -> list[Block]:
+    """Blocks by their numbers, of which negative ones count from the last; all for None.
+
+    Raises:
+        ValueError: If the model has no such block.
+    """
+    blocks = white_box_blocks(model)
+    chosen = range(len(blocks)) if layers is None else layers
+    for number in chosen:
+        known = isinstance(number, numbers.Integral)
+        if not known or not -len(blocks) <= number < len(blocks):
+            raise ValueError(
+                f"A layer must be the number of a block of the model, which has "
+                f"{', '.join(map(str, range(len(blocks))))}; negative ones count from the last. "
+                f"Received: {number!r}"
+            )
+    return [blocks[number] for number in chosen]
+
+
+def check_bases(compress: keras.layers.Layer) -> None:
+    """Refuses a layer that does not tell the subspaces that it compresses against."""
+    if not hasattr(compress, "subspace_bases"):
+        raise ValueError(
+            f"The coding rate is against the subspaces of {compress.name!r}, which does not tell "
+            f"them: give {type(compress).__name__} a method `subspace_bases()` that returns a "
+            "tensor of shape (heads, d, p), as `MSSA` has."
+        )
 
 
 def check_measurable(model: keras.Model, images) -> None:

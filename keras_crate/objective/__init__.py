@@ -10,10 +10,12 @@ from keras_crate.objective.rates import (
     sparsity,
     subspace_coding_rate,
 )
+from keras_crate.objective.regularizer import SparseRateReduction
 
 __all__ = [
     "LayerMeasurements",
     "LayerwiseObjective",
+    "SparseRateReduction",
     "coding_rate",
     "measure",
     "rate_reduction",

@@ -1,30 +1,41 @@
 """The objective at every layer, as training goes on."""
 
+import os
+from pathlib import Path
+
 import keras
 
-from keras_crate.objective.layer_measurements import LayerMeasurements
+from keras_crate.figure import new_figure
+from keras_crate.objective.layer_measurements import LayerMeasurements, draw_curves
 from keras_crate.objective.measure import LayerProbe
 
 
 class LayerwiseObjective(keras.callbacks.Callback):
-    """Measures a few images at every block, at the end of epochs.
+    """Measures a few images at every block, as a model trains.
 
     The means enter the logs as `block_0_coding_rate`, `block_0_sparsity` and
     so on, and so `History` and every callback after this one, such as
-    `TensorBoard` or `CSVLogger`. All of it is in `measurements`.
+    `TensorBoard` or `CSVLogger`. All of it is in `measurements`. `plot` draws
+    the curves of all times in one figure, `animate` as a moving picture.
 
     Args:
         images: Array of a few images, the same at every measurement.
-        every: Epochs between measurements; the last epoch is measured too
-            where it is known.
+        every: Epochs, or steps, between measurements; the last epoch is
+            measured too where it is known.
+        unit: What `every` counts: `"epoch"` or `"step"`, of an optimiser. In
+            steps, the logs of an epoch hold its latest measurement.
         batch_size: Images at a time.
         convention: `"authors"` or `"paper"`, as in `measure`.
         eps: As in `measure`.
         penalty: As in `measure`.
+        frames: Folder, made if it does not exist, into which a picture of the
+            curves is written at every measurement, `epoch_0001.png` and so
+            on. Needs matplotlib.
 
     Attributes:
-        measurements: `LayerMeasurements` by epoch, counted from 1; 0 is the
-            model before training.
+        measurements: `LayerMeasurements` by epoch, or by step, counted from 1;
+            0 is the model before training. Another `fit` goes on counting
+            from `initial_epoch`, or from the last step.
 
     Raises:
         ValueError: If an argument is out of range, or the model that is
@@ -46,44 +57,132 @@ class LayerwiseObjective(keras.callbacks.Callback):
         images,
         every: int = 1,
         batch_size: int = 32,
-        convention: str = "authors",
+        convention: str | None = None,
         eps: float | None = None,
         penalty: float = 0.1,
+        unit: str = "epoch",
+        frames: str | os.PathLike | None = None,
     ):
         super().__init__()
         if not every >= 1:
             raise ValueError(f"`every` must be 1 or more. Received: every={every!r}")
+        if unit not in ("epoch", "step"):
+            raise ValueError(f'`unit` must be "epoch" or "step". Received: unit={unit!r}')
         self.images = images
         self.every = every
+        self.unit = unit
         self.batch_size = batch_size
         self.measures = {"convention": convention, "eps": eps, "penalty": penalty}
         self.measurements: dict[int, LayerMeasurements] = {}
+        self.frames = None if frames is None else Path(frames)
+        if self.frames:
+            new_figure(1, 1)  # if it cannot draw, it says so before the training
+            self.frames.mkdir(parents=True, exist_ok=True)
+        self._step = 0
+        self.async_safe = unit == "epoch"  # Keras need not wait for it at every step
 
     def on_train_begin(self, logs=None):
         self._probe = LayerProbe(self.model, **self.measures)
         if 0 not in self.measurements:
-            self.measurements[0] = self._probe(self.images, self.batch_size)
+            self._measure(0)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._last_batch = -1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.unit == "epoch":
+            return
+        before = self._step
+        self._step += batch - self._last_batch  # several, with `steps_per_execution`
+        self._last_batch = batch
+        if self._step // self.every > before // self.every:
+            _add_to(logs, self._measure(self._step))
 
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params.get("epochs")
-        if (epoch + 1) % self.every and not last:
-            return
-        measured = self._probe(self.images, self.batch_size)
-        self.measurements[epoch + 1] = measured
-        for name in ("coding_rate", "sparsity"):
-            for block, mean in enumerate(getattr(measured, f"{name}_mean")):
-                if logs is not None:
-                    logs[f"block_{block}_{name}"] = mean
+        if self.unit == "epoch" and ((epoch + 1) % self.every == 0 or last):
+            _add_to(logs, self._measure(epoch + 1))
+        elif self.unit == "step":
+            if last and self._step not in self.measurements:
+                self._measure(self._step)
+            _add_to(logs, self.measurements[max(self.measurements)])
+
+    def _measure(self, time: int) -> LayerMeasurements:
+        # Naming `self.model` makes Keras bring its weights up to date (JAX).
+        self._probe.model = self.model
+        self.measurements[time] = self._probe(self.images, self.batch_size)
+        if self.frames:
+            self._frame(time).savefig(self.frames / f"{self.unit}_{time:04d}.png", dpi=120)
+        return self.measurements[time]
 
     def plot(self):
-        """The two panels of `LayerMeasurements.plot`, a curve an epoch.
+        """The two panels of `LayerMeasurements.plot`, a curve for each time.
 
         Returns:
             A `matplotlib.figure.Figure`. Needs matplotlib.
         """
         (first, measured), *rest = self.measurements.items()
-        return measured.plot(_name(first), {_name(epoch): m for epoch, m in rest})
+        return measured.plot(self._name(first), {self._name(time): m for time, m in rest})
+
+    def animate(self, file: str | os.PathLike, seconds: float = 8.0) -> None:
+        """Writes the curves' way from the first measurement to the last as a moving picture.
+
+        Args:
+            file: Where to, such as `"layers.gif"`. GIF, WebP and PNG are
+                written by Pillow.
+            seconds: How long it runs; the last picture stays for a quarter of it.
+
+        Raises:
+            ValueError: If there is nothing measured yet.
+            ImportError: If matplotlib is not installed.
+        """
+        if not self.measurements:
+            raise ValueError("There is nothing to animate: train with this callback first.")
+        new_figure(1, 1)
+        from matplotlib.animation import FuncAnimation, PillowWriter
+
+        figure = new_figure(8, 3)
+        axes = figure.subplots(1, 2)
+        times = list(self.measurements)
+        shown = times + [times[-1]] * (len(times) // 3 + 1)
+
+        def draw(time):
+            for ax in axes:
+                ax.clear()
+            self._draw(time, axes, limits=list(self.measurements.values()))
+
+        animation = FuncAnimation(figure, draw, frames=shown, init_func=lambda: None)
+        animation.save(os.fspath(file), writer=PillowWriter(fps=len(shown) / seconds), dpi=100)
+
+    def _frame(self, time: int):
+        figure = new_figure(8, 3)
+        # The picture is drawn as training goes on: the axes know the past alone.
+        self._draw(time, figure.subplots(1, 2), limits=list(self.measurements.values()))
+        return figure
+
+    def _draw(self, time: int, axes, limits: list[LayerMeasurements]) -> None:
+        """One time's curves over those of the beginning, with the same axes for all."""
+        first = min(self.measurements)
+        if time != first:
+            draw_curves(self.measurements[first], *axes, self._name(first), "0.7")
+        draw_curves(self.measurements[time], *axes, self._name(time))
+        tops = [
+            mean + std
+            for m in limits
+            for mean, std in zip(m.coding_rate_mean, m.coding_rate_std, strict=True)
+        ]
+        axes[0].set_ylim(0, 1.05 * max(tops))
+        axes[1].set_ylim(0, 1)
+        axes[0].legend(frameon=False, loc="lower left")
+
+    def _name(self, time: int) -> str:
+        return f"{self.unit} {time}" if time else "untrained"
 
 
-def _name(epoch: int) -> str:
-    return f"epoch {epoch}" if epoch else "untrained"
+def _add_to(logs, measured: LayerMeasurements) -> None:
+    """Enters the means into Keras' logs."""
+    if logs is None:
+        return
+    for name in ("coding_rate", "sparsity"):
+        for block, mean in enumerate(getattr(measured, f"{name}_mean")):
+            logs[f"block_{block}_{name}"] = mean

@@ -5,7 +5,7 @@ import collections
 import keras
 import numpy as np
 
-from keras_crate.models.blocks import white_box_blocks
+from keras_crate.models.blocks import check_bases, white_box_blocks
 from keras_crate.models.inside import Inside
 from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements
 from keras_crate.objective.rates import (
@@ -109,7 +109,7 @@ class LayerProbe:
         self.blocks = white_box_blocks(model)
         outputs = []
         for block in self.blocks:
-            _check_bases(block.compress)
+            check_bases(block.compress)
             paper = convention == "paper"
             outputs.append(block.half_step if paper else block.compress.input)
             outputs.append(_codes(block.sparsify))
@@ -169,16 +169,6 @@ def _convention(convention: str | None, at: str | None) -> str:
             f"are never mixed. Received: convention={convention!r}, at={at!r}. Leave one out."
         )
     return conventions[at]
-
-
-def _check_bases(compress: keras.layers.Layer) -> None:
-    """Refuses a layer that does not tell the subspaces that it compresses against."""
-    if not hasattr(compress, "subspace_bases"):
-        raise ValueError(
-            f"The coding rate is against the subspaces of {compress.name!r}, which does not tell "
-            f"them: give {type(compress).__name__} a method `subspace_bases()` that returns a "
-            "tensor of shape (heads, d, p), as `MSSA` has."
-        )
 
 
 def _codes(sparsify: keras.layers.Layer):

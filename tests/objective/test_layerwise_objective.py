@@ -46,9 +46,57 @@ def test_every_second_epoch_and_the_last():
     assert [text.get_text() for text in legend] == ["untrained", "epoch 2", "epoch 3"]
 
 
+def test_every_fourth_step_with_pictures(tmp_path):
+    pytest.importorskip("matplotlib")
+    from PIL import Image
+
+    _, _, _, layerwise, history = _trained(every=4, unit="step", frames=tmp_path / "frames")
+    assert list(layerwise.measurements) == [0, 4, 6]  # 2 steps an epoch; the last one too
+    of_step = [layerwise.measurements[step].sparsity_mean[0] for step in (0, 4, 6)]
+    assert history["block_0_sparsity"] == of_step
+    frames = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    assert frames == ["step_0000.png", "step_0004.png", "step_0006.png"]
+    layerwise.animate(tmp_path / "layers.gif", seconds=2)
+    with Image.open(tmp_path / "layers.gif") as moving:
+        assert moving.n_frames >= 3
+        first, last = (_frame(moving, k) for k in (0, moving.n_frames - 1))
+    assert np.abs(first - last).max() > 100  # the curves moved
+
+
+def _frame(moving, number):
+    moving.seek(number)
+    return np.array(moving.convert("L"), "float64")
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Keras' TensorBoard needs TensorFlow"
+)
+def test_tensorboard_gets_the_curves(tmp_path):
+    import tensorflow as tf
+
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype("float32")
+    model = CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=5)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    layerwise = objective.LayerwiseObjective(images)
+    board = keras.callbacks.TensorBoard(tmp_path, write_graph=False)
+    model.fit(images, np.arange(4), epochs=2, verbose=0, callbacks=[layerwise, board])
+    values = {}
+    for file in (tmp_path / "train").iterdir():
+        for event in tf.compat.v1.train.summary_iterator(str(file)):
+            for value in event.summary.value:
+                values[value.tag, event.step] = float(tf.make_ndarray(value.tensor))
+    for epoch in (0, 1):
+        expected = layerwise.measurements[epoch + 1].coding_rate_mean[0]
+        assert_close(values["epoch_block_0_coding_rate", epoch], expected, atol=1e-4)
+
+
 def test_refuses_what_cannot_be_measured():
     with pytest.raises(ValueError, match="`every` must be 1 or more"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), every=0)
+    with pytest.raises(ValueError, match='`unit` must be "epoch" or "step"'):
+        objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), unit="batch")
+    with pytest.raises(ValueError, match="nothing to animate"):
+        objective.LayerwiseObjective(np.zeros((1, 16, 16, 3))).animate("layers.gif")
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     plain.compile("sgd", "mse")
     layerwise = objective.LayerwiseObjective(np.zeros((1, 4)))

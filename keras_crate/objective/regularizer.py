@@ -1,0 +1,120 @@
+"""The sparse rate reduction as a term of the training loss."""
+
+import keras
+from keras import ops
+
+from keras_crate.models.blocks import Block, check_bases, chosen_blocks
+from keras_crate.objective.rates import rate_reduction
+
+
+class SparseRateReduction:
+    """Adds the sparse rate reduction of blocks to the loss that a model is trained by.
+
+    The loss gains `-weight` times the mean, over images and blocks, of
+    `R(Z) - R^c(Z | U) - penalty |Z|_1`, in nats, in the paper's convention, of
+    the tokens Z that a block gives out and its own subspaces U: training then
+    expands the tokens as a whole and compresses and sparsifies them in the
+    subspaces. `|Z|_1` stands for `|Z|_0`, which has no gradient. Tokens and
+    subspaces both learn from it.
+
+    Args:
+        weight: Factor of the term, >= 0. With 0, the default, `attach` leaves
+            the model as it was. The term grows with the number of tokens and
+            is of the order of hundreds: begin with 1e-4.
+        penalty: lambda, >= 0.
+        eps: Precision of the rates, > 0; 0.5 by default.
+        layers: Numbers of the blocks, of which negative ones count from the
+            last; all by default.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+
+    ```python
+    regularizer = keras_crate.objective.SparseRateReduction(weight=1e-4)
+    regularizer.attach(model)
+    model.compile("adamw", "sparse_categorical_crossentropy")
+    model.fit(images, labels, verbose=0)
+    ```
+
+    Reference:
+        Yu et al., arXiv:2306.01129, section 2.1, for the objective; Hu, Zou
+        and Xu, arXiv:2411.17182, who train with it as a regulariser.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.0,
+        penalty: float = 0.1,
+        eps: float | None = None,
+        layers: list[int] | None = None,
+    ):
+        for name, value in (("weight", weight), ("penalty", penalty)):
+            if not value >= 0:
+                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value!r}")
+        if eps is not None and not eps > 0:
+            raise ValueError(f"`eps` must be above 0. Received: eps={eps!r}")
+        self.weight = weight
+        self.penalty = penalty
+        self.eps = eps
+        self.layers = layers
+
+    def attach(self, model: keras.Model) -> keras.Model:
+        """Makes the model train with the term, in place of one attached before.
+
+        Like the loss of `compile`, the term is not part of the model: a saved
+        or cloned model is without it, to which it can be attached anew.
+
+        Args:
+            model: Any model of the package, or a functional model with its
+                blocks' layers, compiled or not.
+
+        Returns:
+            The same model.
+
+        Raises:
+            ValueError: If the model has no such blocks, or an operator does
+                not tell its subspaces.
+        """
+        chosen = chosen_blocks(model, self.layers)
+        for block in chosen:
+            check_bases(block.compress)
+        self.detach(model)
+        if self.weight:
+            for block in chosen:
+                block.last.activity_regularizer = _BlockTerm(self, block, len(chosen))
+        return model
+
+    @staticmethod
+    def detach(model: keras.Model) -> keras.Model:
+        """Makes the model train without the term again, and returns it."""
+        for layer in model.layers:
+            if isinstance(layer.activity_regularizer, _BlockTerm):
+                layer.activity_regularizer = None
+        # What was compiled for the loss as it was is compiled anew.
+        model.train_function = model.test_function = None
+        return model
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class _BlockTerm(keras.regularizers.Regularizer):
+    """One block's share, on the layer that gives out the block's tokens."""
+
+    def __init__(self, settings=None, block: Block | None = None, blocks: int = 1):
+        self.settings, self.block, self.blocks = settings, block, blocks
+
+    def __call__(self, tokens):
+        if self.settings is None:  # of a clone
+            return ops.zeros(())
+        tokens = ops.cast(tokens, "float32")
+        bases = self.block.compress.subspace_bases()
+        reduction = rate_reduction(tokens, bases, self.settings.eps)
+        reduction -= self.settings.penalty * ops.sum(ops.abs(tokens), axis=(-2, -1))
+        # Added here, since versions of Keras differ in whether they divide what an
+        # activity regulariser returns by the number of images.
+        self.block.last.add_loss(-self.settings.weight / self.blocks * ops.mean(reduction))
+        return ops.zeros(())
+
+    def get_config(self) -> dict:
+        return {}
