@@ -1,6 +1,32 @@
 """What a model sees."""
 
 from keras_crate.interpret.attention import attention_maps, rollout
+from keras_crate.interpret.figures import (
+    head_atlas,
+    plot_attention_maps,
+    plot_intermediates,
+    plot_rollout,
+    plot_segments,
+    plot_token_pca,
+)
 from keras_crate.interpret.intermediates import intermediates
+from keras_crate.interpret.pca import TokenPCA, token_pca
+from keras_crate.interpret.pyramid import feature_pyramid
+from keras_crate.interpret.segmentation import segment, segment_features
 
-__all__ = ["attention_maps", "intermediates", "rollout"]
+__all__ = [
+    "TokenPCA",
+    "attention_maps",
+    "feature_pyramid",
+    "head_atlas",
+    "intermediates",
+    "plot_attention_maps",
+    "plot_intermediates",
+    "plot_rollout",
+    "plot_segments",
+    "plot_token_pca",
+    "rollout",
+    "segment",
+    "segment_features",
+    "token_pca",
+]

@@ -1,10 +1,11 @@
 """What the heads look at."""
 
+import inspect
+
 import keras
 import numpy as np
 
 from keras_crate.interpret.probe import for_images
-from keras_crate.layers import MSSA
 from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
 
@@ -94,11 +95,11 @@ def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
 def _scores(model, images, blocks, batch_size) -> list[np.ndarray]:
     """Attention weights of each block, `(n, heads, tokens, tokens)`."""
     for block in blocks:
-        if not isinstance(block.compress, MSSA):
+        if "return_attention_scores" not in inspect.signature(block.compress.call).parameters:
             raise ValueError(
-                f"Attention maps are of blocks that compress by MSSA. Received: block "
-                f"{block.number}, whose {block.compress.name!r} is {type(block.compress).__name__} "
-                "and attends to no tokens one by one."
+                "Attention maps are of blocks that attend to tokens one by one, whose layer takes "
+                f"`return_attention_scores`, as MSSA does. Received: block {block.number}, whose "
+                f"{block.compress.name!r} is {type(block.compress).__name__} and does not."
             )
     inputs = [block.compress.input for block in blocks]
     scores = [[] for _ in blocks]

@@ -11,6 +11,7 @@ from keras_crate.layers.position_resize import resize_positions
 from keras_crate.layers.sincos_positions import sincos_positions
 from keras_crate.layers.subspace_layer import SubspaceLayer
 from keras_crate.layers.token_embedding import TokenEmbedding
+from keras_crate.layers.token_map import TokenMap
 from keras_crate.layers.token_pooling import TokenPooling
 from keras_crate.layers.tssa import TSSA
 
@@ -26,6 +27,7 @@ __all__ = [
     "PatchNoise",
     "SubspaceLayer",
     "TokenEmbedding",
+    "TokenMap",
     "TokenPooling",
     "resize_positions",
     "sincos_positions",

@@ -11,11 +11,11 @@ import numpy as np
 
 from keras_crate import __version__
 from keras_crate.data import ImageSet, distort, load
+from keras_crate.figure import new_figure
 from keras_crate.interpret import attention_maps
 from keras_crate.models import CRATE, decode_predictions
 from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
-from keras_crate.figure import new_figure
 from keras_crate.objective.layer_measurements import draw_curves
 
 

@@ -180,7 +180,9 @@ def test_names_the_first_layer_that_is_not_finite(micro):
     norm = model.get_layer("block_1_norm_2")
     gamma, beta = norm.get_weights()
     norm.set_weights([gamma, np.where(np.arange(48) == 5, np.nan, beta)])
-    message = r"first in the output of layer 'block_1_norm_2' \(\d+ of \d+; .*beta'\] are not finite"
+    message = (
+        r"first in the output of layer 'block_1_norm_2' \(\d+ of \d+; .*beta'\] are not finite"
+    )
     with pytest.raises(ValueError, match=message):
         objective.measure(model, images)
     with pytest.raises(ValueError, match=message):

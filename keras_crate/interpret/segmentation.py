@@ -1,0 +1,153 @@
+"""Objects found without labels, by cutting the graph of similar tokens."""
+
+import keras
+import numpy as np
+
+from keras_crate.interpret.features import patch_features
+
+
+def segment(
+    model: keras.Model,
+    images,
+    layer: int = -1,
+    objects: int = 1,
+    what: str = "tokens",
+    threshold: float = 0.2,
+    batch_size: int = 32,
+) -> np.ndarray:
+    """Finds objects in images without labels: MaskCut on a model's patches.
+
+    The patches of an image are a graph, in which those whose features are
+    similar are connected; its normalised cut parts object from background.
+
+    Args:
+        model: A model of the package, or any functional model with its blocks'
+            layers.
+        images: Array of shape `(n, height, width, channels)`. Of another size
+            than the model's, its positions are resized for them: larger images
+            give finer masks.
+        layer: Number of the block; negative numbers count from the last.
+        objects: How many objects to look for, one after another, >= 1.
+        what: Features to compare: `"tokens"`, which the block gives out, or
+            `"keys"`, their coordinates in its subspaces.
+        threshold: Cosine similarity, in (-1, 1), above which two patches are
+            connected.
+        batch_size: Images at a time.
+
+    Returns:
+        Integer array of shape `(n, rows, columns)`, one value a patch: 0 is
+        background, k the k-th object.
+
+    Raises:
+        ValueError: If an argument is out of range, the image has fewer than 4
+            patches, or the model cannot take the images.
+        ImportError: If SciPy is not installed.
+
+    Example:
+
+    ```python
+    masks = keras_crate.interpret.segment(model, images) > 0
+    ```
+
+    Reference:
+        Wang et al., "Cut and Learn for Unsupervised Object Detection and
+        Instance Segmentation", arXiv:2301.11320, for MaskCut; Yu et al.,
+        "Emergence of Segmentation with Minimalistic White-Box Transformers",
+        arXiv:2308.16271, for it on CRATE.
+    """
+    _check(objects, threshold)
+    features = patch_features(model, images, layer, what, batch_size)
+    return segment_features(features, objects, threshold)
+
+
+def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.ndarray:
+    """`segment` for features of any origin.
+
+    Args:
+        features: Array of shape `(n, rows, columns, d)`.
+        objects: As in `segment`.
+        threshold: As in `segment`.
+
+    Returns:
+        Integer array of shape `(n, rows, columns)`.
+
+    Raises:
+        ValueError: If an argument is out of range, or there are fewer than 4
+            patches.
+        ImportError: If SciPy is not installed.
+
+    Example:
+
+    ```python
+    (features,) = keras_crate.interpret.intermediates(model, images, [-1], what="map")
+    labels = keras_crate.interpret.segment_features(features)
+    ```
+    """
+    _check(objects, threshold)
+    features = np.asarray(features, "float64")
+    if features.ndim != 4 or features.shape[1] * features.shape[2] < 4:
+        raise ValueError(
+            "An image must have at least 4 patches to be cut. Received: features of shape "
+            f"{features.shape}, that is (n, rows, columns, d). Pass larger images."
+        )
+    labels = np.zeros(features.shape[:3], int)
+    for of_image, found in zip(features, labels, strict=True):
+        vectors = of_image.reshape(-1, of_image.shape[-1])
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = vectors / np.maximum(length, 1e-12)
+        similar = vectors @ vectors.T > threshold
+        for number in range(1, objects + 1):
+            mask = _cut(similar, found > 0)
+            if not mask.any():
+                break
+            found[mask] = number
+    return labels
+
+
+# Weight of an edge between patches that are not similar: the graph stays connected.
+_WEAK = 1e-5
+
+
+def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    """The next object's patches: boolean, of the shape of `taken`, the objects before."""
+    import_scipy()
+    from scipy import linalg, ndimage
+
+    gone = taken.ravel()
+    edges = np.where(similar & ~gone[:, None] & ~gone[None, :], 1.0, _WEAK)
+    degree = np.diag(edges.sum(axis=1))
+    _, vector = linalg.eigh(degree - edges, degree, subset_by_index=(1, 1))
+    vector = vector[:, 0]
+    side = vector > vector.mean()
+    # The object is the side with the most extreme entry, unless it holds three or
+    # more of the image's corners, which are background.
+    if not side[np.abs(vector).argmax()]:
+        side, vector = ~side, -vector
+    if side.reshape(taken.shape)[[0, 0, -1, -1], [0, -1, 0, -1]].sum() >= 3:
+        side, vector = ~side, -vector
+    side &= ~gone
+    if not side.any():
+        return side.reshape(taken.shape)
+    # Of the side's parts, the one that holds its own most extreme entry.
+    parts, _ = ndimage.label(side.reshape(taken.shape))
+    seed = np.where(side, vector, -np.inf).argmax()
+    return parts == parts.flat[seed]
+
+
+def import_scipy() -> None:
+    """Refuses in words, where SciPy is not installed."""
+    try:
+        import scipy  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "Segmentation needs SciPy, which is not installed. Install it with: pip install scipy"
+        ) from error
+
+
+def _check(objects, threshold) -> None:
+    if not (isinstance(objects, int) and objects >= 1):
+        raise ValueError(f"`objects` must be 1 or more. Received: objects={objects!r}")
+    if not -1 < threshold < 1:
+        raise ValueError(
+            f"`threshold` must be a cosine in (-1, 1). Received: threshold={threshold!r}"
+        )

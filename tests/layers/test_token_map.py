@@ -1,0 +1,40 @@
+import keras
+import numpy as np
+import pytest
+from compare import assert_close
+from layer_checks import gradients
+
+from keras_crate.layers import TokenMap
+
+
+def test_lays_out_the_patches_row_by_row(rng):
+    tokens = rng.normal(size=(2, 7, 4)).astype("float32")
+    maps = keras.ops.convert_to_numpy(TokenMap((2, 3))(tokens))
+    assert_close(maps[:, 1, 2], tokens[:, 1 + 3 + 2], atol=0)
+    assert maps.shape == (2, 2, 3, 4)
+
+
+def test_scales(rng):
+    tokens = rng.normal(size=(2, 17, 4)).astype("float32")
+    finer, coarser = TokenMap((4, 4), 2), TokenMap((4, 4), 0.5)
+    assert finer(tokens).shape == (2, 8, 8, 4) == finer.compute_output_shape((2, 17, 4))
+    flat = np.ones_like(tokens)
+    assert_close(coarser(flat), np.ones((2, 2, 2, 4)), atol=1e-6)
+    again = TokenMap.from_config(coarser.get_config())
+    assert_close(again(tokens), coarser(tokens), atol=0)
+    (gradient,) = gradients(lambda x: keras.ops.sum(finer(x)), tokens)
+    assert_close(gradient[:, 1:].sum(), 2 * 8 * 8 * 4, atol=1e-3)  # each pixel is a mean of tokens
+    assert_close(gradient[:, 0], np.zeros((2, 4)), atol=0)
+    half = TokenMap((4, 4), 2, dtype="mixed_bfloat16")(tokens)
+    assert keras.backend.standardize_dtype(half.dtype) == "bfloat16"
+
+
+@pytest.mark.parametrize("scale", [0, -1, 0.3, "2"])
+def test_refuses_scales_that_give_no_whole_map(scale):
+    with pytest.raises(ValueError, match=r"whole rows and columns. Received: scale="):
+        TokenMap((4, 4), scale)
+
+
+def test_refuses_a_grid_that_is_none():
+    with pytest.raises(ValueError, match=r"two positive integers. Received: grid=16"):
+        TokenMap(16)
