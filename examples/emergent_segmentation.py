@@ -17,9 +17,8 @@ from pathlib import Path
 
 import keras_crate  # before keras, for which it picks an installed backend
 import keras
-import numpy as np
 from keras import ops
-from keras_crate import data, interpret
+from keras_crate import data
 
 SIZE, PATCH, HEAD_DIM, DEPTH = 48, 6, 32, 4
 

@@ -1,5 +1,7 @@
 """Figures, for those who have matplotlib."""
 
+from keras_crate.extras import needed
+
 
 def new_figure(width: float, height: float):
     """An empty `matplotlib.figure.Figure` of this size in inches.
@@ -7,11 +9,6 @@ def new_figure(width: float, height: float):
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    try:
+    with needed("matplotlib", "Figures need"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Figures need matplotlib, which is not installed. Install it with: "
-            "pip install matplotlib"
-        ) from error
     return Figure(figsize=(width, height), layout="constrained")

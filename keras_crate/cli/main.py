@@ -5,9 +5,9 @@ import sys
 
 from keras_crate import __version__
 from keras_crate.backend import choose_backend
-from keras_crate.cli import demo
+from keras_crate.cli import demo, look, measure
 
-COMMANDS = (demo,)
+COMMANDS = (demo, measure, look)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,7 +17,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Words of the command line; by default the process'.
 
     Returns:
-        The exit status: 0, or 1 after an error, which is told in one line.
+        The exit status: 0, or 1 after an error, which is told in one line, or
+        where something was left out.
     """
     parser = argparse.ArgumentParser(
         prog="keras-crate", description="CRATE, the white-box transformer, in Keras 3."
@@ -31,10 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     if no_backend:
         return _fail(no_backend)
     try:
-        parsed.run(parsed)
+        return parsed.run(parsed) or 0
     except (ValueError, OSError, ImportError) as error:
         return _fail(error)
-    return 0
 
 
 def _fail(error) -> int:

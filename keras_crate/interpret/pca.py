@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_crate.extras import needed
 from keras_crate.interpret.features import patch_features
 
 
@@ -113,11 +114,6 @@ def pca_colours(features: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _fitted(vectors: np.ndarray, components: int):
-    try:
+    with needed("scikit-learn", "Principal components need"):
         from sklearn.decomposition import PCA
-    except ImportError as error:
-        raise ImportError(
-            "Principal components need scikit-learn, which is not installed. Install it with: "
-            "pip install scikit-learn"
-        ) from error
     return PCA(components, svd_solver="full").fit(np.asarray(vectors, "float64"))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_crate.extras import needed
 from keras_crate.interpret.features import patch_features
 
 
@@ -110,8 +111,8 @@ _WEAK = 1e-5
 
 def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """The next object's patches: boolean, of the shape of `taken`, the objects before."""
-    import_scipy()
-    from scipy import linalg, ndimage
+    with needed("scipy", "Segmentation needs"):
+        from scipy import linalg, ndimage
 
     gone = taken.ravel()
     edges = np.where(similar & ~gone[:, None] & ~gone[None, :], 1.0, _WEAK)
@@ -132,16 +133,6 @@ def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
     parts, _ = ndimage.label(side.reshape(taken.shape))
     seed = np.where(side, vector, -np.inf).argmax()
     return parts == parts.flat[seed]
-
-
-def import_scipy() -> None:
-    """Refuses in words, where SciPy is not installed."""
-    try:
-        import scipy  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            "Segmentation needs SciPy, which is not installed. Install it with: pip install scipy"
-        ) from error
 
 
 def _check(objects, threshold) -> None:

@@ -66,6 +66,6 @@ def _where_it_broke(model: keras.Model, batch) -> str:
     why = f"its weights {weights} are not finite" if weights else "its weights are finite"
     return (
         "The model's activations are NaN or infinite, first in the output of layer "
-        f"{broken.name!r} ({names.index(broken.name) + 1} of {len(names)}; {why}). Nothing can be measured from "
-        "there on: load an earlier checkpoint, or train with a lower learning rate."
+        f"{broken.name!r} ({names.index(broken.name) + 1} of {len(names)}; {why}). Nothing can be "
+        "measured from there on: load an earlier checkpoint, or train with a lower learning rate."
     )

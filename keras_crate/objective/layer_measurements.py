@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from keras_crate.extras import needed
 from keras_crate.figure import new_figure
 
 # Where each convention takes the coding rate: on a block's normalised input, or
@@ -66,7 +67,8 @@ class LayerMeasurements:
 
     def to_frame(self):
         """A `pandas.DataFrame`, one row a block. Needs pandas."""
-        import pandas
+        with needed("pandas", "A frame needs"):
+            import pandas
 
         columns = {k: v for k, v in self.to_dict().items() if isinstance(v, list)}
         blocks = pandas.RangeIndex(len(self.coding_rate_mean), name="block")
