@@ -17,8 +17,10 @@ from pathlib import Path
 
 import keras_crate  # before keras, for which it picks an installed backend
 import keras
+import numpy as np
 from keras import ops
-from keras_crate import data
+from keras_crate import data, interpret
+from keras_crate.figure import new_figure
 
 SIZE, PATCH, HEAD_DIM, DEPTH = 48, 6, 32, 4
 
@@ -112,22 +114,207 @@ def train(model, images: int, epochs: int) -> dict:
     }
 
 
+def horses() -> tuple[np.ndarray, np.ndarray]:
+    """The outline of a horse that scikit-image ships: one photograph in it, another around it."""
+    import skimage
+
+    size = (SIZE, SIZE)
+    textures = [getattr(skimage.data, name)() for name in ("brick", "grass", "gravel")]
+    outline = np.pad(~skimage.data.horse(), ((36, 36), (0, 0)))
+    mask = skimage.transform.resize(outline, size) > 0.5
+    images, masks = [], []
+    for figure in textures:
+        for ground in textures:
+            for shift in (0, 256):
+                if figure is not ground:
+                    inside, outside = (
+                        skimage.transform.resize(
+                            texture[shift : shift + 192, shift : shift + 192], size
+                        )
+                        for texture in (figure, ground)
+                    )
+                    images.append(np.where(mask, inside, outside))
+                    masks.append(mask)
+    return _in_colour(images), np.stack(masks)
+
+
+def coins() -> tuple[np.ndarray, np.ndarray]:
+    """The coins on scikit-image's photograph, one by one.
+
+    Their masks are the bright regions of the photograph by Otsu's threshold,
+    holes filled: right to the eye, and no hand has drawn them.
+    """
+    import skimage
+    from scipy import ndimage
+
+    size = (SIZE, SIZE)
+    photograph = skimage.data.coins()
+    bright = ndimage.binary_fill_holes(photograph > skimage.filters.threshold_otsu(photograph))
+    regions, _ = ndimage.label(ndimage.binary_opening(bright, iterations=2))
+    images, masks = [], []
+    for number, extent in enumerate(ndimage.find_objects(regions), start=1):
+        if not all(25 < side.stop - side.start < 90 for side in extent):
+            continue  # specks, and the bright corner of the photograph
+        window = tuple(slice(max(side.start - 12, 0), side.stop + 12) for side in extent)
+        images.append(skimage.transform.resize(photograph[window], size))
+        mask = (regions[window] == number).astype(float)
+        masks.append(skimage.transform.resize(mask, size) > 0.5)
+    return _in_colour(images), np.stack(masks)
+
+
+def _in_colour(grey: list) -> np.ndarray:
+    return np.repeat(255 * np.stack(grey)[..., None], 3, axis=-1).astype("float32")
+
+
+def attention_masks(model, images) -> dict:
+    """Masks by each head: the patches that hold 60 % of the class token's attention."""
+    found = {}
+    for layer in range(DEPTH):
+        maps = interpret.attention_maps(model, images, layer)
+        for head in range(maps.shape[1]):
+            flat = maps[:, head].reshape(len(images), -1)
+            order = np.sort(flat, axis=1)[:, ::-1]
+            below = (np.cumsum(order, axis=1) < 0.6 * flat.sum(axis=1, keepdims=True)).sum(axis=1)
+            least = order[np.arange(len(images)), below]
+            found[f"block {layer}, head {head}"] = maps[:, head] >= least[:, None, None]
+    return found
+
+
+def cut_masks(what: str):
+    """Masks by the normalised cut of a block's tokens or keys, for each block."""
+
+    def masks(model, images) -> dict:
+        return {
+            f"block {layer}": interpret.segment(model, images, layer, what=what) > 0
+            for layer in range(DEPTH)
+        }
+
+    return masks
+
+
+def component_masks(model, images) -> dict:
+    """Masks by the first principal component of a block's tokens, for each block."""
+    return {
+        f"block {layer}": interpret.token_pca(model, images, layer).foreground
+        for layer in range(DEPTH)
+    }
+
+
+METHODS = {
+    "attention of a head": attention_masks,
+    "cut of keys": cut_masks("keys"),
+    "cut of tokens": cut_masks("tokens"),
+    "first component": component_masks,
+}
+
+
+def iou(found: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Intersection over union of each image, in pixels."""
+    factors = (1, masks.shape[1] // found.shape[1], masks.shape[2] // found.shape[2])
+    found = np.kron(found, np.ones(factors, bool)).astype(bool)
+    union = (found | masks).sum(axis=(1, 2))
+    return (found & masks).sum(axis=(1, 2)) / np.maximum(union, 1)
+
+
+def score(models: dict, test_sets: dict) -> tuple[dict, dict]:
+    """Mean IoU by method, model and set of images; and the masks of the first set.
+
+    Where to look, which block and which head, is chosen for each model and
+    method on other shapes than those that are scored.
+    """
+    choosing, _, choosing_masks = data.shapes_on_textures(200, SIZE, seed=4)
+    table, drawn = {}, {}
+    for method, masks_by in METHODS.items():
+        for name, model in models.items():
+            tried = masks_by(model, choosing)
+            chosen = max(tried, key=lambda where: iou(tried[where], choosing_masks).mean())
+            row = table.setdefault(f"{method}, {name}", {"chosen": chosen})
+            for set_name, (images, masks) in test_sets.items():
+                found = masks_by(model, images)[chosen]
+                row[set_name] = _mean(iou(found, masks))
+                drawn.setdefault((method, name), found)
+    for set_name, (images, masks) in test_sets.items():
+        colours = _by_patch(images).mean(axis=(2, 4), dtype="float64")
+        colours -= colours.mean(axis=(1, 2), keepdims=True)
+        centre = np.zeros_like(masks)
+        centre[:, SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4] = True
+        best = _by_patch(masks[..., None]).mean(axis=(2, 4))[..., 0] >= 0.5
+        for name, found in (
+            ("no model: cut of the patches' mean colours", interpret.segment_features(colours) > 0),
+            ("no model: the square in the middle", centre),
+            ("no model: the true mask in whole patches", best),
+        ):
+            table.setdefault(name, {"chosen": "-"})[set_name] = _mean(iou(found, masks))
+    return table, drawn
+
+
+def _by_patch(images):
+    grid = SIZE // PATCH
+    return images.reshape(len(images), grid, PATCH, grid, PATCH, images.shape[-1])
+
+
+def _mean(values) -> list[float]:
+    """The mean over images and its standard error."""
+    return [float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))]
+
+
+def draw(images, masks, drawn: dict, count: int = 8):
+    """The first images, their masks, and what the trained models find."""
+    found = [
+        drawn[method, name]
+        for method in ("cut of keys", "attention of a head")
+        for name in ("crate", "vit")
+    ]
+    titles = ["image", "true mask", "CRATE, cut", "ViT, cut", "CRATE, head", "ViT, head"]
+    figure = new_figure(1.2 * count, 1.25 * len(titles))
+    axes = figure.subplots(len(titles), count, squeeze=False)
+    for row, title, of_row in zip(axes, titles, [images, masks, *found], strict=True):
+        row[0].set_ylabel(title)
+        for ax, picture in zip(row, of_row, strict=False):
+            ax.imshow(picture, cmap="gray")
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    return figure
+
+
 def main():
     """Trains, scores, and writes what was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="emergent-segmentation", type=Path)
-    parser.add_argument("--epochs", type=int, default=24)
-    parser.add_argument("--images", type=int, default=12000)
+    parser.add_argument("--epochs", type=int, default=24, help="0: score saved models")
+    parser.add_argument("--images", type=int, default=12000, help="to train on (%(default)s)")
     parser.add_argument("--dim", type=int, default=128, help="width of the CRATE (%(default)s)")
     arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    record = {}
+    folder = arguments.output
+    folder.mkdir(parents=True, exist_ok=True)
+    models, record = {}, {}
     for make in (crate, vit):
         model = make(arguments.dim)
-        record[model.name] = train(model, arguments.images, arguments.epochs)
-        model.save(arguments.output / f"{model.name}.keras")
-        (arguments.output / "training.json").write_text(json.dumps(record, indent=1))
-        print(model.name, {k: v for k, v in record[model.name].items() if k != "history"})
+        file = folder / f"{model.name}.keras"
+        models[f"{model.name}, untrained"] = make(arguments.dim)
+        if arguments.epochs:
+            record[model.name] = train(model, arguments.images, arguments.epochs)
+            model.save(file)
+            (folder / "training.json").write_text(json.dumps(record, indent=1))
+        models[model.name] = keras.saving.load_model(file)
+    record = json.loads((folder / "training.json").read_text())
+    for name, of_model in record.items():
+        print(
+            f"{name}: {of_model['parameters']:,} parameters, {of_model['accuracy']:.1%} of 1,000 "
+            f"held-out shapes named, {of_model['seconds']:.0f} s"
+        )
+
+    images, _, masks = data.shapes_on_textures(300, SIZE, seed=3)
+    test_sets = {"shapes": (images, masks), "horses": horses(), "coins": coins()}
+    table, drawn = score(models, test_sets)
+    counts = ", ".join(f"{len(images)} {name}" for name, (images, _) in test_sets.items())
+    print(f"\nmean IoU (standard error over images) of {counts}")
+    print(f"{'':44}{'chosen':>16}" + "".join(f"{x:>16}" for x in test_sets))
+    for name, row in table.items():
+        cells = "".join(f"{mean:>9.3f} ({error:.3f})" for mean, error in list(row.values())[1:])
+        print(f"{name:44}{row['chosen']:>16}{cells}")
+    (folder / "segmentation.json").write_text(json.dumps(table, indent=1))
+    draw(images, masks, drawn).savefig(folder / "segmentation.png", dpi=150)
 
 
 if __name__ == "__main__":

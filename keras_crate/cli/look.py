@@ -33,8 +33,7 @@ def add_to(commands) -> None:
     parser.add_argument(
         "--features",
         choices=("tokens", "keys"),
-        default="tokens",
-        help="what components and objects are of (%(default)s)",
+        help="what to take components and objects of (tokens for the ones, keys for the others)",
     )
     parser.set_defaults(run=run)
 
@@ -59,7 +58,7 @@ def run(arguments) -> int:
         model = model.with_input_shape(images.shape[1:])
 
     where = {"layer": arguments.layer, "batch_size": arguments.batch_size}
-    features = {"what": arguments.features, **where}
+    features = {"what": arguments.features, **where} if arguments.features else where
     maps = interpret.attention_maps(model, images, **where)
     heat = interpret.rollout(model, images, arguments.batch_size)
     components = interpret.token_pca(model, images, **features)

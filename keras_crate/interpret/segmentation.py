@@ -12,7 +12,7 @@ def segment(
     images,
     layer: int = -1,
     objects: int = 1,
-    what: str = "tokens",
+    what: str = "keys",
     threshold: float = 0.2,
     batch_size: int = 32,
 ) -> np.ndarray:
@@ -29,8 +29,10 @@ def segment(
             give finer masks.
         layer: Number of the block; negative numbers count from the last.
         objects: How many objects to look for, one after another, >= 1.
-        what: Features to compare: `"tokens"`, which the block gives out, or
-            `"keys"`, their coordinates in its subspaces.
+        what: Features to compare: `"keys"`, the tokens' coordinates in the
+            block's subspaces, as MaskCut does, or `"tokens"`, which the block
+            gives out: of a CRATE they are non-negative, all more or less
+            alike, and depend more on the threshold.
         threshold: Cosine similarity, in (-1, 1), above which two patches are
             connected.
         batch_size: Images at a time.

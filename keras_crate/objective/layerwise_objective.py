@@ -14,9 +14,11 @@ class LayerwiseObjective(keras.callbacks.Callback):
     """Measures a few images at every block, as a model trains.
 
     The means enter the logs as `block_0_coding_rate`, `block_0_sparsity` and
-    so on, and so `History` and every callback after this one, such as
-    `TensorBoard` or `CSVLogger`. All of it is in `measurements`. `plot` draws
-    the curves of all times in one figure, `animate` as a moving picture.
+    so on (in the paper's convention as `block_0_paper_coding_rate`, ..., with
+    `paper_rate_reduction` and `paper_objective`), and so `History` and every
+    callback after this one, such as `TensorBoard` or `CSVLogger`. All of it is
+    in `measurements`. `plot` draws the curves of all times in one figure,
+    `animate` as a moving picture.
 
     Args:
         images: Array of a few images, the same at every measurement.
@@ -183,6 +185,9 @@ def _add_to(logs, measured: LayerMeasurements) -> None:
     """Enters the means into Keras' logs."""
     if logs is None:
         return
-    for name in ("coding_rate", "sparsity"):
+    names, prefix = ["coding_rate", "sparsity"], ""
+    if measured.convention == "paper":  # conventions are never mixed
+        names, prefix = [*names, "rate_reduction", "objective"], "paper_"
+    for name in names:
         for block, mean in enumerate(getattr(measured, f"{name}_mean")):
-            logs[f"block_{block}_{name}"] = mean
+            logs[f"block_{block}_{prefix}{name}"] = mean

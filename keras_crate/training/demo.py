@@ -94,6 +94,7 @@ def run_demo(
     images: ImageSet | None = None,
     seed: int = 0,
     say=print,
+    callbacks=(),
 ) -> dict:
     """Trains a small CRATE on real images, measures it, and writes what it found.
 
@@ -106,6 +107,7 @@ def run_demo(
         images: What to train on; by default 5,000 MNIST digits.
         seed: The same seed gives the same model on one backend.
         say: What is called with each line of text.
+        callbacks: Keras callbacks for the training.
 
     Returns:
         What `metrics.json` holds.
@@ -140,7 +142,7 @@ def run_demo(
         train_x, np.eye(len(images.class_names))[train_y], recipe.batch_size, seed
     )
     _compile(model, recipe, steps_per_epoch=len(batches))
-    history = model.fit(batches, epochs=recipe.epochs, verbose=1).history
+    history = model.fit(batches, epochs=recipe.epochs, verbose=1, callbacks=list(callbacks)).history
     seconds = time.monotonic() - start
 
     probabilities = model.predict(test_x, verbose=0)

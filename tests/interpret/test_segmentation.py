@@ -71,13 +71,13 @@ def images():
 def test_segments_by_the_models_tokens_or_keys(model, images):
     """At another size than the model's."""
     (maps,) = intermediates(model, images, [0], what="map")
-    found = segment(model, images, layer=0, objects=2, batch_size=2)
+    found = segment(model, images, layer=0, what="tokens", objects=2, batch_size=2)
     np.testing.assert_array_equal(found, segment_features(maps, objects=2))
     larger = model.with_input_shape((32, 32, 3))
     inside = keras.Model(larger.input, larger.get_layer("block_0_norm_1").output)
     keys = inside.predict(images, verbose=0) @ larger.get_layer("block_0_mssa").get_weights()[0]
     expected = segment_features(keys[:, 1:].reshape(3, 4, 4, 24), threshold=0.1)
-    found = segment(model, images, layer=0, what="keys", threshold=0.1)
+    found = segment(model, images, layer=0, threshold=0.1)
     np.testing.assert_array_equal(found, expected)
 
 

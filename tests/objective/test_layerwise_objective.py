@@ -38,7 +38,9 @@ def test_measures_every_epoch_and_tells_the_others(tmp_path):
 
 
 def test_every_second_epoch_and_the_last():
-    *_, layerwise, _ = _trained(every=2, convention="paper")
+    *_, layerwise, history = _trained(every=2, convention="paper")
+    means = [layerwise.measurements[epoch].objective_mean[1] for epoch in (2, 3)]
+    assert history["block_1_paper_objective"] == means and "block_1_coding_rate" not in history
     assert list(layerwise.measurements) == [0, 2, 3]
     assert layerwise.measurements[2].objective_mean is not None
     pytest.importorskip("matplotlib")

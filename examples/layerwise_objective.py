@@ -1,0 +1,63 @@
+"""Compression and sparsity at every layer, as a CRATE learns: the paper's figure 3 in small.
+
+    python examples/layerwise_objective.py
+
+Trains the demo's model on 5,000 MNIST digits and measures 256 held-out digits
+every few epochs: R^c and the share of non-zeros at each block, in the authors'
+convention and in the paper's. Writes the curves (layers-authors.png,
+layers-paper.png), the same as moving pictures (.gif) and all numbers (layers.json).
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import keras_crate
+from keras_crate.objective import LayerwiseObjective
+from keras_crate.training import demo
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--output", default="layerwise-objective", type=Path)
+parser.add_argument("--epochs", type=int, default=demo.FULL.epochs, help="(%(default)s)")
+parser.add_argument("--every", type=int, default=5, help="epochs between measures (%(default)s)")
+parser.add_argument("--images", type=int, help="to train on; by default all 4,000")
+parser.add_argument("--seed", type=int, default=0, help="of all chance (%(default)s)")
+arguments = parser.parse_args()
+
+digits = keras_crate.data.load("mnist5k")
+held_out = digits.test[0][:256]
+conventions = {
+    name: LayerwiseObjective(held_out, every=arguments.every, convention=name)
+    for name in ("authors", "paper")
+}
+recipe = dataclasses.replace(demo.FULL, epochs=arguments.epochs, train_images=arguments.images)
+folder = arguments.output
+metrics = demo.run_demo(
+    folder, recipe, digits, arguments.seed, callbacks=list(conventions.values())
+)
+
+for name, layerwise in conventions.items():
+    times = list(layerwise.measurements)
+    untrained, trained = (layerwise.measurements[time] for time in (times[0], times[-1]))
+    middle = layerwise.measurements[times[len(times) // 2]]
+    figure = untrained.plot(
+        "untrained", {f"epoch {times[len(times) // 2]}": middle, f"epoch {times[-1]}": trained}
+    )
+    figure.savefig(folder / f"layers-{name}.png", dpi=150)
+    layerwise.animate(folder / f"layers-{name}.gif")
+    print(f"\n{name}' convention" if name == "authors" else f"\n{name}'s convention")
+    for label, measured in (("untrained", untrained), (f"epoch {times[-1]}", trained)):
+        rates = " ".join(f"{rate:8.2f}" for rate in measured.coding_rate_mean)
+        nonzeros = " ".join(f"{1 - zeros:8.3f}" for zeros in measured.sparsity_mean)
+        print(f"{label:>10}: R^c {rates}   non-zeros {nonzeros}")
+        if measured.rate_reduction_mean:
+            gains = " ".join(f"{gain:8.2f}" for gain in measured.rate_reduction_mean)
+            print(f"{'':>10}  R - R^c {gains}")
+
+record = {
+    name: {time: measured.to_dict() for time, measured in layerwise.measurements.items()}
+    for name, layerwise in conventions.items()
+}
+record["accuracy"] = metrics["accuracy"]
+(folder / "layers.json").write_text(json.dumps(record, indent=1), encoding="utf8")
