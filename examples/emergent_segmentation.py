@@ -166,46 +166,34 @@ def _in_colour(grey: list) -> np.ndarray:
     return np.repeat(255 * np.stack(grey)[..., None], 3, axis=-1).astype("float32")
 
 
-def attention_masks(model, images) -> dict:
-    """Masks by each head: the patches that hold 60 % of the class token's attention."""
-    found = {}
+def masks_by_method(model, images) -> dict:
+    """What each method takes for the object, by where it looks: boolean, a value a patch."""
+    at_once = {"batch_size": len(images)}
+    methods = {name: {} for name in METHODS}
+    everywhere = interpret.attention_maps(model, images, range(DEPTH), **at_once)
+    maps = interpret.intermediates(model, images, what="map", **at_once)
+    keys = interpret.intermediates(model, images, what="keys", **at_once)
     for layer in range(DEPTH):
-        maps = interpret.attention_maps(model, images, layer)
-        for head in range(maps.shape[1]):
-            flat = maps[:, head].reshape(len(images), -1)
-            order = np.sort(flat, axis=1)[:, ::-1]
-            below = (np.cumsum(order, axis=1) < 0.6 * flat.sum(axis=1, keepdims=True)).sum(axis=1)
-            least = order[np.arange(len(images)), below]
-            found[f"block {layer}, head {head}"] = maps[:, head] >= least[:, None, None]
-    return found
+        block = f"block {layer}"
+        for head in range(everywhere[layer].shape[1]):
+            found = most_attended(everywhere[layer][:, head])
+            methods["attention of a head"][f"{block}, head {head}"] = found
+        methods["cut of keys"][block] = interpret.segment_features(keys[layer]) > 0
+        methods["cut of tokens"][block] = interpret.segment_features(maps[layer]) > 0
+        methods["first component"][block] = interpret.pca_features(maps[layer]).foreground
+    return methods
 
 
-def cut_masks(what: str):
-    """Masks by the normalised cut of a block's tokens or keys, for each block."""
-
-    def masks(model, images) -> dict:
-        return {
-            f"block {layer}": interpret.segment(model, images, layer, what=what) > 0
-            for layer in range(DEPTH)
-        }
-
-    return masks
+METHODS = ("attention of a head", "cut of keys", "cut of tokens", "first component")
 
 
-def component_masks(model, images) -> dict:
-    """Masks by the first principal component of a block's tokens, for each block."""
-    return {
-        f"block {layer}": interpret.token_pca(model, images, layer).foreground
-        for layer in range(DEPTH)
-    }
-
-
-METHODS = {
-    "attention of a head": attention_masks,
-    "cut of keys": cut_masks("keys"),
-    "cut of tokens": cut_masks("tokens"),
-    "first component": component_masks,
-}
+def most_attended(maps: np.ndarray) -> np.ndarray:
+    """The fewest patches that hold 60 % of what the class token gives to patches."""
+    flat = maps.reshape(len(maps), -1)
+    order = np.sort(flat, axis=1)[:, ::-1]
+    short = np.cumsum(order, axis=1) < 0.6 * flat.sum(axis=1, keepdims=True)
+    least = order[np.arange(len(flat)), short.sum(axis=1)]
+    return maps >= least[:, None, None]
 
 
 def iou(found: np.ndarray, masks: np.ndarray) -> np.ndarray:
@@ -222,17 +210,21 @@ def score(models: dict, test_sets: dict) -> tuple[dict, dict]:
     Where to look, which block and which head, is chosen for each model and
     method on other shapes than those that are scored.
     """
-    choosing, _, choosing_masks = data.shapes_on_textures(200, SIZE, seed=4)
+    choosing, _, true = data.shapes_on_textures(200, SIZE, seed=4)
+    every = np.concatenate([choosing, *(images for images, _ in test_sets.values())])
+    starts = np.cumsum([len(choosing), *(len(images) for images, _ in test_sets.values())])
     table, drawn = {}, {}
-    for method, masks_by in METHODS.items():
-        for name, model in models.items():
-            tried = masks_by(model, choosing)
-            chosen = max(tried, key=lambda where: iou(tried[where], choosing_masks).mean())
+    for name, model in models.items():
+        for method, by_place in masks_by_method(model, every).items():
+            parts = {place: np.split(found, starts[:-1]) for place, found in by_place.items()}
+            chosen = max(parts, key=lambda place: iou(parts[place][0], true).mean())
             row = table.setdefault(f"{method}, {name}", {"chosen": chosen})
-            for set_name, (images, masks) in test_sets.items():
-                found = masks_by(model, images)[chosen]
+            for (set_name, (_, masks)), found in zip(
+                test_sets.items(), parts[chosen][1:], strict=True
+            ):
                 row[set_name] = _mean(iou(found, masks))
-                drawn.setdefault((method, name), found)
+            drawn[method, name] = parts[chosen][1]
+    table = {name: row for method in METHODS for name, row in table.items() if method in name}
     for set_name, (images, masks) in test_sets.items():
         colours = _by_patch(images).mean(axis=(2, 4), dtype="float64")
         colours -= colours.mean(axis=(1, 2), keepdims=True)

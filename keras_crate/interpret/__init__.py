@@ -10,7 +10,7 @@ from keras_crate.interpret.figures import (
     plot_token_pca,
 )
 from keras_crate.interpret.intermediates import intermediates
-from keras_crate.interpret.pca import TokenPCA, token_pca
+from keras_crate.interpret.pca import TokenPCA, pca_features, token_pca
 from keras_crate.interpret.pyramid import feature_pyramid
 from keras_crate.interpret.segmentation import segment, segment_features
 
@@ -20,6 +20,7 @@ __all__ = [
     "feature_pyramid",
     "head_atlas",
     "intermediates",
+    "pca_features",
     "plot_attention_maps",
     "plot_intermediates",
     "plot_rollout",

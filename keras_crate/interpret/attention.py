@@ -11,8 +11,12 @@ from keras_crate.models.inside import Inside
 
 
 def attention_maps(
-    model: keras.Model, images, layer: int = -1, batch_size: int = 32, token: int | None = 0
-) -> np.ndarray:
+    model: keras.Model,
+    images,
+    layer: int | list[int] = -1,
+    batch_size: int = 32,
+    token: int | None = 0,
+) -> np.ndarray | list[np.ndarray]:
     """Attention of one token to the patches, head by head.
 
     Args:
@@ -20,7 +24,8 @@ def attention_maps(
             layers.
         images: Array of shape `(n, height, width, channels)`. Of another size
             than the model's, its positions are resized for them.
-        layer: Number of the block; negative numbers count from the last.
+        layer: Number of the block; negative numbers count from the last. Or a
+            list of them, which the images pass through once.
         batch_size: Images at a time.
         token: Whose attention: 0 for the class token, from 1 on the patches,
             row by row; None for the attention of every token to every token.
@@ -28,7 +33,8 @@ def attention_maps(
     Returns:
         Array of shape `(n, heads, rows, columns)`, one value a patch, >= 0;
         with the attention to the class token they sum to 1. With `token=None`,
-        of shape `(n, heads, tokens, tokens)`, whose rows sum to 1.
+        of shape `(n, heads, tokens, tokens)`, whose rows sum to 1. For a list
+        of layers, a list of such arrays.
 
     Raises:
         ValueError: If the model has no such block or token, the block has no
@@ -42,17 +48,18 @@ def attention_maps(
     ```
     """
     model = for_images(model, images)
-    (block,) = chosen_blocks(model, [layer])
-    (scores,) = _scores(model, images, [block], batch_size)
-    if token is None:
-        return scores
-    if not 0 <= token < scores.shape[-1]:
-        raise ValueError(
-            f"`token` must be from 0, the class token, to {scores.shape[-1] - 1}, or None. "
-            f"Received: token={token!r}"
-        )
-    rows, columns = model.get_layer("token_embedding").grid
-    return scores[:, :, token, 1:].reshape(*scores.shape[:2], rows, columns)
+    several = isinstance(layer, (list, tuple, range))
+    blocks = chosen_blocks(model, layer if several else [layer])
+    scores = _scores(model, images, blocks, batch_size)
+    if token is not None:
+        rows, columns = model.get_layer("token_embedding").grid
+        if not 0 <= token <= rows * columns:
+            raise ValueError(
+                f"`token` must be from 0, the class token, to {rows * columns}, or None. "
+                f"Received: token={token!r}"
+            )
+        scores = [s[:, :, token, 1:].reshape(*s.shape[:2], rows, columns) for s in scores]
+    return scores if several else scores[0]
 
 
 def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_crate.extras import needed
-from keras_crate.interpret.features import patch_features
+from keras_crate.interpret.intermediates import patch_features
 
 
 class TokenPCA(NamedTuple):
@@ -47,7 +47,7 @@ def token_pca(
         model: A model of the package, or any functional model with its blocks'
             layers.
         images: Array of shape `(n, height, width, channels)`, best of objects
-            of one kind. Of another size than the model's, its positions are
+            of one kind; of another size than the model's, its positions are
             resized for them.
         layer: Number of the block; negative numbers count from the last.
         what: `"tokens"`, which the block gives out, or `"keys"`, their
@@ -74,7 +74,31 @@ def token_pca(
         Amir et al., "Deep ViT Features as Dense Visual Descriptors",
         arXiv:2112.05814; Yu et al., arXiv:2308.16271, for it on CRATE.
     """
-    features = patch_features(model, images, layer, what, batch_size)
+    return pca_features(patch_features(model, images, layer, what, batch_size), foreground)
+
+
+def pca_features(features, foreground: bool = True) -> TokenPCA:
+    """`token_pca` for features of any origin.
+
+    Args:
+        features: Array of shape `(n, rows, columns, d)`.
+        foreground: As in `token_pca`.
+
+    Returns:
+        A `TokenPCA`.
+
+    Raises:
+        ValueError: If there are fewer than 4 patches, or 3 features.
+        ImportError: If scikit-learn is not installed.
+
+    Example:
+
+    ```python
+    (features,) = keras_crate.interpret.intermediates(model, images, [-1], what="map")
+    pictures = keras_crate.interpret.pca_features(features).rgb
+    ```
+    """
+    features = np.asarray(features)
     shape, vectors = features.shape[:3], features.reshape(-1, features.shape[-1])
     first = _fitted(vectors, 1).transform(vectors)[:, 0].reshape(shape)
     border = np.ones(shape[1:], bool)

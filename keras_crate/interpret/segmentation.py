@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_crate.extras import needed
-from keras_crate.interpret.features import patch_features
+from keras_crate.interpret.intermediates import patch_features
 
 
 def segment(

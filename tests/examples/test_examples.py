@@ -1,6 +1,7 @@
 """Every script under examples/, and the README's lines, are run."""
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -89,6 +90,45 @@ def test_masked_autoencoder(folder):
     assert after < 0.9 * before
     assert re.search(r"linear probe [\d.]+%, fine-tuned [\d.]+%, from scratch [\d.]+%", out)
     assert (folder / "mae/mae.keras").exists() and (folder / "mae/reconstruction.png").exists()
+
+
+def test_layerwise_objective(folder):
+    out = _run(
+        folder, ROOT / "examples/layerwise_objective.py",
+        "--output", "layers", "--epochs", "2", "--every", "1", "--images", "256",
+    )  # fmt: skip
+    assert "authors' convention" in out and "paper's convention" in out
+    record = json.loads((folder / "layers/layers.json").read_text())
+    assert list(record["paper"]) == ["0", "1", "2"]
+    before, after = (record["authors"][epoch]["coding_rate_mean"] for epoch in ("0", "2"))
+    assert np.abs(np.subtract(before, after)).max() > 0.1
+    for name in ("layers-authors.png", "layers-paper.gif"):
+        assert (folder / "layers" / name).stat().st_size > 10_000
+
+
+def test_sparse_rate_regularizer(folder):
+    out = _run(
+        folder, ROOT / "examples/sparse_rate_regularizer.py",
+        "--weights", "0", "0.1", "--epochs", "1",
+    )  # fmt: skip
+    plain, regularised = (line.split() for line in out.strip().splitlines()[-2:])
+    assert float(regularised[2]) > float(plain[2])  # the rate reduction
+
+
+def test_emergent_segmentation(folder):
+    out = _run(
+        folder, ROOT / "examples/emergent_segmentation.py",
+        "--output", "segmentation", "--epochs", "1", "--images", "64", "--dim", "64",
+    )  # fmt: skip
+    table = json.loads((folder / "segmentation/segmentation.json").read_text())
+    assert len(table) == 4 * 4 + 3 and "cut of keys, vit, untrained" in table
+    shapes, error = table["no model: the true mask in whole patches"]["shapes"]
+    assert 0.6 < shapes < 0.8 and 0 < error < 0.05
+    assert shapes > table["cut of keys, crate"]["shapes"][0] > 0.05
+    assert out.count("chosen") == 1 and (folder / "segmentation/segmentation.png").exists()
+    crate, vit = (json.loads((folder / "segmentation/training.json").read_text())[k]
+                  for k in ("crate", "vit"))  # fmt: skip
+    assert abs(crate["parameters"] / vit["parameters"] - 1) < 0.2
 
 
 def test_every_example_is_tested():

@@ -29,7 +29,10 @@ def test_maps_are_the_class_tokens_scores(model, images):
     assert maps.shape == (3, 2, 2, 4)
     scores = _scores(model, images, 0)
     assert_close(maps.reshape(3, 2, 8), scores[:, :, 0, 1:], atol=2e-5)
-    assert np.abs(attention_maps(model, images) - maps).max() > 1e-4  # the last layer by default
+    last, first = attention_maps(model, images, layer=[1, 0])
+    assert_close(first, maps, atol=1e-6)
+    assert_close(attention_maps(model, images), last, atol=1e-6)  # the last layer by default
+    assert np.abs(last - maps).max() > 1e-4
 
 
 def test_maps_of_any_token(model, images):
