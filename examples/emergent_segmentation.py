@@ -70,18 +70,18 @@ class MLP(keras_crate.layers.CompositeLayer):
         return self.contract(self.expand(inputs))
 
 
-def crate(dim: int):
+def crate(dim: int, seed: int):
     """A CRATE of 3 d^2 parameters a block."""
-    return _model(dim, "crate")
+    return _model(dim, seed, "crate")
 
 
-def vit(dim: int):
+def vit(dim: int, seed: int):
     """A ViT in the same graph: 12 d^2 parameters a block, so half as wide."""
-    return _model(dim // 2, "vit", compress=SelfAttention, sparsify=MLP)
+    return _model(dim // 2, seed, "vit", compress=SelfAttention, sparsify=MLP)
 
 
-def _model(dim, name, **operators):
-    keras.utils.set_random_seed(0)
+def _model(dim, seed, name, **operators):
+    keras.utils.set_random_seed(seed)
     return keras_crate.CRATE(
         dim, DEPTH, dim // HEAD_DIM, input_shape=(SIZE, SIZE, 3), patch_size=PATCH,
         classes=len(data.SHAPES), class_names=data.SHAPES, mean=[0.5] * 3, std=[0.25] * 3,
@@ -276,14 +276,15 @@ def main():
     parser.add_argument("--epochs", type=int, default=24, help="0: score saved models")
     parser.add_argument("--images", type=int, default=12000, help="to train on (%(default)s)")
     parser.add_argument("--dim", type=int, default=128, help="width of the CRATE (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the training (%(default)s)")
     arguments = parser.parse_args()
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     models, record = {}, {}
     for make in (crate, vit):
-        model = make(arguments.dim)
+        untrained, model = (make(arguments.dim, arguments.seed) for _ in range(2))
         file = folder / f"{model.name}.keras"
-        models[f"{model.name}, untrained"] = make(arguments.dim)
+        models[f"{model.name}, untrained"] = untrained
         if arguments.epochs:
             record[model.name] = train(model, arguments.images, arguments.epochs)
             model.save(file)

@@ -16,6 +16,7 @@ PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (layers, models, objective, interpret, data)
     for name in module.__all__
+    if callable(getattr(module, name))
 }
 METHODS = {
     f"CRATE.{name}": getattr(models.CRATE, name) for name in ("with_input_shape", "enable_lora")
@@ -23,6 +24,7 @@ METHODS = {
 NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "LayerMeasurements",
     "ImageSet",
+    "TokenPCA",
     "rate_reduction",
     "sparsity",
     "sparse_rate_reduction",
@@ -31,7 +33,8 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
-def test_example(name):
+def test_example(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     documented = (PUBLIC | METHODS)[name]
     text = inspect.getdoc(documented)
     assert text and text.splitlines()[0].endswith((".", "`."))
@@ -58,6 +61,8 @@ def test_example(name):
     }
     if name.endswith("decode_predictions"):
         scope["images"] = rng.uniform(0, 255, (1, 224, 224, 3))
+    (tmp_path / "photographs").mkdir()
+    keras.utils.save_img(tmp_path / "photographs/0.png", images[0])
     for example in examples:
         exec(textwrap.dedent(example), scope)
 
