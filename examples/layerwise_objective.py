@@ -5,7 +5,9 @@
 Trains the demo's model on 5,000 MNIST digits and measures 256 held-out digits
 every few epochs: R^c and the share of non-zeros at each block, in the authors'
 convention and in the paper's. Writes the curves (layers-authors.png,
-layers-paper.png), the same as moving pictures (.gif) and all numbers (layers.json).
+layers-paper.png), the same as moving pictures (.gif), all numbers (layers.json),
+and what the trained model's heads and patches show of five digits, at twice
+their size (heads.png, blocks.png).
 """
 
 import argparse
@@ -13,7 +15,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-import keras_crate
+import keras_crate  # before keras, for which it picks an installed backend
+import keras
+from keras_crate import interpret
 from keras_crate.objective import LayerwiseObjective
 from keras_crate.training import demo
 
@@ -61,3 +65,10 @@ record = {
 }
 record["accuracy"] = metrics["accuracy"]
 (folder / "layers.json").write_text(json.dumps(record, indent=1), encoding="utf8")
+
+model = keras.saving.load_model(folder / "model.keras")
+five = keras.ops.image.resize(held_out[:5].astype("float32"), (56, 56))
+five = keras.ops.convert_to_numpy(five)
+interpret.head_atlas(model, five, layer=1).savefig(folder / "heads.png", dpi=130)
+maps = interpret.intermediates(model, five, what="map")
+interpret.plot_intermediates(five, maps).savefig(folder / "blocks.png", dpi=130)

@@ -102,7 +102,7 @@ def test_layerwise_objective(folder):
     assert list(record["paper"]) == ["0", "1", "2"]
     before, after = (record["authors"][epoch]["coding_rate_mean"] for epoch in ("0", "2"))
     assert np.abs(np.subtract(before, after)).max() > 0.1
-    for name in ("layers-authors.png", "layers-paper.gif"):
+    for name in ("layers-authors.png", "layers-paper.gif", "heads.png", "blocks.png"):
         assert (folder / "layers" / name).stat().st_size > 10_000
 
 
