@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,6 +16,9 @@ from keras_crate import data
 from keras_crate.training import demo
 
 ROOT = Path(__file__).parents[2]
+# JAX compiles these scripts' programs for longer than the other backends take to
+# run them: there they are with the slow proofs.
+compiles_long = pytest.mark.slow if keras.backend.backend() == "jax" else lambda test: test
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,7 @@ def test_new_white_box(folder):
     assert len(operator.strip().splitlines()) < 30
 
 
+@compiles_long
 def test_masked_autoencoder(folder):
     out = _run(
         folder, ROOT / "examples/masked_autoencoder.py", "mae", "--epochs", "1", "--labels", "50"
@@ -106,6 +111,7 @@ def test_layerwise_objective(folder):
         assert (folder / "layers" / name).stat().st_size > 10_000
 
 
+@compiles_long
 def test_sparse_rate_regularizer(folder):
     out = _run(
         folder, ROOT / "examples/sparse_rate_regularizer.py",
@@ -115,6 +121,7 @@ def test_sparse_rate_regularizer(folder):
     assert float(regularised[2]) > float(plain[2])  # the rate reduction
 
 
+@compiles_long
 def test_emergent_segmentation(folder):
     out = _run(
         folder, ROOT / "examples/emergent_segmentation.py",
