@@ -1,8 +1,11 @@
 """The arguments that commands share: a model's file, images and a folder to write to."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from keras_crate.data.image_files import ImageFiles
+if TYPE_CHECKING:  # Keras is imported when a command runs, after the backend is chosen
+    from keras_crate.data import ImageFiles
 
 
 def add_images_to(parser, output: str) -> None:
@@ -31,8 +34,10 @@ def load_model(path: str):
     return model.encoder() if isinstance(model, CRATEMAE) else model
 
 
-def image_files(arguments, model, size: int | None = None) -> ImageFiles:
+def image_files(arguments, model, size: int | None = None) -> "ImageFiles":
     """The images of the command line, as the model takes them or of `size` pixels a side."""
+    from keras_crate.data import ImageFiles
+
     data_format = getattr(getattr(model, "settings", None), "data_format", None)
     shape = list(model.input_shape[1:])
     if size is not None:
@@ -53,10 +58,8 @@ def output_folder(path: str) -> Path:
     return folder
 
 
-def report_broken(images: ImageFiles) -> int:
+def report_broken(images: "ImageFiles") -> int:
     """Says which files were left out; the exit status: 1 if any was."""
-    import sys
-
     for file, reason in images.broken.items():
         print(f"keras-crate: left out {file}: {reason}", file=sys.stderr)
     return 1 if images.broken else 0

@@ -43,6 +43,7 @@ def _run(folder, *command):
     return result.stdout
 
 
+@compiles_long
 def test_fine_tune(folder):
     out = _run(
         folder, ROOT / "examples/fine_tune.py", "crate-demo/model.keras", "even-odd.keras",
@@ -76,6 +77,7 @@ def test_predict_image(folder):
     assert re.fullmatch(r"0.png: (\d [\d.]+%(, )?){3}", lines[0])
 
 
+@compiles_long
 def test_new_white_box(folder):
     script = ROOT / "examples/new_white_box.py"
     out = _run(folder, script, "new.keras", "--epochs", "3")
@@ -97,6 +99,7 @@ def test_masked_autoencoder(folder):
     assert (folder / "mae/mae.keras").exists() and (folder / "mae/reconstruction.png").exists()
 
 
+@compiles_long
 def test_layerwise_objective(folder):
     out = _run(
         folder, ROOT / "examples/layerwise_objective.py",

@@ -206,5 +206,5 @@ def test_what_cannot_be_measured_says_why():
     model = _model(compress=Threshold(0.1))
     with pytest.raises(ValueError, match=r"block_0_threshold.*method `subspace_bases\(\)`"):
         objective.measure(model, images)
-    with pytest.raises(ValueError, match=r"block_1_tssa' is TSSA and attends to no tokens"):
+    with pytest.raises(ValueError, match=r"block_1_tssa' is TSSA and does not"):
         interpret.attention_maps(_model(compress="tssa"), images)
