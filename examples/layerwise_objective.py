@@ -2,7 +2,7 @@
 
     python examples/layerwise_objective.py
 
-Trains the demo's model on 5,000 MNIST digits and measures 256 held-out digits
+Trains the demo's model on 4,000 MNIST digits and measures 256 held-out digits
 every few epochs: R^c and the share of non-zeros at each block, in the authors'
 convention and in the paper's. Writes the curves (layers-authors.png,
 layers-paper.png), the same as moving pictures (.gif), all numbers (layers.json),

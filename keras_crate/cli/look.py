@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from keras_crate.cli.model_file import (
     add_images_to,
     image_files,
@@ -20,8 +22,9 @@ def add_to(commands) -> None:
         help="see what the heads of a model attend to, and which objects it parts",
         description="Writes heads.png (attention of each head), rollout.png, components.png "
         "(principal components of the patches), objects.png (found without labels) and look.json, "
-        f"with the numbers. Figures show the first {SHOWN} images. Files that are no images are "
-        "named and left out, and the exit status is then 1.",
+        "with the numbers; the first two where the layers attend to tokens one by one. Figures "
+        f"show the first {SHOWN} images. Files that are no images are named "
+        "and left out, and the exit status is then 1.",
     )
     parser.add_argument("model", help="a .keras file")
     add_images_to(parser, output="crate-look")
@@ -40,58 +43,64 @@ def add_to(commands) -> None:
 
 def run(arguments) -> int:
     """Runs the command."""
-    import numpy as np
-
     from keras_crate import interpret
     from keras_crate.figure import new_figure
+    from keras_crate.interpret.attention import gives_scores
+    from keras_crate.models.blocks import chosen_blocks
+    from keras_crate.models.checks import check_positive
+    from keras_crate.models.white_box import WhiteBoxModel
 
     new_figure(1, 1)  # if it cannot draw, it says so before it looks
-    folder = output_folder(arguments.output)
     model = load_model(arguments.model)
+    (block,) = chosen_blocks(model, [arguments.layer])
+    check_positive("objects", arguments.objects)
     files = image_files(arguments, model, arguments.size)
+    if arguments.size is not None and isinstance(model, WhiteBoxModel):
+        model = model.with_input_shape(files.input_shape)
+    folder = output_folder(arguments.output)
     batches = list(files)
     status = report_broken(files)
     if not batches:
         raise ValueError(f"None of the {len(files.files)} files could be read.")
     images = np.concatenate(batches)
-    if arguments.size is not None and hasattr(model, "with_input_shape"):
-        model = model.with_input_shape(images.shape[1:])
 
     where = {"layer": arguments.layer, "batch_size": arguments.batch_size}
     features = {"what": arguments.features, **where} if arguments.features else where
-    maps = interpret.attention_maps(model, images, **where)
-    heat = interpret.rollout(model, images, arguments.batch_size)
     components = interpret.token_pca(model, images, **features)
     objects = interpret.segment(model, images, objects=arguments.objects, **features)
-
+    of_images = {
+        "first_component": components.first_component.round(4),
+        "foreground": components.foreground.astype(int),
+        "objects": objects,
+    }
     shown = images[:SHOWN]
     figures = {
-        "heads.png": interpret.plot_attention_maps(shown, maps[:SHOWN]),
-        "rollout.png": interpret.plot_rollout(shown, heat[:SHOWN]),
-        "components.png": interpret.plot_token_pca(
-            shown, components._replace(**{k: v[:SHOWN] for k, v in _pictures(components).items()})
-        ),
+        "components.png": interpret.plot_token_pca(shown, _first(components)),
         "objects.png": interpret.plot_segments(shown, objects[:SHOWN]),
     }
+    if gives_scores(block.compress):
+        maps = interpret.attention_maps(model, images, **where)
+        figures["heads.png"] = interpret.plot_attention_maps(shown, maps[:SHOWN])
+        of_images["attention"] = maps.round(5)
+    else:
+        print(f"{block.compress.name} attends to no tokens one by one: no heads.png")
+    if all(gives_scores(block.compress) for block in chosen_blocks(model, None)):
+        heat = interpret.rollout(model, images, arguments.batch_size)
+        figures["rollout.png"] = interpret.plot_rollout(shown, heat[:SHOWN])
+        of_images["rollout"] = heat.round(5)
+    names = _named(model, images, arguments.batch_size)
     record = {
         "model": arguments.model,
-        "layer": arguments.layer,
-        "features": arguments.features,
+        "layer": block.number,
         "image_shape": list(images.shape[1:]),
         "left_out": {str(file): reason for file, reason in files.broken.items()},
         "images": [
             {
                 "file": str(file),
-                **named,
-                "attention": maps[k].round(5).tolist(),
-                "rollout": heat[k].round(5).tolist(),
-                "first_component": components.first_component[k].round(4).tolist(),
-                "foreground": components.foreground[k].astype(int).tolist(),
-                "objects": objects[k].tolist(),
+                **names[k],
+                **{name: of[k].tolist() for name, of in of_images.items()},
             }
-            for k, (file, named) in enumerate(
-                zip(files.read, _named(model, images, arguments.batch_size), strict=True)
-            )
+            for k, file in enumerate(files.read)
         ],
     }
     (folder / "look.json").write_text(json.dumps(record, indent=1), encoding="utf8")
@@ -102,9 +111,10 @@ def run(arguments) -> int:
     return status
 
 
-def _pictures(components) -> dict:
-    """The fields that have one entry an image."""
-    return {k: v for k, v in components._asdict().items() if k != "explained_variance_ratio"}
+def _first(components):
+    """The components of the images that are shown."""
+    kept = {k: v[:SHOWN] for k, v in components._asdict().items() if np.ndim(v) > 1}
+    return components._replace(**kept)
 
 
 def _named(model, images, batch_size: int) -> list[dict]:

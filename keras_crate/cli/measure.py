@@ -42,6 +42,7 @@ def add_to(commands) -> None:
 def run(arguments) -> int:
     """Runs the command."""
     from keras_crate.figure import new_figure
+    from keras_crate.models.blocks import white_box_blocks
     from keras_crate.objective import measure
 
     new_figure(1, 1)  # if it cannot draw, it says so before it measures
@@ -49,6 +50,7 @@ def run(arguments) -> int:
     measured = {}
     for path in (arguments.model, *arguments.compare):
         model = load_model(path)
+        white_box_blocks(model)  # if it has none, it says so before images are read
         images = image_files(arguments, model)
         try:
             found = measure(

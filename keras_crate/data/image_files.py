@@ -4,18 +4,20 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from keras_crate.extras import needed
+
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_COLOUR_MODES = {1: "grayscale", 3: "rgb", 4: "rgba"}
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # as Pillow calls them
 
 
 class ImageFiles:
     """Batches of images read from files as they are needed.
 
-    An image is cropped to the shape's proportions around its centre and then
-    resized (bilinear, antialiased). A file that cannot be read is left out and
+    An image is turned upright as its camera noted, cropped to the shape's
+    proportions around its centre and resized (bilinear, antialiased). A file
+    that cannot be read, or whose pixels have more than 8 bits, is left out and
     noted in `broken`.
 
     Args:
@@ -27,13 +29,15 @@ class ImageFiles:
         data_format: `"channels_last"` or `"channels_first"`.
 
     Attributes:
+        input_shape: As given.
         files: All files that were found.
         read: Those that the latest iteration has read, in its order.
         broken: What was wrong with the others, by file.
 
     Raises:
         ValueError: If there is no such file, a folder has no images, or images
-            have neither 1, 3 nor 4 channels.
+            have neither 1, 3 nor 4 channels, or no size.
+        ImportError: If Pillow is not installed.
 
     Example:
 
@@ -51,17 +55,22 @@ class ImageFiles:
         data_format: str = "channels_last",
     ):
         self.files = _found(paths)
+        self.input_shape = tuple(input_shape)
         if data_format == "channels_first":
             input_shape = (*input_shape[1:], input_shape[0])
         *self.size, channels = input_shape
-        if channels not in _COLOUR_MODES:
+        if channels not in _MODES:
             raise ValueError(
                 f"Image files have 1, 3 or 4 channels. Received: input_shape={input_shape}, with "
                 f"{channels}"
             )
+        if not all(isinstance(side, int) and side >= 1 for side in self.size):
+            raise ValueError(
+                f"Height and width must be positive integers. Received: input_shape={input_shape}"
+            )
         if not batch_size >= 1:
             raise ValueError(f"`batch_size` must be 1 or more. Received: batch_size={batch_size!r}")
-        self.colour_mode = _COLOUR_MODES[channels]
+        self.mode = _MODES[channels]
         self.batch_size = batch_size
         self.data_format = data_format
         self.read: list[Path] = []
@@ -72,17 +81,17 @@ class ImageFiles:
         return -(-len(self.files) // self.batch_size)
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        with needed("pillow", "Image files need"):
+            from PIL import UnidentifiedImageError
         self.read.clear()
         self.broken.clear()
         batch = []
         for file in self.files:
             try:
                 batch.append(self._image(file))
-            except ImportError:  # of Pillow: no fault of the file
-                raise
             except Exception as error:  # Pillow's decoders raise errors of many kinds
-                reason = str(error).replace(str(file), "").replace(repr(str(file)), "")
-                self.broken[file] = f"{type(error).__name__}: {reason}"
+                unread = isinstance(error, UnidentifiedImageError)
+                self.broken[file] = "it is no image" if unread else str(error)
                 continue
             self.read.append(file)
             if len(batch) == self.batch_size:
@@ -92,21 +101,26 @@ class ImageFiles:
             yield np.stack(batch)
 
     def _image(self, file: Path) -> np.ndarray:
-        image = keras.utils.load_img(
-            file,
-            color_mode=self.colour_mode,
-            target_size=tuple(self.size),
-            interpolation="bilinear",
-            keep_aspect_ratio=True,
-        )
-        return keras.utils.img_to_array(image, data_format=self.data_format, dtype="float32")
+        from PIL import Image, ImageOps
+
+        with Image.open(file) as image:
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(
+                    f"its pixels are of mode {image.mode}, and no mode but those of 8 bits is read"
+                )
+            upright = ImageOps.exif_transpose(image).convert(self.mode)
+        fitted = ImageOps.fit(upright, self.size[::-1], method=Image.Resampling.BILINEAR)
+        pixels = np.asarray(fitted, "float32").reshape(*self.size, -1)
+        return pixels if self.data_format == "channels_last" else np.moveaxis(pixels, -1, 0)
 
 
 def _found(paths) -> list[Path]:
     files = []
     for path in map(Path, [paths] if isinstance(paths, (str, os.PathLike)) else paths):
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS)
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file()
+            )
             if not inside:
                 raise ValueError(
                     f"There are no images in the folder {path}: no file there ends in one of "

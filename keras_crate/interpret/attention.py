@@ -1,6 +1,7 @@
 """What the heads look at."""
 
 import inspect
+import numbers
 
 import keras
 import numpy as np
@@ -22,8 +23,8 @@ def attention_maps(
     Args:
         model: A model of the package, or any functional model with its blocks'
             layers.
-        images: Array of shape `(n, height, width, channels)`. Of another size
-            than the model's, its positions are resized for them.
+        images: Array of shape `(n, height, width, channels)`. A model of the
+            package takes other sizes too: its positions are resized.
         layer: Number of the block; negative numbers count from the last. Or a
             list of them, which the images pass through once.
         batch_size: Images at a time.
@@ -48,12 +49,12 @@ def attention_maps(
     ```
     """
     model = for_images(model, images)
-    several = isinstance(layer, (list, tuple, range))
+    several = hasattr(layer, "__iter__") and not isinstance(layer, str)
     blocks = chosen_blocks(model, layer if several else [layer])
     scores = _scores(model, images, blocks, batch_size)
     if token is not None:
         rows, columns = model.get_layer("token_embedding").grid
-        if not 0 <= token <= rows * columns:
+        if not isinstance(token, numbers.Integral) or not 0 <= token <= rows * columns:
             raise ValueError(
                 f"`token` must be from 0, the class token, to {rows * columns}, or None. "
                 f"Received: token={token!r}"
@@ -99,19 +100,26 @@ def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     return flow[:, 0, 1:].reshape(-1, rows, columns).astype("float32")
 
 
+def gives_scores(compress: keras.layers.Layer) -> bool:
+    """Whether a layer attends to tokens one by one, and tells its attention scores."""
+    return "return_attention_scores" in inspect.signature(compress.call).parameters
+
+
 def _scores(model, images, blocks, batch_size) -> list[np.ndarray]:
     """Attention weights of each block, `(n, heads, tokens, tokens)`."""
     for block in blocks:
-        if "return_attention_scores" not in inspect.signature(block.compress.call).parameters:
+        if not gives_scores(block.compress):
             raise ValueError(
                 "Attention maps are of blocks that attend to tokens one by one, whose layer takes "
                 f"`return_attention_scores`, as MSSA does. Received: block {block.number}, whose "
                 f"{block.compress.name!r} is {type(block.compress).__name__} and does not."
             )
     inputs = [block.compress.input for block in blocks]
+    # What the layers give out is read too: it tells weights that are not finite.
+    inside = Inside(model, inputs + [block.compress.output for block in blocks])
     scores = [[] for _ in blocks]
-    for tokens in Inside(model, inputs)(images, batch_size):
-        for found, block, z in zip(scores, blocks, tokens, strict=True):
+    for values in inside(images, batch_size):
+        for found, block, z in zip(scores, blocks, values[: len(blocks)], strict=True):
             z = keras.ops.convert_to_tensor(z)
             _, weights = block.compress(z, return_attention_scores=True)
             found.append(keras.ops.convert_to_numpy(weights).astype("float32"))

@@ -18,8 +18,8 @@ def intermediates(
     Args:
         model: A model of the package, or any functional model with its blocks'
             layers.
-        images: Array of shape `(n, height, width, channels)`. Of another size
-            than the model's, its positions are resized for them.
+        images: Array of shape `(n, height, width, channels)`. A model of the
+            package takes other sizes too: its positions are resized.
         layers: Numbers of the blocks, of which negative ones count from the
             last; all by default.
         what: `"tokens"` for all tokens after a block, class token first;
@@ -50,10 +50,14 @@ def intermediates(
     if what == "keys":
         for block in blocks:
             _check_keys(block.compress)
-    inside = Inside(model, [b.compress.input if what == "keys" else b.output for b in blocks])
+    tensors = [block.output for block in blocks]
+    if what == "keys":
+        # What the layers give out is read too: it tells weights that are not finite.
+        tensors = [b.compress.input for b in blocks] + [b.compress.output for b in blocks]
+    inside = Inside(model, tensors)
     found = [[] for _ in blocks]
     for outputs in inside(images, batch_size):
-        for block, of_block, tokens in zip(blocks, found, outputs, strict=True):
+        for block, of_block, tokens in zip(blocks, found, outputs[: len(blocks)], strict=True):
             of_block.append(_keys(block.compress, tokens) if what == "keys" else tokens)
     arrays = [np.concatenate(of_block) for of_block in found]
     if what == "tokens":

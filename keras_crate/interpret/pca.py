@@ -47,8 +47,8 @@ def token_pca(
         model: A model of the package, or any functional model with its blocks'
             layers.
         images: Array of shape `(n, height, width, channels)`, best of objects
-            of one kind; of another size than the model's, its positions are
-            resized for them.
+            of one kind; a model of the package takes other sizes too: its
+            positions are resized.
         layer: Number of the block; negative numbers count from the last.
         what: `"tokens"`, which the block gives out, or `"keys"`, their
             coordinates in its subspaces.

@@ -3,7 +3,7 @@
 import keras
 
 from keras_crate.layers import TokenMap
-from keras_crate.models.blocks import chosen_blocks
+from keras_crate.models.blocks import check_whole, chosen_blocks
 
 
 def feature_pyramid(
@@ -44,6 +44,7 @@ def feature_pyramid(
         Li et al., "Exploring Plain Vision Transformer Backbones for Object
         Detection", arXiv:2203.16527, for a pyramid from one stride.
     """
+    check_whole(model)
     depth = len(chosen_blocks(model, None))
     if layers is None:
         layers = sorted({-(-depth * part // 4) - 1 for part in (1, 2, 3, 4)})

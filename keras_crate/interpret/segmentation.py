@@ -5,6 +5,7 @@ import numpy as np
 
 from keras_crate.extras import needed
 from keras_crate.interpret.intermediates import patch_features
+from keras_crate.layers.numbers import is_positive_integer
 
 
 def segment(
@@ -24,8 +25,8 @@ def segment(
     Args:
         model: A model of the package, or any functional model with its blocks'
             layers.
-        images: Array of shape `(n, height, width, channels)`. Of another size
-            than the model's, its positions are resized for them: larger images
+        images: Array of shape `(n, height, width, channels)`. A model of the
+            package takes other sizes too: its positions are resized: larger images
             give finer masks.
         layer: Number of the block; negative numbers count from the last.
         objects: How many objects to look for, one after another, >= 1.
@@ -88,6 +89,8 @@ def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.n
     """
     _check(objects, threshold)
     features = np.asarray(features, "float64")
+    if not np.isfinite(features).all():
+        raise ValueError("`features` must be finite. Received: NaN or infinite values")
     if features.ndim != 4 or features.shape[1] * features.shape[2] < 4:
         raise ValueError(
             "An image must have at least 4 patches to be cut. Received: features of shape "
@@ -117,6 +120,10 @@ def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
         from scipy import linalg, ndimage
 
     gone = taken.ravel()
+    others = similar[~gone][:, ~gone]
+    edge = others[~np.eye(len(others), dtype=bool)]
+    if edge.all() or not edge.any():  # all alike, or none: there is nothing to part
+        return np.zeros_like(taken)
     edges = np.where(similar & ~gone[:, None] & ~gone[None, :], 1.0, _WEAK)
     degree = np.diag(edges.sum(axis=1))
     _, vector = linalg.eigh(degree - edges, degree, subset_by_index=(1, 1))
@@ -138,7 +145,7 @@ def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
 
 
 def _check(objects, threshold) -> None:
-    if not (isinstance(objects, int) and objects >= 1):
+    if not is_positive_integer(objects):
         raise ValueError(f"`objects` must be 1 or more. Received: objects={objects!r}")
     if not -1 < threshold < 1:
         raise ValueError(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import keras
 
+from keras_crate.layers import PatchNoise
 from keras_crate.models import checks
 from keras_crate.models.graph import BLOCK_LAYERS
 from keras_crate.models.white_box import WhiteBoxModel
@@ -39,6 +40,11 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
     Raises:
         ValueError: If there is none.
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`model` must be a Keras model. Received: {type(model).__name__}. A model in a file "
+            "is loaded by `keras.saving.load_model`."
+        )
     layers = {layer.name: layer for layer in model.layers}
     blocks = []
     while f"block_{len(blocks)}_norm_2" in layers:
@@ -74,16 +80,25 @@ def chosen_blocks(model: keras.Model, layers) -> list[Block]:
         ValueError: If the model has no such block.
     """
     blocks = white_box_blocks(model)
-    chosen = range(len(blocks)) if layers is None else layers
-    for number in chosen:
-        known = isinstance(number, numbers.Integral)
-        if not known or not -len(blocks) <= number < len(blocks):
+    if layers is None:
+        return blocks
+    known = ", ".join(map(str, range(len(blocks))))
+    if isinstance(layers, str) or not hasattr(layers, "__iter__"):
+        raise ValueError(
+            "Layers must be a list of numbers of blocks of the model, which has "
+            f"{known}. Received: {layers!r}"
+        )
+    layers = list(layers)
+    if not layers:
+        raise ValueError(f"Layers must be at least one block of the model, which has {known}.")
+    for number in layers:
+        is_number = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+        if not is_number or not -len(blocks) <= number < len(blocks):
             raise ValueError(
-                f"A layer must be the number of a block of the model, which has "
-                f"{', '.join(map(str, range(len(blocks))))}; negative ones count from the last. "
-                f"Received: {number!r}"
+                f"A layer must be the number of a block of the model, which has {known}; negative "
+                f"ones count from the last. Received: {number!r}"
             )
-    return [blocks[number] for number in chosen]
+    return [blocks[number] for number in layers]
 
 
 def check_bases(compress: keras.layers.Layer) -> None:
@@ -93,6 +108,15 @@ def check_bases(compress: keras.layers.Layer) -> None:
             f"The coding rate is against the subspaces of {compress.name!r}, which does not tell "
             f"them: give {type(compress).__name__} a method `subspace_bases()` that returns a "
             "tensor of shape (heads, d, p), as `MSSA` has."
+        )
+
+
+def check_whole(model: keras.Model) -> None:
+    """Refuses a model that hides patches at random, and so would give random numbers."""
+    if any(isinstance(layer, PatchNoise) for layer in model.layers):
+        raise ValueError(
+            f"{type(model).__name__} {model.name!r} hides patches at random: what is inside it is "
+            "another at each call. Pass `model.encoder()`, which sees all of them."
         )
 
 

@@ -122,7 +122,10 @@ def check_images(images, expected: tuple) -> None:
         return
     wanted = f"a batch of images of shape (batch, {', '.join(map(str, expected))})"
     if shape == expected:
-        advice = "That is one image: pass `images[None]` for a batch of one."
+        advice = (
+            "That is one image: pass `images[None]` for a batch of one, or `numpy.stack(images)` "
+            "for a list of them."
+        )
     elif len(shape) != 4:
         advice = f"Images have rank 4; these have rank {len(shape)}."
     elif sorted(map(str, shape[1:])) == sorted(map(str, expected)):

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
+from keras_crate.models import checks
+
 
 def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
     """Yields batches of images as NumPy arrays, one in memory at a time.
@@ -14,8 +16,12 @@ def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
             what yields batches of images, alone or first in a tuple: a
             `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch
             `DataLoader`, a generator.
-        batch_size: Images at a time, of an array.
+        batch_size: Images at a time, of an array; >= 1.
+
+    Raises:
+        ValueError: If the batch size is not positive, or a batch is no array.
     """
+    checks.check_positive("batch_size", batch_size)
     if hasattr(images, "shape"):
         starts = range(0, len(images), batch_size)
         batches = (images[start : start + batch_size] for start in starts)
@@ -26,11 +32,17 @@ def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
     for batch in batches:
         if isinstance(batch, (tuple, list)):
             batch = batch[0]
+        if isinstance(batch, dict):
+            raise ValueError(
+                "A data set must yield batches of images, alone or first in a tuple. Received: a "
+                f"dict with keys {list(batch)}. Map it to its images first."
+            )
         yield batch if isinstance(batch, np.ndarray) else _to_numpy(batch)
 
 
 def number_of_batches(images, batch_size: int) -> int | None:
     """How many batches `image_batches` yields, or None if nobody knows."""
+    checks.check_positive("batch_size", batch_size)
     if hasattr(images, "shape"):
         return -(-len(images) // batch_size)
     try:

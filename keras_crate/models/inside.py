@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from keras_crate.models.blocks import check_measurable
+from keras_crate.models.blocks import check_measurable, check_whole
 from keras_crate.models.image_batches import image_batches, number_of_batches
 
 
@@ -25,17 +25,21 @@ class Inside:
         An iterator over batches; each a list with an array for every tensor.
 
     Raises:
-        ValueError: If the model cannot take the images, or a value is NaN or
-            infinite; the message names the first layer that gave one.
+        ValueError: If there are no images, the model cannot take them or hides
+            patches of them at random, or a value is NaN or infinite; the
+            message then names the first layer that gave one.
     """
 
     def __init__(self, model: keras.Model, tensors: list):
+        check_whole(model)
         self.model = model
         self._to_tensors = keras.Model(model.input, tensors)
 
     def __call__(self, images, batch_size: int, verbose: int = 0) -> Iterator[list[np.ndarray]]:
         progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
+        any_images = False
         for batch in image_batches(images, batch_size):
+            any_images = any_images or len(batch) > 0
             check_measurable(self.model, batch)
             values = self._to_tensors.predict_on_batch(batch)
             # Keras may return a single output bare.
@@ -45,6 +49,8 @@ class Inside:
                 raise ValueError(_where_it_broke(self.model, batch))
             yield values
             progress.add(1)
+        if not any_images:
+            raise ValueError("`images` must hold at least one image. Received: none")
 
 
 def _where_it_broke(model: keras.Model, batch) -> str:
@@ -52,8 +58,9 @@ def _where_it_broke(model: keras.Model, batch) -> str:
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     every = keras.Model(model.input, [layer.output for layer in layers])
     names, broken = [layer.name for layer in layers], None
-    for layer, output in zip(layers, every.predict_on_batch(batch), strict=True):
-        if not np.isfinite(np.asarray(output, "float32")).all():
+    for layer, outputs in zip(layers, every.predict_on_batch(batch), strict=True):
+        arrays = [np.asarray(array) for array in keras.tree.flatten(outputs)]
+        if not all(np.isfinite(array.astype("float32")).all() for array in arrays):
             broken = layer
             break
     if broken is None:

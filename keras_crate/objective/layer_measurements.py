@@ -103,7 +103,20 @@ class LayerMeasurements:
 
         Returns:
             A `matplotlib.figure.Figure`. Needs matplotlib.
+
+        Raises:
+            ValueError: If two have the same name, or were measured by another
+                convention or eps, which makes them no curves of one axis.
         """
+        for name, measured in (others or {}).items():
+            if name == label:
+                raise ValueError(f"Each curve needs a name of its own. Received: {name!r} twice")
+            if (measured.convention, measured.eps) != (self.convention, self.eps):
+                raise ValueError(
+                    f"{name!r} was measured in the {measured.convention} convention with eps = "
+                    f"{measured.eps}, {label!r} in the {self.convention} convention with eps = "
+                    f"{self.eps}: measure both alike."
+                )
         figure = new_figure(8, 3)
         axes = figure.subplots(1, 2)
         for i, (name, measured) in enumerate({label: self, **(others or {})}.items()):

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_crate.figure import new_figure
 from keras_crate.objective.layer_measurements import LayerMeasurements, draw_curves
-from keras_crate.objective.measure import LayerProbe
+from keras_crate.objective.measure import LayerProbe, check_measures
 
 
 class LayerwiseObjective(keras.callbacks.Callback):
@@ -21,11 +22,13 @@ class LayerwiseObjective(keras.callbacks.Callback):
     `animate` as a moving picture.
 
     Args:
-        images: Array of a few images, the same at every measurement.
+        images: Array of a few images, the same at every measurement. Keras'
+            progress bar shows the logs too, two numbers a block: for a deep
+            model, `verbose=2` or 0 in `fit` is easier to read.
         every: Epochs, or steps, between measurements; the last epoch is
-            measured too where it is known.
-        unit: What `every` counts: `"epoch"` or `"step"`, of an optimiser. In
-            steps, the logs of an epoch hold its latest measurement.
+            measured too where it is known. The logs of an epoch hold the
+            latest measurement.
+        unit: What `every` counts: `"epoch"` or `"step"`, of an optimiser.
         batch_size: Images at a time.
         convention: `"authors"` or `"paper"`, as in `measure`.
         eps: As in `measure`.
@@ -36,8 +39,11 @@ class LayerwiseObjective(keras.callbacks.Callback):
 
     Attributes:
         measurements: `LayerMeasurements` by epoch, or by step, counted from 1;
-            0 is the model before training. Another `fit` goes on counting
-            from `initial_epoch`, or from the last step.
+            0 is the model before training. Another `fit` of the same model
+            goes on from `initial_epoch`, or from the last step; one that
+            begins at an epoch again replaces what was measured after it.
+
+    Of a `CRATEMAE`, which hides patches at random, the encoder is measured.
 
     Raises:
         ValueError: If an argument is out of range, or the model that is
@@ -64,32 +70,51 @@ class LayerwiseObjective(keras.callbacks.Callback):
         penalty: float = 0.1,
         unit: str = "epoch",
         frames: str | os.PathLike | None = None,
+        at: str | None = None,
     ):
         super().__init__()
         if not every >= 1:
             raise ValueError(f"`every` must be 1 or more. Received: every={every!r}")
+        if not hasattr(images, "shape"):
+            raise ValueError(
+                "`images` must be an array, which is measured again and again. Received: "
+                f"{type(images).__name__}"
+            )
         if unit not in ("epoch", "step"):
             raise ValueError(f'`unit` must be "epoch" or "step". Received: unit={unit!r}')
         self.images = images
         self.every = every
         self.unit = unit
         self.batch_size = batch_size
-        self.measures = {"convention": convention, "eps": eps, "penalty": penalty}
+        check_measures(convention, at, eps, penalty)
+        self.measures = {"convention": convention, "eps": eps, "penalty": penalty, "at": at}
         self.measurements: dict[int, LayerMeasurements] = {}
         self.frames = None if frames is None else Path(frames)
         if self.frames:
             new_figure(1, 1)  # if it cannot draw, it says so before the training
             self.frames.mkdir(parents=True, exist_ok=True)
         self._step = 0
+        self._measured = None
         self.async_safe = unit == "epoch"  # Keras need not wait for it at every step
 
     def on_train_begin(self, logs=None):
-        self._probe = LayerProbe(self.model, **self.measures)
-        if 0 not in self.measurements:
-            self._measure(0)
+        if self._measured is not self.model:
+            self.measurements.clear()
+            self._step = 0
+        self._measured = self.model
+        self._probe = None if _encoder(self.model) else LayerProbe(self.model, **self.measures)
+        self._begun = False
 
     def on_epoch_begin(self, epoch, logs=None):
         self._last_batch = -1
+        if self._begun:
+            return
+        self._begun = True
+        start = epoch if self.unit == "epoch" else self._step
+        for time in [time for time in self.measurements if time > start]:
+            del self.measurements[time]
+        if start not in self.measurements:
+            self._measure(start)
 
     def on_train_batch_end(self, batch, logs=None):
         if self.unit == "epoch":
@@ -103,16 +128,16 @@ class LayerwiseObjective(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         last = epoch + 1 == self.params.get("epochs")
         if self.unit == "epoch" and ((epoch + 1) % self.every == 0 or last):
-            _add_to(logs, self._measure(epoch + 1))
-        elif self.unit == "step":
-            if last and self._step not in self.measurements:
-                self._measure(self._step)
-            _add_to(logs, self.measurements[max(self.measurements)])
+            self._measure(epoch + 1)
+        elif self.unit == "step" and last and self._step not in self.measurements:
+            self._measure(self._step)
+        _add_to(logs, self.measurements[max(self.measurements)])
 
     def _measure(self, time: int) -> LayerMeasurements:
         # Naming `self.model` makes Keras bring its weights up to date (JAX).
-        self._probe.model = self.model
-        self.measurements[time] = self._probe(self.images, self.batch_size)
+        encoder = _encoder(self.model)
+        probe = LayerProbe(encoder(), **self.measures) if encoder else self._probe
+        self.measurements[time] = probe(self.images, self.batch_size)
         if self.frames:
             self._frame(time).savefig(self.frames / f"{self.unit}_{time:04d}.png", dpi=120)
         return self.measurements[time]
@@ -120,26 +145,41 @@ class LayerwiseObjective(keras.callbacks.Callback):
     def plot(self):
         """The two panels of `LayerMeasurements.plot`, a curve for each time.
 
+        Of more than six times, six from the first to the last, evenly spaced.
+
         Returns:
             A `matplotlib.figure.Figure`. Needs matplotlib.
+
+        Raises:
+            ValueError: If there is nothing measured yet.
         """
-        (first, measured), *rest = self.measurements.items()
-        return measured.plot(self._name(first), {self._name(time): m for time, m in rest})
+        self._check_measured()
+        times = list(self.measurements)
+        chosen = sorted({round(k) for k in np.linspace(0, len(times) - 1, 6)})
+        first, *rest = (times[k] for k in chosen)
+        others = {self._name(time): self.measurements[time] for time in rest}
+        return self.measurements[first].plot(self._name(first), others)
 
     def animate(self, file: str | os.PathLike, seconds: float = 8.0) -> None:
         """Writes the curves' way from the first measurement to the last as a moving picture.
 
         Args:
-            file: Where to, such as `"layers.gif"`. GIF, WebP and PNG are
-                written by Pillow.
-            seconds: How long it runs; the last picture stays for a quarter of it.
+            file: Where to: a name that ends in `.gif`, `.webp` or `.png`.
+            seconds: How long it runs, > 0; the last picture stays for a quarter
+                of it.
 
         Raises:
-            ValueError: If there is nothing measured yet.
+            ValueError: If there is nothing measured yet, or an argument is out
+                of range.
             ImportError: If matplotlib is not installed.
         """
-        if not self.measurements:
-            raise ValueError("There is nothing to animate: train with this callback first.")
+        self._check_measured()
+        if Path(file).suffix.lower() not in (".gif", ".webp", ".png"):
+            raise ValueError(
+                f"`file` must end in .gif, .webp or .png. Received: file={os.fspath(file)!r}"
+            )
+        if not seconds > 0:
+            raise ValueError(f"`seconds` must be above 0. Received: seconds={seconds!r}")
         new_figure(1, 1)
         from matplotlib.animation import FuncAnimation, PillowWriter
 
@@ -155,6 +195,10 @@ class LayerwiseObjective(keras.callbacks.Callback):
 
         animation = FuncAnimation(figure, draw, frames=shown, init_func=lambda: None)
         animation.save(os.fspath(file), writer=PillowWriter(fps=len(shown) / seconds), dpi=100)
+
+    def _check_measured(self) -> None:
+        if not self.measurements:
+            raise ValueError("There is nothing measured yet: train with this callback first.")
 
     def _frame(self, time: int):
         figure = new_figure(8, 3)
@@ -178,7 +222,12 @@ class LayerwiseObjective(keras.callbacks.Callback):
         axes[0].legend(frameon=False, loc="lower left")
 
     def _name(self, time: int) -> str:
-        return f"{self.unit} {time}" if time else "untrained"
+        return f"{self.unit} {time}" if time else "before training"
+
+
+def _encoder(model: keras.Model):
+    """What makes the encoder of a masked autoencoder, or None of another model."""
+    return getattr(model, "encoder", None)
 
 
 def _add_to(logs, measured: LayerMeasurements) -> None:

@@ -10,6 +10,7 @@ from keras_crate.models.inside import Inside
 from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements
 from keras_crate.objective.rates import (
     DEFAULT_EPS,
+    check_eps,
     coding_rate,
     sparse_rate_reduction,
     sparsity,
@@ -35,8 +36,9 @@ def measure(
     its attention, `Z + MSSA(LN(Z))`. Sparsity is the fraction of exact zeros
     after ISTA, or in the codes of an operator that has them inside, such as
     `OvercompleteISTA`. The paper's convention adds the rate R and the rate
-    reduction on the half-step, and the objective on the block's output. Rates
-    are computed in float64.
+    reduction on the half-step, and the objective on the block's output; where
+    that is not the sparse codes themselves, as in CRATE-alpha, few of its
+    entries are zero and its |Z|_0 says little. Rates are computed in float64.
 
     Args:
         model: Any model of the package, whatever its operators, or a functional
@@ -99,13 +101,11 @@ class LayerProbe:
         penalty: float = 0.1,
         at: str | None = None,
     ):
-        convention = _convention(convention, at)
-        if not penalty >= 0:
-            raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+        convention = check_measures(convention, at, eps, penalty)
         self.model = model
         self.convention = convention
-        self.eps = DEFAULT_EPS[convention] if eps is None else eps
-        self.penalty = penalty
+        self.eps = DEFAULT_EPS[convention] if eps is None else float(eps)
+        self.penalty = float(penalty)
         self.blocks = white_box_blocks(model)
         outputs = []
         for block in self.blocks:
@@ -126,8 +126,6 @@ class LayerProbe:
             for name in values[0]:
                 of_blocks = np.stack([of_block[name] for of_block in values], axis=1)
                 statistics[name].update(of_blocks)  # (batch, blocks)
-        if not statistics:
-            raise ValueError("`images` must hold at least one image. Received: none")
         results = {}
         for name, running in statistics.items():
             results[f"{name}_mean"] = running.mean.tolist()
@@ -152,8 +150,11 @@ class LayerProbe:
         return terms
 
 
-def _convention(convention: str | None, at: str | None) -> str:
-    """The convention, from its name or from the place that it measures."""
+def check_measures(convention: str | None, at: str | None, eps, penalty) -> str:
+    """Refuses settings out of range; the convention, by its name or the place it measures."""
+    if not penalty >= 0:
+        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+    check_eps(eps)
     if convention is not None and convention not in DEFAULT_EPS:
         raise ValueError(
             f"`convention` must be one of {tuple(DEFAULT_EPS)}. Received: convention={convention!r}"

@@ -87,8 +87,8 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
         scale = p / (n * eps)
     w = _coordinates(xp, tokens, subspaces)
     if convention == "authors":
-        length = xp.sqrt(xp.sum(w * w, axis=-1, keepdims=True))
-        w = w / xp.maximum(length, 1e-12)
+        squares = xp.sum(w * w, axis=-1, keepdims=True)
+        w = w / xp.sqrt(xp.maximum(squares, 1e-24))  # a row of zeros has a gradient too
     return 0.5 * xp.sum(_logdet(xp, w, scale), axis=-1)
 
 
@@ -137,12 +137,20 @@ def sparse_rate_reduction(tokens, subspaces, eps: float | None = None, penalty: 
     Reference:
         Yu et al., arXiv:2306.01129, section 2.1.
     """
+    if not penalty >= 0:
+        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
     xp, prepared = _prepare(tokens)
     return rate_reduction(tokens, subspaces, eps) - penalty * _count_nonzero(xp, prepared)
 
 
 def _prepare(tokens):
     """The array module, and `tokens` in it, in float32 or better."""
+    if not hasattr(tokens, "shape"):
+        tokens = np.asarray(tokens)
+    if len(tokens.shape) < 2:
+        raise ValueError(
+            f"`tokens` must have shape (..., n, d). Received: shape {tuple(tokens.shape)}"
+        )
     if isinstance(tokens, np.ndarray):
         return np, np.asarray(tokens, "float64")
     tokens = ops.convert_to_tensor(tokens)
@@ -155,10 +163,14 @@ def _check_eps(eps, convention) -> float:
         raise ValueError(
             f"`convention` must be one of {CONVENTIONS}. Received: convention={convention!r}"
         )
-    eps = DEFAULT_EPS[convention] if eps is None else eps
-    if not eps > 0:
+    check_eps(eps)
+    return DEFAULT_EPS[convention] if eps is None else eps
+
+
+def check_eps(eps) -> None:
+    """Refuses a precision that is not above 0; None stands for the convention's."""
+    if eps is not None and not eps > 0:
         raise ValueError(f"`eps` must be above 0. Received: eps={eps!r}")
-    return eps
 
 
 def _coordinates(xp, tokens, subspaces):

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
-from keras_crate.objective.rates import rate_reduction
+from keras_crate.objective.rates import check_eps, rate_reduction
 
 
 class SparseRateReduction:
@@ -53,8 +53,7 @@ class SparseRateReduction:
         for name, value in (("weight", weight), ("penalty", penalty)):
             if not value >= 0:
                 raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value!r}")
-        if eps is not None and not eps > 0:
-            raise ValueError(f"`eps` must be above 0. Received: eps={eps!r}")
+        check_eps(eps)
         self.weight = weight
         self.penalty = penalty
         self.eps = eps
@@ -63,8 +62,8 @@ class SparseRateReduction:
     def attach(self, model: keras.Model) -> keras.Model:
         """Makes the model train with the term, in place of one attached before.
 
-        Like the loss of `compile`, the term is not part of the model: a saved
-        or cloned model is without it, to which it can be attached anew.
+        The term is not part of the model: a model that is loaded from a file,
+        or cloned, trains without it until it is attached anew.
 
         Args:
             model: Any model of the package, or a functional model with its
@@ -74,12 +73,19 @@ class SparseRateReduction:
             The same model.
 
         Raises:
-            ValueError: If the model has no such blocks, or an operator does
-                not tell its subspaces.
+            ValueError: If the model has no such blocks, an operator does not
+                tell its subspaces, or a block has an activity regulariser of
+                its own.
         """
-        chosen = chosen_blocks(model, self.layers)
+        chosen = {block.number: block for block in chosen_blocks(model, self.layers)}.values()
         for block in chosen:
             check_bases(block.compress)
+            other = block.last.activity_regularizer
+            if other is not None and not isinstance(other, _BlockTerm):
+                raise ValueError(
+                    f"{block.last.name!r} has an activity regulariser of its own, "
+                    f"{type(other).__name__}, which this one would replace. Take it off first."
+                )
         self.detach(model)
         if self.weight:
             for block in chosen:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from compare import assert_close
 
-from keras_crate import CRATEMAE, interpret
+from keras_crate import CRATE, CRATEMAE, interpret
 from keras_crate.cli.main import main
 from keras_crate.data import ImageFiles
 
@@ -13,7 +13,7 @@ def test_writes_what_a_model_sees_at_another_size(model_file, folder, tmp_path, 
     output = tmp_path / "out"
     words = ["look", str(model_file), str(folder), "--output", str(output), "--layer", "0"]
     assert main([*words, "--size", "32", "--features", "keys", "--objects", "2"]) == 1
-    assert "2-broken.png: UnidentifiedImageError" in capsys.readouterr().err
+    assert "2-broken.png: it is no image" in capsys.readouterr().err
     assert {file.name for file in output.iterdir()} == {
         "heads.png", "rollout.png", "components.png", "objects.png", "look.json",
     }  # fmt: skip
@@ -47,8 +47,19 @@ def test_errors(model_file, folder, tmp_path, capsys):
     for words, message in (
         ([str(folder / "0.png"), "--layer", "5"], "which has 0, 1; negative"),
         ([str(folder / "0.png"), "--size", "20"], "divisible"),
+        ([str(folder / "0.png"), "--size", "0"], "must be positive integers"),
         ([str(folder / "2-broken.png")], "None of the 1 files could be read"),
     ):
         assert main(["look", str(model_file), *words, *output]) == 1
         assert message in capsys.readouterr().err
     assert not list((tmp_path / "out").iterdir())  # nothing half written
+
+
+def test_of_attention_without_scores_it_shows_the_rest(folder, tmp_path, capsys):
+    model = CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, compress="tssa")
+    model.save(tmp_path / "tssa.keras")
+    words = ["look", str(tmp_path / "tssa.keras"), str(folder / "0.png")]
+    assert main([*words, "--output", str(tmp_path / "out")]) == 0
+    assert "block_0_tssa attends to no tokens one by one" in capsys.readouterr().out
+    written = {file.name for file in (tmp_path / "out").iterdir()}
+    assert written == {"components.png", "objects.png", "look.json"}

@@ -15,7 +15,7 @@ def test_measures_a_folder_and_names_the_broken_file(model_file, folder, tmp_pat
     words = ["measure", str(model_file), str(folder), "--output", str(output)]
     assert main([*words, "--convention", "paper", "--penalty", "0.2"]) == 1
     told = capsys.readouterr()
-    assert "2-broken.png: UnidentifiedImageError" in told.err and "R - R^c" in told.out
+    assert "2-broken.png: it is no image" in told.err and "R - R^c" in told.out
     record = json.loads((output / "measure.json").read_text())
     assert [name.rpartition("/")[2] for name in record["images"]] == ["0.png", "1.jpg"]
     assert list(record["left_out"]) == [str(folder / "2-broken.png")]

@@ -130,12 +130,16 @@ def test_emergent_segmentation(folder):
         folder, ROOT / "examples/emergent_segmentation.py",
         "--output", "segmentation", "--epochs", "1", "--images", "64", "--dim", "64",
     )  # fmt: skip
-    table = json.loads((folder / "segmentation/segmentation.json").read_text())
+    scored = json.loads((folder / "segmentation/segmentation.json").read_text())
+    table = scored["iou"]
     assert len(table) == 4 * 4 + 3 and "cut of keys, vit, untrained" in table
-    shapes, error = table["no model: the true mask in whole patches"]["shapes"]
+    shapes, error = table["no model: patches half or more in the mask"]["shapes"]
     assert 0.6 < shapes < 0.8 and 0 < error < 0.05
     assert shapes > table["cut of keys, crate"]["shapes"][0] > 0.05
-    assert out.count("chosen") == 1 and (folder / "segmentation/segmentation.png").exists()
+    attention = scored["attention_on_object"]
+    area, _ = attention["area of the object"]["shapes"]
+    assert 0.5 * area < attention["attention on the object, vit"]["shapes"][0] < 1
+    assert out.count("chosen") == 2 and (folder / "segmentation/segmentation.png").exists()
     crate, vit = (json.loads((folder / "segmentation/training.json").read_text())[k]
                   for k in ("crate", "vit"))  # fmt: skip
     assert abs(crate["parameters"] / vit["parameters"] - 1) < 0.2

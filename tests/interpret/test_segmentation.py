@@ -53,9 +53,11 @@ def test_of_two_alike_pieces_one_is_an_object(rng):
     assert (found == 1).sum() in (12, 6) and (planted[found == 1] == 1).all()
 
 
-def test_no_direction_at_all_is_no_crash():
-    assert segment_features(np.zeros((1, 3, 3, 4))).shape == (1, 3, 3)
-    assert segment_features(np.ones((1, 3, 3, 4)), objects=3).shape == (1, 3, 3)
+def test_where_all_is_alike_or_nothing_is_there_is_no_object():
+    for alike in (np.zeros((1, 3, 3, 4)), np.ones((1, 3, 3, 4)), np.eye(9).reshape(1, 3, 3, 9)):
+        np.testing.assert_array_equal(segment_features(alike, objects=3), np.zeros((1, 3, 3)))
+    with pytest.raises(ValueError, match="must be finite"):
+        segment_features(np.full((1, 3, 3, 4), np.nan))
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +92,13 @@ def test_refusals(model, images):
         segment(model, images, threshold=1.0)
     with pytest.raises(ValueError, match=r"at least 4 patches.*\(3, 1, 2, 24\)"):
         segment(model, images[:, :8, :16])
-    with pytest.raises(ValueError, match=r"which has 0, 1; negative .* Received: 7"):
-        segment(model, images, layer=7)
+    for layer in (7, 0.5, True, "1"):
+        with pytest.raises(ValueError, match=f"which has 0, 1; negative .* Received: {layer!r}"):
+            segment(model, images, layer=layer)
+    with pytest.raises(ValueError, match=r"must be a list of numbers.* 0, 1. Received: -1"):
+        intermediates(model, images, layers=-1)
+    with pytest.raises(ValueError, match="at least one block"):
+        intermediates(model, images, layers=[])
     tssa = CRATE(24, 1, 2, input_shape=(32, 32, 3), patch_size=8, classes=5, compress="tssa")
     assert segment(tssa, images, what="keys").shape == (3, 4, 4)
     with pytest.raises(ValueError, match=r"takes `return_attention_scores`, as MSSA does.*is TSSA"):

@@ -291,7 +291,8 @@ def test_is_measured():
     measured = objective.measure(model.encoder(), images)
     assert len(measured.coding_rate_mean) == 2
     assert all(0.2 < zeros < 0.95 for zeros in measured.sparsity_mean)
-    assert len(objective.measure(model, images).coding_rate_mean) == 2
+    with pytest.raises(ValueError, match="hides patches at random"):
+        objective.measure(model, images)
 
 
 # Saving

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from compare import assert_close
 
-from keras_crate import CRATE, objective
+from keras_crate import CRATE, CRATEMAE, objective
 
 
 def _trained(tmp_path=None, **arguments):
@@ -35,17 +35,24 @@ def test_measures_every_epoch_and_tells_the_others(tmp_path):
         means = [getattr(layerwise.measurements[e], f"{name}_mean")[1] for e in (1, 2, 3)]
         assert history[f"block_1_{name}"] == means
     assert "block_0_sparsity" in (tmp_path / "log.csv").read_text()
+    model.fit(images, np.arange(8) % 5, initial_epoch=2, epochs=3, verbose=0, callbacks=[layerwise])
+    assert list(layerwise.measurements) == [0, 1, 2, 3]
+    before = [history[f"block_{i}_sparsity"][1] for i in range(2)]
+    assert layerwise.measurements[2].sparsity_mean == before
+    again = objective.measure(model, images[:4])
+    assert_close(layerwise.measurements[3].coding_rate_mean, again.coding_rate_mean, atol=1e-5)
 
 
 def test_every_second_epoch_and_the_last():
     *_, layerwise, history = _trained(every=2, convention="paper")
-    means = [layerwise.measurements[epoch].objective_mean[1] for epoch in (2, 3)]
+    # Between measurements the logs hold the latest, which tells `CSVLogger` its columns.
+    means = [layerwise.measurements[epoch].objective_mean[1] for epoch in (0, 2, 3)]
     assert history["block_1_paper_objective"] == means and "block_1_coding_rate" not in history
     assert list(layerwise.measurements) == [0, 2, 3]
     assert layerwise.measurements[2].objective_mean is not None
     pytest.importorskip("matplotlib")
     legend = layerwise.plot().axes[0].get_legend().get_texts()
-    assert [text.get_text() for text in legend] == ["untrained", "epoch 2", "epoch 3"]
+    assert [text.get_text() for text in legend] == ["before training", "epoch 2", "epoch 3"]
 
 
 def test_every_fourth_step_with_pictures(tmp_path):
@@ -58,6 +65,8 @@ def test_every_fourth_step_with_pictures(tmp_path):
     assert history["block_0_sparsity"] == of_step
     frames = sorted(path.name for path in (tmp_path / "frames").iterdir())
     assert frames == ["step_0000.png", "step_0004.png", "step_0006.png"]
+    with pytest.raises(ValueError, match=r"must end in .gif, .webp or .png. Received: .*mp4"):
+        layerwise.animate(tmp_path / "layers.mp4")
     layerwise.animate(tmp_path / "layers.gif", seconds=2)
     with Image.open(tmp_path / "layers.gif") as moving:
         assert moving.n_frames >= 3
@@ -92,13 +101,38 @@ def test_tensorboard_gets_the_curves(tmp_path):
         assert_close(values["epoch_block_0_coding_rate", epoch], expected, atol=1e-4)
 
 
+def test_of_many_times_six_are_drawn():
+    pytest.importorskip("matplotlib")
+    layerwise = objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)))
+    measured = objective.LayerMeasurements([1.0], [0.0], [0.5], [0.0], 1, "authors", 0.01)
+    layerwise.measurements = {time: measured for time in range(0, 101, 4)}
+    legend = [text.get_text() for text in layerwise.plot().axes[0].get_legend().get_texts()]
+    assert len(legend) == 6 and legend[0] == "before training" and legend[-1] == "epoch 100"
+
+
+def test_of_a_masked_autoencoder_the_encoder_is_measured():
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype("float32")
+    mae = CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
+    mae.compile("sgd")
+    layerwise = objective.LayerwiseObjective(images)
+    mae.fit(images, epochs=1, verbose=0, callbacks=[layerwise])
+    expected = objective.measure(mae.encoder(), images)
+    assert_close(layerwise.measurements[1].coding_rate_mean, expected.coding_rate_mean, atol=1e-5)
+    with pytest.raises(ValueError, match=r"hides patches at random.*`model.encoder\(\)`"):
+        objective.measure(mae, images)
+
+
 def test_refuses_what_cannot_be_measured():
     with pytest.raises(ValueError, match="`every` must be 1 or more"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), every=0)
     with pytest.raises(ValueError, match='`unit` must be "epoch" or "step"'):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), unit="batch")
-    with pytest.raises(ValueError, match="nothing to animate"):
+    with pytest.raises(ValueError, match="nothing measured yet"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3))).animate("layers.gif")
+    with pytest.raises(ValueError, match="`convention` must be one of"):
+        objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), convention="mine")
+    with pytest.raises(ValueError, match=r"`images` must be an array.*generator"):
+        objective.LayerwiseObjective(x for x in ())
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     plain.compile("sgd", "mse")
     layerwise = objective.LayerwiseObjective(np.zeros((1, 4)))

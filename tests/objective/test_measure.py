@@ -159,6 +159,11 @@ def test_plots_several_models(micro):
     pytest.importorskip("matplotlib")
     model, images, _ = micro
     measured = objective.measure(model, images)
+    paper = objective.measure(model, images, convention="paper")
+    with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*measure both"):
+        measured.plot("a", {"b": paper})
+    with pytest.raises(ValueError, match=r"name of its own. Received: 'a' twice"):
+        measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["trained", "untrained"]
@@ -189,6 +194,18 @@ def test_names_the_first_layer_that_is_not_finite(micro):
         interpret.intermediates(model, images)
 
 
+def test_names_the_attention_that_is_not_finite(micro):
+    """Of the last block, whose attention nothing but the attention maps read."""
+    _, images, _ = micro
+    model = CRATE(48, 1, 4, input_shape=(32, 32, 3), patch_size=8, classes=10)
+    mssa = model.get_layer("block_0_mssa")
+    first, *others = mssa.get_weights()
+    mssa.set_weights([np.full_like(first, np.nan), *others])
+    for look in (interpret.attention_maps, interpret.rollout, interpret.segment):
+        with pytest.raises(ValueError, match="first in the output of layer 'block_0_mssa'"):
+            look(model, images)
+
+
 def test_fewer_tokens_than_heads(micro):
     _, images, _ = micro
     model = CRATE(48, 1, 12, input_shape=(32, 32, 3), patch_size=16, classes=10)  # 5 tokens
@@ -205,8 +222,15 @@ def test_refusals(micro):
         objective.measure(model, images[0])
     with pytest.raises(ValueError, match="NaN or infinite, at index 0, 1, 2"):
         objective.measure(model, images * np.nan)
-    with pytest.raises(ValueError, match="at least one image"):
-        objective.measure(model, images[:0])
+    for look in (objective.measure, interpret.intermediates):
+        with pytest.raises(ValueError, match="at least one image"):
+            look(model, images[:0])
+        with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+            look(model, images, batch_size=0)
+    with pytest.raises(ValueError, match=r"a dict with keys \['image'\]"):
+        objective.measure(model, [{"image": images}])
+    with pytest.raises(ValueError, match=r"`model` must be a Keras model. Received: str"):
+        objective.measure("model.keras", images)
     with pytest.raises(ValueError, match=r"`convention`.*'mine'"):
         objective.measure(model, images, convention="mine")
     with pytest.raises(ValueError, match="`penalty` must be 0 or more"):

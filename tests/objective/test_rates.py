@@ -98,6 +98,17 @@ def test_gradient_is_a_finite_difference(rng):
     assert_close((found * direction).sum(), (ahead - behind) / (2 * h), atol=1e-2, rtol=1e-3)
 
 
+def test_gradient_at_a_token_of_zeros(rng):
+    z, u = rng.normal(size=(6, 12)), _subspaces(rng)
+    z[2] = 0
+
+    def rate(tokens, bases):
+        return objective.subspace_coding_rate(tokens, bases, convention="authors")
+
+    for gradient in gradients(rate, z.astype("float32"), u.astype("float32")):
+        assert np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_is_computed_in_single(dtype, rng):
     z = keras.ops.cast(keras.ops.convert_to_tensor(rng.normal(size=(9, 12))), dtype)
@@ -112,6 +123,10 @@ def test_refuses_eps_that_is_not_positive(eps):
 
 
 def test_refuses_another_convention_and_shape():
+    with pytest.raises(ValueError, match=r"`tokens` must have shape \(..., n, d\).*\(5,\)"):
+        objective.coding_rate(np.ones(5))
+    with pytest.raises(ValueError, match="`penalty` must be 0 or more"):
+        objective.sparse_rate_reduction(np.ones((3, 2)), np.ones((1, 2, 2)), penalty=-1)
     with pytest.raises(ValueError, match=r"`convention` must be one of .*'mixed'"):
         objective.subspace_coding_rate(np.ones((3, 2)), np.ones((1, 2, 2)), convention="mixed")
     with pytest.raises(ValueError, match=r"subspaces \(1, 3, 2\), tokens \(3, 2\)"):

@@ -35,7 +35,7 @@ def _expected(model, images, layers, last, penalty):
 
 
 @pytest.mark.parametrize(
-    ("family", "last", "layers"), [(CRATE, "ista", None), (CRATEAlpha, "add_2", [-1])]
+    ("family", "last", "layers"), [(CRATE, "ista", None), (CRATEAlpha, "add_2", [-1, 1])]
 )
 def test_the_loss_gains_the_term(family, last, layers, images):
     model = _model(family)
@@ -77,6 +77,10 @@ def test_refusals():
         SparseRateReduction(1, eps=0)
     with pytest.raises(ValueError, match=r"which has 0, 1; negative .* Received: 2"):
         SparseRateReduction(1, layers=[2]).attach(_model())
+    model = _model()
+    model.get_layer("block_0_ista").activity_regularizer = keras.regularizers.L1(0.1)
+    with pytest.raises(ValueError, match=r"'block_0_ista' has an activity regulariser.*L1"):
+        SparseRateReduction(1).attach(model)
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="white-box blocks"):
         SparseRateReduction(1).attach(plain)
