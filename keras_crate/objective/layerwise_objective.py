@@ -24,7 +24,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
     Args:
         images: Array of a few images, the same at every measurement. Keras'
             progress bar shows the logs too, two numbers a block: for a deep
-            model, `verbose=2` or 0 in `fit` is easier to read.
+            model, `fit(verbose=0)` is easier to read.
         every: Epochs, or steps, between measurements; the last epoch is
             measured too where it is known. The logs of an epoch hold the
             latest measurement.
@@ -33,6 +33,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         convention: `"authors"` or `"paper"`, as in `measure`.
         eps: As in `measure`.
         penalty: As in `measure`.
+        at: As in `measure`.
         frames: Folder, made if it does not exist, into which a picture of the
             curves is written at every measurement, `epoch_0001.png` and so
             on. Needs matplotlib.
