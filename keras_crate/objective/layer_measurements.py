@@ -61,6 +61,11 @@ class LayerMeasurements:
         values = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
         return values | {"at": self.at}
 
+    @classmethod
+    def from_dict(cls, values: dict) -> "LayerMeasurements":
+        """What `to_dict` gave, or `json.loads` of what `to_json` wrote."""
+        return cls(**{k: v for k, v in values.items() if k != "at"})  # the convention tells it
+
     def to_json(self) -> str:
         """The same as JSON."""
         return json.dumps(self.to_dict(), indent=2)

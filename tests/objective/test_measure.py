@@ -105,6 +105,7 @@ def test_prints_and_converts(micro):
     whose = "authors' convention (R^c at the block's input)"
     assert len(lines) == 4 and lines[-1] == f"1 images, {whose}, eps = 0.01"
     assert json.loads(measured.to_json()) == measured.to_dict()
+    assert objective.LayerMeasurements.from_dict(json.loads(measured.to_json())) == measured
 
 
 def test_the_papers_convention_adds_rates_and_the_objective(micro):
