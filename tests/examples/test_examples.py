@@ -43,7 +43,6 @@ def _run(folder, *command):
     return result.stdout
 
 
-@compiles_long
 def test_fine_tune(folder):
     out = _run(
         folder, ROOT / "examples/fine_tune.py", "crate-demo/model.keras", "even-odd.keras",
@@ -77,7 +76,6 @@ def test_predict_image(folder):
     assert re.fullmatch(r"0.png: (\d [\d.]+%(, )?){3}", lines[0])
 
 
-@compiles_long
 def test_new_white_box(folder):
     script = ROOT / "examples/new_white_box.py"
     out = _run(folder, script, "new.keras", "--epochs", "3")
@@ -88,7 +86,6 @@ def test_new_white_box(folder):
     assert len(operator.strip().splitlines()) < 30
 
 
-@compiles_long
 def test_masked_autoencoder(folder):
     out = _run(
         folder, ROOT / "examples/masked_autoencoder.py", "mae", "--epochs", "1", "--labels", "50"
