@@ -42,7 +42,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         measurements: `LayerMeasurements` by epoch, or by step, counted from 1;
             0 is the model before training. Another `fit` of the same model
             goes on from `initial_epoch`, or from the last step; one that
-            begins at an epoch again replaces what was measured after it.
+            begins at an epoch again replaces what was measured from there on.
 
     Of a `CRATEMAE`, which hides patches at random, the encoder is measured.
 
@@ -114,8 +114,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         start = epoch if self.unit == "epoch" else self._step
         for time in [time for time in self.measurements if time > start]:
             del self.measurements[time]
-        if start not in self.measurements:
-            self._measure(start)
+        self._measure(start)  # again, too: weights may have been loaded since
 
     def on_train_batch_end(self, batch, logs=None):
         if self.unit == "epoch":

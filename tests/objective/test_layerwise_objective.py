@@ -37,10 +37,16 @@ def test_measures_every_epoch_and_tells_the_others(tmp_path):
     assert "block_0_sparsity" in (tmp_path / "log.csv").read_text()
     model.fit(images, np.arange(8) % 5, initial_epoch=2, epochs=3, verbose=0, callbacks=[layerwise])
     assert list(layerwise.measurements) == [0, 1, 2, 3]
-    before = [history[f"block_{i}_sparsity"][1] for i in range(2)]
-    assert layerwise.measurements[2].sparsity_mean == before
+    # It says what the weights are at that epoch's beginning, whatever they were before.
+    assert_close(layerwise.measurements[2].coding_rate_mean, after.coding_rate_mean, atol=1e-5)
+    now = objective.measure(model, images[:4])
+    assert_close(layerwise.measurements[3].coding_rate_mean, now.coding_rate_mean, atol=1e-5)
+    # From the beginning again: nothing of the first time is left.
+    model.fit(images, np.arange(8) % 5, epochs=1, verbose=0, callbacks=[layerwise])
+    assert list(layerwise.measurements) == [0, 1]
+    assert_close(layerwise.measurements[0].coding_rate_mean, now.coding_rate_mean, atol=1e-5)
     again = objective.measure(model, images[:4])
-    assert_close(layerwise.measurements[3].coding_rate_mean, again.coding_rate_mean, atol=1e-5)
+    assert_close(layerwise.measurements[1].coding_rate_mean, again.coding_rate_mean, atol=1e-5)
 
 
 def test_every_second_epoch_and_the_last():
