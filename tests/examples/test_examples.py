@@ -16,9 +16,9 @@ from keras_crate import data
 from keras_crate.training import demo
 
 ROOT = Path(__file__).parents[2]
-# JAX compiles these scripts' programs for longer than the other backends take to
-# run them: there they are with the slow proofs.
-compiles_long = pytest.mark.slow if keras.backend.backend() == "jax" else lambda test: test
+# JAX and TensorFlow compile these scripts' programs for longer than PyTorch takes
+# to run them: there they are with the slow proofs.
+compiles_long = pytest.mark.slow if keras.backend.backend() != "torch" else lambda test: test
 
 
 @pytest.fixture(scope="module")
