@@ -4,7 +4,9 @@
 
 Prints, for each weight, the accuracy on held-out digits and, mean over blocks,
 the terms of the objective in the paper's convention: what the regulariser does
-to them, and what that does to the accuracy.
+to them, and what that does to the accuracy. (Under JAX on a CPU, start it with
+XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false: see
+`SparseRateReduction`.)
 """
 
 import argparse

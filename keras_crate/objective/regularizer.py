@@ -1,10 +1,17 @@
 """The sparse rate reduction as a term of the training loss."""
 
+import os
+import warnings
+
 import keras
 from keras import ops
 
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
 from keras_crate.objective.rates import check_eps, rate_reduction
+
+# On two cores, XLA for CPUs was seen to stall for ever where it runs several
+# decompositions at once; it did not with this.
+XLA_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
 class SparseRateReduction:
@@ -25,6 +32,9 @@ class SparseRateReduction:
         eps: Precision of the rates, > 0; 0.5 by default.
         layers: Numbers of the blocks, of which negative ones count from the
             last; all by default.
+
+    Warns, under JAX on a CPU, that XLA may stall unless it is started with
+    `XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -88,6 +98,7 @@ class SparseRateReduction:
                 )
         self.detach(model)
         if self.weight:
+            _warn_of_stalls()
             for block in chosen:
                 block.last.activity_regularizer = _BlockTerm(self, block, len(chosen))
         return model
@@ -101,6 +112,20 @@ class SparseRateReduction:
         # What was compiled for the loss as it was is compiled anew.
         model.train_function = model.test_function = None
         return model
+
+
+def _warn_of_stalls() -> None:
+    if keras.backend.backend() != "jax" or XLA_FLAG in os.environ.get("XLA_FLAGS", ""):
+        return
+    import jax
+
+    if jax.default_backend() == "cpu":
+        warnings.warn(
+            "Under JAX on a CPU, XLA may stall when it trains with SparseRateReduction. If it "
+            f"does, start Python with the environment variable XLA_FLAGS={XLA_FLAG}, or use "
+            "another backend.",
+            stacklevel=3,
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")

@@ -70,6 +70,15 @@ def test_training_raises_the_objective_also_after_a_fit_without(images, tmp_path
     assert float(sum(clone.losses)) == 0
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="it is XLA's CPU scheduler that stalls"
+)
+def test_warns_where_xla_may_stall(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    with pytest.warns(UserWarning, match=r"XLA may stall.*XLA_FLAGS=--xla_cpu_enable"):
+        SparseRateReduction(1.0).attach(_model())
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"`weight` must be 0 or more. Received: weight=-1"):
         SparseRateReduction(-1)
