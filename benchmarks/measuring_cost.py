@@ -19,7 +19,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-import keras_crate  # before keras, for which it picks an installed backend
+import keras_crate
 from keras_crate.objective import LayerwiseObjective, subspace_coding_rate
 from keras_crate.training import demo
 

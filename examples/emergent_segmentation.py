@@ -172,24 +172,20 @@ def masks_by_method(model, images) -> tuple[dict, dict]:
     The second dictionary has the attention itself, by block and head.
     """
     at_once = {"batch_size": len(images)}
-    methods = {name: {} for name in METHODS}
+    methods, attention = {name: {} for name in METHODS}, {}
     everywhere = interpret.attention_maps(model, images, range(DEPTH), **at_once)
     maps = interpret.intermediates(model, images, what="map", **at_once)
     keys = interpret.intermediates(model, images, what="keys", **at_once)
     for layer in range(DEPTH):
         block = f"block {layer}"
         for head in range(everywhere[layer].shape[1]):
-            found = most_attended(everywhere[layer][:, head])
-            methods["attention of a head"][f"{block}, head {head}"] = found
+            place = f"{block}, head {head}"
+            attention[place] = everywhere[layer][:, head]
+            methods["attention of a head"][place] = most_attended(attention[place])
         methods["cut of keys"][block] = interpret.segment_features(keys[layer]) > 0
         methods["cut of tokens"][block] = interpret.segment_features(maps[layer]) > 0
         methods["first component"][block] = interpret.pca_features(maps[layer]).foreground
-    shares = {
-        f"block {layer}, head {head}": everywhere[layer][:, head]
-        for layer in range(DEPTH)
-        for head in range(everywhere[layer].shape[1])
-    }
-    return methods, shares
+    return methods, attention
 
 
 METHODS = ("attention of a head", "cut of keys", "cut of tokens", "first component")

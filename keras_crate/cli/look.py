@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from keras_crate.cli.model_file import (
-    add_images_to,
+    add_files_to,
     image_files,
     load_model,
     output_folder,
@@ -26,8 +26,7 @@ def add_to(commands) -> None:
         f"show the first {SHOWN} images. Files that are no images are named "
         "and left out, and the exit status is then 1.",
     )
-    parser.add_argument("model", help="a .keras file")
-    add_images_to(parser, output="crate-look")
+    add_files_to(parser, output="crate-look")
     parser.add_argument(
         "--layer", type=int, default=-1, help="number of the block; -1 is the last (%(default)s)"
     )

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from keras_crate.cli.model_file import (
-    add_images_to,
+    add_files_to,
     image_files,
     load_model,
     output_folder,
@@ -21,8 +21,7 @@ def add_to(commands) -> None:
         "measure.json and measure.png. Files that are no images are named and left out, and the "
         "exit status is then 1.",
     )
-    parser.add_argument("model", help="a .keras file")
-    add_images_to(parser, output="crate-measure")
+    add_files_to(parser, output="crate-measure")
     parser.add_argument(
         "--convention",
         choices=("authors", "paper"),

@@ -8,8 +8,9 @@ if TYPE_CHECKING:  # Keras is imported when a command runs, after the backend is
     from keras_crate.data import ImageFiles
 
 
-def add_images_to(parser, output: str) -> None:
-    """Adds the images' paths, the batch size and the output folder to a command."""
+def add_files_to(parser, output: str) -> None:
+    """Adds the model, the images' paths, the batch size and the output folder to a command."""
+    parser.add_argument("model", help="a .keras file")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
     parser.add_argument("--output", default=output, help="folder to write to (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")

@@ -47,11 +47,11 @@ def intermediates(
         raise ValueError(f"`what` must be one of {KINDS}. Received: what={what!r}")
     model = for_images(model, images)
     blocks = chosen_blocks(model, layers)
-    if what == "keys":
+    if what != "keys":
+        tensors = [block.output for block in blocks]
+    else:
         for block in blocks:
             _check_keys(block.compress)
-    tensors = [block.output for block in blocks]
-    if what == "keys":
         # What the layers give out is read too: it tells weights that are not finite.
         tensors = [b.compress.input for b in blocks] + [b.compress.output for b in blocks]
     inside = Inside(model, tensors)

@@ -11,6 +11,7 @@ from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasureme
 from keras_crate.objective.rates import (
     DEFAULT_EPS,
     check_eps,
+    check_not_negative,
     coding_rate,
     sparse_rate_reduction,
     sparsity,
@@ -102,7 +103,6 @@ class LayerProbe:
         at: str | None = None,
     ):
         convention = check_measures(convention, at, eps, penalty)
-        self.model = model
         self.convention = convention
         self.eps = DEFAULT_EPS[convention] if eps is None else float(eps)
         self.penalty = float(penalty)
@@ -152,8 +152,7 @@ class LayerProbe:
 
 def check_measures(convention: str | None, at: str | None, eps, penalty) -> str:
     """Refuses settings out of range; the convention, by its name or the place it measures."""
-    if not penalty >= 0:
-        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+    check_not_negative("penalty", penalty)
     check_eps(eps)
     if convention is not None and convention not in DEFAULT_EPS:
         raise ValueError(

@@ -137,8 +137,7 @@ def sparse_rate_reduction(tokens, subspaces, eps: float | None = None, penalty: 
     Reference:
         Yu et al., arXiv:2306.01129, section 2.1.
     """
-    if not penalty >= 0:
-        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")
+    check_not_negative("penalty", penalty)
     xp, prepared = _prepare(tokens)
     return rate_reduction(tokens, subspaces, eps) - penalty * _count_nonzero(xp, prepared)
 
@@ -165,6 +164,12 @@ def _check_eps(eps, convention) -> float:
         )
     check_eps(eps)
     return DEFAULT_EPS[convention] if eps is None else eps
+
+
+def check_not_negative(name: str, value) -> None:
+    """Refuses a factor below 0, or NaN."""
+    if not value >= 0:
+        raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value!r}")
 
 
 def check_eps(eps) -> None:

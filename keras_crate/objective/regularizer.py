@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
-from keras_crate.objective.rates import check_eps, rate_reduction
+from keras_crate.objective.rates import check_eps, check_not_negative, rate_reduction
 
 # On two cores, XLA for CPUs was seen to stall for ever where it runs several
 # decompositions at once; it did not with this.
@@ -60,9 +60,8 @@ class SparseRateReduction:
         eps: float | None = None,
         layers: list[int] | None = None,
     ):
-        for name, value in (("weight", weight), ("penalty", penalty)):
-            if not value >= 0:
-                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={value!r}")
+        check_not_negative("weight", weight)
+        check_not_negative("penalty", penalty)
         check_eps(eps)
         self.weight = weight
         self.penalty = penalty
