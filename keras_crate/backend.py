@@ -40,9 +40,13 @@ def choose_backend() -> str | None:
     return None
 
 
+def keras_home() -> Path:
+    """The folder of Keras' configuration and downloads."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
 def _configured_backend() -> str:
-    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
-        return json.loads((folder / "keras.json").read_text("utf8"))["backend"]
+        return json.loads((keras_home() / "keras.json").read_text("utf8"))["backend"]
     except (OSError, ValueError, KeyError, TypeError):
         return "tensorflow"  # what Keras takes by default

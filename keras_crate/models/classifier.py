@@ -1,5 +1,6 @@
 """Classifiers: the head, and the options that every family's constructor takes."""
 
+import os
 import types
 
 import keras
@@ -9,7 +10,7 @@ from keras_crate.layers.initializers import linear_initializers
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
-from keras_crate.models.weights_file import load_weights_file
+from keras_crate.models.weights_source import find_weights
 from keras_crate.models.white_box import WhiteBoxModel
 
 
@@ -48,7 +49,7 @@ class Classifier(WhiteBoxModel):
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
-        weights: str | None = None,
+        weights: str | os.PathLike | None = None,
         layer_settings: dict | None = None,
         **family,
     ):
@@ -76,6 +77,12 @@ class Classifier(WhiteBoxModel):
             data_format=data_format,
             **family,
         )
+        source = None if weights is None else find_weights(weights, type(self), settings)
+        if source is not None:
+            source.fill(settings)
+        for setting, value in self.unset.items():
+            if getattr(settings, setting) is None:
+                setattr(settings, setting, value)
         graph = Graph(settings, dtype, layer_settings)
         parts = self.parts(settings)
         images, patches = graph.stem(**parts.patches)
@@ -96,8 +103,11 @@ class Classifier(WhiteBoxModel):
                 dtype=graph.policy.variable_dtype,
             )(x)
         super().__init__(images, x, settings=settings, policy=graph.policy, name=name)
-        if weights is not None:
-            load_weights_file(self, weights)
+        if source is not None:
+            source.load(self)
+
+    # What a family's arguments are where neither the user nor the weights say.
+    unset = types.MappingProxyType({})
 
     @staticmethod
     def parts(settings) -> Parts:

@@ -1,5 +1,7 @@
 """CRATE-alpha, and its three sizes."""
 
+import types
+
 import keras
 
 from keras_crate.layers import MSSA, OvercompleteISTA
@@ -30,7 +32,8 @@ class CRATEAlpha(Classifier):
         decoupled: Whether tokens are rebuilt by a dictionary of their own.
         residual: Whether the sparse coding step is added to its input.
         epsilon: Of the head's normalisation: 1e-5 in the authors' PyTorch
-            code, 1e-6 in their JAX code.
+            code, 1e-6 in their JAX code. By default what the `weights` named
+            were trained with, else 1e-5.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.
@@ -68,12 +71,13 @@ class CRATEAlpha(Classifier):
         ratio: int = 4,
         decoupled: bool = True,
         residual: bool = True,
-        epsilon: float = 1e-5,
+        epsilon: float | None = None,
         step_size: float = 0.1,
         penalty: float = 0.1,
         **options,
     ):
-        checks.check_epsilon(epsilon)
+        if epsilon is not None:
+            checks.check_epsilon(epsilon)
         super().__init__(
             dim=dim,
             depth=depth,
@@ -86,6 +90,8 @@ class CRATEAlpha(Classifier):
             penalty=penalty,
             **options,
         )
+
+    unset = types.MappingProxyType({"epsilon": 1e-5})
 
     @staticmethod
     def parts(settings) -> Parts:

@@ -1,5 +1,6 @@
 """CRATE-MAE, a masked autoencoder of white-box blocks, and its four sizes."""
 
+import os
 import types
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Graph, Parts, channels_axis, rescaling
 from keras_crate.models.sizes import size_constructor
-from keras_crate.models.weights_file import load_weights_file
+from keras_crate.models.weights_source import find_weights
 from keras_crate.models.white_box import WhiteBoxModel
 
 
@@ -112,7 +113,7 @@ class CRATEMAE(WhiteBoxModel):
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
-        weights: str | None = None,
+        weights: str | os.PathLike | None = None,
         seed: int | None = None,
         layer_settings: dict | None = None,
     ):
@@ -135,6 +136,9 @@ class CRATEMAE(WhiteBoxModel):
             data_format=data_format,
             seed=seed,
         )
+        source = None if weights is None else find_weights(weights, type(self), settings)
+        if source is not None:
+            source.fill(settings)
         graph = Graph(settings, dtype, layer_settings)
         parts = _encoder_parts(settings)
         images, patches = graph.stem(**parts.patches)
@@ -162,8 +166,8 @@ class CRATEMAE(WhiteBoxModel):
         }
         super().__init__(images, outputs, settings=settings, policy=graph.policy, name=name)
         self._derived = types.SimpleNamespace(form=None)  # not a part of the model
-        if weights is not None:
-            load_weights_file(self, weights)
+        if source is not None:
+            source.load(self)
 
     def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
         """As `keras.Model.compile`, without a loss or metrics: the model has its own.

@@ -4,9 +4,12 @@ import textwrap
 
 OPTIONS = {
     "weights": """\
-None, or the path of a file written by `model.save` (`.keras`) or
-`model.save_weights` (`.weights.h5`). Positions for another grid are resized. A
-head of other classes stays at its initial values, with a warning.""",
+None for initial values; the name of published weights, which says the data
+they were trained on, such as `"imagenet"` (`keras_crate.hub.list_weights()`
+lists them); `"hf://user/repository"` or `"hf://user/repository@revision"`; or
+the path of a file written by `model.save` (`.keras`) or `model.save_weights`
+(`.weights.h5`), or of the authors' checkpoint. Positions for another grid are
+resized. A head of other classes stays at its initial values, with a warning.""",
     "include_top": """\
 Whether the head (normalisation and linear classifier) is included.""",
     "input_shape": """\

@@ -44,6 +44,21 @@ SIZES = {
     "CRATEMAELarge": Size(1024, 24, 16, 16, 153_023_232),
 }
 
+
+def constructor_of(family: str, dim: int, depth: int) -> str | None:
+    """The constructor of a family's published size, such as `"CRATEBase"`; None if it is none.
+
+    Args:
+        family: Name of the class, such as `"CRATE"`.
+        dim: Token width.
+        depth: Number of blocks.
+    """
+    for name in ("Tiny", "Small", "Base", "Large", "Huge"):
+        if SIZES.get(family + name, (0, 0))[:2] == (dim, depth):
+            return family + name
+    return None
+
+
 # The constructors' first arguments, which may be given by position.
 _FIRST = ("weights", "include_top", "input_shape", "patch_size", "classes", "pooling",
           "classifier_activation", "include_preprocessing", "dropout_rate", "class_names",
@@ -80,7 +95,7 @@ def size_constructor(
     def build(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        bound.arguments["name"] = bound.arguments["name"] or _snake_case(constructor)
+        bound.arguments["name"] = bound.arguments["name"] or snake_case(constructor)
         return model_class(dim=size.dim, depth=size.depth, heads=size.heads, **bound.arguments)
 
     build.__name__ = build.__qualname__ = constructor
@@ -126,7 +141,8 @@ def _facts(size: Size, trained: str) -> str:
     )
 
 
-def _snake_case(constructor: str) -> str:
+def snake_case(constructor: str) -> str:
+    """The name of a constructor's models, such as `crate_alpha_base`."""
     return re.sub(
         r"(?<=[a-z])(?=[A-Z])|(?<=CRATE)(?=[A-Z])|(?<=MAE)(?=[A-Z])", "_", constructor
     ).lower()

@@ -1,4 +1,4 @@
-"""Weights files: read whole, compared with the model, and only then assigned."""
+"""Saved weights: read whole, compared with the model, and only then assigned."""
 
 import io
 import json
@@ -13,7 +13,7 @@ import keras
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models.graph import BLOCK_LAYERS
 from keras_crate.models.operators import operator_config, operator_prototype
-from keras_crate.models.sizes import SIZES
+from keras_crate.models.sizes import constructor_of
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
 
 # Settings that change what a model computes and leave no trace in its weights.
@@ -23,24 +23,28 @@ _UNSEEN = (
 )  # fmt: skip
 
 _ACCEPTED = (
-    "`weights` takes None or the path of a file written by `model.save` (.keras) or "
+    "`weights` takes None, the name of published weights (`keras-crate weights` lists them), "
+    "`hf://user/repository`, or the path of a file written by `model.save` (.keras) or "
     "`model.save_weights` (.weights.h5)."
 )
 
 
-def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
+def load_weights_file(
+    model: WhiteBoxModel, path: str | os.PathLike, origin: str | None = None
+) -> None:
     """Loads a `.keras` or `.weights.h5` file into a model of the package.
 
     Layers are matched by name, so that files of any backend fit. Positions
     made for another grid of patches are resized. A head for other classes is
     left at its initial values, with a warning; a file's head is passed over
-    where the model has none. Settings that no weight shows, such as `penalty`,
-    are compared where the file has them (`.keras`), with a warning. Everything
-    is checked before anything is assigned.
+    where the model has none, with another. Settings that no weight shows, such
+    as `penalty`, are compared where the file has them (`.keras`), with a
+    warning. Everything is checked before anything is assigned.
 
     Args:
         model: A model with a `token_embedding` layer.
-        path: The file.
+        path: The file, or a folder in Keras' format: a `.keras` file unpacked.
+        origin: What to call it in errors and warnings; by default the path.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -49,12 +53,19 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
             that differs.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no weights file at {path}. {_ACCEPTED}")
-    saved = _read(path)
-    _warn_of_other_settings(path, model)
+    origin = origin or str(path)
+    weights = path / "model.weights.h5" if path.is_dir() else path
+    if not weights.is_file():
+        raise FileNotFoundError(f"There is no weights file at {weights}. {_ACCEPTED}")
+    saved = _read(weights)
+    _warn_of_other_settings(_saved_config(path), model, origin)
+    _load(model, saved, origin)
+
+
+def _load(model: WhiteBoxModel, saved: dict[tuple[str, str], dict], origin: str) -> None:
     targets = _targets(model)
     names = {name for name, _ in targets}
+    passed_over = sorted({key[0] for key in saved} & set(HEAD_LAYERS) - names)
     left_out = _other_head(saved, targets) & names
     saved = {
         key: values
@@ -62,15 +73,21 @@ def load_weights_file(model: WhiteBoxModel, path: str | os.PathLike) -> None:
         if key[0] not in left_out and (key[0] in names or key[0] not in HEAD_LAYERS)
     }
     targets = {key: layer for key, layer in targets.items() if key[0] not in left_out}
-    _compare(path, model, saved, targets)
+    _compare(origin, model, saved, targets)
     for key, layer in targets.items():
         if key in saved:
             layer.load_own_variables(saved[key])
     if left_out:
         warnings.warn(
-            f"{path} has no head for this model's {model.settings.classes} classes: "
+            f"{origin} has no head for this model's {model.settings.classes} classes: "
             f"{' and '.join(sorted(left_out))} keep their initial values and must be trained.",
-            stacklevel=3,
+            stacklevel=4,
+        )
+    elif passed_over:
+        warnings.warn(
+            f"{origin} has a head that this model does not: {' and '.join(passed_over)} were "
+            "left out.",
+            stacklevel=4,
         )
 
 
@@ -97,18 +114,28 @@ def _read(path: Path) -> dict[tuple[str, str], dict]:
         raise ValueError(damaged) from error
 
 
-def _warn_of_other_settings(path: Path, model) -> None:
+def _saved_config(path: Path) -> dict:
+    """The configuration beside the weights; empty where there is none."""
+    if path.is_dir():
+        config = (path / "config.json").read_text("utf8")
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            config = archive.read("config.json")
+    else:
+        return {}
+    return json.loads(config).get("config", {})
+
+
+def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     """Says which settings, that no weight shows, the file's model had otherwise."""
-    if not zipfile.is_zipfile(path):
+    if not config:
         return
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json")).get("config", {})
     config, own = (_with_operators(json.loads(json.dumps(c))) for c in (config, model.get_config()))
     other = [k for k in _UNSEEN if k in config and k in own and config[k] != own[k]]
     if other:
         differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
         warnings.warn(
-            f"The model in {path} was made with other settings: {differences}.",
+            f"The model in {origin} was made with other settings: {differences}.",
             stacklevel=4,
         )
 
@@ -177,7 +204,7 @@ def _other_head(saved, targets) -> set[str]:
     return set()
 
 
-def _compare(path, model, saved, targets) -> None:
+def _compare(origin, model, saved, targets) -> None:
     decoder = ("decoder_norm", "")
     hint = ""
     if decoder in saved and decoder not in targets:
@@ -186,7 +213,7 @@ def _compare(path, model, saved, targets) -> None:
     def refuse(difference):
         settings = model.settings
         raise ValueError(
-            f"The weights in {path} belong to another model. The file: {_describe_file(saved)}. "
+            f"The weights in {origin} belong to another model. The file: {_describe_file(saved)}. "
             f"This model: {_describe(settings.dim, targets)}, patch {settings.patch_size}. "
             f"First variable that differs: {difference}." + hint
         )
@@ -209,7 +236,7 @@ def _compare(path, model, saved, targets) -> None:
             )
         if found.keys() - {"grid"} != expected.keys() - {"grid"} and "0" in expected:
             raise ValueError(
-                f"{path} holds {'/'.join(filter(None, key))} in another form (it may have been "
+                f"{origin} holds {'/'.join(filter(None, key))} in another form (it may have been "
                 "quantised): load it with `keras.saving.load_model`."
             )
     for key in saved:
@@ -243,11 +270,7 @@ def _describe(dim, keys) -> str:
     )
     if "encoder_norm" in names:
         family = "CRATEMAE" if "decoder_norm" in names else "CRATEMAEEncoder"
-    constructors = [
-        family + size
-        for size in ("Tiny", "Small", "Base", "Large", "Huge")
-        if SIZES.get(family + size, (0, 0))[:2] == (dim, len(blocks))
-    ]
+    constructor = constructor_of(family, dim, len(blocks))
     return f"width {dim}, {len(blocks)} blocks of {' and '.join(sorted(operators))}" + (
-        f" ({constructors[0]})" if constructors else ""
+        f" ({constructor})" if constructor else ""
     )
