@@ -28,6 +28,14 @@ if _NO_BACKEND is None:
         decode_predictions,
     )
 
+    def _find_weights(*arguments):
+        from keras_crate.hub.resolve import find
+
+        return find(*arguments)
+
+    # The hub knows the models, so they do not know it: this brings the two together.
+    models.weights_source.set_finder(_find_weights)
+
 __all__ = [
     "CRATE",
     "CRATEMAE",
@@ -46,6 +54,7 @@ __all__ = [
     "CRATETiny",
     "data",
     "decode_predictions",
+    "hub",
     "interpret",
     "layers",
     "models",
@@ -54,7 +63,7 @@ __all__ = [
 ]
 
 # What a model does not need to run is imported when it is first named.
-_ON_DEMAND = ("data", "interpret", "objective", "training")
+_ON_DEMAND = ("data", "hub", "interpret", "objective", "training")
 
 
 def __getattr__(name: str):

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from hub_client import MODELS, HubClient
+from hub_server import HubServer
 
 import keras_crate
 
@@ -64,8 +66,19 @@ def exchange(tmp_path_factory):
                 model.quantize("int8")
             model.save(folder / f"{OWN}-{name}.keras")
             family[name] = _outputs(model)
+        family["hub"] = _publish(folder / "hub")
         np.savez(folder / f"{OWN}.npz", logits=logits, **family)
     return folder
+
+
+def _publish(storage: Path):
+    """Publishes a model on a Hub whose repositories stay in a folder."""
+    with HubServer(storage) as hub, HubClient(hub, storage / OWN) as client:
+        return client(
+            MODELS + "model = trained(3)\n"
+            f'keras_crate.hub.push(model, "hf://writer/{OWN}")\n'
+            "result = model.predict(images, verbose=0)"
+        )
 
 
 @pytest.fixture(params=BACKENDS)
@@ -92,6 +105,15 @@ def test_logits_of_a_tiny_agree(other, exchange):
     weights = exchange / f"{other}.weights.h5"
     model = keras_crate.CRATETiny(weights=weights, classifier_activation=None)
     assert_close(model.predict(_images(), verbose=0), expected["logits"], atol=1e-4)
+
+
+def test_a_published_model_agrees(other, exchange, tmp_path):
+    expected = np.load(exchange / f"{other}.npz")["hub"]
+    with HubServer(exchange / "hub") as hub, HubClient(hub, tmp_path, token=None) as client:
+        found = client(
+            f'{MODELS}result = keras_crate.hub.pull("hf://writer/{other}").predict(images, verbose=0)'
+        )
+    assert_close(found, expected, atol=1e-4)
 
 
 def test_an_int8_model_agrees(other, exchange):

@@ -5,9 +5,20 @@ import sys
 
 from keras_crate import __version__
 from keras_crate.backend import choose_backend
-from keras_crate.cli import demo, look, measure
+from keras_crate.cli import (
+    convert,
+    demo,
+    evaluate,
+    look,
+    measure,
+    predict,
+    pull,
+    push,
+    verify,
+    weights,
+)
 
-COMMANDS = (demo, measure, look)
+COMMANDS = (demo, predict, evaluate, measure, look, weights, verify, convert, push, pull)
 
 
 def main(arguments: list[str] | None = None) -> int:

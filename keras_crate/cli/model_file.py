@@ -5,33 +5,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # Keras is imported when a command runs, after the backend is chosen
+    import numpy as np
+
     from keras_crate.data import ImageFiles
 
 
 def add_files_to(parser, output: str) -> None:
     """Adds the model, the images' paths, the batch size and the output folder to a command."""
-    parser.add_argument("model", help="a .keras file")
+    parser.add_argument(
+        "model", help="a .keras file, the name of a variant, or hf://user/repository"
+    )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
     parser.add_argument("--output", default=output, help="folder to write to (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")
 
 
-def load_model(path: str):
-    """The model in a file; of a masked autoencoder, which hides patches, its encoder.
+def load_model(address: str):
+    """The model of a file, variant or repository; of a masked autoencoder, its encoder.
 
     Raises:
-        ValueError: If there is no such file, or Keras cannot load it.
+        ValueError: If there is none, or Keras cannot load it.
     """
-    import keras
+    from keras_crate.hub.address import open_model
+    from keras_crate.models import CRATEMAE
 
-    from keras_crate.models import CRATEMAE  # and all layers and models, for Keras to find
-
-    if not Path(path).exists():
-        raise ValueError(f"There is no model file {path}.")
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # zip, HDF5 and Keras each raise their own
-        raise ValueError(f"The model {path} cannot be loaded: {error}") from error
+    model, _ = open_model(address)
     return model.encoder() if isinstance(model, CRATEMAE) else model
 
 
@@ -39,14 +37,34 @@ def image_files(arguments, model, size: int | None = None) -> "ImageFiles":
     """The images of the command line, as the model takes them or of `size` pixels a side."""
     from keras_crate.data import ImageFiles
 
-    data_format = getattr(getattr(model, "settings", None), "data_format", None)
+    data_format = _data_format(model)
     shape = list(model.input_shape[1:])
     if size is not None:
         rows = 1 if data_format == "channels_first" else 0
         shape[rows : rows + 2] = [size, size]
-    return ImageFiles(
-        arguments.images, tuple(shape), arguments.batch_size, data_format or "channels_last"
-    )
+    return ImageFiles(arguments.images, tuple(shape), arguments.batch_size, data_format)
+
+
+def _data_format(model) -> str:
+    """The model's; a model that is not of the package is taken for channels last."""
+    return getattr(getattr(model, "settings", None), "data_format", None) or "channels_last"
+
+
+def image_array(paths: list[str], model) -> "np.ndarray":
+    """All images of files and folders, as the model takes them.
+
+    Raises:
+        ValueError: If one is broken.
+    """
+    import numpy as np
+
+    from keras_crate.data import ImageFiles
+
+    images = ImageFiles(paths, tuple(model.input_shape[1:]), data_format=_data_format(model))
+    batches = list(images)
+    for file, reason in images.broken.items():
+        raise ValueError(f"{file} cannot be read: {reason}")
+    return np.concatenate(batches)
 
 
 def output_folder(path: str) -> Path:

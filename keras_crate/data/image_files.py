@@ -9,16 +9,17 @@ import numpy as np
 from keras_crate.extras import needed
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+INTERPOLATIONS = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}  # as Pillow does
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # as Pillow calls them
 
 
 class ImageFiles:
     """Batches of images read from files as they are needed.
 
-    An image is turned upright as its camera noted, cropped to the shape's
-    proportions around its centre and resized (bilinear, antialiased). A file
-    that cannot be read, or whose pixels have more than 8 bits, is left out and
-    noted in `broken`.
+    An image is turned upright as its camera noted, and cropped to the shape's
+    proportions around its centre and resized, or resized and cropped as
+    `resize` says; antialiased in any case. A file that cannot be read, or whose
+    pixels have more than 8 bits, is left out and noted in `broken`.
 
     Args:
         paths: Folders, which are searched through with those in them for
@@ -27,6 +28,16 @@ class ImageFiles:
             batch.
         batch_size: Images at a time, >= 1.
         data_format: `"channels_last"` or `"channels_first"`.
+        resize: None crops to the shape's proportions and resizes what is left.
+            An integer is what the shorter side is brought to, before the
+            shape's height and width are cut from the centre: what torchvision's
+            `Resize(resize)` and `CenterCrop` do, to the pixel. Where that
+            leaves less than the shape, it is put in the middle of black, as
+            there. A pair (height, width), which is the shape's own, resizes the
+            whole image to it and changes its proportions.
+        interpolation: `"bilinear"`, `"bicubic"` or `"area"`, the mean of the
+            pixels that each new one covers: Pillow's `BILINEAR`, `BICUBIC` and
+            `BOX`.
 
     Attributes:
         input_shape: As given.
@@ -35,8 +46,9 @@ class ImageFiles:
         broken: What was wrong with the others, by file.
 
     Raises:
-        ValueError: If there is no such file, a folder has no images, or images
-            have neither 1, 3 nor 4 channels, or no size.
+        ValueError: If there is no such file, a folder has no images, images
+            have neither 1, 3 nor 4 channels, or no size, or there is no such
+            resizing.
         ImportError: If Pillow is not installed.
 
     Example:
@@ -53,8 +65,11 @@ class ImageFiles:
         input_shape: tuple[int, int, int],
         batch_size: int = 32,
         data_format: str = "channels_last",
+        *,
+        resize: int | tuple[int, int] | None = None,
+        interpolation: str = "bilinear",
     ):
-        self.files = _found(paths)
+        self.files = find_files(paths)
         self.input_shape = tuple(input_shape)
         if data_format == "channels_first":
             input_shape = (*input_shape[1:], input_shape[0])
@@ -70,6 +85,8 @@ class ImageFiles:
             )
         if not batch_size >= 1:
             raise ValueError(f"`batch_size` must be 1 or more. Received: batch_size={batch_size!r}")
+        self.resize = check_resize(resize, self.size)
+        self.interpolation = check_interpolation(interpolation)
         self.mode = _MODES[channels]
         self.batch_size = batch_size
         self.data_format = data_format
@@ -109,12 +126,88 @@ class ImageFiles:
                     f"its pixels are of mode {image.mode}, and no mode but those of 8 bits is read"
                 )
             upright = ImageOps.exif_transpose(image).convert(self.mode)
-        fitted = ImageOps.fit(upright, self.size[::-1], method=Image.Resampling.BILINEAR)
+        method = Image.Resampling[INTERPOLATIONS[self.interpolation]]
+        width_and_height = tuple(self.size[::-1])
+        if self.resize is None:
+            fitted = ImageOps.fit(upright, width_and_height, method=method)
+        elif isinstance(self.resize, tuple):
+            fitted = upright.resize(width_and_height, method)
+        else:
+            scaled = upright.resize(_scaled(upright.size, self.resize), method)
+            fitted = _centre(scaled, *width_and_height)
         pixels = np.asarray(fitted, "float32").reshape(*self.size, -1)
         return pixels if self.data_format == "channels_last" else np.moveaxis(pixels, -1, 0)
 
 
-def _found(paths) -> list[Path]:
+def check_resize(resize, size: Sequence[int]) -> int | tuple[int, int] | None:
+    """The `resize` of `ImageFiles` in its normal form; refuses what is none for this size.
+
+    Args:
+        resize: What was given.
+        size: Height and width of the images that are to come out.
+    """
+    if resize is None:
+        return None
+    if _is_side(resize):
+        return int(resize)
+    if not isinstance(resize, (tuple, list)) or len(resize) != 2 or not all(map(_is_side, resize)):
+        raise ValueError(
+            "`resize` must be None, a positive integer, to which the shorter side is brought "
+            "before the centre is cut out, or a pair (height, width) of them. "
+            f"Received: resize={resize!r}"
+        )
+    if tuple(resize) != tuple(size):
+        raise ValueError(
+            "A pair as `resize` must be the height and width of the images that come out, "
+            f"{tuple(size)}. Received: resize={resize!r}. To crop after resizing, give the pixels "
+            "of the shorter side instead."
+        )
+    return int(resize[0]), int(resize[1])
+
+
+def check_interpolation(interpolation) -> str:
+    """The `interpolation` of `ImageFiles`; refuses one that there is not."""
+    if not isinstance(interpolation, str) or interpolation not in INTERPOLATIONS:
+        known = ", ".join(f'"{name}"' for name in INTERPOLATIONS)
+        raise ValueError(
+            f"`interpolation` must be one of {known}. Received: interpolation={interpolation!r}"
+        )
+    return interpolation
+
+
+def _is_side(value) -> bool:
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return is_integer and value >= 1
+
+
+def _scaled(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+    """Width and height once the shorter of them is `shorter`."""
+    width, height = size
+    if width <= height:
+        return shorter, int(shorter * height / width)  # torchvision rounds down
+    return int(shorter * width / height), shorter
+
+
+def _centre(image, width: int, height: int):
+    """The middle of an image, on black where the image is smaller."""
+    # Where a pixel cannot be halved, torchvision rounds to even in cutting, and puts one more
+    # pixel of black to the right and below.
+    left, top = (
+        round((there - wanted) / 2) if there >= wanted else -((wanted - there) // 2)
+        for there, wanted in zip(image.size, (width, height), strict=True)
+    )
+    return image.crop((left, top, left + width, top + height))
+
+
+def find_files(paths: Sequence[str | os.PathLike]) -> list[Path]:
+    """The files named, and those in the folders named that end as images do.
+
+    Args:
+        paths: As `ImageFiles` takes them.
+
+    Raises:
+        ValueError: If there is no such file, or a folder has no images.
+    """
     files = []
     for path in map(Path, [paths] if isinstance(paths, (str, os.PathLike)) else paths):
         if path.is_dir():

@@ -67,7 +67,7 @@ def from_checkpoint(
     Example:
 
     ```python
-    model = keras_crate.hub.from_checkpoint("crate_alpha_B16.pth")  # doctest: skip
+    model = keras_crate.hub.from_checkpoint("checkpoint.safetensors", heads=2)
     ```
     """
     tensors = read_tensors(path_or_tensors)

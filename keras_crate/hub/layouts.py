@@ -264,9 +264,9 @@ def _one_projection(tensors: dict) -> dict:
     """Query, key and value of CLIPA's attention are one in a white box: keeps one of them."""
     tensors = dict(tensors)
     for name, values in tensors.items():
-        dim = values.shape[-1]
-        if re.fullmatch(r"visual\..*\.in_proj_weight", name) and values.shape == (3 * dim, dim):
-            query, key, value = values.reshape(3, dim, dim)
+        fused = re.fullmatch(r"visual\..*\.in_proj_weight", name) and values.ndim == 2
+        if fused and len(values) == 3 * values.shape[1]:
+            query, key, value = np.split(values, 3)
             if not (np.array_equal(query, key) and np.array_equal(query, value)):
                 raise ValueError(
                     f"{name} has different projections for query, key and value: this is no "

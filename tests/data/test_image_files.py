@@ -74,3 +74,114 @@ def test_refusals(folder):
         ImageFiles(folder, (8, 8, 3), batch_size=0)
     with pytest.raises(ValueError, match="at least one file or folder"):
         ImageFiles([], (8, 8, 3))
+
+
+def _places(width, height):
+    """An image whose pixels are their own positions: x in red, y in green."""
+    y, x = np.mgrid[:height, :width]
+    return np.stack([x, y, 0 * x], axis=-1).astype("uint8")
+
+
+def _save(pixels, file):
+    Image.fromarray(pixels).save(file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("crop", "top", "left"),
+    [
+        ((16, 17), 2, 6),  # torchvision rounds 2.5 down, to even; 6.5 likewise
+        ((14, 15), 4, 8),  # and 3.5 up; 7.5 likewise
+    ],
+)
+def test_cuts_the_centre_where_torchvision_does(tmp_path, crop, top, left):
+    file = _save(_places(30, 21), tmp_path / "wide.png")
+    (batch,) = ImageFiles(file, (*crop, 3), resize=21)
+    np.testing.assert_array_equal(batch[0, 0, :, 0], np.arange(left, left + crop[1]))
+    np.testing.assert_array_equal(batch[0, :, 0, 1], np.arange(top, top + crop[0]))
+
+
+def test_an_image_that_is_too_small_is_padded_as_torchvision_does(tmp_path):
+    file = _save(_places(10, 30) + np.uint8(1), tmp_path / "narrow.png")
+    (batch,) = ImageFiles(file, (13, 13, 3), resize=10)
+    row = [0, *range(1, 11), 0, 0]  # a pixel more on the right
+    np.testing.assert_array_equal(batch[0, :, :, 0], np.tile(row, (13, 1)))
+    np.testing.assert_array_equal(batch[0, :, 5, 1], np.arange(13) + 8 + 1)
+
+
+KERNELS = {  # as functions of the distance, and how far they reach
+    "bilinear": (lambda x: 1 - x, 1),
+    "bicubic": (
+        lambda x: np.where(
+            x < 1, 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+        ),
+        2,
+    ),
+    "area": (lambda x: np.ones_like(x), 0.5),
+}
+
+
+def _weights(before, after, interpolation):
+    """The matrix that resizes an axis: the kernel, widened where pixels get fewer."""
+    kernel, reach = KERNELS[interpolation]
+    scale = before / after
+    centres = (np.arange(after) + 0.5) * scale
+    distance = (np.arange(before) + 0.5 - centres[:, np.newaxis]) / max(scale, 1)
+    inside = np.abs(distance) < reach
+    if interpolation == "area":  # half open, as pixels are
+        inside = (distance > -reach) & (distance <= reach)
+    weights = np.where(inside, kernel(np.abs(distance)), 0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _resized(pixels, height, width, interpolation):
+    rows = _weights(pixels.shape[0], height, interpolation)
+    columns = _weights(pixels.shape[1], width, interpolation)
+    return np.clip(np.einsum("ih,hwc,jw->ijc", rows, pixels, columns), 0, 255)
+
+
+@pytest.mark.parametrize("interpolation", KERNELS)
+@pytest.mark.parametrize(
+    ("size", "resize", "scaled", "crop", "corner"),
+    [
+        ((40, 25), 16, (16, 25), (12, 12), (2, 6)),  # 25.6 pixels wide, rounded down
+        ((25, 41), 16, (26, 16), (12, 12), (7, 2)),
+        ((20, 21), 30, (31, 30), (30, 30), (0, 0)),  # to more pixels
+        ((40, 25), (9, 31), (9, 31), (9, 31), (0, 0)),  # as a whole
+    ],
+)
+def test_resizes_as_computed_another_way(
+    tmp_path, rng, interpolation, size, resize, scaled, crop, corner
+):
+    coarse = rng.integers(60, 190, (*size[::-1], 3))  # bicubic is not cut off on the way
+    file = _save(coarse.astype("uint8"), tmp_path / "noise.png")
+    (batch,) = ImageFiles(file, (*crop, 3), resize=resize, interpolation=interpolation)
+    (top, left), (height, width) = corner, crop
+    expected = _resized(coarse, *scaled, interpolation)
+    expected = expected[top : top + height, left : left + width]
+    np.testing.assert_allclose(batch[0], expected, atol=1.2)  # Pillow rounds twice
+
+
+def test_the_interpolation_counts_where_nothing_else_is_asked_for(tmp_path, rng):
+    coarse = rng.integers(60, 190, (24, 24, 3))
+    file = _save(coarse.astype("uint8"), tmp_path / "noise.png")
+    (batch,) = ImageFiles(file, (8, 8, 3), interpolation="area")
+    expected = coarse.reshape(8, 3, 8, 3, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(batch[0], expected, atol=1.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"resize": 0}, "`resize` must be None, a positive integer, .*Received: resize=0"),
+        ({"resize": True}, "Received: resize=True"),
+        ({"resize": 8.5}, r"Received: resize=8\.5"),
+        ({"resize": (8, 8, 8)}, r"a pair \(height, width\) of them"),
+        ({"resize": (8, 9)}, r"that come out, \(8, 8\). Received: resize=\(8, 9\)"),
+        ({"interpolation": "nearest"}, '"bilinear", "bicubic", "area". Received: .*\'nearest\''),
+        ({"interpolation": None}, "`interpolation` must be one of"),
+    ],
+)
+def test_refuses_resizing_that_there_is_not(folder, given, message):
+    with pytest.raises(ValueError, match=message):
+        ImageFiles(folder, (8, 8, 3), **given)

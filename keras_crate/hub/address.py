@@ -1,0 +1,56 @@
+"""A model by whatever names it: a file, a variant, a repository on the Hub."""
+
+import json
+from pathlib import Path
+
+import keras
+
+from keras_crate.hub.evaluation import Evaluation
+from keras_crate.hub.pull import keras_folder, load_folder
+from keras_crate.hub.push import EVALUATION_FILE
+from keras_crate.hub.registry import variants
+from keras_crate.hub.remote import SCHEME, download, parse_address
+
+
+def open_model(address: str) -> tuple[keras.Model, Evaluation]:
+    """A model, and how images are prepared for it.
+
+    Args:
+        address: Path of a `.keras` file, name of a variant, or
+            `hf://user/repository[@revision]`.
+
+    Returns:
+        The model, not compiled, and its evaluation: the registry's for a
+        variant, the published one for a repository that has it, otherwise
+        what is customary for a model of its size.
+
+    Raises:
+        ValueError: If nothing has this name, or the file cannot be loaded.
+        FileNotFoundError: If there is no such file, repository or weights.
+
+    Example:
+
+    ```python
+    model, evaluation = open_model("crate_demo_mnist")
+    ```
+    """
+    if address.startswith(SCHEME):
+        folder, snap = keras_folder(parse_address(address))
+        model = load_folder(folder, str(snap), compile=False)
+        if EVALUATION_FILE in snap.files:
+            file = download(snap, [EVALUATION_FILE])[EVALUATION_FILE]
+            return model, Evaluation.from_dict(json.loads(file.read_text("utf8")))
+        return model, Evaluation.for_model(model)
+    if address in variants():
+        variant = variants()[address]
+        return variant.build(), variant.evaluation
+    if not Path(address).exists():
+        raise ValueError(
+            f"There is no model file {address}, and no variant of that name: `keras-crate "
+            f"weights` lists them. A repository on the Hub is {SCHEME}user/name."
+        )
+    try:
+        model = keras.saving.load_model(address, compile=False)
+    except Exception as error:  # zip, HDF5 and Keras each raise their own
+        raise ValueError(f"The model {address} cannot be loaded: {error}") from error
+    return model, Evaluation.for_model(model)

@@ -1,0 +1,249 @@
+"""Models to the Hugging Face Hub."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_crate.hub.card import Published, model_card
+from keras_crate.hub.convert import to_pytorch
+from keras_crate.hub.evaluation import Evaluation
+from keras_crate.hub.pull import KERAS_FILES
+from keras_crate.hub.remote import SCHEME, parse_address
+from keras_crate.objective import measure
+
+AUTHORS_FILE = "model.safetensors"
+CLASS_NAMES_FILE = "class_names.json"
+EVALUATION_FILE = "evaluation.json"
+FIGURE_FILE = "layers.png"
+# Larger models get no second copy: whoever loads one with Keras fetches every file.
+_SECOND_COPY = 200_000_000
+
+
+def push(
+    model: keras.Model,
+    address: str,
+    *,
+    dataset: str | None = None,
+    metrics: Mapping[str, float] | None = None,
+    license: str | None = None,
+    base_model: str | None = None,
+    training: Mapping | None = None,
+    evaluation: Evaluation | None = None,
+    images=None,
+    private: bool = False,
+    revision: str | None = None,
+    authors_copy: bool | None = None,
+    message: str | None = None,
+    force: bool = False,
+    token: str | None = None,
+) -> str:
+    """Publishes a model on the Hugging Face Hub, in one commit.
+
+    It holds the model in Keras' own format, so that after `import keras_crate`
+    `keras.saving.load_model("hf://user/name")` loads it (Keras reads `hf://`
+    only where TensorFlow is installed; `pull` does on every backend); for
+    models of the authors' architectures a safetensors copy in their PyTorch
+    layout; the names of the classes; and a model card, which says what is
+    given here and what can be read off the model, no more. The repository is
+    made where it does not exist. Until the commit nothing is visible.
+
+    Args:
+        model: The model.
+        address: `"hf://user/name"`; you, or an organisation of yours.
+        dataset: What it was trained on, by its name on the Hub or any other.
+        metrics: Results on that data set by name, as fractions or whatever the
+            name says, such as `{"accuracy": 0.97}`.
+        license: Identifier such as `"mit"` or `"apache-2.0"`.
+        base_model: Name on the Hub of the model that this one was made from.
+        training: What the card says of the training, such as epochs. The
+            optimizer and loss of a compiled model are added.
+        evaluation: How images are prepared where the metrics were measured.
+        images: Array of images in the range the model takes, on which coding
+            rate and sparsity of every layer are measured for the card's figure.
+        private: Whether a repository that is made is private.
+        revision: Branch to commit to, made where it does not exist; by default
+            `main`.
+        authors_copy: Whether to add the safetensors copy; by default where the
+            model has such a layout and is smaller than 200 MB.
+        message: Of the commit.
+        force: Publish a model that was never trained.
+        token: Of the Hub; by default that of `HF_TOKEN` or `hf auth login`.
+
+    Returns:
+        Address of the commit on the Hub.
+
+    Raises:
+        ValueError: If the address is none, there is no token, it is not yours,
+            the model was never trained, or an argument does not suit the card.
+        PermissionError: If the repository is not yours, or the token may only
+            read.
+        OSError: If the Hub cannot be reached or refuses. Nothing is published.
+
+    Example:
+
+    ```python
+    keras_crate.hub.push(
+        model, "hf://user/crate-digits", dataset="mnist", metrics={"accuracy": 0.977}, license="mit"
+    )
+    ```
+    """
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    where = parse_address(address, revision)
+    if not force and _never_trained(model):
+        raise ValueError(
+            f"The model {model.name} was never trained: its normalisations have their initial "
+            "values. Train it, or pass `force=True` to publish it all the same."
+        )
+    published = Published(
+        address=f"{SCHEME}{where.repository}",
+        dataset=dataset,
+        metrics=dict(metrics or {}),
+        license=license,
+        base_model=base_model,
+        training={**_compiled(model), **(training or {})},
+        evaluation=evaluation,
+    )
+    if token is None:
+        token = huggingface_hub.get_token()
+    if not token or not token.strip():
+        raise ValueError(
+            "There is no token of the Hub to publish with. Log in with `hf auth login`, or set "
+            "HF_TOKEN to a token that may write."
+        )
+    api = huggingface_hub.HfApi(token=token, library_name="keras_crate")
+    try:
+        _check_owner(api, where.repository)
+        with tempfile.TemporaryDirectory() as folder:
+            files = _write_files(Path(folder), model, published, images, authors_copy)
+            return _commit(api, where, files, private, message or f"Publish {model.name}")
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", "?")
+        kind = PermissionError if status in (401, 403) else OSError
+        text = " ".join(str(error).split()).replace(token, "***")[:300]
+        raise kind(f"{address} was not published: the Hub answered {status}. {text}") from None
+    except Exception as error:
+        if token in str(error):
+            raise OSError(f"{address} was not published.") from None
+        raise
+
+
+def _check_owner(api, repository: str) -> None:
+    """Refuses another's repository before anything is made ready."""
+    who = api.whoami()
+    names = [who["name"], *(organisation["name"] for organisation in who.get("orgs") or [])]
+    owner = repository.partition("/")[0]
+    if owner not in names:
+        raise PermissionError(
+            f"{SCHEME}{repository} is not yours: you are {names[0]}"
+            + (f" and belong to {', '.join(names[1:])}" if names[1:] else "")
+            + f". Publish as {SCHEME}{names[0]}/{repository.partition('/')[2]}."
+        )
+    role = who.get("auth", {}).get("accessToken", {}).get("role")
+    if role == "read":
+        raise PermissionError(
+            "Your token of the Hub may only read. Make one that may write, in the settings of "
+            "your account, and log in with it (`hf auth login`)."
+        )
+
+
+def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> str:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    api.create_repo(where.repository, private=private, exist_ok=True)
+    if where.revision not in (None, "main"):
+        api.create_branch(where.repository, branch=where.revision, exist_ok=True)
+    there = {entry.path for entry in api.list_repo_tree(where.repository, revision=where.revision)}
+    # What an earlier publication left and this one does not have would belong to another model.
+    ours = {*KERAS_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE}
+    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
+    operations += [CommitOperationDelete(name) for name in sorted((ours & there) - files.keys())]
+    info = api.create_commit(
+        where.repository,
+        operations,
+        commit_message=message,
+        revision=where.revision,
+    )
+    return str(info.commit_url)
+
+
+def _write_files(folder: Path, model, published, images, authors_copy) -> dict[str, Path]:
+    """All that is published, by its path in the repository."""
+    whole = folder / "whole.keras"
+    model.save(whole)
+    with zipfile.ZipFile(whole) as archive:
+        archive.extractall(folder, KERAS_FILES)
+    whole.unlink()
+    files = {name: folder / name for name in KERAS_FILES}
+
+    def add(name: str, content: str) -> None:
+        files[name] = folder / name
+        files[name].write_text(content, encoding="utf8")
+
+    weights = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
+    if authors_copy or (authors_copy is None and weights < _SECOND_COPY):
+        try:
+            to_pytorch(model, folder / AUTHORS_FILE)
+            files[AUTHORS_FILE] = folder / AUTHORS_FILE
+        except ValueError:
+            if authors_copy:
+                raise
+    class_names = getattr(model, "class_names", None)
+    if class_names:
+        add(CLASS_NAMES_FILE, json.dumps(list(class_names), ensure_ascii=False, indent=1))
+    if published.evaluation is not None:
+        add(EVALUATION_FILE, json.dumps(published.evaluation.to_dict(), indent=1))
+    measured = None
+    if images is not None:
+        measured = measure(model, images)
+        files[FIGURE_FILE] = folder / FIGURE_FILE
+        measured.plot().savefig(files[FIGURE_FILE], dpi=150)
+    add("README.md", str(model_card(model, published, measured, set(files))))
+    return files
+
+
+def _never_trained(model) -> bool:
+    """Whether every normalisation still has its initial values, which any step changes."""
+    norms = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.LayerNormalization) and layer.weights
+    ]
+    return bool(norms) and all(
+        np.all(keras.ops.convert_to_numpy(norm.gamma) == 1)
+        and np.all(keras.ops.convert_to_numpy(norm.beta) == 0)
+        for norm in norms
+    )
+
+
+def _compiled(model) -> dict:
+    """Optimizer and loss of a compiled model, as the card tells them."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return {}
+    config = optimizer.get_config()
+    facts = {"optimizer": type(optimizer).__name__}
+    for name in (
+        "learning_rate",
+        "weight_decay",
+        "beta_1",
+        "beta_2",
+        "clipnorm",
+        "global_clipnorm",
+    ):
+        value = config.get(name)
+        if isinstance(value, dict):  # a schedule
+            value = value.get("class_name")
+        if value is not None:
+            facts[name] = value
+    facts["steps"] = int(keras.ops.convert_to_numpy(optimizer.iterations))
+    loss = getattr(model, "loss", None)
+    if loss:
+        facts["loss"] = loss if isinstance(loss, str) else getattr(loss, "name", str(loss))
+    return facts

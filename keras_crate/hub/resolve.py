@@ -1,0 +1,301 @@
+"""From what `weights=` says to weights on this machine."""
+
+import datetime
+import os
+import re
+import types
+import warnings
+from pathlib import Path
+
+from keras_crate.hub.cache import (
+    cache_folder,
+    read_record,
+    sha256_of,
+    write_record,
+    written_whole,
+)
+from keras_crate.hub.convert import from_checkpoint
+from keras_crate.hub.pull import KERAS_FILES, keras_folder
+from keras_crate.hub.registry import (
+    MODEL_FILE,
+    STATES,
+    Variant,
+    arrival_record,
+    converted_file,
+    is_cached,
+    variants,
+)
+from keras_crate.hub.remote import SCHEME, Address, download, parse_address, snapshot
+from keras_crate.hub.safety import check_keras_folder
+from keras_crate.models.class_names import resolve_class_names
+from keras_crate.models.weights_source import WeightsSource
+
+NAMESPACE = "keras-crate"
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+# Settings that a checkpoint does not tell: the user's are taken.
+_NOT_IN_SHAPES = (
+    "step_size", "penalty", "norm_pix_loss", "include_preprocessing", "mean", "std", "data_format",
+)  # fmt: skip
+_KERAS_ENDINGS = (".keras", ".h5")
+
+
+def find(weights, model_class: type, settings: types.SimpleNamespace) -> WeightsSource | None:
+    """Where the weights are that a constructor asks for; see `models.weights_source`."""
+    text = os.fspath(weights)
+    if text.startswith(SCHEME):
+        folder, snap = keras_folder(parse_address(text))
+        return WeightsSource(folder, str(snap))
+    path = Path(text)
+    if path.is_dir():
+        if (path / "config.json").is_file():
+            check_keras_folder(path, str(path))
+        return None
+    if path.is_file():
+        return None if _is_keras_file(path) else _converted_for(path, model_class, settings)
+    if _NAME.fullmatch(text):
+        variant = find_variant(text, model_class, settings)
+        source = locate(variant)
+        source.settings.update(_settings_of(variant, settings))
+        return source
+    return None
+
+
+def find_variant(name: str, model_class: type, settings: types.SimpleNamespace) -> Variant:
+    """The variant that a name of weights stands for in a model.
+
+    Raises:
+        ValueError: If there is none; the error lists those of the architecture.
+    """
+    family = model_class.__name__
+    fitting = [v for v in variants().values() if _fits(v, family, settings)]
+    for variant in fitting:
+        if name in (*variant.names, variant.name):
+            return variant
+    kin = [v for v in variants().values() if v.architecture[0] == family]
+    advice = (
+        f"For this size there are: {_listed(fitting)}."
+        if fitting
+        else f"None fits a {family} of {_size_of(settings)}. Those of the family: {_listed(kin)}."
+        if kin
+        else f"There are none for a {family}."
+    )
+    raise ValueError(
+        f'There are no weights "{name}" for this model, and no file of that name. {advice} '
+        "`keras-crate weights` lists all. `weights` also takes the path of a file and "
+        "`hf://user/repository`."
+    )
+
+
+def locate(variant: Variant) -> WeightsSource:
+    """The weights of a variant on this machine, downloaded and converted where needed.
+
+    Looked for in this order: in the package; in the cache; in our namespace on
+    the Hub, or the namespace or folder that `KERAS_CRATE_HUB` names; in the
+    authors' repository.
+
+    Raises:
+        FileNotFoundError: If they are in none of these places.
+        ValueError: If what is there is not what it should be.
+    """
+    failures = []
+    for place in (_shipped, _from_cache, _from_hub, _from_authors):
+        try:
+            source = place(variant)
+        except OSError as error:
+            failures.append(str(error))
+            continue
+        if source is not None:
+            return source
+    raise FileNotFoundError(_unavailable(variant, failures))
+
+
+def _shipped(variant: Variant) -> WeightsSource | None:
+    path = variant.folder / MODEL_FILE
+    if not path.is_file():
+        return None
+    stated = variant.provenance["files"]["sha256"]
+    if stated != sha256_of(path):
+        raise ValueError(f"The weights file {path} is damaged: install the package again.")
+    return WeightsSource(path, f"keras_crate's {variant.name}")
+
+
+def _from_cache(variant: Variant) -> WeightsSource | None:
+    """The cache, unless another source is asked for; what came from the Hub lies in its cache."""
+    return _converted(variant) if _hub_setting() == NAMESPACE else None
+
+
+def _converted(variant: Variant) -> WeightsSource | None:
+    """What the authors' file was converted into before."""
+    path = converted_file(variant)
+    record = read_record(arrival_record(variant)) or {}
+    if not path.is_file() or "converted" not in record:
+        return None
+    if sha256_of(path) != record["converted"]:
+        warnings.warn(f"The cached weights {path} are damaged. They are made again.", stacklevel=2)
+        path.unlink()
+        return None
+    return WeightsSource(path, f"{variant.name} ({record['source']})")
+
+
+def _from_hub(variant: Variant) -> WeightsSource | None:
+    setting = _hub_setting()
+    if _is_folder(setting):
+        folder = Path(setting).expanduser() / variant.name
+        if all((folder / name).is_file() for name in KERAS_FILES):
+            check_keras_folder(folder, str(folder))
+            return WeightsSource(folder, str(folder))
+        file = folder.with_suffix(".keras")
+        if file.is_file():
+            return WeightsSource(file, str(file))
+        raise FileNotFoundError(f"the folder {setting} has neither {variant.name} nor {file.name}")
+    record = read_record(arrival_record(variant)) or {}
+    address = Address(f"{setting}/{variant.name}")
+    if record.get("source") == str(address) and record.get("commit"):
+        address = Address(address.repository, record["commit"])
+    folder, snap = keras_folder(address)
+    weights = snap.files[KERAS_FILES[-1]]
+    _check_arrival(
+        variant, f"{SCHEME}{snap.repository}", weights.sha256 or weights.git_id, snap.commit
+    )
+    return WeightsSource(folder, str(snap))
+
+
+def _from_authors(variant: Variant) -> WeightsSource | None:
+    files = variant.provenance["files"]
+    if not files.get("repository"):
+        return None
+    converted = _converted(variant)
+    if converted is not None:
+        return converted
+    snap = snapshot(Address(files["repository"], files["revision"]))
+    path = download(snap, [files["path"]])[files["path"]]
+    source = f"{SCHEME}{files['repository']}/{files['path']}"
+    digest = sha256_of(path)
+    if files["sha256"] not in (None, digest):
+        raise ValueError(
+            f"{source} is not the file that {variant.name} was made of: its SHA-256 is {digest}, "
+            f"expected {files['sha256']}. Nothing was loaded."
+        )
+    _check_arrival(variant, source, digest, snap.commit)
+    model = from_checkpoint(path, **_of_checkpoint(variant.arguments))
+    with written_whole(converted_file(variant)) as unfinished:
+        model.save(unfinished)
+        converted = sha256_of(unfinished)
+    _note_arrival(variant, source, digest, snap.commit, converted=converted)
+    return WeightsSource(converted_file(variant), f"{variant.name} ({source})")
+
+
+def _of_checkpoint(arguments: dict) -> dict:
+    """Those of a variant's arguments that its constructor's size implies not."""
+    return {k: v for k, v in arguments.items() if k not in ("dim", "depth")}
+
+
+def _check_arrival(variant: Variant, source: str, digest: str, commit: str) -> None:
+    """Refuses a file that is not what first came from the same place; notes what comes first."""
+    record = read_record(arrival_record(variant))
+    if record is None or record.get("source") != source:
+        _note_arrival(variant, source, digest, commit)
+    elif record["sha256"] != digest:
+        raise ValueError(
+            f"{source} has changed: when it first arrived, on {record['arrived']}, its hash was "
+            f"{record['sha256'][:12]}..., and now it is {digest[:12]}.... Nothing was loaded. If "
+            f"you know of the change, delete {arrival_record(variant)}."
+        )
+
+
+def _note_arrival(variant, source: str, digest: str, commit: str, **more) -> None:
+    record = {
+        "source": source,
+        "sha256": digest,
+        "commit": commit,
+        "arrived": datetime.date.today().isoformat(),
+        **more,
+    }
+    write_record(arrival_record(variant), record)
+
+
+def _hub_setting() -> str:
+    return os.environ.get("KERAS_CRATE_HUB") or NAMESPACE
+
+
+def _is_folder(setting: str) -> bool:
+    return Path(setting).expanduser().is_dir() or "/" in setting or os.sep in setting
+
+
+def _unavailable(variant: Variant, failures: list[str]) -> str:
+    family = variant.architecture[0]
+    had = [
+        v
+        for v in variants().values()
+        if v.architecture[0] == family
+        and (v.state in ("shipped", "published") or is_cached(v))
+        and v.name != variant.name
+    ]
+    source = variant.provenance["source"]
+    return (
+        f"The weights {variant.name} cannot be had: {STATES[variant.state]}"
+        + (f" ({source}). " if source else ". ")
+        + "".join(f"Looked for: {failure.rstrip('.')}. " for failure in failures)
+        + (f"Of a {family} there are: {_listed(had)}. " if had else f"No {family} can be had. ")
+        + "If you have the authors' checkpoint, convert it by "
+        f'`keras-crate convert FILE {variant.name}.keras` and pass weights="{variant.name}.keras". '
+        f"To make the weights, train the model: `{pretrain_command(variant)}`."
+    )
+
+
+def pretrain_command(variant: Variant) -> str:
+    """The command that trains such a model."""
+    return f"keras-crate pretrain --variant {variant.name} --data FOLDER"
+
+
+def _fits(variant: Variant, family: str, settings) -> bool:
+    patch = settings.patch_size
+    patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    own = (family, settings.dim, settings.depth, settings.heads, patch)
+    plain = all(
+        getattr(settings, role, name) == name
+        for role, name in (("compress", "mssa"), ("sparsify", "ista"))
+    )
+    return variant.architecture == own and (plain or family != "CRATE")
+
+
+def _size_of(settings) -> str:
+    return (
+        f"width {settings.dim}, {settings.depth} blocks, {settings.heads} heads, patch "
+        f"{settings.patch_size}"
+    )
+
+
+def _listed(some: list[Variant]) -> str:
+    return ", ".join(f"{v.call()} ({STATES[v.state]})" for v in some) or "none"
+
+
+def _settings_of(variant: Variant, settings) -> dict:
+    """Arguments of the constructor that the user left open and the variant knows."""
+    names = ("epsilon", "mean", "std") if settings.include_preprocessing else ("epsilon",)
+    known = {k: variant.arguments[k] for k in names if k in variant.arguments}
+    classes = variant.arguments.get("classes", 1000)
+    names = variant.arguments.get("class_names")
+    if names and getattr(settings, "include_top", False) and settings.classes == classes:
+        known["class_names"] = resolve_class_names(names, classes)
+    return known
+
+
+def _is_keras_file(path: Path) -> bool:
+    if path.suffix in _KERAS_ENDINGS:
+        return True
+    with path.open("rb") as file:
+        return file.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
+def _converted_for(path: Path, model_class: type, settings) -> WeightsSource | None:
+    """A checkpoint of the authors, converted for a model of the same architecture."""
+    if path.suffix not in (".pth", ".pt", ".tar", ".npz", ".safetensors", ""):
+        return None
+    own = {k: getattr(settings, k) for k in _NOT_IN_SHAPES if hasattr(settings, k)}
+    model = from_checkpoint(path, heads=settings.heads, patch_size=settings.patch_size, **own)
+    file = cache_folder() / "converted" / f"{sha256_of(path)}-{settings.heads}.keras"
+    with written_whole(file) as unfinished:
+        model.save(unfinished)
+    known = {"epsilon": model.settings.epsilon} if hasattr(model.settings, "epsilon") else {}
+    return WeightsSource(file, str(path), known)

@@ -1,0 +1,140 @@
+"""What a user can confirm of published weights: hashes, a fingerprint, an accuracy."""
+
+import dataclasses
+import hashlib
+import os
+import re
+
+import keras
+import numpy as np
+
+from keras_crate.hub.cache import read_record
+from keras_crate.hub.evaluation import accuracy as measured_accuracy
+from keras_crate.hub.labelled_images import labelled_images
+from keras_crate.hub.registry import arrival_record, variant_named
+from keras_crate.models.class_names import decode_predictions
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Attributes:
+        variant: Its name.
+        source: Where the weights came from.
+        sha256: Of the file that came, where one did.
+        weights: SHA-256 of all weights' values, by path: the same on every
+            backend.
+        outputs: The first outputs for the fixed input, rounded.
+        likeliest: The likeliest classes of the fixed input, where they have names.
+        accuracy: `top1`, `top5` and so on, where images were given.
+        reported: The reported accuracy in per cent, or None.
+    """
+
+    variant: str
+    source: str
+    sha256: str | None
+    weights: str
+    outputs: tuple[float, ...]
+    likeliest: tuple[tuple[str, float], ...] = ()
+    accuracy: dict | None = None
+    reported: float | None = None
+
+    def __str__(self) -> str:
+        lines = [
+            f"variant      {self.variant}",
+            f"source       {self.source}",
+            f"file         sha256 {self.sha256 or '-'}",
+            f"weights      sha256 {self.weights}",
+            f"fixed input  {', '.join(f'{value:.4f}' for value in self.outputs)}",
+        ]
+        if self.likeliest:
+            words = ", ".join(f"{name} {share:.4f}" for name, share in self.likeliest)
+            lines.append(f"likeliest    {words}")
+        reported = f" (reported: {self.reported:g})" if self.reported is not None else ""
+        if self.accuracy is None:
+            lines.append(f"accuracy     not measured{reported}")
+        else:
+            found = ", ".join(f"{name} {value:.2f}" for name, value in self.accuracy.items())
+            lines.append(f"accuracy     {found}{reported}")
+        return "\n".join(lines)
+
+
+def verify(
+    variant: str, *, imagenet: str | os.PathLike | None = None, batch_size: int = 32
+) -> Verification:
+    """Gets a variant's weights, checks their hashes, and runs a fixed input.
+
+    Args:
+        variant: Its name, as `list_weights` has it.
+        imagenet: Folder of the images that the accuracy is measured on, one
+            subfolder a class: ImageNet's validation set by WordNet id, or by
+            names of classes. None to leave it out.
+        batch_size: Images at a time.
+
+    Returns:
+        A `Verification`, which prints as a report.
+
+    Raises:
+        ValueError: If there is no such variant, or a hash is not what it
+            should be.
+        FileNotFoundError: If the weights cannot be had.
+
+    Example:
+
+    ```python
+    print(keras_crate.hub.verify("crate_demo_mnist"))
+    ```
+    """
+    chosen = variant_named(variant)
+    model = chosen.build()
+    outputs = _outputs(model)
+    record = read_record(arrival_record(chosen)) or {}
+    likeliest = ()
+    if getattr(model, "class_names", None):
+        likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
+    accuracy = None
+    if imagenet is not None:
+        images, labels, _ = labelled_images(model, chosen.evaluation, imagenet, batch_size)
+        accuracy = measured_accuracy(model, images, labels, verbose=1)
+    shipped = chosen.state == "shipped"
+    return Verification(
+        variant=chosen.name,
+        source="the package" if shipped else record.get("source", "a folder"),
+        sha256=chosen.provenance["files"]["sha256"] if shipped else record.get("sha256"),
+        weights=fingerprint(model),
+        outputs=tuple(float(value) for value in outputs[0, :5]),
+        likeliest=likeliest,
+        accuracy=accuracy,
+        reported=chosen.provenance["accuracy"]["reported"],
+    )
+
+
+def _outputs(model) -> np.ndarray:
+    """The first output for the fixed input, as rows."""
+    outputs = model.predict(fixed_input(model.input_shape[1:]), verbose=0)
+    if isinstance(outputs, dict):  # a masked autoencoder, which hides patches at random
+        image = fixed_input(model.input_shape[1:])
+        noise = np.linspace(0, 1, outputs["mask"].shape[1], dtype="float32")[None]
+        outputs = model.predict_with_noise(image, noise)["latent"][:, 0]
+    return np.asarray(outputs).reshape(1, -1)
+
+
+def fingerprint(model: keras.Model) -> str:
+    """SHA-256 of a model's weights by their paths, in float32."""
+    digest = hashlib.sha256()
+    weights = {weight.path: weight for weight in model.weights}
+    for path in sorted(weights):
+        if re.search("seed", path):
+            continue
+        digest.update(path.encode())
+        values = keras.ops.convert_to_numpy(weights[path])
+        digest.update(np.ascontiguousarray(values, "<f4").tobytes())
+    return digest.hexdigest()
+
+
+def fixed_input(shape: tuple[int, int, int]) -> np.ndarray:
+    """One image of `shape`, the same everywhere: waves of pixels in [0, 255]."""
+    axes = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    waves = sum(np.sin(axis * (0.1 + 0.07 * i) + i) for i, axis in enumerate(axes))
+    return (127.5 + 42.0 * waves)[None].astype("float32")

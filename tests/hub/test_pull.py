@@ -1,0 +1,291 @@
+import io
+import json
+import zipfile
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from hub_client import MODELS, ClientError, HubClient
+from hub_server import Fault
+
+import keras_crate
+from keras_crate.hub.remote import HubFile, parse_address
+
+PULL = 'result = keras_crate.hub.pull("{}").predict(images, verbose=0)'
+
+
+def _unpacked(model, folder) -> dict[str, bytes]:
+    """A model's files in Keras' format."""
+    model.save(folder / "a.keras")
+    with zipfile.ZipFile(folder / "a.keras") as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    options = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 3}
+    keras.utils.set_random_seed(7)
+    return _unpacked(keras_crate.CRATE(24, 1, 2, **options), tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture(scope="module")
+def published(server, client):
+    """What a published model predicts."""
+    return client("""
+keras_crate.hub.push(trained(), "hf://writer/model")
+result = trained().predict(images, verbose=0)
+""")
+
+
+@pytest.fixture
+def other(server, files):
+    """A repository of its own for a test, with one model."""
+    other.count = getattr(other, "count", 0) + 1
+    name = f"writer/other-{other.count}"
+    server.add_repository(name, files)
+    return name
+
+
+def test_revisions(server, client, published):
+    first = server.commits("writer/model")[0]
+    client('keras_crate.hub.push(trained(1), "hf://writer/model")')
+    second = client("result = trained(1).predict(images, verbose=0)")
+    assert np.abs(np.array(published) - second).max() > 1e-3
+    for address, expected in (
+        (f"hf://writer/model@{first}", published),
+        ("hf://writer/model@main", second),
+        ("hf://writer/model", second),
+    ):
+        np.testing.assert_allclose(client(PULL.format(address)), expected, atol=1e-6)
+    pinned = f'result = keras_crate.hub.pull("hf://writer/model", revision="{first}")'
+    client(pinned + ".predict(images, verbose=0)")
+
+
+def test_a_known_commit_is_not_asked_for_again(server, client, other):
+    commit = server.commits(other)[0]
+    client(PULL.format(f"hf://{other}@{commit}"))
+    server.requests.clear()
+    client(PULL.format(f"hf://{other}@{commit}"))
+    assert [r for r in server.requests if other in r.path] == []
+
+
+def test_settings_of_the_client_are_obeyed(server, client, other):
+    server.requests.clear()
+    client(PULL.format(f"hf://{other}"))
+    assert any(other in request.path for request in server.requests)  # HF_ENDPOINT
+    cached = client.home / "hf"
+    assert any(other.split("/")[1] in str(path) for path in cached.rglob("*.h5"))  # HF_HOME
+    assert all(
+        request.headers.get("authorization") == "Bearer hf_writer"
+        for request in server.requests
+        if other in request.path and request.path.startswith("/api")
+    )
+
+
+def test_a_damaged_cache_is_told_and_mended(server, client, other):
+    expected = client(PULL.format(f"hf://{other}"))
+    for name in ("model.weights.h5", "config.json"):
+        [cached] = (client.home / "hf").rglob(f"models--{other.replace('/', '--')}/**/{name}")
+        content = bytearray(cached.read_bytes())
+        content[len(content) // 2] ^= 1
+        cached.resolve().write_bytes(content)
+        found = client(PULL.format(f"hf://{other}"))
+        assert any(
+            f"cached file {name}" in w and "damaged: its hash is" in w for w in client.warnings
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert cached.read_bytes() != bytes(content)
+    client(PULL.format(f"hf://{other}"))
+    assert not any("damaged" in w for w in client.warnings)
+
+
+def test_a_download_that_is_corrupted_once(server, client, other):
+    server.faults.append(Fault("GET", "resolve/.*h5", corrupt=True, times=1))
+    client(PULL.format(f"hf://{other}"))
+    assert any("is damaged" in warning for warning in client.warnings)
+
+
+@pytest.mark.parametrize("name", ["model.weights.h5", "config.json"])
+def test_a_download_that_is_always_corrupted(name, server, client, other):
+    server.faults.append(Fault("GET", f"resolve/.*{name}", corrupt=True))
+    with pytest.raises(ClientError, match=f"{name} .* is not what the Hub states.*nothing was loa"):
+        client(PULL.format(f"hf://{other}"))
+    server.faults.clear()
+    client(PULL.format(f"hf://{other}"))
+    assert not any("damaged" in warning for warning in client.warnings)  # none was kept
+
+
+def test_a_download_that_breaks_off(server, client, other):
+    fault = Fault("GET", "resolve/.*h5", truncate=1000, times=2)
+    server.faults.append(fault)
+    client(PULL.format(f"hf://{other}"))
+    assert fault.seen == 3
+
+
+def test_a_download_that_always_breaks_off(server, client, other):
+    server.faults.append(Fault("GET", "resolve/.*h5", truncate=1000))
+    with pytest.raises(ClientError, match=r"download of model.weights.h5 of .* failed") as raised:
+        client(PULL.format(f"hf://{other}"))
+    assert raised.value.kind == "OSError"
+    server.faults.clear()
+    client(PULL.format(f"hf://{other}"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (None, "no repository hf://writer/nothing, or it is private"),
+        (Fault("*", "nothing", status=404, error_code="RepoNotFound"), "no repository"),
+        (Fault("*", "nothing", status=403, error_code="GatedRepo"), "is gated: ask for access"),
+        (Fault("*", "nothing", status=403), "The Hub refused hf://writer/nothing: status 403"),
+        (Fault("*", "nothing", status=409), "status 409"),
+        (Fault("*", "nothing", status=429), "status 429. Try again later"),
+        (Fault("*", "nothing", status=500), "status 500"),
+        (Fault("*", "nothing", status=503), "status 503"),
+    ],
+)
+def test_a_repository_that_cannot_be_had(fault, message, server, client):
+    if fault:
+        fault.headers = {"Retry-After": "0"}
+        server.faults.append(fault)
+    with pytest.raises(ClientError, match=message) as raised:
+        client(PULL.format("hf://writer/nothing"))
+    assert raised.value.kind in ("FileNotFoundError", "OSError")
+
+
+def test_a_revision_that_does_not_exist(client, other):
+    with pytest.raises(ClientError, match=r"has no branch, tag or commit 'v9'"):
+        client(PULL.format(f"hf://{other}@v9"))
+
+
+def test_a_repository_without_a_model(server, client):
+    server.add_repository("writer/notes", {"README.md": b"x", "model.safetensors": b"y"})
+    with pytest.raises(ClientError, match=r"no Keras model: config.json, .*It has: README.md, mod"):
+        client(PULL.format("hf://writer/notes"))
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "a\\..\\x", "C:x"])
+def test_a_path_that_leads_out(path, server, client, files):
+    name = "writer/out-" + "".join(c for c in path if c.isalnum())
+    server.add_repository(name, {**files, path: b"x"})
+    server.requests.clear()
+    with pytest.raises(ClientError, match=r"leads out of the repository. Nothing was downloaded"):
+        client(PULL.format(f"hf://{name}"))
+    assert not any("/resolve/" in request.path for request in server.requests)
+
+
+def _with_layer(files, **layer) -> bytes:
+    """The configuration of another model, with one more layer."""
+    outer = {
+        "module": "keras",
+        "class_name": "Sequential",
+        "config": {
+            "name": "s",
+            "layers": [
+                {
+                    "module": "keras.layers",
+                    "class_name": "InputLayer",
+                    "config": {"batch_shape": [None, 4], "name": "i"},
+                },
+                layer,
+            ],
+        },
+        "registered_name": None,
+    }
+    return json.dumps(outer).encode()
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (
+            {
+                "module": "keras.layers",
+                "class_name": "Lambda",
+                "config": {"name": "l", "function": {"class_name": "__lambda__", "config": {}}},
+            },
+            "holds a Lambda, a function that comes as code.*never run",
+        ),
+        (
+            {"module": "os", "class_name": "system", "config": {"command": "true"}},
+            "names os.system, which is no part of Keras",
+        ),
+        (
+            {"module": "his_layers", "class_name": "Own", "registered_name": "his>Own"},
+            "names his_layers.Own, which is no part of Keras or keras_crate. If you trust it, imp",
+        ),
+    ],
+)
+def test_code_is_never_run(layer, message, server, client, files):
+    name = f"writer/code-{layer['class_name'].lower()}"
+    server.add_repository(name, {**files, "config.json": _with_layer(files, **layer)})
+    with pytest.raises(ClientError, match=message) as raised:
+        client(PULL.format(f"hf://{name}"))
+    assert raised.value.kind == "ValueError"
+    with pytest.raises(ClientError, match=message):
+        client(f'keras_crate.CRATE(24, 1, 2, patch_size=8, weights="hf://{name}")')
+
+
+def test_weights_that_point_elsewhere(server, client, files, tmp_path):
+    content = io.BytesIO(files["model.weights.h5"])
+    with h5py.File(content, "r+") as file:
+        file["layers/stolen"] = h5py.ExternalLink("/etc/passwd", "/")
+    server.add_repository("writer/links", {**files, "model.weights.h5": content.getvalue()})
+    with pytest.raises(ClientError, match=r"point to another file \(stolen\)"):
+        client(PULL.format("hf://writer/links"))
+
+
+def test_a_model_that_is_damaged_where_it_was_published(server, client, files):
+    server.add_repository("writer/broken-h5", {**files, "model.weights.h5": b"none"})
+    with pytest.raises(ClientError, match=r"model.weights.h5 of .* is no HDF5 file"):
+        client(PULL.format("hf://writer/broken-h5"))
+    server.add_repository("writer/broken-json", {**files, "config.json": b"{"})
+    with pytest.raises(ClientError, match=r"config.json of .* is no JSON"):
+        client(PULL.format("hf://writer/broken-json"))
+
+
+def test_two_processes_at_once_and_offline(server, tmp_path, files):
+    server.add_repository("writer/both", files)
+    server.add_repository("writer/unseen", files)
+    home = tmp_path / "shared"
+    cache = {"KERAS_CRATE_CACHE": str(home / "keras_crate")}
+    with HubClient(server, home) as one, HubClient(server, home, **cache) as two:
+        for process in (one, two):
+            process.tell(MODELS + PULL.format("hf://writer/both"))
+        assert np.array_equal(one.answer(), two.answer())
+        expected = one(PULL.format("hf://writer/both"))
+    server.requests.clear()
+    with HubClient(server, home, HF_HUB_OFFLINE="1") as offline:
+        found = offline(MODELS + PULL.format("hf://writer/both"))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        with pytest.raises(ClientError, match=r"not in the cache, and the Hub cannot be reached"):
+            offline(PULL.format("hf://writer/unseen"))
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "address", ["hf:/writer/a", "writer/a", "hf://writer", "hf://a/b/c", "hf://../x", "hf://a/b@"]
+)
+def test_addresses(address):
+    if address == "hf://a/b@":
+        assert parse_address(address).revision is None
+        return
+    with pytest.raises(ValueError, match='"hf://user/repository@revision"'):
+        parse_address(address)
+
+
+def test_an_address_and_a_revision():
+    assert parse_address("hf://a/b.c-d@v1") == ("a/b.c-d", "v1")
+    assert parse_address("hf://a/b", "v1") == parse_address("hf://a/b@v1", "v1")
+    with pytest.raises(ValueError, match=r"names a revision, and `revision='v2'` another"):
+        parse_address("hf://a/b@v1", "v2")
+
+
+def test_hashes(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"hello\n")
+    git = "ce013625030ba8dba906f756967f9e9ca394464a"  # what `git hash-object` says
+    assert HubFile(6, git_id=git).fault(path) is None
+    assert "its hash is" in HubFile(6, git_id=git[::-1]).fault(path)
+    assert HubFile(7, git_id=git).fault(path) == "it has 6 bytes instead of 7"

@@ -1,0 +1,373 @@
+"""`weights=`: every place where they may be, with what is really there."""
+
+import hashlib
+import json
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from authors import golden, images_of, state_of
+from hub_client import ClientError, HubClient
+
+import keras_crate
+from keras_crate.hub import registry, to_pytorch
+from keras_crate.hub.resolve import locate
+
+SMALL = {"dim": 24, "depth": 2, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
+IMAGES = np.random.default_rng(2).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_CRATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("KERAS_CRATE_HUB", raising=False)
+    return tmp_path / "cache"
+
+
+def _entry(folder, name="small_cats", state="unpublished", weights="cats", files=None, **more):
+    """A variant of the registry for a small model."""
+    arguments = {**SMALL, "classes": 3, "class_names": ["a", "b", "c"], **more}
+    config = {
+        "constructor": arguments.pop("constructor", "CRATE"),
+        "arguments": arguments,
+        "weights": weights,
+        "evaluation": {"size": [16, 16], "resize": 18},
+    }
+    about = {
+        "data": "cats",
+        "state": state,
+        "source": None,
+        "parameters": 0,
+        "accuracy": {"metric": "top-1", "dataset": "cats", "reported": None, "measured": None},
+        "files": {"repository": None, "path": None, "revision": None, "sha256": None}
+        | (files or {}),
+    }
+    (folder / name).mkdir(parents=True)
+    (folder / name / "config.json").write_text(json.dumps(config))
+    (folder / name / "provenance.json").write_text(json.dumps(about))
+    return name
+
+
+@pytest.fixture
+def registered(monkeypatch, tmp_path):
+    """A registry of a test's own."""
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    monkeypatch.setattr(registry, "weights_folder", lambda: folder)
+    registry.variants.cache_clear()
+    yield folder
+    registry.variants.cache_clear()
+
+
+def _model(seed=3, **options):
+    keras.utils.set_random_seed(seed)
+    return keras_crate.CRATE(**{**SMALL, "classes": 3, **options})
+
+
+def _put(model, folder):
+    """A model as it is published, in a folder."""
+    folder.mkdir(parents=True)
+    model.save(folder.parent / "a.keras")
+    with zipfile.ZipFile(folder.parent / "a.keras") as archive:
+        archive.extractall(folder)
+    (folder.parent / "a.keras").unlink()
+
+
+def _predict(model):
+    return model.predict(IMAGES, verbose=0)
+
+
+def test_a_folder_of_ones_own(registered, monkeypatch, tmp_path):
+    _entry(registered)
+    published = _model()
+    _put(published, tmp_path / "hub" / "small_cats")
+    monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "hub"))
+    model = keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    np.testing.assert_array_equal(_predict(model), _predict(published))
+    assert model.class_names == ("a", "b", "c")
+    assert keras_crate.CRATE(**SMALL, classes=3, weights="small_cats")  # the variant's name too
+
+    shutil.rmtree(tmp_path / "hub" / "small_cats")
+    published.save(tmp_path / "hub" / "small_cats.keras")
+    model = keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    np.testing.assert_array_equal(_predict(model), _predict(published))
+
+
+def test_other_classes_images_and_no_head(registered, monkeypatch, tmp_path):
+    _entry(registered)
+    published = _model()
+    _put(published, tmp_path / "hub" / "small_cats")
+    monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "hub"))
+    with pytest.warns(UserWarning, match=r"no head for this model's 7 classes: head and head_norm"):
+        seven = keras_crate.CRATE(**SMALL, classes=7, weights="cats")
+    assert seven.class_names is None
+    with pytest.warns(UserWarning, match=r"has a head that this model does not.*were left out"):
+        features = keras_crate.CRATE(**SMALL, include_top=False, weights="cats")
+    with pytest.warns(UserWarning, match=r"positions are for a grid"):
+        larger = keras_crate.CRATE(
+            **{**SMALL, "input_shape": (32, 32, 3)}, classes=3, weights="cats"
+        )
+    name = "block_0_ista"
+    for model in (seven, features, larger):
+        np.testing.assert_array_equal(
+            model.get_layer(name).get_weights()[0], published.get_layer(name).get_weights()[0]
+        )
+    assert larger.get_layer("token_embedding").positions.shape == (1, 17, 24)
+
+
+def test_weights_in_the_package(registered):
+    name = _entry(registered, state="shipped")
+    published = _model()
+    published.save(registered / name / "model.keras")
+    digest = keras_crate.hub.resolve.sha256_of(registered / name / "model.keras")
+    about = json.loads((registered / name / "provenance.json").read_text())
+    about["files"]["sha256"] = digest
+    (registered / name / "provenance.json").write_text(json.dumps(about))
+    model = keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    np.testing.assert_array_equal(_predict(model), _predict(published))
+    with (registered / name / "model.keras").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ValueError, match=r"model.keras is damaged: install the package again"):
+        keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+
+
+def test_names_that_do_not_exist(registered):
+    _entry(registered)
+    with pytest.raises(ValueError, match=r'no weights "dogs" for this .*weights="cats"\) \(nobody'):
+        keras_crate.CRATE(**SMALL, classes=3, weights="dogs")
+    with pytest.raises(
+        ValueError, match=r"None fits a CRATE of width 24, 2 blocks, 2 heads, patch"
+    ):
+        keras_crate.CRATE(**{**SMALL, "patch_size": 4}, weights="cats")
+    with pytest.raises(ValueError, match=r"There are none for a CRATEAlpha"):
+        keras_crate.CRATEAlpha(**SMALL, weights="cats")
+    with pytest.raises(ValueError, match=r"None fits"):  # another operator has other weights
+        keras_crate.CRATE(**SMALL, compress="tssa", weights="cats")
+    with pytest.raises(FileNotFoundError, match=r"no weights file at .*cats.keras"):
+        keras_crate.CRATE(**SMALL, weights="cats.keras")
+
+
+def test_weights_that_cannot_be_had(registered, monkeypatch, tmp_path):
+    _entry(registered)
+    _entry(registered, "small_dogs", state="published", weights="dogs")
+    monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError) as raised:
+        keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    for words in (
+        "The weights small_cats cannot be had: nobody has published them",
+        "nothing has neither small_cats nor small_cats.keras",
+        'weights="dogs") (published by the authors',
+        "`keras-crate convert FILE small_cats.keras`",
+        "`keras-crate pretrain --variant small_cats --data FOLDER`",
+    ):
+        assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz"])
+def test_a_checkpoint_as_a_path(form, tmp_path):
+    if form == "npz":
+        numbers = golden("crate_alpha_jax_micro")
+        np.savez(tmp_path / "a.npz", **state_of(numbers))
+        family = keras_crate.CRATEAlpha
+    else:
+        numbers = golden("crate_micro")
+        plain = {"heads": 4, "classifier_activation": None, "include_preprocessing": False}
+        to_pytorch(
+            keras_crate.hub.from_checkpoint(state_of(numbers), **plain), tmp_path / "a.safetensors"
+        )
+        family = keras_crate.CRATE
+    model = family(
+        48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10, classifier_activation=None,
+        include_preprocessing=False, weights=tmp_path / f"a.{form}",
+    )  # fmt: skip
+    found = model.predict(images_of(numbers), verbose=0)
+    np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
+    if form == "npz":
+        assert model.settings.epsilon == 1e-6
+    with pytest.raises(ValueError, match=r"belong to another model|`heads` is|numbers"):
+        keras_crate.CRATETiny(weights=tmp_path / f"a.{form}")
+
+
+def test_a_damaged_conversion_is_made_again(registered, cache):
+    """The cache holds what was converted, with its hash."""
+    name = _entry(registered, state="published")
+    variant = registry.variant_named(name)
+    model = _model()
+    file = registry.converted_file(variant)
+    file.parent.mkdir(parents=True)
+    model.save(file)
+    digest = keras_crate.hub.resolve.sha256_of(file)
+    record = {"source": "hf://a/b/c", "sha256": "x", "converted": digest, "arrived": "2026-01-01"}
+    registry.write_record = None
+    registry.arrival_record(variant).parent.mkdir(parents=True)
+    registry.arrival_record(variant).write_text(json.dumps(record))
+    assert locate(variant).path == file
+    with file.open("ab") as content:
+        content.write(b"x")
+    with (
+        pytest.warns(UserWarning, match=r"cached weights .* are damaged. They are made again"),
+        pytest.raises(FileNotFoundError, match=r"cannot be had"),
+    ):
+        locate(variant)
+    assert not file.exists()
+
+
+def test_our_namespace_on_the_hub(server, client, tmp_path):
+    _entry(tmp_path / "registry")
+    client(REGISTRY, folder=str(tmp_path / "registry"))
+    expected = client("""
+keras_crate.hub.push(trained(), "hf://keras-crate/small_cats")
+result = trained().predict(images, verbose=0)""")
+    load = """
+model = keras_crate.CRATE(
+    24, 2, 2, input_shape=(16, 16, 3), patch_size=8, classes=3, weights="cats")
+result = model.predict(images, verbose=0)"""
+    np.testing.assert_allclose(client(load), expected, atol=1e-6)
+    assert client("result = keras_crate.hub.list_weights()[0].cached")
+    assert client('result = keras_crate.hub.verify("small_cats").source') == (
+        "hf://keras-crate/small_cats"
+    )
+    server.requests.clear()
+    np.testing.assert_allclose(client(load), expected, atol=1e-6)
+    assert server.requests == []  # what has come once is not asked for again
+
+    # Another namespace; and weights that were exchanged behind a name.
+    client('keras_crate.hub.push(trained(1), "hf://writer/small_cats")')
+    other = client("import os\nos.environ['KERAS_CRATE_HUB'] = 'writer'" + load)
+    assert np.abs(np.array(other) - expected).max() > 1e-3
+    client('keras_crate.hub.push(trained(2), "hf://writer/small_cats")')
+    np.testing.assert_allclose(client(load), other, atol=1e-6)  # the commit that came first
+    client("import shutil; shutil.rmtree(os.environ['HF_HUB_CACHE'])")
+    np.testing.assert_allclose(client(load), other, atol=1e-6)  # downloaded again
+    client("del os.environ['KERAS_CRATE_HUB']")
+
+
+def test_the_authors_repository(server, client, tmp_path):
+    numbers = golden("crate_alpha_jax_micro")
+    state = state_of(numbers)
+    np.savez(tmp_path / "a.npz", **{f"params/{k}": v for k, v in state.items()})
+    archive = (tmp_path / "a.npz").read_bytes()
+    commit = server.add_repository("authors/models", {"jax/a.npz": archive, "b": b"x"})
+    files = {"repository": "authors/models", "path": "jax/a.npz"}
+    options = {"constructor": "CRATEAlpha", "classes": 10, "dim": 48, "depth": 2, "heads": 4}
+    options |= {"epsilon": 1e-6, "input_shape": [32, 32, 3], "class_names": None}
+    registered = tmp_path / "registry"
+    for name, more in {
+        "alpha": {},
+        "pinned": {"revision": commit, "sha256": hashlib.sha256(archive).hexdigest()},
+        "other": {"sha256": "0" * 64},
+    }.items():
+        _entry(registered, name, "published", name, {**files, **more}, **options)
+    client(REGISTRY, folder=str(registered))
+    load = """
+model = keras_crate.CRATEAlpha(
+    48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10, classifier_activation=None,
+    include_preprocessing=False, weights=name)
+result = model.predict(np.array(inputs, "float32"), verbose=0)"""
+    inputs = images_of(numbers).tolist()
+    for name in ("alpha", "pinned"):
+        found = client(load, name=name, inputs=inputs)
+        np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
+    assert client("result = model.settings.epsilon") == 1e-6
+    with pytest.raises(ClientError, match=r"not the file that other was made of: its SHA-256 is"):
+        client(load, name="other", inputs=inputs)
+    server.requests.clear()
+    client(load, name="alpha", inputs=inputs)
+    assert not any("/resolve/" in r.path for r in server.requests)  # the conversion is kept
+
+    # Another file at the same place is not taken for the first.
+    np.savez(tmp_path / "b.npz", **{f"params/{k}": v + 1e-3 for k, v in state.items()})
+    server.add_repository("authors/models", {"jax/a.npz": (tmp_path / "b.npz").read_bytes()})
+    (client.home / "keras_crate" / "converted" / "alpha.keras").unlink()
+    with pytest.raises(ClientError, match=r"npz has changed: when it first arrived, on 20"):
+        client(load, name="alpha", inputs=inputs)
+    assert client("result = keras_crate.hub.list_weights()[0].cached") is False
+
+
+REGISTRY = """
+import pathlib
+from keras_crate.hub import registry
+registry.weights_folder = lambda: pathlib.Path(folder)
+registry.variants.cache_clear()
+"""
+
+FULL = """
+def model_of(name, **options):
+    keras.utils.set_random_seed(11)
+    model = getattr(keras_crate, name)(classifier_activation=None, **options)
+    for layer in model.layers:
+        if "norm" in layer.name:
+            layer.gamma.assign(np.linspace(0.5, 1.5, layer.gamma.shape[0]))
+    return model
+
+image = np.random.default_rng(1).uniform(0, 255, (1, 224, 224, 3)).astype("float32")
+
+def logits(model):
+    return model.predict_on_batch(image)
+"""
+
+
+def full_size(test):
+    """Runs by default under PyTorch: half a minute where everything is compiled."""
+    return test if keras.backend.backend() == "torch" else pytest.mark.slow(test)
+
+
+@full_size
+def test_crate_base_from_our_namespace(server, client, tmp_path):
+    """Published as a variant, loaded by its name: from the Hub, then from a folder of its files."""
+    client(REGISTRY, folder=str(registry.weights_folder()))
+    expected = client(
+        FULL
+        + """
+model = model_of("CRATEBase")
+keras_crate.hub.push(model, "hf://keras-crate/crate_base_imagenet")
+result = logits(model)"""
+    )
+    load = """
+model = keras_crate.CRATEBase(weights="imagenet", classifier_activation=None)
+result = logits(model)"""
+    np.testing.assert_allclose(client(load), expected, atol=1e-5)
+    assert client("result = keras_crate.decode_predictions(logits(model), model)")[0]
+    listed = "{w.variant: w.cached for w in keras_crate.hub.list_weights()}"
+    assert client(f"result = {listed}")["crate_base_imagenet"] is True
+    server.requests.clear()
+    client(load)  # from the cache
+    assert server.requests == []
+
+    for name, content in server.files("keras-crate/crate_base_imagenet").items():
+        path = tmp_path / "hub" / "crate_base_imagenet" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    folder = {"KERAS_CRATE_HUB": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    with HubClient(server, tmp_path / "another", token=None, **folder) as another:
+        np.testing.assert_allclose(another(FULL + load), expected, atol=1e-5)
+
+
+@full_size
+def test_crate_alpha_base_from_the_authors(server, client):
+    """The layout of the authors' repository, served, downloaded and converted on the fly."""
+    client(REGISTRY, folder=str(registry.weights_folder()))
+    options = "input_shape=(224, 224, 3), patch_size=8, epsilon=1e-6"
+    expected = client(
+        FULL + f"model = model_of('CRATEAlphaBase', {options})\nresult = logits(model)"
+    )
+    client(
+        """
+from keras_crate.hub import layouts
+from keras_crate.hub.layouts import dimensions_of_model
+weights = {w.path: keras.ops.convert_to_numpy(w) for w in model.weights}
+entries = layouts._alpha_jax(dimensions_of_model(model))
+np.savez(path, **{f"params/{e.name}": e.theirs(weights[e.path]) for e in entries})
+""",
+        path=str(client.home / "b8.npz"),
+    )
+    archive = (client.home / "b8.npz").read_bytes()
+    files = {"jax/crate_alpha_B8_in1k.npz": archive, "README.md": b"x"}
+    server.add_repository("UCSC-VLAA/CRATE-alpha", files)
+    load = """
+model = keras_crate.CRATEAlphaBase(patch_size=8, weights="imagenet", classifier_activation=None)
+result = logits(model)"""
+    np.testing.assert_allclose(client(load), expected, atol=1e-5)
+    assert client("result = model.settings.epsilon") == 1e-6
