@@ -110,9 +110,8 @@ def test_logits_of_a_tiny_agree(other, exchange):
 def test_a_published_model_agrees(other, exchange, tmp_path):
     expected = np.load(exchange / f"{other}.npz")["hub"]
     with HubServer(exchange / "hub") as hub, HubClient(hub, tmp_path, token=None) as client:
-        found = client(
-            f'{MODELS}result = keras_crate.hub.pull("hf://writer/{other}").predict(images, verbose=0)'
-        )
+        pull = f'model = keras_crate.hub.pull("hf://writer/{other}")\n'
+        found = client(MODELS + pull + "result = model.predict(images, verbose=0)")
     assert_close(found, expected, atol=1e-4)
 
 
