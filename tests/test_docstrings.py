@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import keras_crate
-from keras_crate import data, hub, interpret, layers, models, objective
+from keras_crate import data, hub, interpret, layers, models, objective, training
 from keras_crate.models.sizes import SIZES
 
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (layers, models, objective, interpret, data, hub)
+    for module in (layers, models, objective, interpret, data, hub, training)
     for name in module.__all__
     if callable(getattr(module, name))
 }
@@ -31,8 +31,11 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "distort",
     "ListedWeights",
     "Verification",
+    "DemoRecipe",
+    "PretrainRecipe",
 }
-ON_THE_HUB = ("push", "pull")  # run against a server by tests/hub
+# Run by tests of their own: against a server, or because they take minutes.
+RUN_ELSEWHERE = ("push", "pull", "run_demo")
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
@@ -46,7 +49,7 @@ def test_example(name, tmp_path, monkeypatch):
         assert not examples
         return
     assert examples, f"{name} has no example"
-    if name.rpartition(".")[2] in ON_THE_HUB:
+    if name.rpartition(".")[2] in RUN_ELSEWHERE:
         return
     size = SIZES.get(name.rpartition(".")[2])
     if size and size.parameters > 100e6:
@@ -63,11 +66,15 @@ def test_example(name, tmp_path, monkeypatch):
         "model": models.CRATE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10),
         "mae": models.CRATEMAE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8),
         "resize_positions": layers.resize_positions,
+        "labelled_files": data.labelled_files,
     }
     if name.endswith("decode_predictions"):
         scope["images"] = rng.uniform(0, 255, (1, 224, 224, 3))
     (tmp_path / "photographs").mkdir()
     keras.utils.save_img(tmp_path / "photographs/0.png", images[0])
+    for folder in ("classes/a", "classes/b", "pets/cat", "pets/dog"):
+        (tmp_path / folder).mkdir(parents=True)
+        keras.utils.save_img(tmp_path / folder / "0.png", images[0])
     hub.to_pytorch(scope["model"], tmp_path / "checkpoint.safetensors")
     for example in examples:
         exec(textwrap.dedent(example), scope)

@@ -12,13 +12,16 @@ from keras_crate.cli import (
     look,
     measure,
     predict,
+    pretrain,
     pull,
     push,
     verify,
     weights,
 )
 
-COMMANDS = (demo, predict, evaluate, measure, look, weights, verify, convert, push, pull)
+COMMANDS = (
+    demo, pretrain, predict, evaluate, measure, look, weights, verify, convert, push, pull
+)  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from keras_crate.extras import needed
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 INTERPOLATIONS = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}  # as Pillow does
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # as Pillow calls them
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # as Pillow calls them
 
 
 class ImageFiles:
@@ -74,7 +74,7 @@ class ImageFiles:
         if data_format == "channels_first":
             input_shape = (*input_shape[1:], input_shape[0])
         *self.size, channels = input_shape
-        if channels not in _MODES:
+        if channels not in MODES:
             raise ValueError(
                 f"Image files have 1, 3 or 4 channels. Received: input_shape={input_shape}, with "
                 f"{channels}"
@@ -87,7 +87,7 @@ class ImageFiles:
             raise ValueError(f"`batch_size` must be 1 or more. Received: batch_size={batch_size!r}")
         self.resize = check_resize(resize, self.size)
         self.interpolation = check_interpolation(interpolation)
-        self.mode = _MODES[channels]
+        self.mode = MODES[channels]
         self.batch_size = batch_size
         self.data_format = data_format
         self.read: list[Path] = []
@@ -120,12 +120,7 @@ class ImageFiles:
     def _image(self, file: Path) -> np.ndarray:
         from PIL import Image, ImageOps
 
-        with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):
-                raise ValueError(
-                    f"its pixels are of mode {image.mode}, and no mode but those of 8 bits is read"
-                )
-            upright = ImageOps.exif_transpose(image).convert(self.mode)
+        upright = open_image(file, self.mode)
         method = Image.Resampling[INTERPOLATIONS[self.interpolation]]
         width_and_height = tuple(self.size[::-1])
         if self.resize is None:
@@ -137,6 +132,26 @@ class ImageFiles:
             fitted = _centre(scaled, *width_and_height)
         pixels = np.asarray(fitted, "float32").reshape(*self.size, -1)
         return pixels if self.data_format == "channels_last" else np.moveaxis(pixels, -1, 0)
+
+
+def open_image(file: Path, mode: str):
+    """An image as Pillow has it, turned upright.
+
+    Args:
+        file: The file.
+        mode: `"L"`, `"RGB"` or `"RGBA"`.
+
+    Raises:
+        ValueError: If its pixels have more than 8 bits; Pillow raises others.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(file) as image:
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(
+                f"its pixels are of mode {image.mode}, and no mode but those of 8 bits is read"
+            )
+        return ImageOps.exif_transpose(image).convert(mode)
 
 
 def check_resize(resize, size: Sequence[int]) -> int | tuple[int, int] | None:

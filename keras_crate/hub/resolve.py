@@ -239,13 +239,19 @@ def _unavailable(variant: Variant, failures: list[str]) -> str:
         + (f"Of a {family} there are: {_listed(had)}. " if had else f"No {family} can be had. ")
         + "If you have the authors' checkpoint, convert it by "
         f'`keras-crate convert FILE {variant.name}.keras` and pass weights="{variant.name}.keras". '
-        f"To make the weights, train the model: `{pretrain_command(variant)}`."
+        + _how_to_train(variant)
     )
 
 
-def pretrain_command(variant: Variant) -> str:
-    """The command that trains such a model."""
-    return f"keras-crate pretrain --variant {variant.name} --data FOLDER"
+def _how_to_train(variant: Variant) -> str:
+    """The command that would make the weights, where one does, and the recipe."""
+    recipe = variant.provenance.get("recipe")
+    if variant.architecture[0] == "CRATE" and variant.weights == "imagenet":
+        return (
+            "To make the weights, train the model on ImageNet-1K: "
+            f"`keras-crate pretrain {variant.name} --data FOLDER`."
+        )
+    return f"How the authors made them: {recipe}" if recipe else ""
 
 
 def _fits(variant: Variant, family: str, settings) -> bool:

@@ -160,9 +160,26 @@ def test_weights_that_cannot_be_had(registered, monkeypatch, tmp_path):
         "nothing has neither small_cats nor small_cats.keras",
         'weights="dogs") (published by the authors',
         "`keras-crate convert FILE small_cats.keras`",
-        "`keras-crate pretrain --variant small_cats --data FOLDER`",
     ):
         assert words in str(raised.value)
+
+
+def test_commands_that_make_them_exist(monkeypatch, tmp_path):
+    """The error names commands; each is one that the parser takes."""
+    import re
+
+    from keras_crate.cli.main import COMMANDS
+
+    monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError) as raised:
+        keras_crate.CRATETiny(weights="imagenet", input_shape=(32, 32, 3))
+    named = set(re.findall(r"`keras-crate (\w+) ", str(raised.value)))
+    assert named == {"convert", "pretrain"}
+    assert named <= {module.__name__.rpartition(".")[2] for module in COMMANDS}
+    assert "keras-crate pretrain crate_tiny_imagenet --data FOLDER" in str(raised.value)
+    assert 'weights="mnist") (comes with the package)' in str(raised.value)
+    with pytest.raises(FileNotFoundError, match=r"How the authors made them: From ImageNet-1K wei"):
+        keras_crate.CRATETiny(weights="cifar10", input_shape=(32, 32, 3))
 
 
 @pytest.mark.parametrize("form", ["safetensors", "npz"])
