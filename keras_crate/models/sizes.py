@@ -137,7 +137,7 @@ def _facts(size: Size, trained: str) -> str:
     values = [f"{top1} % (patch {patch})" for patch, top1 in sorted(size.top1.items())]
     return (
         facts + f"ImageNet-1K top-1{trained}, as reported by the authors: {', '.join(values)}. "
-        "No weights come with the package."
+        "`keras-crate weights` lists the weights that exist."
     )
 
 
