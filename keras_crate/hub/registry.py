@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import functools
 import json
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -227,23 +228,27 @@ def converted_file(variant: Variant) -> Path:
     return cache_folder() / "converted" / f"{variant.name}.keras"
 
 
-def arrival_record(variant: Variant) -> Path:
-    """Where it is noted what arrived when the weights were first downloaded."""
-    return cache_folder() / "arrivals" / f"{variant.name}.json"
+def arrival_record(variant: Variant, source: str) -> Path:
+    """Where it is noted what first arrived of a variant from a source."""
+    place = re.sub(r"[^A-Za-z0-9.-]+", "_", source.removeprefix(SCHEME))
+    return cache_folder() / "arrivals" / variant.name / f"{place}.json"
 
 
 def is_cached(variant: Variant) -> bool:
     """Whether the weights are on this machine."""
     if (variant.folder / MODEL_FILE).is_file() or converted_file(variant).is_file():
         return True
-    record = read_record(arrival_record(variant)) or {}
-    source, _, _ = record.get("source", "").removeprefix(SCHEME).partition("@")
-    if source.count("/") != 1:
-        return False
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(source, "model.weights.h5", revision=record.get("commit"))
-    return isinstance(found, str)
+    for path in arrival_record(variant, "").parent.glob("*.json"):
+        record = read_record(path) or {}
+        repository = record.get("source", "").removeprefix(SCHEME)
+        if repository.count("/") == 1:  # the others are files of the authors
+            commit = record.get("commit")
+            found = try_to_load_from_cache(repository, "model.weights.h5", revision=commit)
+            if isinstance(found, str):
+                return True
+    return False
 
 
 def _arguments(arguments: dict) -> dict:

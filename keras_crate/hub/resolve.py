@@ -78,6 +78,7 @@ def find_variant(name: str, model_class: type, settings: types.SimpleNamespace) 
         else f"None fits a {family} of {_size_of(settings)}. Those of the family: {_listed(kin)}."
         if kin
         else f"There are none for a {family}."
+        + " Take the `encoder()` of a CRATEMAE with weights." * (family == "CRATEMAEEncoder")
     )
     raise ValueError(
         f'There are no weights "{name}" for this model, and no file of that name. {advice} '
@@ -116,7 +117,7 @@ def _shipped(variant: Variant) -> WeightsSource | None:
     stated = variant.provenance["files"]["sha256"]
     if stated != sha256_of(path):
         raise ValueError(f"The weights file {path} is damaged: install the package again.")
-    return WeightsSource(path, f"keras_crate's {variant.name}")
+    return WeightsSource(path, f"keras_crate's {variant.name}", sha256=stated)
 
 
 def _from_cache(variant: Variant) -> WeightsSource | None:
@@ -127,14 +128,20 @@ def _from_cache(variant: Variant) -> WeightsSource | None:
 def _converted(variant: Variant) -> WeightsSource | None:
     """What the authors' file was converted into before."""
     path = converted_file(variant)
-    record = read_record(arrival_record(variant)) or {}
+    source = _authors_file(variant)
+    record = read_record(arrival_record(variant, source)) or {}
     if not path.is_file() or "converted" not in record:
         return None
     if sha256_of(path) != record["converted"]:
         warnings.warn(f"The cached weights {path} are damaged. They are made again.", stacklevel=2)
         path.unlink()
         return None
-    return WeightsSource(path, f"{variant.name} ({record['source']})")
+    return WeightsSource(path, f"{variant.name} ({source})", sha256=record["sha256"])
+
+
+def _authors_file(variant: Variant) -> str:
+    files = variant.provenance["files"]
+    return f"{SCHEME}{files['repository']}/{files['path']}"
 
 
 def _from_hub(variant: Variant) -> WeightsSource | None:
@@ -148,16 +155,13 @@ def _from_hub(variant: Variant) -> WeightsSource | None:
         if file.is_file():
             return WeightsSource(file, str(file))
         raise FileNotFoundError(f"the folder {setting} has neither {variant.name} nor {file.name}")
-    record = read_record(arrival_record(variant)) or {}
     address = Address(f"{setting}/{variant.name}")
-    if record.get("source") == str(address) and record.get("commit"):
-        address = Address(address.repository, record["commit"])
-    folder, snap = keras_folder(address)
+    first = read_record(arrival_record(variant, str(address))) or {}
+    folder, snap = keras_folder(address._replace(revision=first.get("commit")))
     weights = snap.files[KERAS_FILES[-1]]
-    _check_arrival(
-        variant, f"{SCHEME}{snap.repository}", weights.sha256 or weights.git_id, snap.commit
-    )
-    return WeightsSource(folder, str(snap))
+    digest = weights.sha256 or weights.git_id
+    _check_arrival(variant, str(address), digest, snap.commit)
+    return WeightsSource(folder, str(snap), sha256=weights.sha256)
 
 
 def _from_authors(variant: Variant) -> WeightsSource | None:
@@ -169,7 +173,7 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
         return converted
     snap = snapshot(Address(files["repository"], files["revision"]))
     path = download(snap, [files["path"]])[files["path"]]
-    source = f"{SCHEME}{files['repository']}/{files['path']}"
+    source = _authors_file(variant)
     digest = sha256_of(path)
     if files["sha256"] not in (None, digest):
         raise ValueError(
@@ -182,7 +186,7 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
         model.save(unfinished)
         converted = sha256_of(unfinished)
     _note_arrival(variant, source, digest, snap.commit, converted=converted)
-    return WeightsSource(converted_file(variant), f"{variant.name} ({source})")
+    return WeightsSource(converted_file(variant), f"{variant.name} ({source})", sha256=digest)
 
 
 def _of_checkpoint(arguments: dict) -> dict:
@@ -192,14 +196,14 @@ def _of_checkpoint(arguments: dict) -> dict:
 
 def _check_arrival(variant: Variant, source: str, digest: str, commit: str) -> None:
     """Refuses a file that is not what first came from the same place; notes what comes first."""
-    record = read_record(arrival_record(variant))
-    if record is None or record.get("source") != source:
+    record = read_record(arrival_record(variant, source))
+    if record is None:
         _note_arrival(variant, source, digest, commit)
     elif record["sha256"] != digest:
         raise ValueError(
             f"{source} has changed: when it first arrived, on {record['arrived']}, its hash was "
             f"{record['sha256'][:12]}..., and now it is {digest[:12]}.... Nothing was loaded. If "
-            f"you know of the change, delete {arrival_record(variant)}."
+            f"you know of the change, delete {arrival_record(variant, source)}."
         )
 
 
@@ -211,7 +215,7 @@ def _note_arrival(variant, source: str, digest: str, commit: str, **more) -> Non
         "arrived": datetime.date.today().isoformat(),
         **more,
     }
-    write_record(arrival_record(variant), record)
+    write_record(arrival_record(variant, source), record)
 
 
 def _hub_setting() -> str:

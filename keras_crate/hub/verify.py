@@ -8,10 +8,10 @@ import re
 import keras
 import numpy as np
 
-from keras_crate.hub.cache import read_record
 from keras_crate.hub.evaluation import accuracy as measured_accuracy
 from keras_crate.hub.labelled_images import labelled_images
-from keras_crate.hub.registry import arrival_record, variant_named
+from keras_crate.hub.registry import variant_named
+from keras_crate.hub.resolve import locate
 from keras_crate.models.class_names import decode_predictions
 
 
@@ -88,8 +88,8 @@ def verify(
     """
     chosen = variant_named(variant)
     model = chosen.build()
+    source = locate(chosen)
     outputs = _outputs(model)
-    record = read_record(arrival_record(chosen)) or {}
     likeliest = ()
     if getattr(model, "class_names", None):
         likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
@@ -97,11 +97,10 @@ def verify(
     if imagenet is not None:
         images, labels, _ = labelled_images(model, chosen.evaluation, imagenet, batch_size)
         accuracy = measured_accuracy(model, images, labels, verbose=1)
-    shipped = chosen.state == "shipped"
     return Verification(
         variant=chosen.name,
-        source="the package" if shipped else record.get("source", "a folder"),
-        sha256=chosen.provenance["files"]["sha256"] if shipped else record.get("sha256"),
+        source=source.origin,
+        sha256=source.sha256,
         weights=fingerprint(model),
         outputs=tuple(float(value) for value in outputs[0, :5]),
         likeliest=likeliest,

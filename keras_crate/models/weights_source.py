@@ -19,11 +19,13 @@ class WeightsSource:
         origin: What to call it in errors and warnings.
         settings: Arguments of the model's constructor that the weights were
             trained with, such as `mean`. They fill in what the user left at None.
+        sha256: Of the file that was downloaded, where one was.
     """
 
     path: str | os.PathLike
     origin: str
     settings: dict = dataclasses.field(default_factory=dict)
+    sha256: str | None = None
 
     def fill(self, settings: types.SimpleNamespace) -> None:
         """Gives a model's settings that are None the values of the weights' model."""

@@ -1,5 +1,6 @@
 import io
 import json
+import time
 import zipfile
 
 import h5py
@@ -139,6 +140,7 @@ def test_a_download_that_always_breaks_off(server, client, other):
         (Fault("*", "nothing", status=404, error_code="RepoNotFound"), "no repository"),
         (Fault("*", "nothing", status=403, error_code="GatedRepo"), "is gated: ask for access"),
         (Fault("*", "nothing", status=403), "The Hub refused hf://writer/nothing: status 403"),
+        (Fault("*", "nothing", status=401, error_code="RepoNotFound"), "not logged in as somebody"),
         (Fault("*", "nothing", status=409), "status 409"),
         (Fault("*", "nothing", status=429), "status 429. Try again later"),
         (Fault("*", "nothing", status=500), "status 500"),
@@ -245,10 +247,21 @@ def test_a_model_that_is_damaged_where_it_was_published(server, client, files):
         client(PULL.format("hf://writer/broken-json"))
 
 
-def test_two_processes_at_once_and_offline(server, tmp_path, files):
+def test_after_a_kill_two_at_once_and_offline(server, tmp_path, files):
     server.add_repository("writer/both", files)
     server.add_repository("writer/unseen", files)
     home = tmp_path / "shared"
+    stall = Fault("GET", "resolve/.*h5", stall=30)
+    server.faults.append(stall)
+    with HubClient(server, home) as doomed:  # killed in the middle of a download
+        doomed.tell(MODELS + PULL.format("hf://writer/both"))
+        for _ in range(600):
+            if stall.seen:
+                break
+            time.sleep(0.1)
+        assert stall.seen
+        doomed.kill()
+    server.faults.clear()
     cache = {"KERAS_CRATE_CACHE": str(home / "keras_crate")}
     with HubClient(server, home) as one, HubClient(server, home, **cache) as two:
         for process in (one, two):

@@ -9,7 +9,7 @@ import pytest
 import keras_crate
 from keras_crate.hub import layouts, list_weights
 from keras_crate.hub.card import variant_card
-from keras_crate.hub.registry import STATES, is_cached, variant_named, variants
+from keras_crate.hub.registry import STATES, arrival_record, is_cached, variant_named, variants
 from keras_crate.models.graph import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.models.sizes import SIZES
 
@@ -159,8 +159,9 @@ def test_what_is_cached(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_CRATE_CACHE", str(tmp_path))
     variant = variant_named("crate_base_imagenet")
     assert not is_cached(variant)
-    record = tmp_path / "arrivals" / "crate_base_imagenet.json"
-    record.parent.mkdir()
+    record = arrival_record(variant, "hf://keras-crate/none")
+    assert tmp_path in record.parents
+    record.parent.mkdir(parents=True)
     record.write_text(json.dumps({"source": "hf://keras-crate/none", "commit": "0" * 40}))
     assert not is_cached(variant)  # the record alone is no model
     assert is_cached(variant_named("crate_demo_mnist"))
