@@ -7,6 +7,8 @@ import types
 import warnings
 from pathlib import Path
 
+from filelock import FileLock
+
 from keras_crate.hub.cache import (
     cache_folder,
     read_record,
@@ -168,25 +170,28 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
     files = variant.provenance["files"]
     if not files.get("repository"):
         return None
-    converted = _converted(variant)
-    if converted is not None:
-        return converted
-    snap = snapshot(Address(files["repository"], files["revision"]))
-    path = download(snap, [files["path"]])[files["path"]]
-    source = _authors_file(variant)
-    digest = sha256_of(path)
-    if files["sha256"] not in (None, digest):
-        raise ValueError(
-            f"{source} is not the file that {variant.name} was made of: its SHA-256 is {digest}, "
-            f"expected {files['sha256']}. Nothing was loaded."
-        )
-    _check_arrival(variant, source, digest, snap.commit)
-    model = from_checkpoint(path, **_of_checkpoint(variant.arguments))
-    with written_whole(converted_file(variant)) as unfinished:
-        model.save(unfinished)
-        converted = sha256_of(unfinished)
-    _note_arrival(variant, source, digest, snap.commit, converted=converted)
-    return WeightsSource(converted_file(variant), f"{variant.name} ({source})", sha256=digest)
+    file = converted_file(variant)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(file.with_suffix(".lock")):  # two processes would mix one's file, other's hash
+        converted = _converted(variant)
+        if converted is not None:
+            return converted
+        source = _authors_file(variant)
+        snap = snapshot(Address(files["repository"], files["revision"]))
+        path = download(snap, [files["path"]])[files["path"]]
+        digest = sha256_of(path)
+        if files["sha256"] not in (None, digest):
+            raise ValueError(
+                f"{source} is not the file that {variant.name} was made of: its SHA-256 is "
+                f"{digest}, expected {files['sha256']}. Nothing was loaded."
+            )
+        _check_arrival(variant, source, digest, snap.commit)
+        model = from_checkpoint(path, **_of_checkpoint(variant.arguments))
+        with written_whole(file) as unfinished:
+            model.save(unfinished)
+            hashed = sha256_of(unfinished)
+        _note_arrival(variant, source, digest, snap.commit, converted=hashed)
+    return WeightsSource(file, f"{variant.name} ({source})", sha256=digest)
 
 
 def _of_checkpoint(arguments: dict) -> dict:

@@ -55,7 +55,9 @@ class Verification:
         if self.accuracy is None:
             lines.append(f"accuracy     not measured{reported}")
         else:
-            found = ", ".join(f"{name} {value:.2f}" for name, value in self.accuracy.items())
+            found = ", ".join(
+                f"{name} {round(value, 2):g}" for name, value in self.accuracy.items()
+            )
             lines.append(f"accuracy     {found}{reported}")
         return "\n".join(lines)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from authors import golden, images_of, state_of
-from hub_client import ClientError, HubClient
+from hub_client import ClientError
 
 import keras_crate
 from keras_crate.hub import registry, to_pytorch
@@ -332,59 +332,64 @@ def full_size(test):
 
 
 @full_size
-def test_crate_base_from_our_namespace(server, client, tmp_path):
+@pytest.mark.parametrize("constructor", ["CRATEBase", "CRATEAlphaBase"])
+def test_full_size_from_a_namespace_and_a_folder(constructor, server, client, tmp_path):
     """Published as a variant, loaded by its name: from the Hub, then from a folder of its files."""
+    variant = {
+        "CRATEBase": "crate_base_imagenet",
+        "CRATEAlphaBase": "crate_alpha_base_imagenet21k_imagenet",
+    }[constructor]
     client(REGISTRY, folder=str(registry.weights_folder()))
     expected = client(
-        FULL
-        + """
-model = model_of("CRATEBase")
-keras_crate.hub.push(model, "hf://keras-crate/crate_base_imagenet")
-result = logits(model)"""
+        FULL + "import os\nos.environ['KERAS_CRATE_HUB'] = 'writer'\n"
+        f"model = model_of({constructor!r})\n"
+        f"keras_crate.hub.push(model, 'hf://writer/{variant}')\n"
+        "result = logits(model)"
     )
-    load = """
-model = keras_crate.CRATEBase(weights="imagenet", classifier_activation=None)
+    load = f"""
+model = keras_crate.{constructor}(weights="imagenet", classifier_activation=None)
 result = logits(model)"""
     np.testing.assert_allclose(client(load), expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.1
     assert client("result = keras_crate.decode_predictions(logits(model), model)")[0]
     listed = "{w.variant: w.cached for w in keras_crate.hub.list_weights()}"
-    assert client(f"result = {listed}")["crate_base_imagenet"] is True
-    server.requests.clear()
-    client(load)  # from the cache
-    assert server.requests == []
+    assert client(f"result = {listed}")[variant] is True
 
-    for name, content in server.files("keras-crate/crate_base_imagenet").items():
-        path = tmp_path / "hub" / "crate_base_imagenet" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    folder = {"KERAS_CRATE_HUB": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
-    with HubClient(server, tmp_path / "another", token=None, **folder) as another:
-        np.testing.assert_allclose(another(FULL + load), expected, atol=1e-5)
+    folder = tmp_path / "hub"
+    for name, content in server.files(f"writer/{variant}").items():
+        (folder / variant / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / variant / name).write_bytes(content)
+    found = client("os.environ['KERAS_CRATE_HUB'] = folder" + load, folder=str(folder))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    client("del os.environ['KERAS_CRATE_HUB']")
 
 
 @full_size
-def test_crate_alpha_base_from_the_authors(server, client):
-    """The layout of the authors' repository, served, downloaded and converted on the fly."""
+def test_full_size_from_the_authors(server, client):
+    """A file of the authors' shapes, served as theirs is, downloaded and converted on the fly."""
     client(REGISTRY, folder=str(registry.weights_folder()))
-    options = "input_shape=(224, 224, 3), patch_size=8, epsilon=1e-6"
+    ending = "pth" if keras.backend.backend() == "torch" else "safetensors"
     expected = client(
-        FULL + f"model = model_of('CRATEAlphaBase', {options})\nresult = logits(model)"
+        FULL + "model = model_of('CRATEAlphaBase')\n"
+        "keras_crate.hub.to_pytorch(model, path)\n"
+        "result = logits(model)",
+        path=str(client.home / f"B16.{ending}"),
     )
-    client(
-        """
-from keras_crate.hub import layouts
-from keras_crate.hub.layouts import dimensions_of_model
-weights = {w.path: keras.ops.convert_to_numpy(w) for w in model.weights}
-entries = layouts._alpha_jax(dimensions_of_model(model))
-np.savez(path, **{f"params/{e.name}": e.theirs(weights[e.path]) for e in entries})
-""",
-        path=str(client.home / "b8.npz"),
-    )
-    archive = (client.home / "b8.npz").read_bytes()
-    files = {"jax/crate_alpha_B8_in1k.npz": archive, "README.md": b"x"}
-    server.add_repository("UCSC-VLAA/CRATE-alpha", files)
+    path = "torch/crate_alpha_B16.pth"
+    if ending == "safetensors":  # where there is no PyTorch, a file that needs none
+        client(
+            "about = registry.variants()['crate_alpha_base_imagenet21k_imagenet'].provenance\n"
+            "about['files']['path'] = path",
+            path=(path := "torch/crate_alpha_B16.safetensors"),
+        )
+    content = (client.home / f"B16.{ending}").read_bytes()
+    server.add_repository("UCSC-VLAA/CRATE-alpha", {path: content, "README.md": b"x"}, lfs=_is_lfs)
     load = """
-model = keras_crate.CRATEAlphaBase(patch_size=8, weights="imagenet", classifier_activation=None)
+model = keras_crate.CRATEAlphaBase(weights="imagenet", classifier_activation=None)
 result = logits(model)"""
     np.testing.assert_allclose(client(load), expected, atol=1e-5)
-    assert client("result = model.settings.epsilon") == 1e-6
+    assert np.abs(expected).max() > 0.1
+
+
+def _is_lfs(path, content) -> bool:
+    return len(content) > 1000
