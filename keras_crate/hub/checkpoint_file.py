@@ -1,5 +1,6 @@
 """Tensors from files of any published form. No code from a file is ever run."""
 
+import argparse
 import os
 import zipfile
 from collections.abc import Mapping
@@ -98,7 +99,8 @@ def _read_torch(path: Path) -> Mapping:
     with needed("torch", f"Converting {path.name}, a file of PyTorch, needs"):
         import torch
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_harmless()):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling raises errors of many kinds
         # PyTorch's own words advise to load with code after all: they are not passed on.
         unsafe = "weights_only" in str(error) or "Unsupported" in str(error)
@@ -113,6 +115,15 @@ def _read_torch(path: Path) -> Mapping:
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors.")
     return content
+
+
+def _harmless() -> list[type]:
+    """What trainers put beside tensors, and holds values alone: arguments and NumPy's numbers."""
+    numbers = [np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")]
+    scalar = np.float64(0).__reduce__()[0]
+    # NumPy moved it: files tell of its place by the version that wrote them.
+    places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
+    return [argparse.Namespace, np.dtype, *map(type, numbers), *places]
 
 
 def _unwrapped(content: Mapping) -> dict:

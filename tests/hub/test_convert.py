@@ -1,5 +1,6 @@
 """The authors' checkpoints as models: golden numbers through files on disk."""
 
+import argparse
 import json
 import re
 import zipfile
@@ -157,6 +158,22 @@ def test_old_files_and_bfloat16_of_pytorch(tmp_path):
     model = from_checkpoint(tmp_path / "b.pth", **MICRO)
     expected = state["mlp_head.1.weight"].bfloat16().float().numpy().T
     np.testing.assert_array_equal(model.get_layer("head").get_weights()[0], expected)
+
+
+@needs_torch
+def test_what_trainers_save_beside_the_weights(tmp_path):
+    """Such as the masked autoencoder's, which holds the arguments of its command line."""
+    state = {k: torch.from_numpy(v) for k, v in _crate().items()}
+    content = {
+        "model": state,
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 1e-3}]},
+        "scaler": {"scale": 65536.0},
+        "args": argparse.Namespace(lr=1e-3, data_path="imagenet", betas=(0.9, 0.95)),
+        "best_acc1": np.float64(70.8),
+        "epoch": np.int64(799),
+    }
+    torch.save(content, tmp_path / "a.pth")
+    _check_logits("crate_micro", from_checkpoint(tmp_path / "a.pth", **MICRO))
 
 
 class Trap:
