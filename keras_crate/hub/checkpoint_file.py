@@ -14,10 +14,22 @@ from keras_crate.extras import needed
 _WRAPPERS = ("state_dict", "model", "net", "params")
 # What wrapped models put before each name.
 _PREFIXES = ("module.", "_orig_mod.")
+CHECKPOINT_ENDINGS = (".pth", ".pt", ".tar", ".npz", ".safetensors", "")
 _FORMS = (
     "PyTorch (.pth, .pt, .pth.tar, or no extension), .safetensors, or a NumPy archive of JAX "
     "parameters (.npz)"
 )
+
+
+def check_readable(name: str) -> None:
+    """Refuses a file that cannot be read here, before it is downloaded.
+
+    Raises:
+        ImportError: If it is PyTorch's and PyTorch is not installed.
+    """
+    if not name.endswith((".npz", ".safetensors")):
+        with needed("torch", f"Converting {Path(name).name}, a file of PyTorch, needs"):
+            import torch  # noqa: F401
 
 
 def read_tensors(source: str | os.PathLike | Mapping) -> dict[str, np.ndarray]:
@@ -96,8 +108,9 @@ def _read_safetensors(path: Path) -> Mapping:
 
 
 def _read_torch(path: Path) -> Mapping:
-    with needed("torch", f"Converting {path.name}, a file of PyTorch, needs"):
-        import torch
+    check_readable(path.name)
+    import torch
+
     try:
         with torch.serialization.safe_globals(_harmless()):
             content = torch.load(path, map_location="cpu", weights_only=True)

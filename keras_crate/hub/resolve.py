@@ -16,6 +16,7 @@ from keras_crate.hub.cache import (
     write_record,
     written_whole,
 )
+from keras_crate.hub.checkpoint_file import CHECKPOINT_ENDINGS, check_readable
 from keras_crate.hub.convert import from_checkpoint
 from keras_crate.hub.pull import KERAS_FILES, keras_folder
 from keras_crate.hub.registry import (
@@ -30,6 +31,7 @@ from keras_crate.hub.registry import (
 from keras_crate.hub.remote import SCHEME, Address, download, parse_address, snapshot
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.models.class_names import resolve_class_names
+from keras_crate.models.weights_file import saved_config
 from keras_crate.models.weights_source import WeightsSource
 
 NAMESPACE = "keras-crate"
@@ -38,7 +40,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NOT_IN_SHAPES = (
     "step_size", "penalty", "norm_pix_loss", "include_preprocessing", "mean", "std", "data_format",
 )  # fmt: skip
-_KERAS_ENDINGS = (".keras", ".h5")
 
 
 def find(weights, model_class: type, settings: types.SimpleNamespace) -> WeightsSource | None:
@@ -46,18 +47,16 @@ def find(weights, model_class: type, settings: types.SimpleNamespace) -> Weights
     text = os.fspath(weights)
     if text.startswith(SCHEME):
         folder, snap = keras_folder(parse_address(text))
-        return WeightsSource(folder, str(snap))
+        return WeightsSource(folder, str(snap), _settings_of(saved_config(folder), settings))
     path = Path(text)
-    if path.is_dir():
-        if (path / "config.json").is_file():
-            check_keras_folder(path, str(path))
-        return None
+    if path.is_dir() or (path.is_file() and _is_keras_file(path)):
+        return WeightsSource(path, text, _settings_of(saved_config(path), settings))
     if path.is_file():
-        return None if _is_keras_file(path) else _converted_for(path, model_class, settings)
+        return _converted_for(path, settings)
     if _NAME.fullmatch(text):
         variant = find_variant(text, model_class, settings)
         source = locate(variant)
-        source.settings.update(_settings_of(variant, settings))
+        source.settings.update(_settings_of(variant.arguments, settings))
         return source
     return None
 
@@ -176,6 +175,7 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
         converted = _converted(variant)
         if converted is not None:
             return converted
+        check_readable(files["path"])
         source = _authors_file(variant)
         snap = snapshot(Address(files["repository"], files["revision"]))
         path = download(snap, [files["path"]])[files["path"]]
@@ -285,28 +285,27 @@ def _listed(some: list[Variant]) -> str:
     return ", ".join(f"{v.call()} ({STATES[v.state]})" for v in some) or "none"
 
 
-def _settings_of(variant: Variant, settings) -> dict:
-    """Arguments of the constructor that the user left open and the variant knows."""
+def _settings_of(arguments: dict, settings) -> dict:
+    """What the weights' model was made with, for the arguments that the user left at None."""
     names = ("epsilon", "mean", "std") if settings.include_preprocessing else ("epsilon",)
-    known = {k: variant.arguments[k] for k in names if k in variant.arguments}
-    classes = variant.arguments.get("classes", 1000)
-    names = variant.arguments.get("class_names")
+    known = {k: arguments[k] for k in names if arguments.get(k) is not None}
+    classes = arguments.get("classes", 1000)
+    names = arguments.get("class_names")
     if names and getattr(settings, "include_top", False) and settings.classes == classes:
         known["class_names"] = resolve_class_names(names, classes)
     return known
 
 
 def _is_keras_file(path: Path) -> bool:
-    if path.suffix in _KERAS_ENDINGS:
+    """Whether it is Keras', by what it says of itself, or no checkpoint's name."""
+    if path.suffix not in CHECKPOINT_ENDINGS:
         return True
     with path.open("rb") as file:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
-def _converted_for(path: Path, model_class: type, settings) -> WeightsSource | None:
+def _converted_for(path: Path, settings) -> WeightsSource:
     """A checkpoint of the authors, converted for a model of the same architecture."""
-    if path.suffix not in (".pth", ".pt", ".tar", ".npz", ".safetensors", ""):
-        return None
     own = {k: getattr(settings, k) for k in _NOT_IN_SHAPES if hasattr(settings, k)}
     model = from_checkpoint(path, heads=settings.heads, patch_size=settings.patch_size, **own)
     file = cache_folder() / "converted" / f"{sha256_of(path)}-{settings.heads}.keras"

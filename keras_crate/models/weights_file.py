@@ -58,7 +58,7 @@ def load_weights_file(
     if not weights.is_file():
         raise FileNotFoundError(f"There is no weights file at {weights}. {_ACCEPTED}")
     saved = _read(weights)
-    _warn_of_other_settings(_saved_config(path), model, origin)
+    _warn_of_other_settings(saved_config(path), model, origin)
     _load(model, saved, origin)
 
 
@@ -114,16 +114,23 @@ def _read(path: Path) -> dict[tuple[str, str], dict]:
         raise ValueError(damaged) from error
 
 
-def _saved_config(path: Path) -> dict:
-    """The configuration beside the weights; empty where there is none."""
-    if path.is_dir():
-        config = (path / "config.json").read_text("utf8")
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json")
-    else:
-        return {}
-    return json.loads(config).get("config", {})
+def saved_config(path: Path) -> dict:
+    """The configuration beside the weights; empty where there is none that can be read.
+
+    Args:
+        path: A `.keras` or other file, or a folder in Keras' format.
+    """
+    try:
+        if path.is_dir():
+            config = (path / "config.json").read_text("utf8")
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                config = archive.read("config.json")
+        else:
+            return {}
+        return json.loads(config).get("config", {})
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}  # reading the weights tells what is wrong
 
 
 def _warn_of_other_settings(config: dict, model, origin: str) -> None:

@@ -164,6 +164,43 @@ def test_weights_that_cannot_be_had(registered, monkeypatch, tmp_path):
         assert words in str(raised.value)
 
 
+def test_settings_come_with_the_weights(tmp_path):
+    """Those that the user leaves open; what the user says stands, with a warning."""
+    trained = _model(mean=[0.2, 0.3, 0.4], std=[0.5, 0.6, 0.7], class_names=["a", "b", "c"])
+    trained.save(tmp_path / "a.keras")
+    model = keras_crate.CRATE(**SMALL, classes=3, weights=tmp_path / "a.keras")
+    assert model.settings.mean == [0.2, 0.3, 0.4]
+    assert model.class_names == ("a", "b", "c")
+    np.testing.assert_array_equal(_predict(model), _predict(trained))
+    given = {"mean": [0.1, 0.1, 0.1], "std": [1.0, 1.0, 1.0], "class_names": ["x", "y", "z"]}
+    with pytest.warns(UserWarning, match=r"made with other settings: mean=\[0.2, 0.3, 0.4\] there"):
+        model = keras_crate.CRATE(**SMALL, classes=3, weights=tmp_path / "a.keras", **given)
+    assert model.settings.mean == [0.1, 0.1, 0.1]
+    assert model.class_names == ("x", "y", "z")
+    plain = keras_crate.CRATE(
+        **SMALL, classes=3, include_preprocessing=False, weights=_weights_only(trained, tmp_path)
+    )
+    assert plain.settings.mean is None
+
+
+def _weights_only(model, folder):
+    model.save_weights(folder / "a.weights.h5")
+    return folder / "a.weights.h5"
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch is installed here")
+def test_a_file_of_pytorch_is_not_downloaded_in_vain(registered, server):
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        pytest.skip("PyTorch is installed here")
+    name = _entry(registered, state="published", files={"repository": "a/b", "path": "c.pth"})
+    with pytest.raises(ImportError, match=r"Converting c.pth, a file of PyTorch, needs torch"):
+        locate(registry.variant_named(name))
+
+
 def test_commands_that_make_them_exist(monkeypatch, tmp_path):
     """The error names commands; each is one that the parser takes."""
     import re
