@@ -31,7 +31,7 @@ def add_to(commands) -> None:
 
 def run(arguments) -> int:
     """Runs the command."""
-    from keras_crate.hub.address import open_model
+    from keras_crate.hub.address import open_classifier
     from keras_crate.hub.evaluation import accuracy
     from keras_crate.hub.labelled_images import labelled_images
 
@@ -39,7 +39,7 @@ def run(arguments) -> int:
     if output and (output.is_dir() or not output.absolute().parent.is_dir()):
         # Before it measures, which may take hours.
         raise OSError(f"`--json` must name a file in a folder that exists. Received: {output}")
-    model, evaluation = open_model(arguments.model)
+    model, evaluation = open_classifier(arguments.model)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         images, labels, folders = labelled_images(

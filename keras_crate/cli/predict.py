@@ -30,12 +30,12 @@ def add_to(commands) -> None:
 
 def run(arguments) -> int:
     """Runs the command."""
-    from keras_crate.hub.address import open_model
+    from keras_crate.hub.address import open_classifier
     from keras_crate.hub.evaluation import number_of_classes, outputs_of
     from keras_crate.models.checks import check_positive
 
     top = check_positive("top", arguments.top)
-    model, evaluation = open_model(arguments.model)
+    model, evaluation = open_classifier(arguments.model)
     classes = number_of_classes(model)
     images = evaluation.images(arguments.images, model, arguments.batch_size)
     names = getattr(model, "class_names", None) or [f"class {k}" for k in range(classes)]

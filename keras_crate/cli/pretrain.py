@@ -42,7 +42,9 @@ def run(arguments) -> None:
     from keras_crate.training.pretrain import PAPER
 
     given = {name: getattr(arguments, name) for name in _OPTIONS}
-    recipe = dataclasses.replace(PAPER, **{k: v for k, v in given.items() if v is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    given.setdefault("warmup_epochs", min(PAPER.warmup_epochs, given.get("epochs", PAPER.epochs)))
+    recipe = dataclasses.replace(PAPER, **given)
     done = pretrain(
         arguments.variant,
         arguments.data,

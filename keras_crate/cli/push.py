@@ -30,6 +30,13 @@ def add_to(commands) -> None:
         metavar="IMAGE",
         help="files or folders on which every layer is measured for the card",
     )
+    parser.add_argument(
+        "--training",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a fact of the training for the card, such as epochs=90; may be repeated",
+    )
     parser.add_argument("--private", action="store_true", help="make a private repository")
     parser.add_argument("--revision", help="branch to commit to")
     parser.add_argument("--force", action="store_true", help="publish an untrained model")
@@ -39,10 +46,11 @@ def add_to(commands) -> None:
 def run(arguments) -> int:
     """Runs the command."""
     metrics = dict(_metric(words) for words in arguments.metric)
+    training = dict(words.partition("=")[::2] for words in arguments.training)
     from keras_crate.hub import push
     from keras_crate.hub.address import open_model
 
-    model, _ = open_model(arguments.model)
+    model, _ = open_model(arguments.model, compile=True)
     commit = push(
         model,
         arguments.address,
@@ -50,6 +58,7 @@ def run(arguments) -> int:
         metrics=metrics,
         license=arguments.license,
         base_model=arguments.base_model,
+        training=training,
         images=image_array(arguments.images, model) if arguments.images else None,
         private=arguments.private,
         revision=arguments.revision,

@@ -12,15 +12,29 @@ from keras_crate.hub.registry import variants
 from keras_crate.hub.remote import SCHEME, download, parse_address
 
 
-def open_model(address: str) -> tuple[keras.Model, Evaluation]:
+def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
+    """As `open_model`, of a classifier.
+
+    Raises:
+        ValueError: If it is a variant whose outputs are no classes, too.
+    """
+    if address in variants() and not variants()[address].classifies:
+        raise ValueError(
+            f"The outputs of {address} are no classes: {variants()[address].provenance['notes']}"
+        )
+    return open_model(address)
+
+
+def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evaluation]:
     """A model, and how images are prepared for it.
 
     Args:
         address: Path of a `.keras` file, name of a variant, or
             `hf://user/repository[@revision]`.
+        compile: Whether to compile it as it was saved; a variant never is.
 
     Returns:
-        The model, not compiled, and its evaluation: the registry's for a
+        The model, and its evaluation: the registry's for a
         variant, the published one for a repository that has it, otherwise
         what is customary for a model of its size.
 
@@ -36,10 +50,13 @@ def open_model(address: str) -> tuple[keras.Model, Evaluation]:
     """
     if address.startswith(SCHEME):
         folder, snap = keras_folder(parse_address(address))
-        model = load_folder(folder, str(snap), compile=False)
+        model = load_folder(folder, str(snap), compile=compile)
         if EVALUATION_FILE in snap.files:
             file = download(snap, [EVALUATION_FILE])[EVALUATION_FILE]
-            return model, Evaluation.from_dict(json.loads(file.read_text("utf8")))
+            try:
+                return model, Evaluation.from_dict(json.loads(file.read_text("utf8")))
+            except ValueError as error:
+                raise ValueError(f"The {EVALUATION_FILE} of {snap} is wrong: {error}") from error
         return model, Evaluation.for_model(model)
     if address in variants():
         variant = variants()[address]
@@ -50,7 +67,7 @@ def open_model(address: str) -> tuple[keras.Model, Evaluation]:
             f"weights` lists them. A repository on the Hub is {SCHEME}user/name."
         )
     try:
-        model = keras.saving.load_model(address, compile=False)
+        model = keras.saving.load_model(address, compile=compile)
     except Exception as error:  # zip, HDF5 and Keras each raise their own
         raise ValueError(f"The model {address} cannot be loaded: {error}") from error
     return model, Evaluation.for_model(model)

@@ -57,8 +57,15 @@ def written_whole(path: Path):
 
     Other processes see the old file or the new one, never a part.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
-        unfinished = Path(folder) / path.name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-")
+    except OSError as error:
+        raise OSError(
+            f"The folder {path.parent} cannot be written ({error.strerror}). Where it is "
+            "keras_crate's cache, KERAS_CRATE_CACHE names another."
+        ) from error
+    with folder:
+        unfinished = Path(folder.name) / path.name
         yield unfinished
         os.replace(unfinished, path)

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 import keras
 
 from keras_crate import __version__
+from keras_crate.hub.convert import settings_beside
 from keras_crate.hub.evaluation import Evaluation
 from keras_crate.hub.registry import STATES
+from keras_crate.hub.remote import Address, parse_address
 from keras_crate.layers.numbers import is_number
+from keras_crate.models.white_box import WhiteBoxModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +40,19 @@ class Published:
     evaluation: Evaluation | None = None
 
     def __post_init__(self):
-        for name in ("dataset", "license", "base_model"):
+        for name, pattern, example in (
+            ("dataset", r".*\S.*", "mnist"),
+            ("license", r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),
+            ("base_model", r"[\w.-]+/[\w.-]+", "user/model"),
+        ):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, str) and value.strip()):
-                raise ValueError(f"`{name}` must be a name or None. Received: {name}={value!r}")
+            if value is None:
+                continue
+            if not (isinstance(value, str) and re.fullmatch(pattern, value)):
+                raise ValueError(
+                    f"`{name}` must be one line, such as {example!r}, or None. Received: "
+                    f"{name}={value!r}"
+                )
         for name, value in self.metrics.items():
             if not (isinstance(name, str) and is_number(value) and math.isfinite(value)):
                 raise ValueError(
@@ -68,20 +80,23 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
     """
     from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-    repository = published.address.removeprefix("hf://")
-    name = repository.partition("/")[2]
+    address = parse_address(published.address)
+    name = address.repository.partition("/")[2]
     data = ModelCardData(
         library_name="keras",
-        tags=["keras", "keras_crate", "crate", "white-box"],
+        tags=_TAGS if isinstance(model, WhiteBoxModel) else ["keras"],
         pipeline_tag=_pipeline_tag(model),
         license=published.license,
         base_model=published.base_model,
-        datasets=[published.dataset] if published.dataset else None,
+        # The Hub's data sets have such names; any other is told in the text alone.
+        datasets=[published.dataset]
+        if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", published.dataset or "")
+        else None,
         metrics=sorted(published.metrics) or None,
         model_name=name,
         eval_results=[
             EvalResult(
-                task_type=_pipeline_tag(model),
+                task_type=_pipeline_tag(model) or "other",
                 dataset_type=_slug(published.dataset),
                 dataset_name=published.dataset,
                 metric_type=metric,
@@ -95,7 +110,7 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
         f"# {name}",
         _what_it_is(model),
         "## Use",
-        _usage(model, published.address, files),
+        _usage(model, address, files),
         *_results(published),
         *_training(published),
         *_layers(measured),
@@ -115,10 +130,8 @@ def variant_card(variant) -> str:
     accuracy = about["accuracy"]
     data = ModelCardData(
         library_name="keras",
-        tags=["keras", "keras_crate", "crate", "white-box"],
-        pipeline_tag="image-classification"
-        if variant.arguments.get("include_top", variant.architecture[0] != "CRATEMAE")
-        else "image-feature-extraction",
+        tags=_TAGS,
+        pipeline_tag="image-classification" if variant.classifies else _FEATURES,
         license=_HUB_LICENCES.get((about["licence"] or "").split(" ")[0]),
     )
     reported, measured = (
@@ -151,13 +164,15 @@ def variant_card(variant) -> str:
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
 
 
+_TAGS = ["keras", "keras_crate", "crate", "white-box"]
+_FEATURES = "image-feature-extraction"
 _HUB_LICENCES = {"MIT": "mit", "Apache-2.0": "apache-2.0"}
 
 
-def _pipeline_tag(model) -> str:
-    settings = getattr(model, "settings", None)
-    classifies = getattr(settings, "include_top", "MAE" not in type(model).__name__)
-    return "image-classification" if classifies else "image-feature-extraction"
+def _pipeline_tag(model) -> str | None:
+    if not isinstance(model, WhiteBoxModel):
+        return None
+    return "image-classification" if getattr(model.settings, "include_top", False) else _FEATURES
 
 
 def _slug(name: str | None) -> str:
@@ -165,11 +180,13 @@ def _slug(name: str | None) -> str:
 
 
 def _what_it_is(model) -> str:
-    settings = getattr(model, "settings", None)
     facts = [f"- parameters: {model.count_params():,}"]
+    if not isinstance(model, WhiteBoxModel):
+        return f"A Keras model ({type(model).__name__}).\n\n{facts[0]}"
+    settings = model.settings
     for name in ("dim", "depth", "heads", "patch_size", "input_shape", "classes"):
         value = getattr(settings, name, None)
-        if value is not None and not (name == "classes" and not settings.include_top):
+        if value is not None and (name != "classes" or settings.include_top):
             facts.append(f"- {name}: {list(value) if isinstance(value, tuple) else value}")
     kind = type(model).__name__
     return (
@@ -178,22 +195,23 @@ def _what_it_is(model) -> str:
     )
 
 
-def _usage(model, address: str, files: set[str]) -> str:
-    shape = tuple(model.input_shape[1:])
-    settings = getattr(model, "settings", None)
-    pixels = getattr(settings, "include_preprocessing", True)
+def _usage(model, address: Address, files: set[str]) -> str:
     lines = [
         "```python",
         "import keras_crate",
         "import numpy as np",
         "",
         f'model = keras_crate.hub.pull("{address}")',
-        f"images = np.random.uniform(0, 255, (1, {', '.join(map(str, shape))}))"
-        + ("  # pixels in [0, 255]" if pixels else ""),
-        "outputs = model.predict(images)",
     ]
+    if isinstance(model, WhiteBoxModel):
+        shape = ", ".join(map(str, model.input_shape[1:]))
+        images = f"np.random.uniform(0, 255, (1, {shape}))  # pixels in [0, 255]"
+        if not model.settings.include_preprocessing:
+            images = f"np.random.normal(size=(1, {shape}))  # normalised images"
+        lines += [f"images = {images}", "outputs = model.predict(images)"]
     if "class_names.json" in files and _pipeline_tag(model) == "image-classification":
         lines.append("print(keras_crate.decode_predictions(outputs, model, top=1))")
+    revision = f', revision="{address.revision}"' if address.revision else ""
     lines += [
         "```",
         "",
@@ -204,13 +222,18 @@ def _usage(model, address: str, files: set[str]) -> str:
         "import keras",
         "from huggingface_hub import snapshot_download",
         "",
-        f'model = keras.saving.load_model(snapshot_download("{address[5:]}"))',
+        f'model = keras.saving.load_model(snapshot_download("{address.repository}"{revision}))',
         "```",
-        "",
-        f'Where TensorFlow is installed, `keras.saving.load_model("{address}")` does the same.',
     ]
+    if not revision:
+        lines += [
+            "",
+            f'Where TensorFlow is installed, `keras.saving.load_model("{address}")` does the same.',
+        ]
     if "model.safetensors" in files:
-        lines += ["", "`model.safetensors` holds the weights in the authors' PyTorch layout."]
+        beside = ", ".join(f"{k}={v!r}" for k, v in settings_beside(model).items())
+        text = "`model.safetensors` holds the weights in the authors' PyTorch layout"
+        lines += ["", f"{text}; it does not hold `{beside}`." if beside else f"{text}."]
     return "\n".join(lines)
 
 

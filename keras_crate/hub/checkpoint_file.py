@@ -57,7 +57,7 @@ def read_tensors(source: str | os.PathLike | Mapping) -> dict[str, np.ndarray]:
     else:
         content, origin = _read(Path(source)), str(source)
     tensors = _unwrapped(content)
-    for prefix in _PREFIXES:
+    for prefix in _PREFIXES * 2:  # in any order
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if not tensors:

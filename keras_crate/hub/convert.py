@@ -1,6 +1,7 @@
 """The authors' checkpoints as Keras models, and back."""
 
 import dataclasses
+import inspect
 import math
 import os
 import re
@@ -25,6 +26,10 @@ from keras_crate.models import CRATE, CRATEMAE, CRATEAlpha
 from keras_crate.models.sizes import SIZES, constructor_of, snake_case
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
 
+_BESIDE_TENSORS = (
+    "step_size", "penalty", "epsilon", "residual", "decoupled", "mean", "std", "pooling",
+    "include_preprocessing",
+)  # fmt: skip
 _FAMILIES = {"CRATE": CRATE, "CRATEAlpha": CRATEAlpha, "CRATEMAE": CRATEMAE}
 # The checkpoints of segmentation have other heads than their size, and this classifier.
 _SEGMENTATION = (768, 12, 8 * 8 * 3)
@@ -102,7 +107,9 @@ def from_checkpoint(
 def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> dict:
     """A model's weights as the authors' PyTorch code names, shapes and turns them.
 
-    What `from_checkpoint` makes of the result is the same model, bit by bit.
+    What `from_checkpoint` makes of the result has the same weights, bit by
+    bit. Settings that tensors do not hold, such as another `penalty` than the
+    authors', are named in a warning: pass them to `from_checkpoint`.
 
     Args:
         model: A `CRATE`, `CRATEAlpha` or `CRATEMAE` with the authors'
@@ -144,7 +151,31 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     }
     if path is not None:
         _write(tensors, Path(path))
+    settings = settings_beside(model)
+    if settings:
+        words = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        warnings.warn(
+            f"The tensors do not hold {words}. To make the same model of them, pass this to "
+            "`from_checkpoint`; the authors' code has other values.",
+            stacklevel=2,
+        )
     return tensors
+
+
+def settings_beside(model: WhiteBoxModel) -> dict:
+    """A model's settings that its tensors do not tell and `from_checkpoint` would not take."""
+    defaults = inspect.signature(type(model)).parameters
+    own = {**{k: v.default for k, v in defaults.items()}, **getattr(type(model), "unset", {})}
+    found = {}
+    for name in _BESIDE_TENSORS:
+        value = getattr(model.settings, name, None)
+        if value is not None and value != own.get(name):
+            found[name] = value
+    for name in ("compress", "sparsify"):  # an operator of the user's may have settings too
+        operator = getattr(model.settings, name, None)
+        if isinstance(operator, keras.layers.Layer):
+            found[name] = operator
+    return found
 
 
 def _checked_size(tensors, layout: Layout, origin: str) -> tuple[Dimensions, bool]:
@@ -218,11 +249,11 @@ def _arguments(size: Dimensions, layout: Layout, tensors, given: dict, origin: s
 
 def _heads(size: Dimensions, layout: Layout, tensors, given: dict, origin: str) -> int:
     if size.heads is not None:  # told by the shape of JAX's projection
-        return size.heads
+        return _with_output_map(size.heads, origin) if size.output_map else size.heads
     if not size.output_map:
         return 1
     if "heads" in given:
-        return given["heads"]
+        return _with_output_map(given["heads"], origin)
     if layout.family == "CRATE" and (size.dim, size.depth, size.pixels) == _SEGMENTATION:
         classifier = tensors.get("head.weight")
         if classifier is not None and len(classifier) == _SEGMENTATION_CLASSES:
@@ -233,9 +264,18 @@ def _heads(size: Dimensions, layout: Layout, tensors, given: dict, origin: str) 
             return SIZES[constructor].heads
     raise ValueError(
         f"The shapes in {origin} do not tell the number of heads: width {size.dim}, "
-        f"{size.depth} blocks, patches of {size.pixels} numbers. Pass `heads=`; other heads than "
-        "the model was trained with would load, and be wrong."
+        f"{size.depth} blocks, patches of {size.pixels} numbers. Pass `heads=` (`--heads` in the "
+        "shell); other heads than the model was trained with would load, and be wrong."
     )
+
+
+def _with_output_map(heads: int, origin: str) -> int:
+    if heads == 1:
+        raise ValueError(
+            f"{origin} has an output map in its attention, which a model with one head has not. "
+            "Received: heads=1"
+        )
+    return heads
 
 
 def _patch(size: Dimensions, given: dict, origin: str) -> tuple[int, int, int]:

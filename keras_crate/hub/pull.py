@@ -55,7 +55,8 @@ def keras_folder(address: Address) -> tuple[Path, Snapshot]:
             f"{', '.join(sorted(snap.files)) or 'no files'}. For a checkpoint of the authors, "
             "download it and pass it to `keras_crate.hub.from_checkpoint`."
         )
-    files = download(snap, KERAS_FILES)
+    assets = [name for name in snap.files if name.startswith("assets/")]
+    files = download(snap, [*KERAS_FILES, *assets])
     folder = files["config.json"].parent
     check_keras_folder(folder, str(snap))
     return folder, snap
@@ -66,4 +67,5 @@ def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
     try:
         return keras.saving.load_model(folder, compile=compile, safe_mode=True)
     except Exception as error:  # HDF5, JSON and Keras each raise their own
-        raise ValueError(f"The model of {origin} cannot be loaded: {error}") from error
+        advice = " Pass `compile=False` to load it without its optimizer and loss." * compile
+        raise ValueError(f"The model of {origin} cannot be loaded: {error}{advice}") from error

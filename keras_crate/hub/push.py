@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +13,9 @@ import numpy as np
 from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.convert import to_pytorch
 from keras_crate.hub.evaluation import Evaluation
-from keras_crate.hub.pull import KERAS_FILES
+from keras_crate.hub.pull import KERAS_FILES, load_folder
 from keras_crate.hub.remote import SCHEME, parse_address
+from keras_crate.hub.safety import check_keras_folder
 from keras_crate.objective import measure
 
 AUTHORS_FILE = "model.safetensors"
@@ -50,7 +52,8 @@ def push(
     models of the authors' architectures a safetensors copy in their PyTorch
     layout; the names of the classes; and a model card, which says what is
     given here and what can be read off the model, no more. The repository is
-    made where it does not exist. Until the commit nothing is visible.
+    made where it does not exist, and a branch too. Until the commit they hold
+    nothing of the model.
 
     Args:
         model: The model.
@@ -65,7 +68,8 @@ def push(
         evaluation: How images are prepared where the metrics were measured.
         images: Array of images in the range the model takes, on which coding
             rate and sparsity of every layer are measured for the card's figure.
-        private: Whether a repository that is made is private.
+        private: Whether a repository that is made is private. One that is there
+            already must be as private.
         revision: Branch to commit to, made where it does not exist; by default
             `main`.
         authors_copy: Whether to add the safetensors copy; by default where the
@@ -78,8 +82,9 @@ def push(
         Address of the commit on the Hub.
 
     Raises:
-        ValueError: If the address is none, there is no token, it is not yours,
-            the model was never trained, or an argument does not suit the card.
+        ValueError: If the address is none, there is no token, the model was
+            never trained or would not load again, or an argument does not suit
+            the card.
         PermissionError: If the repository is not yours, or the token may only
             read.
         OSError: If the Hub cannot be reached or refuses. Nothing is published.
@@ -99,10 +104,10 @@ def push(
     if not force and _never_trained(model):
         raise ValueError(
             f"The model {model.name} was never trained: its normalisations have their initial "
-            "values. Train it, or pass `force=True` to publish it all the same."
+            "values. Train it, or pass `force=True` (`--force`) to publish it all the same."
         )
     published = Published(
-        address=f"{SCHEME}{where.repository}",
+        address=str(where),
         dataset=dataset,
         metrics=dict(metrics or {}),
         license=license,
@@ -112,11 +117,14 @@ def push(
     )
     if token is None:
         token = huggingface_hub.get_token()
-    if not token or not token.strip():
+    token = (token or "").strip()
+    if not token:
         raise ValueError(
             "There is no token of the Hub to publish with. Log in with `hf auth login`, or set "
             "HF_TOKEN to a token that may write."
         )
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise ValueError("`token` must be a token of the Hub: one word of plain characters.")
     api = huggingface_hub.HfApi(token=token, library_name="keras_crate")
     try:
         _check_owner(api, where.repository)
@@ -157,6 +165,11 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     api.create_repo(where.repository, private=private, exist_ok=True)
+    if private and not api.model_info(where.repository).private:
+        raise PermissionError(
+            f"{SCHEME}{where.repository} is there already and is public. Nothing was published. "
+            "Make it private in its settings on the Hub, or choose another name."
+        )
     if where.revision not in (None, "main"):
         api.create_branch(where.repository, branch=where.revision, exist_ok=True)
     there = {entry.path for entry in api.list_repo_tree(where.repository, revision=where.revision)}
@@ -178,9 +191,19 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
     whole = folder / "whole.keras"
     model.save(whole)
     with zipfile.ZipFile(whole) as archive:
-        archive.extractall(folder, KERAS_FILES)
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        archive.extractall(folder)
     whole.unlink()
-    files = {name: folder / name for name in KERAS_FILES}
+    files = {name: folder / name for name in names}
+    try:
+        check_keras_folder(folder, "the model")
+        load_folder(folder, "the model")
+    except ValueError as error:
+        raise ValueError(
+            f"Nobody could load what would be published: {error} Register your own classes and "
+            "functions (`keras.saving.register_keras_serializable`), or compile the model with "
+            "Keras' own."
+        ) from error
 
     def add(name: str, content: str) -> None:
         files[name] = folder / name
@@ -189,7 +212,9 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
     weights = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
     if authors_copy or (authors_copy is None and weights < _SECOND_COPY):
         try:
-            to_pytorch(model, folder / AUTHORS_FILE)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the card says what the tensors do not hold
+                to_pytorch(model, folder / AUTHORS_FILE)
             files[AUTHORS_FILE] = folder / AUTHORS_FILE
         except ValueError:
             if authors_copy:

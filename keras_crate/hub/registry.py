@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from keras_crate.hub.cache import cache_folder, read_record
@@ -39,6 +40,7 @@ class Variant:
         constructor: Name of the model's constructor.
         arguments: Of the constructor.
         evaluation: How images are prepared for the reported accuracy.
+        outputs: `"classes"`, or `"embeddings"` where they are none.
         provenance: Where the weights come from, in what form, under which
             licence, with what accuracy.
     """
@@ -50,7 +52,13 @@ class Variant:
     constructor: str
     arguments: dict
     evaluation: Evaluation
+    outputs: str
     provenance: dict
+
+    @property
+    def classifies(self) -> bool:
+        """Whether its outputs are classes."""
+        return self.outputs == "classes"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,6 +101,11 @@ class Variant:
         import keras_crate
 
         given = {"weights": self.weights, **self.arguments, **arguments}
+        data_format = given.get("data_format") or keras.config.image_data_format()
+        own_shape = "input_shape" in self.arguments and "input_shape" not in arguments
+        if own_shape and data_format == "channels_first":
+            height, width, channels = given["input_shape"]
+            given["input_shape"] = (channels, height, width)
         return getattr(keras_crate, self.constructor)(**given)
 
 
@@ -104,9 +117,9 @@ class ListedWeights(NamedTuple):
         call: The Python line that makes the model.
         parameters: How many, or None where the size is not a published one.
         data: What it was trained on.
-        top1: Reported accuracy in per cent, or None.
+        top1: Reported top-1 accuracy in per cent, or None.
         measured: Accuracy measured for this package in per cent, or None.
-        source: Where the weights come from.
+        source: Where the weights come from, or None.
         state: `"shipped"`, `"published"`, `"by hand"` or `"unpublished"`.
         cached: Whether they are on this machine.
     """
@@ -117,7 +130,7 @@ class ListedWeights(NamedTuple):
     data: str
     top1: float | None
     measured: float | None
-    source: str
+    source: str | None
     state: str
     cached: bool
 
@@ -126,7 +139,7 @@ class WeightsList(list):
     """Rows of `list_weights`, which print as a table."""
 
     def __str__(self) -> str:
-        head = ("variant", "parameters", "data", "top-1", "measured", "state", "cached")
+        head = ("variant", "parameters", "data", "top-1", "measured", "state", "source", "cached")
         rows = [
             (
                 row.variant,
@@ -135,6 +148,7 @@ class WeightsList(list):
                 f"{row.top1:g}" if row.top1 is not None else "-",
                 f"{row.measured:g}" if row.measured is not None else "-",
                 row.state,
+                (row.source or "-").partition(" (")[0],
                 "yes" if row.cached else "no",
             )
             for row in self
@@ -168,7 +182,7 @@ def list_weights() -> WeightsList:
             call=variant.call(),
             parameters=variant.provenance.get("parameters"),
             data=variant.provenance["data"],
-            top1=variant.provenance["accuracy"]["reported"],
+            top1=_top1(variant),
             measured=variant.provenance["accuracy"]["measured"],
             source=variant.provenance["source"],
             state=variant.state,
@@ -183,6 +197,11 @@ def variants() -> dict[str, Variant]:
     """All variants by name, in alphabetical order."""
     folders = sorted(path.parent for path in weights_folder().glob("*/config.json"))
     return {folder.name: read_variant(folder) for folder in folders}
+
+
+def _top1(variant: Variant) -> float | None:
+    accuracy = variant.provenance["accuracy"]
+    return accuracy["reported"] if accuracy["metric"] == "top-1" else None
 
 
 def variant_named(name: str) -> Variant:
@@ -219,6 +238,7 @@ def read_variant(folder: Path) -> Variant:
         constructor=config["constructor"],
         arguments=_arguments(config["arguments"]),
         evaluation=Evaluation.from_dict(config["evaluation"]),
+        outputs=config.get("outputs", "classes"),
         provenance=provenance,
     )
 

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib
 import re
+import urllib.parse
 import warnings
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -12,7 +13,9 @@ from keras_crate.hub.cache import cache_folder, git_id_of, read_record, sha256_o
 
 SCHEME = "hf://"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+_REPOSITORY = re.compile(
+    r"(?!.*(--|\.\.))(?!.*\.git$)\w[\w.-]{0,95}(?<![.-])/\w[\w.-]{0,95}(?<![.-])", re.A
+)
 
 
 class Address(NamedTuple):
@@ -119,7 +122,7 @@ def snapshot(address: Address) -> Snapshot:
     api = HfApi(library_name="keras_crate")
     try:
         commit = api.model_info(address.repository, revision=address.revision).sha
-        write_record(_revision_record(address), {"commit": commit})
+        _remember(_revision_record(address), {"commit": commit})
         known = _recalled(address.repository, commit)
         if known is not None:
             return known
@@ -131,7 +134,7 @@ def snapshot(address: Address) -> Snapshot:
         if cached is not None:
             return cached
         raise OSError(
-            f"{address} is not in the cache, and the Hub cannot be reached "
+            f"{address} was not downloaded before, and the Hub cannot be reached "
             f"({_reason(error)}). Its address is {api.endpoint}, unless HF_ENDPOINT says otherwise."
         ) from None
     files = {}
@@ -146,7 +149,7 @@ def snapshot(address: Address) -> Snapshot:
             )
     found = Snapshot(address.repository, commit, files)
     record = {path: dataclasses.asdict(file) for path, file in files.items()}
-    write_record(_record(address.repository, commit), record)
+    _remember(_record(address.repository, commit), record)
     return found
 
 
@@ -181,12 +184,12 @@ def _checked(snap: Snapshot, path: str) -> Path:
     fault = stated.fault(local)
     if fault is None:
         return local
-    warnings.warn(
-        f"The cached file {path} of {snap} is damaged: {fault}. It is downloaded again.",
-        stacklevel=5,
-    )
-    _discard(local)
-    local = _fetch(snap, path)
+    damaged = f"The cached file {path} of {snap} is damaged: {fault}."
+    try:
+        local = _fetch(snap, path, force_download=True)
+    except (OSError, ValueError) as error:  # the client's, where it may not ask the Hub
+        raise OSError(f"{damaged} To mend it, it must be downloaded again. {error}") from None
+    warnings.warn(f"{damaged} It was downloaded again.", stacklevel=5)
     fault = stated.fault(local)
     if fault is not None:
         _discard(local)
@@ -197,13 +200,19 @@ def _checked(snap: Snapshot, path: str) -> Path:
     return local
 
 
-def _fetch(snap: Snapshot, path: str) -> Path:
+def _fetch(snap: Snapshot, path: str, force_download: bool = False) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(
-            hf_hub_download(snap.repository, path, revision=snap.commit, library_name="keras_crate")
+            hf_hub_download(
+                snap.repository,
+                path,
+                revision=snap.commit,
+                force_download=force_download,
+                library_name="keras_crate",
+            )
         )
     except LocalEntryNotFoundError as error:
         raise OSError(
@@ -229,8 +238,14 @@ def _cached_commit(address: Address) -> Snapshot | None:
 
 
 def _revision_record(address: Address) -> Path:
-    revision = (address.revision or "main").replace("/", "--")
+    revision = urllib.parse.quote(address.revision or "main", safe="")
     return _record(address.repository, f"revision-{revision}")
+
+
+def _remember(path: Path, record: dict) -> None:
+    """Notes what spares a question to the Hub; where it cannot be noted, that is asked again."""
+    with contextlib.suppress(OSError):
+        write_record(path, record)
 
 
 def _record(repository: str, name: str) -> Path:
@@ -238,13 +253,13 @@ def _record(repository: str, name: str) -> Path:
 
 
 def _recalled(repository: str, commit: str) -> Snapshot | None:
-    record = read_record(_record(repository, commit))
-    if record is None:
-        return None
     try:
-        return Snapshot(repository, commit, {path: HubFile(**f) for path, f in record.items()})
+        record = read_record(_record(repository, commit)) or {}
+        files = {path: HubFile(**stated) for path, stated in record.items()}
     except TypeError:
         return None
+    whole = files and all(file.sha256 or file.git_id for file in files.values())
+    return Snapshot(repository, commit, files) if whole else None
 
 
 def _check_path(address: Address, path: str) -> None:

@@ -7,6 +7,7 @@ import types
 import warnings
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock
 
 from keras_crate.hub.cache import (
@@ -49,15 +50,16 @@ def find(weights, model_class: type, settings: types.SimpleNamespace) -> Weights
         folder, snap = keras_folder(parse_address(text))
         return WeightsSource(folder, str(snap), _settings_of(saved_config(folder), settings))
     path = Path(text)
-    if path.is_dir() or (path.is_file() and _is_keras_file(path)):
-        return WeightsSource(path, text, _settings_of(saved_config(path), settings))
-    if path.is_file():
-        return _converted_for(path, settings)
-    if _NAME.fullmatch(text):
+    names = {name for v in variants().values() for name in (*v.names, v.name)}
+    if _NAME.fullmatch(text) and (text in names or not path.exists()):
         variant = find_variant(text, model_class, settings)
         source = locate(variant)
         source.settings.update(_settings_of(variant.arguments, settings))
         return source
+    if path.is_dir() or (path.is_file() and _is_keras_file(path)):
+        return WeightsSource(path, text, _settings_of(saved_config(path), settings))
+    if path.is_file():
+        return _converted_for(path, settings)
     return None
 
 
@@ -147,7 +149,7 @@ def _authors_file(variant: Variant) -> str:
 
 def _from_hub(variant: Variant) -> WeightsSource | None:
     setting = _hub_setting()
-    if _is_folder(setting):
+    if _names_folder(setting):
         folder = Path(setting).expanduser() / variant.name
         if all((folder / name).is_file() for name in KERAS_FILES):
             check_keras_folder(folder, str(folder))
@@ -156,7 +158,7 @@ def _from_hub(variant: Variant) -> WeightsSource | None:
         if file.is_file():
             return WeightsSource(file, str(file))
         raise FileNotFoundError(f"the folder {setting} has neither {variant.name} nor {file.name}")
-    address = Address(f"{setting}/{variant.name}")
+    address = parse_address(f"{SCHEME}{setting}/{variant.name}")
     first = read_record(arrival_record(variant, str(address))) or {}
     folder, snap = keras_folder(address._replace(revision=first.get("commit")))
     weights = snap.files[KERAS_FILES[-1]]
@@ -186,7 +188,13 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
                 f"{digest}, expected {files['sha256']}. Nothing was loaded."
             )
         _check_arrival(variant, source, digest, snap.commit)
-        model = from_checkpoint(path, **_of_checkpoint(variant.arguments))
+        model = from_checkpoint(path, **_beside_shapes(variant.arguments))
+        classes = variant.arguments.get("classes", 1000)
+        if getattr(model.settings, "include_top", False) and model.settings.classes != classes:
+            raise ValueError(
+                f"{source} has {model.settings.classes} outputs, where {variant.name} has "
+                f"{classes}. Nothing was loaded."
+            )
         with written_whole(file) as unfinished:
             model.save(unfinished)
             hashed = sha256_of(unfinished)
@@ -194,9 +202,9 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
     return WeightsSource(file, f"{variant.name} ({source})", sha256=digest)
 
 
-def _of_checkpoint(arguments: dict) -> dict:
-    """Those of a variant's arguments that its constructor's size implies not."""
-    return {k: v for k, v in arguments.items() if k not in ("dim", "depth")}
+def _beside_shapes(arguments: dict) -> dict:
+    """Those of a variant's arguments that shapes do not tell, or that must fit them."""
+    return {k: v for k, v in arguments.items() if k not in ("dim", "depth", "classes")}
 
 
 def _check_arrival(variant: Variant, source: str, digest: str, commit: str) -> None:
@@ -224,11 +232,14 @@ def _note_arrival(variant, source: str, digest: str, commit: str, **more) -> Non
 
 
 def _hub_setting() -> str:
-    return os.environ.get("KERAS_CRATE_HUB") or NAMESPACE
+    """A namespace, or a folder."""
+    return os.environ.get("KERAS_CRATE_HUB", "").removeprefix(SCHEME) or NAMESPACE
 
 
-def _is_folder(setting: str) -> bool:
-    return Path(setting).expanduser().is_dir() or "/" in setting or os.sep in setting
+def _names_folder(setting: str) -> bool:
+    # What nobody set is a namespace, whatever lies in the working folder.
+    is_set = bool(os.environ.get("KERAS_CRATE_HUB"))
+    return is_set and ("/" in setting or os.sep in setting or Path(setting).is_dir())
 
 
 def _unavailable(variant: Variant, failures: list[str]) -> str:
@@ -247,9 +258,16 @@ def _unavailable(variant: Variant, failures: list[str]) -> str:
         + "".join(f"Looked for: {failure.rstrip('.')}. " for failure in failures)
         + (f"Of a {family} there are: {_listed(had)}. " if had else f"No {family} can be had. ")
         + "If you have the authors' checkpoint, convert it by "
-        f'`keras-crate convert FILE {variant.name}.keras` and pass weights="{variant.name}.keras". '
+        f'`{convert_command(variant)}` and pass weights="{variant.name}.keras". '
         + _how_to_train(variant)
     )
+
+
+def convert_command(variant: Variant) -> str:
+    """The command that converts a copy of the authors' checkpoint."""
+    heads = variant.architecture[3]
+    mae = " --set penalty=LAMBDA" if variant.architecture[0] == "CRATEMAE" else ""
+    return f"keras-crate convert FILE {variant.name}.keras --heads {heads}{mae}"
 
 
 def _how_to_train(variant: Variant) -> str:
@@ -264,8 +282,7 @@ def _how_to_train(variant: Variant) -> str:
 
 
 def _fits(variant: Variant, family: str, settings) -> bool:
-    patch = settings.patch_size
-    patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    patch = tuple(int(n) for n in np.broadcast_to(settings.patch_size, 2))
     own = (family, settings.dim, settings.depth, settings.heads, patch)
     plain = all(
         getattr(settings, role, name) == name
@@ -307,7 +324,8 @@ def _is_keras_file(path: Path) -> bool:
 def _converted_for(path: Path, settings) -> WeightsSource:
     """A checkpoint of the authors, converted for a model of the same architecture."""
     own = {k: getattr(settings, k) for k in _NOT_IN_SHAPES if hasattr(settings, k)}
-    model = from_checkpoint(path, heads=settings.heads, patch_size=settings.patch_size, **own)
+    own |= {k: getattr(settings, k) for k in ("heads", "patch_size", "input_shape")}
+    model = from_checkpoint(path, **own)
     file = cache_folder() / "converted" / f"{sha256_of(path)}-{settings.heads}.keras"
     with written_whole(file) as unfinished:
         model.save(unfinished)

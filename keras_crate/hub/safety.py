@@ -1,21 +1,33 @@
 """Refusals of downloaded models that could run code or read what is not theirs."""
 
+import importlib
 import json
 from pathlib import Path
 
 import h5py
 import keras
 
-_OWN = ("keras", "keras_crate", "builtins")
+# What Keras writes for values that are no objects.
+_VALUES = {
+    "__tensor__", "__numpy__", "__bytes__", "__tuple__", "__slice__", "__ellipsis__",
+    "__keras_tensor__", "__complex__",
+}  # fmt: skip
+# Parts of Keras that run what a file brings, or another framework's program.
+_FOREIGN = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+_FUNCTIONS = (
+    "activations", "losses", "metrics", "initializers", "regularizers", "constraints",
+)  # fmt: skip
+_DEPTH = 64
 
 
 def check_keras_folder(folder: Path, origin: str) -> None:
     """Refuses a downloaded model before any of it is made.
 
-    A configuration may name only what is part of Keras and of this package,
-    or was registered in this process by the user; no function that comes as
-    code; and weights that are in the file itself. Keras' safe mode, which
-    loading keeps on, refuses some of it too, in recent versions.
+    A configuration may name only classes of Keras and of this package that
+    models are made of, Keras' functions for them such as activations, and what
+    the user registered in this process; no function that comes as code; and
+    weights that are in the file itself. Keras' safe mode, which loading keeps
+    on, refuses some of it too, and more of it in recent versions.
 
     Args:
         folder: Holds `config.json` and `model.weights.h5`.
@@ -26,7 +38,7 @@ def check_keras_folder(folder: Path, origin: str) -> None:
     """
     try:
         config = json.loads((folder / "config.json").read_text("utf8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"The config.json of {origin} is no JSON: {error}.") from error
     _check(config, origin)
     try:
@@ -36,39 +48,96 @@ def check_keras_folder(folder: Path, origin: str) -> None:
         raise ValueError(f"The model.weights.h5 of {origin} is no HDF5 file.") from error
 
 
-def _check(config, origin: str) -> None:
+def _check(config, origin: str, depth: int = 0) -> None:
+    if depth > _DEPTH:
+        raise ValueError(f"The config.json of {origin} is nested too deeply. Nothing was loaded.")
     if isinstance(config, list):
         for item in config:
-            _check(item, origin)
-    if not isinstance(config, dict):
+            _check(item, origin, depth + 1)
+    if isinstance(config, dict):
+        if isinstance(config.get("class_name"), str):
+            _check_object(config, origin)
+        for value in config.values():
+            _check(value, origin, depth + 1)
+
+
+def _check_object(config: dict, origin: str) -> None:
+    name, module = config["class_name"], config.get("module")
+    if name in _VALUES and module is None:
         return
-    name = config.get("class_name")
-    if name in ("Lambda", "__lambda__") or "__lambda__" in config:
+    if name in _FOREIGN or name.startswith("__"):
         raise ValueError(
-            f"{origin} holds a {name}, a function that comes as code. Code of a repository is "
+            f"{origin} holds a {name}, which runs what comes with it. Code of a repository is "
             "never run, and nothing was loaded. Ask its owner for a model of registered layers."
         )
+    is_function = name == "function"
+    if is_function:  # Keras looks functions up by this, whatever else is said
+        name = config.get("config")
+    if not isinstance(name, str) or "registered_name" not in config:
+        raise ValueError(f"{origin} holds an object of no known format ({name!r}).")
+    if is_function and "inbound_nodes" in config:
+        raise ValueError(
+            f"{origin} calls the function {module}.{name} as a layer, which is not allowed. "
+            "Nothing was loaded."
+        )
+    known = _is_known_function(name) if is_function else _is_known_class(name, config)
+    if not known:
+        raise ValueError(
+            f"{origin} names {module}.{name}, which is no part that Keras or keras_crate make "
+            "models of. If you trust it, import what registers it "
+            "(`keras.saving.register_keras_serializable`) and try again; the repository's own code "
+            "is never run."
+        )
+
+
+def _is_known_function(name: str) -> bool:
+    if keras.saving.get_registered_object(name) is not None:
+        return True
+    return any(callable(getattr(getattr(keras, part), name, None)) for part in _FUNCTIONS)
+
+
+def _is_known_class(name: str, config: dict) -> bool:
+    registered = keras.saving.get_registered_object(config["registered_name"] or name)
+    if registered is not None:  # which Keras takes, whatever module is named
+        return isinstance(registered, type) and registered.__name__ == name
     module = config.get("module")
-    if isinstance(name, str) and isinstance(module, str):
-        registered = keras.saving.get_registered_object(config.get("registered_name") or name)
-        if module.split(".")[0] not in _OWN and registered is None:
-            raise ValueError(
-                f"{origin} names {module}.{name}, which is no part of Keras or keras_crate. If "
-                "you trust it, import what registers it "
-                "(`keras.saving.register_keras_serializable`) and try again; the repository's "
-                "own code is never run."
-            )
-    for value in config.values():
-        _check(value, origin)
+    if not isinstance(module, str) or module.split(".")[0] != "keras":
+        return False
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, _parts_of_models())
 
 
-def _check_links(group, origin: str) -> None:
+def _parts_of_models() -> tuple[type, ...]:
+    operation = keras.Operation  # layers, models and operations of a graph
+    return (
+        operation,
+        keras.optimizers.Optimizer,
+        keras.optimizers.schedules.LearningRateSchedule,
+        keras.losses.Loss,
+        keras.metrics.Metric,
+        keras.initializers.Initializer,
+        keras.regularizers.Regularizer,
+        keras.constraints.Constraint,
+        keras.dtype_policies.DTypePolicy,
+        *(
+            getattr(keras.quantizers, name)
+            for name in ("Quantizer", "QuantizationConfig")
+            if hasattr(keras.quantizers, name)
+        ),
+    )
+
+
+def _check_links(group, origin: str, depth: int = 0) -> None:
     for name in group:
         link = group.get(name, getlink=True)
-        item = None if isinstance(link, h5py.ExternalLink) else group[name]
+        item = group[name] if isinstance(link, h5py.HardLink) and depth < _DEPTH else None
         if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
             raise ValueError(
-                f"The weights of {origin} point to another file ({name}). Nothing was loaded."
+                f"The weights of {origin} point to another place or file ({name}). Nothing was "
+                "loaded."
             )
         if isinstance(item, h5py.Group):
-            _check_links(item, origin)
+            _check_links(item, origin, depth + 1)

@@ -136,6 +136,9 @@ def fingerprint(model: keras.Model) -> str:
 
 def fixed_input(shape: tuple[int, int, int]) -> np.ndarray:
     """One image of `shape`, the same everywhere: waves of pixels in [0, 255]."""
-    axes = np.meshgrid(*(np.arange(n) for n in shape), indexing="ij")
+    first = keras.config.image_data_format() == "channels_first"
+    sides = (*shape[1:], shape[0]) if first else shape
+    axes = np.meshgrid(*(np.arange(n) for n in sides), indexing="ij")
     waves = sum(np.sin(axis * (0.1 + 0.07 * i) + i) for i, axis in enumerate(axes))
-    return (127.5 + 42.0 * waves)[None].astype("float32")
+    image = (127.5 + 42.0 * waves).astype("float32")
+    return (np.moveaxis(image, -1, 0) if first else image)[None]

@@ -138,7 +138,11 @@ def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     if not config:
         return
     config, own = (_with_operators(json.loads(json.dumps(c))) for c in (config, model.get_config()))
-    other = [k for k in _UNSEEN if k in config and k in own and config[k] != own[k]]
+    # What a head sees of the tokens; without one it is the user's choice.
+    unseen = (
+        (*_UNSEEN, "pooling") if config.get("include_top") and own.get("include_top") else (_UNSEEN)
+    )
+    other = [k for k in unseen if k in config and k in own and config[k] != own[k]]
     if other:
         differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
         warnings.warn(

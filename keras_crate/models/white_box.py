@@ -156,6 +156,8 @@ class WhiteBoxModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> "WhiteBoxModel":
+        # A configuration that came from elsewhere must not fetch weights.
+        config = {name: value for name, value in config.items() if name != "weights"}
         with keras.saving.CustomObjectScope(custom_objects or {}):
             return cls(**config)
 

@@ -12,6 +12,7 @@ from keras_crate.hub.evaluation import Evaluation, accuracy
 from keras_crate.hub.labelled_images import labelled_images
 from keras_crate.hub.registry import variant_named
 from keras_crate.models.checks import check_positive
+from keras_crate.models.white_box import WhiteBoxModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +35,24 @@ class PretrainRecipe:
     weight_decay: float = 0.5
     label_smoothing: float = 0.1
 
+    def __post_init__(self):
+        check_positive("epochs", self.epochs)
+        check_positive("batch_size", self.batch_size)
+        for name, valid, accepted in (
+            ("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, "in [0, epochs]"),
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
+        ):
+            if not valid:
+                raise ValueError(f"`{name}` must be {accepted}. Received: {getattr(self, name)!r}")
+
 
 PAPER = PretrainRecipe()
 
 
 def pretrain(
-    model: str | keras.Model,
+    model: str | WhiteBoxModel,
     folder: str | os.PathLike,
     output: str | os.PathLike = "crate-pretrain",
     *,
@@ -56,7 +69,7 @@ def pretrain(
 
     Args:
         model: The name of a variant, whose model is made without its weights;
-            or a model.
+            or a model of this package.
         folder: One folder of images a class, named by the class or, of
             ImageNet's, by its WordNet identifier.
         output: Folder to write to; made if it does not exist.
@@ -87,13 +100,16 @@ def pretrain(
         Yu et al., "White-Box Transformers via Sparse Rate Reduction",
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
-    check_positive("epochs", recipe.epochs)
-    check_positive("batch_size", recipe.batch_size)
     keras.utils.set_random_seed(seed)
     evaluation = None
     if isinstance(model, str):
         variant = variant_named(model)
         model, evaluation = variant.build(weights=None), variant.evaluation
+    if not isinstance(model, WhiteBoxModel):
+        raise ValueError(
+            "`model` must be the name of a variant or a model of keras_crate. Received: "
+            f"{type(model).__name__}"
+        )
     evaluation = evaluation or Evaluation.for_model(model)
     if getattr(model.settings, "data_format", "channels_last") != "channels_last":
         raise ValueError("`model` must take channels last. Received: a model of channels first")
@@ -136,7 +152,8 @@ def _compile(model, recipe: PretrainRecipe, steps: int) -> None:
         schedule = keras.optimizers.schedules.CosineDecay(
             recipe.learning_rate, steps * recipe.epochs
         )
-    logits = model.settings.classifier_activation is None
+    activation = keras.activations.get(model.settings.classifier_activation)
+    logits = activation is keras.activations.linear
     model.compile(
         optimizer=keras.optimizers.Lion(schedule, weight_decay=recipe.weight_decay),
         loss=keras.losses.CategoricalCrossentropy(

@@ -91,7 +91,8 @@ def test_push_and_pull(tmp_path):
 from keras_crate.cli.main import main
 statuses = [
     main(["push", "crate_demo_mnist", "hf://writer/digits", "--dataset", "mnist", "--metric",
-          "accuracy=0.977", "--license", "mit", "--images", {str(tmp_path / "0.png")!r}]),
+          "accuracy=0.977", "--license", "mit", "--images", {str(tmp_path / "0.png")!r},
+          "--training", "epochs=90"]),
     main(["pull", "hf://writer/digits", {str(tmp_path / "a.keras")!r}]),
     main(["pull", "hf://writer/digits", {str(tmp_path / "a.keras")!r}]),
     main(["pull", "hf://writer/none", {str(tmp_path / "b.keras")!r}]),
@@ -120,6 +121,7 @@ print(statuses)
         assert "hf_writer" not in run.stdout + run.stderr
         files = hub.files("writer/digits")
     assert b"accuracy | 0.977" in files["README.md"]
+    assert b'"epochs": "90"' in files["README.md"]
     assert "layers.png" in files
     assert keras.saving.load_model(tmp_path / "a.keras").class_names[3] == "3"
     assert not (tmp_path / "b.keras").exists()

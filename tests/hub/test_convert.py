@@ -114,6 +114,7 @@ def _forms(state):
         "model": {"model": state, "optimizer": {"state": {0: {"step": 1}}}, "args": {"lr": 0.1}},
         "net": {"net": module, "acc": 70.8},
         "compiled": {"model": {f"_orig_mod.{k}": v for k, v in state.items()}},
+        "both": {"model": {f"_orig_mod.module.{k}": v for k, v in state.items()}},
     }
 
 
@@ -232,6 +233,40 @@ def test_there_and_back_is_identical(name, tmp_path):
     for key, values in state.items():
         np.testing.assert_array_equal(back[key], values, err_msg=key)
     _check_logits(name, from_checkpoint(tmp_path / "a.safetensors", **GOLDEN[name]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"penalty": 0.5},
+        {"mean": [0.5] * 3, "std": [0.5] * 3},
+        {"pooling": "avg"},
+        {"include_preprocessing": False},
+    ],
+)
+def test_settings_that_tensors_do_not_hold(options):
+    small = {"dim": 24, "depth": 1, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
+    model = keras_crate.CRATE(**small, classes=3, **options)
+    names = ".*".join(options)
+    with pytest.warns(UserWarning, match=f"tensors do not hold .*{names}.* pass this to"):
+        tensors = to_pytorch(model)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
+    same = from_checkpoint(tensors, heads=2, **options)
+    np.testing.assert_array_equal(same.predict(images, verbose=0), model.predict(images, verbose=0))
+    other = from_checkpoint(tensors, heads=2)
+    difference = other.predict(images, verbose=0) - model.predict(images, verbose=0)
+    assert np.abs(difference).max() > 1e-4
+
+
+def test_one_head_needs_no_output_map():
+    with pytest.raises(ValueError, match=r"has an output map in its attention.*heads=1"):
+        from_checkpoint(_crate(), heads=1)
+    small = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 3}
+    model = keras_crate.CRATE(24, 2, 1, **small)
+    again = from_checkpoint(to_pytorch(model))
+    assert again.settings.heads == 1
+    for a, b in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.filterwarnings("ignore:Of .* tensors were left out")

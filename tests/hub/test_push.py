@@ -17,6 +17,13 @@ def _card(server, name):
     return yaml.safe_load(metadata), body
 
 
+def _run(client, card):
+    """Runs a card's lines."""
+    for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        client(code)
+    client(MODELS)  # the lines have an `images` of their own
+
+
 def test_a_publication(server, client):
     expected = client("""
 model = trained()
@@ -87,8 +94,7 @@ def test_the_card_says_what_was_given_and_what_is_measured(server, client):
     measured = client("result = str(keras_crate.objective.measure(model, images))")
     assert measured in body
     assert "shorter side is resized to 18" in body
-    for code in re.findall(r"```python\n(.*?)```", body, re.DOTALL):
-        client(code)
+    _run(client, body)
     assert len(re.findall("```python", body)) == 2
 
 
@@ -106,7 +112,7 @@ def test_what_an_earlier_publication_left_is_removed(server, client):
     client('keras_crate.hub.push(trained(), "hf://writer/twice", images=images)')
     client("""
 keras_crate.hub.push(
-    trained(1, class_names=None), "hf://writer/twice", authors_copy=False, private=True
+    trained(1, class_names=None), "hf://writer/twice", authors_copy=False
 )""")
     assert set(server.files("writer/twice")) == {
         "README.md",
@@ -125,6 +131,79 @@ def test_a_branch(server, client):
     assert (
         server.files("writer/branches", "next")["model.weights.h5"] != (before["model.weights.h5"])
     )
+
+
+def test_the_card_of_a_branch_runs(server, client):
+    files = server.files("writer/branches", "next")
+    body = files["README.md"].decode()
+    assert 'pull("hf://writer/branches@next")' in body
+    _run(client, body)
+    before = client("model = trained()\nresult = model.predict(images, verbose=0)")
+    after = client(
+        'result = keras_crate.hub.pull("hf://writer/branches@next").predict(images, verbose=0)'
+    )
+    assert np.abs(np.array(before) - after).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        "keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)",
+        "trained(include_top=False)",
+        "trained(include_preprocessing=False)",
+        "trained(data_format='channels_first', input_shape=(3, 16, 16))",
+        "keras.Sequential([keras.Input((16, 16, 3)), trained(include_top=False), "
+        "keras.layers.Dense(1)])",
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_cards_of_other_models_run(make, server, client):
+    if "channels_first" in make and keras.backend.backend() == "tensorflow":
+        make = "trained()"  # TensorFlow has no such products on a CPU
+    client(f'keras_crate.hub.push({make}, "hf://writer/others", force=True)')
+    metadata, body = _card(server, "writer/others")
+    _run(client, body)
+    is_classifier = make.startswith("trained(") and "include_top" not in make
+    assert (metadata.get("pipeline_tag") == "image-classification") == is_classifier
+    assert ("white-box" in metadata["tags"]) == (not make.startswith("keras.Seq"))
+
+
+def test_what_nobody_could_load_is_not_published(server, client):
+    code = """
+def own_loss(y, p):
+    return keras.losses.categorical_crossentropy(y, p)
+
+model = trained()
+model.compile("adam", own_loss)
+keras_crate.hub.push(model, "hf://writer/own-loss")"""
+    with pytest.raises(ClientError, match=r"Nobody could load .*own_loss.*register_keras_seriali"):
+        client(code)
+    with pytest.raises(KeyError):
+        server.files("writer/own-loss")
+
+
+def test_a_public_repository_does_not_become_private(server, client):
+    client('keras_crate.hub.push(trained(), "hf://writer/public")')
+    before = server.commits("writer/public")
+    with pytest.raises(ClientError, match=r"is there already and is public. Nothing was publ"):
+        client('keras_crate.hub.push(trained(1), "hf://writer/public", private=True)')
+    assert server.commits("writer/public") == before
+    client('keras_crate.hub.push(trained(), "hf://writer/hidden", private=True)')
+    client('keras_crate.hub.push(trained(1), "hf://writer/hidden", private=True)')
+    with pytest.raises(ClientError, match="no repository"):
+        client("""
+import huggingface_hub
+os = __import__("os")
+token = os.environ.pop("HF_TOKEN")
+try:
+    keras_crate.hub.pull("hf://writer/hidden")
+finally:
+    os.environ["HF_TOKEN"] = token""")
+
+
+def test_settings_that_tensors_do_not_hold(server, client):
+    client('keras_crate.hub.push(trained(penalty=0.4, pooling="avg"), "hf://writer/settings")')
+    assert "does not hold `penalty=0.4, pooling='avg'`" in _card(server, "writer/settings")[1]
 
 
 def test_models_that_the_authors_code_has_not(server, client):
@@ -153,6 +232,19 @@ keras_crate.hub.push(int8, "hf://writer/int8")
         ('push(trained(), "hf://digits")', "ValueError", "hf://user/repository"),
         ('push(trained(), "hf://writer/a", token="")', "ValueError", "no token .* HF_TOKEN"),
         ('push(trained(), "hf://writer/a", token=" ")', "ValueError", "no token"),
+        (
+            'push(trained(), "hf://writer/a", token="hf_wri\\nter")',
+            "ValueError",
+            "one word of plain",
+        ),
+        (
+            'push(trained(), "hf://writer/a", token="hf_wr\u00eeter")',
+            "ValueError",
+            "one word of pl",
+        ),
+        ('push(trained(), "hf://writer/a", license="MIT!")', "ValueError", "`license` must be"),
+        ('push(trained(), "hf://writer/a", base_model="x")', "ValueError", "`base_model` must be"),
+        ('push(trained(), "hf://writer/a", dataset="a\\nb")', "ValueError", "`dataset` must be"),
         (
             'push(trained(), "hf://somebody/a")',
             "PermissionError",

@@ -81,6 +81,25 @@ def test_accuracies_are_those_of_the_sizes():
             assert reported == size.top1.get(variant.architecture[-1][0])
 
 
+def test_outputs_that_are_no_classes():
+    from keras_crate.hub.address import open_classifier
+
+    embeddings = {v.name for v in variants().values() if not v.classifies}
+    assert embeddings == {
+        "crate_alpha_large_datacomp1b",
+        "crate_alpha_huge_datacomp1b",
+        "crate_base_8_imagenet21k",
+        "crate_base_8_heads_6_imagenet21k",
+        "crate_mae_base_imagenet",
+    }
+    for name in embeddings:
+        assert "image-feature-extraction" in (variants()[name].folder / "README.md").read_text()
+        with pytest.raises(ValueError, match=f"outputs of {name} are no classes"):
+            open_classifier(name)
+    listed = {row.variant: row.top1 for row in list_weights()}
+    assert listed["crate_alpha_huge_datacomp1b"] is None  # its accuracy is of another kind
+
+
 @pytest.mark.parametrize("name", variants())
 def test_parameters(name):
     """Counted by the layout, which the golden checkpoints' shapes confirm."""
@@ -173,6 +192,11 @@ def test_a_fingerprint_is_the_same_everywhere():
     assert found.outputs == pytest.approx((0.0101, 0.0045, 0.0067, 0.0073, 0.9279), abs=1e-4)
     assert found.likeliest[0][0] == "4"
     assert "accuracy     not measured" in str(found)
+    keras.config.set_image_data_format("channels_first")
+    if keras.backend.backend() != "tensorflow":  # which has no such products on a CPU
+        first = keras_crate.hub.verify("crate_demo_mnist")
+        assert first.outputs == pytest.approx(found.outputs, abs=1e-4)
+    keras.config.set_image_data_format("channels_last")
     model = variant_named("crate_demo_mnist").build()
     gamma = model.get_layer("head_norm").gamma
     gamma.assign(keras.ops.add(gamma, 1e-6))

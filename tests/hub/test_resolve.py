@@ -159,7 +159,7 @@ def test_weights_that_cannot_be_had(registered, monkeypatch, tmp_path):
         "The weights small_cats cannot be had: nobody has published them",
         "nothing has neither small_cats nor small_cats.keras",
         'weights="dogs") (published by the authors',
-        "`keras-crate convert FILE small_cats.keras`",
+        "`keras-crate convert FILE small_cats.keras --heads 2`",
     ):
         assert words in str(raised.value)
 
@@ -181,6 +181,48 @@ def test_settings_come_with_the_weights(tmp_path):
         **SMALL, classes=3, include_preprocessing=False, weights=_weights_only(trained, tmp_path)
     )
     assert plain.settings.mean is None
+
+
+def test_a_head_knows_its_pooling(tmp_path):
+    _model().save(tmp_path / "a.keras")
+    with pytest.warns(UserWarning, match="pooling='token' there and 'avg' here"):
+        keras_crate.CRATE(**SMALL, classes=3, pooling="avg", weights=tmp_path / "a.keras")
+
+
+def test_names_are_not_taken_for_folders(registered, monkeypatch, tmp_path):
+    """Whatever lies in the working folder, such as the data set of the same name."""
+    _entry(registered)
+    _put(_model(), tmp_path / "hub" / "small_cats")
+    monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "hub"))
+    work = tmp_path / "work"
+    (work / "cats").mkdir(parents=True)
+    _model(9).save(work / "small_cats.keras")
+    monkeypatch.chdir(work)
+    model = keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    np.testing.assert_array_equal(_predict(model), _predict(_model()))
+    # Nobody named this folder as the hub.
+    monkeypatch.delenv("KERAS_CRATE_HUB")
+    (work / "keras-crate").mkdir()
+    _model().save(work / "keras-crate" / "small_cats.keras")
+    monkeypatch.setattr(keras_crate.hub.resolve, "keras_folder", _unreachable)
+    with pytest.raises(FileNotFoundError, match=r"cannot be had.*Looked for: no network"):
+        keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    monkeypatch.setenv("KERAS_CRATE_HUB", "bad name")
+    with pytest.raises(ValueError, match="An address on the Hub is"):
+        keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+
+
+def _unreachable(address):
+    raise OSError("no network")
+
+
+def test_a_checkpoint_of_a_grid_that_is_no_square(tmp_path):
+    shape = {**SMALL, "input_shape": (16, 64, 1)}
+    trained = keras_crate.CRATE(**shape, classes=3)
+    to_pytorch(trained, tmp_path / "a.safetensors")
+    model = keras_crate.CRATE(**shape, classes=3, weights=tmp_path / "a.safetensors")
+    for a, b in zip(model.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def _weights_only(model, folder):
@@ -213,10 +255,42 @@ def test_commands_that_make_them_exist(monkeypatch, tmp_path):
     named = set(re.findall(r"`keras-crate (\w+) ", str(raised.value)))
     assert named == {"convert", "pretrain"}
     assert named <= {module.__name__.rpartition(".")[2] for module in COMMANDS}
+    for command in re.findall(r"`keras-crate (.*?)`", str(raised.value)):
+        with pytest.raises((ValueError, OSError, SystemExit)) as tried:
+            main_for_tests(command)
+        assert not isinstance(tried.value, SystemExit)  # the parser takes its words
     assert "keras-crate pretrain crate_tiny_imagenet --data FOLDER" in str(raised.value)
     assert 'weights="mnist") (comes with the package)' in str(raised.value)
     with pytest.raises(FileNotFoundError, match=r"How the authors made them: From ImageNet-1K wei"):
         keras_crate.CRATETiny(weights="cifar10", input_shape=(32, 32, 3))
+
+
+def main_for_tests(command: str):
+    """Parses a command line and runs it, with errors as they are raised."""
+    import argparse
+
+    from keras_crate.cli.main import COMMANDS
+
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(required=True)
+    for module in COMMANDS:
+        module.add_to(commands)
+    arguments = parser.parse_args(command.split())
+    arguments.run(arguments)
+
+
+def test_other_outputs_than_the_registry_says(registered, server, client, tmp_path):
+    numbers = golden("crate_alpha_jax_micro")
+    np.savez(tmp_path / "a.npz", **state_of(numbers))
+    server.add_repository("authors/wide", {"a.npz": (tmp_path / "a.npz").read_bytes()})
+    options = {"constructor": "CRATEAlpha", "dim": 48, "heads": 4, "input_shape": [32, 32, 3]}
+    options |= {"classes": 11, "class_names": None}
+    files = {"repository": "authors/wide", "path": "a.npz"}
+    _entry(tmp_path / "other", "wide", "published", "wide", files, **options)
+    client(REGISTRY, folder=str(tmp_path / "other"))
+    with pytest.raises(ClientError, match=r"has 10 outputs, where wide has 11. Nothing was loaded"):
+        client('registry.variants()["wide"].build()')
+    assert not (client.home / "keras_crate" / "converted" / "wide.keras").exists()
 
 
 @pytest.mark.parametrize("form", ["safetensors", "npz"])

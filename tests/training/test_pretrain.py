@@ -63,8 +63,13 @@ def test_what_is_refused(folder, tmp_path):
     model = keras_crate.CRATE(24, 1, 2, **SMALL)
     with pytest.raises(ValueError, match="no variant 'crate_huge'"):
         pretrain("crate_huge", folder)
-    with pytest.raises(ValueError, match="`epochs` must be a positive integer"):
-        pretrain(model, folder, recipe=PretrainRecipe(epochs=0))
+    for bad in ({"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1}, {"label_smoothing": 2}):
+        with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must be"):
+            PretrainRecipe(**bad)
+    with pytest.raises(ValueError, match="`warmup_epochs` must be in"):
+        PretrainRecipe(epochs=2, warmup_epochs=3)
+    with pytest.raises(ValueError, match=r"or a model of keras_crate. Received: Sequential"):
+        pretrain(keras.Sequential([keras.layers.Dense(2)]), folder)
     with pytest.raises(ValueError, match="must be a classifier"):
         pretrain("crate_mae_base_imagenet", folder)
     with pytest.raises(ValueError, match=r"none"):
