@@ -320,7 +320,7 @@ def test_a_checkpoint_as_a_path(form, tmp_path):
 
 def test_a_damaged_conversion_is_made_again(registered, cache):
     """The cache holds what was converted, with its hash."""
-    files = {"repository": "a/b", "path": "c"}
+    files = {"repository": "a/b", "path": "c.npz"}
     name = _entry(registered, state="published", files=files)
     variant = registry.variant_named(name)
     model = _model()
@@ -328,8 +328,13 @@ def test_a_damaged_conversion_is_made_again(registered, cache):
     file.parent.mkdir(parents=True)
     model.save(file)
     digest = keras_crate.hub.resolve.sha256_of(file)
-    record = {"source": "hf://a/b/c", "sha256": "x", "converted": digest, "arrived": "2026-01-01"}
-    noted = registry.arrival_record(variant, "hf://a/b/c")
+    record = {
+        "source": "hf://a/b/c.npz",
+        "sha256": "x",
+        "converted": digest,
+        "arrived": "2026-01-01",
+    }
+    noted = registry.arrival_record(variant, "hf://a/b/c.npz")
     noted.parent.mkdir(parents=True)
     noted.write_text(json.dumps(record))
     assert locate(variant).path == file
