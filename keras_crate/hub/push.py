@@ -14,7 +14,7 @@ from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.convert import to_pytorch
 from keras_crate.hub.evaluation import Evaluation
 from keras_crate.hub.pull import KERAS_FILES, load_folder
-from keras_crate.hub.remote import SCHEME, parse_address
+from keras_crate.hub.remote import SCHEME, parse_address, reason_of, transport_errors
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.objective import measure
 
@@ -98,7 +98,7 @@ def push(
     ```
     """
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     where = parse_address(address, revision)
     if not force and _never_trained(model):
@@ -136,6 +136,11 @@ def push(
         kind = PermissionError if status in (401, 403) else OSError
         text = " ".join(str(error).split()).replace(token, "***")[:300]
         raise kind(f"{address} was not published: the Hub answered {status}. {text}") from None
+    except (OfflineModeIsEnabled, *transport_errors()) as error:
+        reason = reason_of(error).replace(token, "***")
+        raise OSError(
+            f"{address} was not published: the Hub cannot be reached ({reason})."
+        ) from None
     except Exception as error:
         if token in str(error):
             raise OSError(f"{address} was not published.") from None

@@ -129,13 +129,13 @@ def snapshot(address: Address) -> Snapshot:
         entries = list(api.list_repo_tree(address.repository, recursive=True, revision=commit))
     except HfHubHTTPError as error:
         raise _refusal(address, error) from None
-    except (OfflineModeIsEnabled, *_transport_errors()) as error:
+    except (OfflineModeIsEnabled, *transport_errors()) as error:
         cached = _cached_commit(address)
         if cached is not None:
             return cached
         raise OSError(
             f"{address} was not downloaded before, and the Hub cannot be reached "
-            f"({_reason(error)}). Its address is {api.endpoint}, unless HF_ENDPOINT says otherwise."
+            f"({reason_of(error)}). Its address is {api.endpoint}, unless HF_ENDPOINT says another."
         ) from None
     files = {}
     for entry in entries:
@@ -217,12 +217,12 @@ def _fetch(snap: Snapshot, path: str, force_download: bool = False) -> Path:
     except LocalEntryNotFoundError as error:
         raise OSError(
             f"The file {path} of {snap} is not in the cache, and the Hub cannot be reached "
-            f"({_reason(error.__cause__ or error)})."
+            f"({reason_of(error.__cause__ or error)})."
         ) from None
     except HfHubHTTPError as error:
         raise _refusal(Address(snap.repository, snap.commit), error) from None
-    except (OSError, *_transport_errors()) as error:
-        raise OSError(f"The download of {path} of {snap} failed: {_reason(error)}.") from None
+    except (OSError, *transport_errors()) as error:
+        raise OSError(f"The download of {path} of {snap} failed: {reason_of(error)}.") from None
 
 
 def _discard(local: Path) -> None:
@@ -297,7 +297,7 @@ def _refusal(address: Address, error) -> OSError:
     return OSError(f"The Hub refused {address}: status {status}. Try again later.")
 
 
-def _transport_errors() -> tuple[type[BaseException], ...]:
+def transport_errors() -> tuple[type[BaseException], ...]:
     """What the client raises where no answer comes, by the HTTP library it is built on."""
     found = []
     for name in ("httpx2", "httpx"):
@@ -306,5 +306,6 @@ def _transport_errors() -> tuple[type[BaseException], ...]:
     return tuple(found)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -275,6 +275,8 @@ def test_after_a_kill_two_at_once_and_offline(server, tmp_path, files):
         np.testing.assert_allclose(found, expected, atol=1e-6)
         with pytest.raises(ClientError, match=r"was not downloaded before, and the Hub cannot be"):
             offline(PULL.format("hf://writer/unseen"))
+        with pytest.raises(ClientError, match="not published: the Hub cannot be reached"):
+            offline('keras_crate.hub.push(trained(), "hf://writer/offline")')
         [cached] = (home / "hf").rglob("models--writer--both/**/model.weights.h5")
         cached.resolve().write_bytes(cached.read_bytes()[:-1] + b"x")
         with pytest.raises(ClientError, match=r"model.weights.h5 .* is damaged.*To mend it, it mu"):
