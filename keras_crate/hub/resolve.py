@@ -233,7 +233,13 @@ def _note_arrival(variant, source: str, digest: str, commit: str, **more) -> Non
 
 def _hub_setting() -> str:
     """A namespace, or a folder."""
-    return os.environ.get("KERAS_CRATE_HUB", "").removeprefix(SCHEME) or NAMESPACE
+    setting = os.environ.get("KERAS_CRATE_HUB", "").removeprefix(SCHEME)
+    if "://" in setting:
+        raise ValueError(
+            "KERAS_CRATE_HUB names a namespace of the Hub, such as keras-crate, or a folder; the "
+            f"address of another server is HF_ENDPOINT's. Received: {setting}"
+        )
+    return setting or NAMESPACE
 
 
 def _names_folder(setting: str) -> bool:

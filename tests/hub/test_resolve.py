@@ -210,6 +210,9 @@ def test_names_are_not_taken_for_folders(registered, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_CRATE_HUB", "bad name")
     with pytest.raises(ValueError, match="An address on the Hub is"):
         keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    monkeypatch.setenv("KERAS_CRATE_HUB", "http://127.0.0.1:1/me")
+    with pytest.raises(ValueError, match="another server is HF_ENDPOINT's"):
+        keras_crate.CRATE(**SMALL, classes=3, weights="cats")
 
 
 def _unreachable(address):
