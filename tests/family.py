@@ -50,7 +50,9 @@ class FamilyChecks:
         assert config <= set(inspect.signature(type(model)).parameters)
 
     def test_parameter_counts(self):
-        for constructor, arguments, count in self.parameter_counts:
+        # JAX compiles every weight's initial values, and a count is the same everywhere.
+        counts = self.parameter_counts[: 1 if keras.backend.backend() == "jax" else None]
+        for constructor, arguments, count in counts:
             assert getattr(keras_crate, constructor)(**arguments).count_params() == count
 
     def test_golden_logits_and_tokens(self):

@@ -8,17 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
+from marks import compiles_long
 
 from keras_crate import data
 from keras_crate.training import demo
 
 ROOT = Path(__file__).parents[2]
-# JAX and TensorFlow compile these scripts' programs for longer than PyTorch takes
-# to run them: there they are with the slow proofs.
-compiles_long = pytest.mark.slow if keras.backend.backend() != "torch" else lambda test: test
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from compare import assert_close
+from marks import TORCH
 
 import keras_crate
 from keras_crate.hub import from_checkpoint, to_pytorch
@@ -432,7 +433,11 @@ def test_widths_of_the_segmentation_with_other_heads():
 
 
 @pytest.mark.parametrize(
-    ("constructor", "name"), [("CRATESmall", "CRATE_small"), ("CRATETiny", "CRATE_tiny")]
+    ("constructor", "name"),
+    [
+        ("CRATETiny", "CRATE_tiny"),
+        pytest.param("CRATESmall", "CRATE_small", marks=[] if TORCH else pytest.mark.slow),
+    ],
 )
 def test_sizes_that_are_known(constructor, name):
     layouts = json.loads((keras_crate_golden() / "state_dict_layouts.json").read_text())

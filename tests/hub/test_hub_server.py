@@ -18,6 +18,9 @@ import time
 
 import pytest
 from hub_server import Fault, HubServer, User
+from marks import without_backend
+
+pytestmark = without_backend
 
 PRELUDE = """
 import json, time

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hub_client import MODELS, ClientError, HubClient
 from hub_server import Fault
+from marks import TORCH
 
 
 def _card(server, name):
@@ -323,7 +324,10 @@ def test_a_busy_hub_is_asked_again(server, client):
     assert "config.json" in server.files("writer/busy")
 
 
-@pytest.mark.parametrize("when", ["PUT /", "POST /commit/"])
+@pytest.mark.parametrize(
+    "when",
+    ["POST /commit/", pytest.param("PUT /", marks=[] if TORCH else pytest.mark.slow)],
+)
 def test_a_killed_push_publishes_nothing(when, server, tmp_path):
     method, path = when.split(" ")
     name = f"writer/killed-{method.lower()}"

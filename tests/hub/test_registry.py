@@ -156,10 +156,10 @@ def test_the_list():
     assert "reported by the authors" in table
 
 
-def test_every_call_makes_a_model_of_its_entry(monkeypatch):
+def test_every_call_makes_a_model_of_its_entry():
     """The Python line of an entry, without the weights and on small images."""
     for variant in variants().values():
-        if variant.state == "shipped" or variant.architecture[1] > 576:
+        if variant.state == "shipped" or variant.architecture[1] > 384:
             continue
         built = variant.build(weights=None, input_shape=(32, 32, 3))
         assert type(built).__name__ == variant.architecture[0]

@@ -445,12 +445,7 @@ def logits(model):
 """
 
 
-def full_size(test):
-    """Runs by default under PyTorch: half a minute where everything is compiled."""
-    return test if keras.backend.backend() == "torch" else pytest.mark.slow(test)
-
-
-@full_size
+@compiles_long
 @pytest.mark.parametrize("constructor", ["CRATEBase", "CRATEAlphaBase"])
 def test_full_size_from_a_namespace_and_a_folder(constructor, server, client, tmp_path):
     """Published as a variant, loaded by its name: from the Hub, then from a folder of its files."""
@@ -483,7 +478,7 @@ result = logits(model)"""
     client("del os.environ['KERAS_CRATE_HUB']")
 
 
-@full_size
+@compiles_long
 def test_full_size_from_the_authors(server, client):
     """A file of the authors' shapes, served as theirs is, downloaded and converted on the fly."""
     client(REGISTRY, folder=str(registry.weights_folder()))
