@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from hub_client import ClientError
+from marks import compiles_long
 
 import keras_crate
 from keras_crate.hub import registry, to_pytorch
