@@ -50,8 +50,8 @@ class FamilyChecks:
         assert config <= set(inspect.signature(type(model)).parameters)
 
     def test_parameter_counts(self):
-        # JAX compiles every weight's initial values, and a count is the same everywhere.
-        counts = self.parameter_counts[: 1 if keras.backend.backend() == "jax" else None]
+        # A count is the same everywhere, and the others take their time to draw all weights.
+        counts = self.parameter_counts[: None if keras.backend.backend() == "torch" else 1]
         for constructor, arguments, count in counts:
             assert getattr(keras_crate, constructor)(**arguments).count_params() == count
 

@@ -12,6 +12,9 @@ def add_to(commands) -> None:
     )
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name[@revision]")
     parser.add_argument("out", metavar="OUT", help="the .keras file to write")
+    parser.add_argument(
+        "--no-compile", action="store_true", help="leave out its optimizer, loss and metrics"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     parser.set_defaults(run=run)
 
@@ -28,7 +31,7 @@ def run(arguments) -> int:
     from keras_crate.hub import pull
     from keras_crate.hub.cache import written_whole
 
-    model = pull(arguments.address)
+    model = pull(arguments.address, compile=not arguments.no_compile)
     with written_whole(out) as unfinished:
         model.save(unfinished)
     print(f"{type(model).__name__}, {model.count_params():,} parameters")

@@ -46,7 +46,7 @@ def add_to(commands) -> None:
 def run(arguments) -> int:
     """Runs the command."""
     metrics = dict(_metric(words) for words in arguments.metric)
-    training = dict(words.partition("=")[::2] for words in arguments.training)
+    training = dict(_fact(words) for words in arguments.training)
     from keras_crate.hub import push
     from keras_crate.hub.address import open_model
 
@@ -76,3 +76,10 @@ def _metric(words: str) -> tuple[str, float]:
         raise ValueError(
             f"--metric takes NAME=NUMBER, such as accuracy=0.97. Received: {words}"
         ) from None
+
+
+def _fact(words: str) -> tuple[str, str]:
+    name, equals, value = words.partition("=")
+    if not (name and equals):
+        raise ValueError(f"--training takes NAME=VALUE, such as epochs=90. Received: {words}")
+    return name, value

@@ -49,7 +49,7 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
     ```
     """
     if address.startswith(SCHEME):
-        folder, snap = keras_folder(parse_address(address))
+        folder, snap = keras_folder(parse_address(address), compile)
         model = load_folder(folder, str(snap), compile=compile)
         if EVALUATION_FILE in snap.files:
             file = download(snap, [EVALUATION_FILE])[EVALUATION_FILE]

@@ -57,15 +57,24 @@ def written_whole(path: Path):
 
     Other processes see the old file or the new one, never a part.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-")
-    except OSError as error:
-        raise OSError(
-            f"The folder {path.parent} cannot be written ({error.strerror}). Where it is "
-            "keras_crate's cache, KERAS_CRATE_CACHE names another."
-        ) from error
-    with folder:
-        unfinished = Path(folder.name) / path.name
+    make_folder(path.parent)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
+        unfinished = Path(folder) / path.name
         yield unfinished
         os.replace(unfinished, path)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder that can be written to.
+
+    Raises:
+        OSError: If it cannot be; the error says what to do.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            f"The folder {folder} cannot be written ({error.strerror}). Where it is keras_crate's "
+            "cache, KERAS_CRATE_CACHE names another."
+        ) from error

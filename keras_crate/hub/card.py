@@ -144,6 +144,7 @@ def variant_card(variant) -> str:
         "weights": f"{STATES[variant.state]}; source: {about['source']}",
         "form of the checkpoint": about["form"],
         "file": about["files"]["path"],
+        "the same without PyTorch": about["files"].get("without_pytorch"),
         "revision": about["files"]["revision"] or (about["files"]["path"] and "not pinned"),
         "SHA-256": about["files"]["sha256"] or (about["files"]["path"] and "not known"),
         "licence": about["licence"],

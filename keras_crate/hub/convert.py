@@ -75,8 +75,18 @@ def from_checkpoint(
     model = keras_crate.hub.from_checkpoint("checkpoint.safetensors", heads=2)
     ```
     """
-    tensors = read_tensors(path_or_tensors)
     origin = "the dictionary" if isinstance(path_or_tensors, Mapping) else str(path_or_tensors)
+    return convert(read_tensors(path_or_tensors), origin, constructor_arguments)
+
+
+def convert(tensors: dict, origin: str, constructor_arguments: dict) -> WhiteBoxModel:
+    """As `from_checkpoint`, of tensors that were read.
+
+    Args:
+        tensors: Arrays by the authors' names.
+        origin: What to call them in errors and warnings.
+        constructor_arguments: Of the model.
+    """
     layout = layout_of(tensors)
     if layout is None:
         raise ValueError(
@@ -98,7 +108,8 @@ def from_checkpoint(
     model = _FAMILIES[layout.family](**{**arguments, **own})
     loaded = size if with_head else dataclasses.replace(size, classes=None)
     left_out = _assign(model, layout, loaded, tensors)
-    _say_left_out(layout, left_out, origin, model)
+    asked = "include_top" in constructor_arguments
+    _say_left_out(layout, left_out, origin, model, asked)
     if shape is not None and tuple(shape) != tuple(model.settings.input_shape):
         return model.with_input_shape(shape)
     return model
@@ -252,21 +263,33 @@ def _heads(size: Dimensions, layout: Layout, tensors, given: dict, origin: str) 
         return _with_output_map(size.heads, origin) if size.output_map else size.heads
     if not size.output_map:
         return 1
+    known = _known_heads(size, layout, tensors)
     if "heads" in given:
-        return _with_output_map(given["heads"], origin)
-    if layout.family == "CRATE" and (size.dim, size.depth, size.pixels) == _SEGMENTATION:
-        classifier = tensors.get("head.weight")
-        if classifier is not None and len(classifier) == _SEGMENTATION_CLASSES:
-            return _SEGMENTATION_HEADS
-    else:
-        constructor = constructor_of(layout.family, size.dim, size.depth)
-        if constructor is not None:
-            return SIZES[constructor].heads
+        heads = _with_output_map(given["heads"], origin)
+        if known not in (None, heads):
+            warnings.warn(
+                f"The authors' models of the size in {origin} have {known} heads. Received: "
+                f"heads={heads!r}, with which their weights would be wrong.",
+                stacklevel=5,
+            )
+        return heads
+    if known is not None:
+        return known
     raise ValueError(
         f"The shapes in {origin} do not tell the number of heads: width {size.dim}, "
         f"{size.depth} blocks, patches of {size.pixels} numbers. Pass `heads=` (`--heads` in the "
         "shell); other heads than the model was trained with would load, and be wrong."
     )
+
+
+def _known_heads(size: Dimensions, layout: Layout, tensors) -> int | None:
+    """Of published sizes; of the one that was published with two, only what tells them apart."""
+    if layout.family == "CRATE" and (size.dim, size.depth, size.pixels) == _SEGMENTATION:
+        classifier = tensors.get("head.weight")
+        told = classifier is not None and len(classifier) == _SEGMENTATION_CLASSES
+        return _SEGMENTATION_HEADS if told else None
+    constructor = constructor_of(layout.family, size.dim, size.depth)
+    return None if constructor is None else SIZES[constructor].heads
 
 
 def _with_output_map(heads: int, origin: str) -> int:
@@ -336,15 +359,19 @@ def _assign(model, layout: Layout, size: Dimensions, tensors) -> list[str]:
     return sorted(left)
 
 
-def _say_left_out(layout: Layout, left_out: list[str], origin: str, model) -> None:
+def _say_left_out(layout: Layout, left_out: list[str], origin: str, model, asked: bool) -> None:
     said = []
     if left_out:
         groups = sorted({name.split(".")[0] + ".*" * ("." in name) for name in left_out})
         said.append(
-            f"Of {origin}, {len(left_out)} tensors were left out: {', '.join(groups)}"
-            + (f" ({layout.unused_are})." if layout.unused_are else ".")
+            f"Of {origin}, {len(left_out)} tensors were left out: {', '.join(groups)}" + "."
         )
-    if any(name.startswith("mlp_head") for name in left_out) and not model.settings.include_top:
+    unused = [name for name in left_out if layout.unused and re.match(layout.unused, name)]
+    if unused:
+        groups = sorted({name.split(".")[0] + ".*" * ("." in name) for name in unused})
+        said.append(f"{', '.join(groups)}: {layout.unused_are}.")
+    without_top = not getattr(model.settings, "include_top", True)
+    if without_top and not asked and any(name.startswith("mlp_head") for name in left_out):
         said.append("Pass `include_top=True` for the head `mlp_head`.")
     elif left_out and layout.family != "CRATEMAE" and model.settings.include_top:
         head = layout.keys.get("head") or layout.keys.get("projection")

@@ -41,12 +41,17 @@ def pull(address: str, *, revision: str | None = None, compile: bool = True) -> 
     model = keras_crate.hub.pull("hf://user/digits@v1")
     ```
     """
-    folder, snap = keras_folder(parse_address(address, revision))
+    folder, snap = keras_folder(parse_address(address, revision), compile)
     return load_folder(folder, str(snap), compile=compile)
 
 
-def keras_folder(address: Address) -> tuple[Path, Snapshot]:
-    """The folder with a repository's Keras model, downloaded and checked."""
+def keras_folder(address: Address, compile: bool = False) -> tuple[Path, Snapshot]:
+    """The folder with a repository's Keras model, downloaded and checked.
+
+    Args:
+        address: The repository.
+        compile: Whether its optimizer, loss and metrics will be made too.
+    """
     snap = snapshot(address)
     missing = [name for name in KERAS_FILES if name not in snap.files]
     if missing:
@@ -58,7 +63,7 @@ def keras_folder(address: Address) -> tuple[Path, Snapshot]:
     assets = [name for name in snap.files if name.startswith("assets/")]
     files = download(snap, [*KERAS_FILES, *assets])
     folder = files["config.json"].parent
-    check_keras_folder(folder, str(snap))
+    check_keras_folder(folder, str(snap), compile)
     return folder, snap
 
 
@@ -67,5 +72,8 @@ def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
     try:
         return keras.saving.load_model(folder, compile=compile, safe_mode=True)
     except Exception as error:  # HDF5, JSON and Keras each raise their own
-        advice = " Pass `compile=False` to load it without its optimizer and loss." * compile
+        advice = (
+            " Pass `compile=False` (`--no-compile`) to load it without its optimizer and loss."
+            * compile
+        )
         raise ValueError(f"The model of {origin} cannot be loaded: {error}{advice}") from error

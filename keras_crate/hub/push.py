@@ -177,10 +177,12 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
         )
     if where.revision not in (None, "main"):
         api.create_branch(where.repository, branch=where.revision, exist_ok=True)
-    there = {entry.path for entry in api.list_repo_tree(where.repository, revision=where.revision)}
+    tree = api.list_repo_tree(where.repository, revision=where.revision, recursive=True)
+    there = {entry.path for entry in tree if hasattr(entry, "blob_id")}
     # What an earlier publication left and this one does not have would belong to another model.
     ours = {*KERAS_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE}
     operations = [CommitOperationAdd(name, path) for name, path in files.items()]
+    ours |= {name for name in there if name.startswith("assets/")}
     operations += [CommitOperationDelete(name) for name in sorted((ours & there) - files.keys())]
     info = api.create_commit(
         where.repository,

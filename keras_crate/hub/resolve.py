@@ -1,6 +1,8 @@
 """From what `weights=` says to weights on this machine."""
 
 import datetime
+import hashlib
+import importlib.util
 import os
 import re
 import types
@@ -12,13 +14,15 @@ from filelock import FileLock
 
 from keras_crate.hub.cache import (
     cache_folder,
+    make_folder,
     read_record,
     sha256_of,
     write_record,
     written_whole,
 )
-from keras_crate.hub.checkpoint_file import CHECKPOINT_ENDINGS, check_readable
-from keras_crate.hub.convert import from_checkpoint
+from keras_crate.hub.checkpoint_file import CHECKPOINT_ENDINGS, check_readable, read_tensors
+from keras_crate.hub.convert import convert, from_checkpoint
+from keras_crate.hub.layouts import layout_of
 from keras_crate.hub.pull import KERAS_FILES, keras_folder
 from keras_crate.hub.registry import (
     MODEL_FILE,
@@ -31,6 +35,7 @@ from keras_crate.hub.registry import (
 )
 from keras_crate.hub.remote import SCHEME, Address, download, parse_address, snapshot
 from keras_crate.hub.safety import check_keras_folder
+from keras_crate.layers.numbers import is_number
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.weights_file import saved_config
 from keras_crate.models.weights_source import WeightsSource
@@ -54,12 +59,13 @@ def find(weights, model_class: type, settings: types.SimpleNamespace) -> Weights
     if _NAME.fullmatch(text) and (text in names or not path.exists()):
         variant = find_variant(text, model_class, settings)
         source = locate(variant)
-        source.settings.update(_settings_of(variant.arguments, settings))
+        for known in (variant.arguments, saved_config(Path(source.path))):
+            source.settings.update(_settings_of(known, settings))
         return source
     if path.is_dir() or (path.is_file() and _is_keras_file(path)):
         return WeightsSource(path, text, _settings_of(saved_config(path), settings))
     if path.is_file():
-        return _converted_for(path, settings)
+        return _converted_for(path, _family(model_class), settings)
     return None
 
 
@@ -69,7 +75,7 @@ def find_variant(name: str, model_class: type, settings: types.SimpleNamespace) 
     Raises:
         ValueError: If there is none; the error lists those of the architecture.
     """
-    family = model_class.__name__
+    family = _family(model_class)
     fitting = [v for v in variants().values() if _fits(v, family, settings)]
     for variant in fitting:
         if name in (*variant.names, variant.name):
@@ -88,6 +94,14 @@ def find_variant(name: str, model_class: type, settings: types.SimpleNamespace) 
         "`keras-crate weights` lists all. `weights` also takes the path of a file and "
         "`hf://user/repository`."
     )
+
+
+def _family(model_class: type) -> str:
+    """The name of the package's class that a model's class is, or is made of."""
+    for one in model_class.__mro__:
+        if one.__module__.startswith("keras_crate."):
+            return one.__name__
+    return model_class.__name__
 
 
 def locate(variant: Variant) -> WeightsSource:
@@ -143,8 +157,12 @@ def _converted(variant: Variant) -> WeightsSource | None:
 
 
 def _authors_file(variant: Variant) -> str:
+    """The authors' file, or where PyTorch is missing the same model in a form without."""
     files = variant.provenance["files"]
-    return f"{SCHEME}{files['repository']}/{files['path']}"
+    name = files["path"]
+    if files.get("without_pytorch") and importlib.util.find_spec("torch") is None:
+        name = files["without_pytorch"]
+    return f"{SCHEME}{files['repository']}/{name}"
 
 
 def _from_hub(variant: Variant) -> WeightsSource | None:
@@ -172,17 +190,18 @@ def _from_authors(variant: Variant) -> WeightsSource | None:
     if not files.get("repository"):
         return None
     file = converted_file(variant)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     with FileLock(file.with_suffix(".lock")):  # two processes would mix one's file, other's hash
         converted = _converted(variant)
         if converted is not None:
             return converted
-        check_readable(files["path"])
         source = _authors_file(variant)
+        name = source.removeprefix(f"{SCHEME}{files['repository']}/")
+        check_readable(name)
         snap = snapshot(Address(files["repository"], files["revision"]))
-        path = download(snap, [files["path"]])[files["path"]]
+        path = download(snap, [name])[name]
         digest = sha256_of(path)
-        if files["sha256"] not in (None, digest):
+        if name == files["path"] and files["sha256"] not in (None, digest):
             raise ValueError(
                 f"{source} is not the file that {variant.name} was made of: its SHA-256 is "
                 f"{digest}, expected {files['sha256']}. Nothing was loaded."
@@ -221,14 +240,11 @@ def _check_arrival(variant: Variant, source: str, digest: str, commit: str) -> N
 
 
 def _note_arrival(variant, source: str, digest: str, commit: str, **more) -> None:
-    record = {
-        "source": source,
-        "sha256": digest,
-        "commit": commit,
-        "arrived": datetime.date.today().isoformat(),
-        **more,
-    }
-    write_record(arrival_record(variant, source), record)
+    path = arrival_record(variant, source)
+    today = datetime.date.today().isoformat()
+    arrived = (read_record(path) or {}).get("arrived", today)
+    record = {"source": source, "sha256": digest, "commit": commit, "arrived": arrived, **more}
+    write_record(path, record)
 
 
 def _hub_setting() -> str:
@@ -311,12 +327,18 @@ def _listed(some: list[Variant]) -> str:
 def _settings_of(arguments: dict, settings) -> dict:
     """What the weights' model was made with, for the arguments that the user left at None."""
     names = ("epsilon", "mean", "std") if settings.include_preprocessing else ("epsilon",)
-    known = {k: arguments[k] for k in names if arguments.get(k) is not None}
+    known = {k: arguments[k] for k in names if _is_numbers(arguments.get(k))}
     classes = arguments.get("classes", 1000)
     names = arguments.get("class_names")
     if names and getattr(settings, "include_top", False) and settings.classes == classes:
         known["class_names"] = resolve_class_names(names, classes)
     return known
+
+
+def _is_numbers(value) -> bool:
+    return is_number(value) or (
+        isinstance(value, (list, tuple)) and len(value) > 0 and all(map(is_number, value))
+    )
 
 
 def _is_keras_file(path: Path) -> bool:
@@ -327,12 +349,20 @@ def _is_keras_file(path: Path) -> bool:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
-def _converted_for(path: Path, settings) -> WeightsSource:
+def _converted_for(path: Path, family: str, settings) -> WeightsSource:
     """A checkpoint of the authors, converted for a model of the same architecture."""
+    tensors = read_tensors(path)
+    layout = layout_of(tensors)
+    if layout is not None and layout.family != family:
+        raise ValueError(
+            f"The weights in {path} belong to another model: they are {layout.title}, and this is "
+            f"a {family}."
+        )
     own = {k: getattr(settings, k) for k in _NOT_IN_SHAPES if hasattr(settings, k)}
     own |= {k: getattr(settings, k) for k in ("heads", "patch_size", "input_shape")}
-    model = from_checkpoint(path, **own)
-    file = cache_folder() / "converted" / f"{sha256_of(path)}-{settings.heads}.keras"
+    model = convert(tensors, str(path), own)
+    name = hashlib.sha256(f"{sha256_of(path)} {own}".encode()).hexdigest()[:32]
+    file = cache_folder() / "converted" / f"{name}.keras"
     with written_whole(file) as unfinished:
         model.save(unfinished)
     known = {"epsilon": model.settings.epsilon} if hasattr(model.settings, "epsilon") else {}

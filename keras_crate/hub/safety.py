@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import types
 from pathlib import Path
 
 import h5py
@@ -12,15 +13,19 @@ _VALUES = {
     "__tensor__", "__numpy__", "__bytes__", "__tuple__", "__slice__", "__ellipsis__",
     "__keras_tensor__", "__complex__",
 }  # fmt: skip
-# Parts of Keras that run what a file brings, or another framework's program.
-_FOREIGN = {"Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer"}
+# Parts of Keras that run what a file brings, or another framework's program, or
+# call what they are given.
+_FOREIGN = {
+    "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "Switch", "Cond", "Map",
+    "Scan", "AssociativeScan", "WhileLoop", "ForiLoop", "VectorizedMap",
+}  # fmt: skip
 _FUNCTIONS = (
     "activations", "losses", "metrics", "initializers", "regularizers", "constraints",
 )  # fmt: skip
 _DEPTH = 64
 
 
-def check_keras_folder(folder: Path, origin: str) -> None:
+def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
     """Refuses a downloaded model before any of it is made.
 
     A configuration may name only classes of Keras and of this package that
@@ -32,6 +37,7 @@ def check_keras_folder(folder: Path, origin: str) -> None:
     Args:
         folder: Holds `config.json` and `model.weights.h5`.
         origin: What to call the model in errors.
+        compile: Whether its optimizer, loss and metrics will be made too.
 
     Raises:
         ValueError: If the model is refused; the error names why.
@@ -40,28 +46,38 @@ def check_keras_folder(folder: Path, origin: str) -> None:
         config = json.loads((folder / "config.json").read_text("utf8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"The config.json of {origin} is no JSON: {error}.") from error
+    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
+        raise ValueError(f"The config.json of {origin} describes no model.")
+    if not compile:
+        config.pop("compile_config", None)
     _check(config, origin)
     try:
         with h5py.File(folder / "model.weights.h5", "r") as file:
-            _check_links(file, origin)
+            _check_links(file, origin, set())
     except OSError as error:
         raise ValueError(f"The model.weights.h5 of {origin} is no HDF5 file.") from error
 
 
-def _check(config, origin: str, depth: int = 0) -> None:
+def _check(config, origin: str, depth: int = 0, in_graph: bool = False) -> None:
     if depth > _DEPTH:
         raise ValueError(f"The config.json of {origin} is nested too deeply. Nothing was loaded.")
     if isinstance(config, list):
         for item in config:
-            _check(item, origin, depth + 1)
+            _check(item, origin, depth + 1, in_graph)
     if isinstance(config, dict):
         if isinstance(config.get("class_name"), str):
-            _check_object(config, origin)
-        for value in config.values():
-            _check(value, origin, depth + 1)
+            _check_object(config, origin, in_graph)
+        for name in ("vocabulary", "idf_weights"):
+            if isinstance(config.get(name), str):
+                raise ValueError(
+                    f"{origin} has a layer that reads the file {config[name]!r} ({name}). Nothing "
+                    "was loaded."
+                )
+        for name, value in config.items():
+            _check(value, origin, depth + 1, in_graph or name == "inbound_nodes")
 
 
-def _check_object(config: dict, origin: str) -> None:
+def _check_object(config: dict, origin: str, in_graph: bool) -> None:
     name, module = config["class_name"], config.get("module")
     if name in _VALUES and module is None:
         return
@@ -73,14 +89,15 @@ def _check_object(config: dict, origin: str) -> None:
     is_function = name == "function"
     if is_function:  # Keras looks functions up by this, whatever else is said
         name = config.get("config")
-    if not isinstance(name, str) or "registered_name" not in config:
+    registered = config.get("registered_name", 0)
+    if not isinstance(name, str) or not isinstance(registered, (str, type(None))):
         raise ValueError(f"{origin} holds an object of no known format ({name!r}).")
-    if is_function and "inbound_nodes" in config:
+    if is_function and (in_graph or "inbound_nodes" in config):
         raise ValueError(
-            f"{origin} calls the function {module}.{name} as a layer, which is not allowed. "
+            f"{origin} calls the function {module}.{name} in its graph, which is not allowed. "
             "Nothing was loaded."
         )
-    known = _is_known_function(name) if is_function else _is_known_class(name, config)
+    known = (_is_known_function if is_function else _is_known_class)(name, config)
     if not known:
         raise ValueError(
             f"{origin} names {module}.{name}, which is no part that Keras or keras_crate make "
@@ -90,10 +107,18 @@ def _check_object(config: dict, origin: str) -> None:
         )
 
 
-def _is_known_function(name: str) -> bool:
-    if keras.saving.get_registered_object(name) is not None:
-        return True
-    return any(callable(getattr(getattr(keras, part), name, None)) for part in _FUNCTIONS)
+def _is_known_function(name: str, config: dict) -> bool:
+    registered = keras.saving.get_registered_object(name)
+    if registered is not None:
+        return isinstance(registered, types.FunctionType)
+    module = config.get("module")
+    # Keras imports the module, whatever it is: no other may be named.
+    if module != "builtins" and str(module).split(".")[0] != "keras":
+        return False
+    if name in ("get", "serialize", "deserialize"):
+        return False
+    parts = (getattr(getattr(keras, part), name, None) for part in _FUNCTIONS)
+    return any(isinstance(part, types.FunctionType) for part in parts)
 
 
 def _is_known_class(name: str, config: dict) -> bool:
@@ -122,6 +147,8 @@ def _parts_of_models() -> tuple[type, ...]:
         keras.regularizers.Regularizer,
         keras.constraints.Constraint,
         keras.dtype_policies.DTypePolicy,
+        keras.dtype_policies.DTypePolicyMap,
+        keras.random.SeedGenerator,
         *(
             getattr(keras.quantizers, name)
             for name in ("Quantizer", "QuantizationConfig")
@@ -130,14 +157,18 @@ def _parts_of_models() -> tuple[type, ...]:
     )
 
 
-def _check_links(group, origin: str, depth: int = 0) -> None:
+def _check_links(group, origin: str, seen: set) -> None:
     for name in group:
         link = group.get(name, getlink=True)
-        item = group[name] if isinstance(link, h5py.HardLink) and depth < _DEPTH else None
+        item = group[name] if isinstance(link, h5py.HardLink) else None
+        place = item is not None and h5py.h5o.get_info(item.id).addr
+        if place in seen:  # two names for one thing, or a circle
+            item = None
+        seen.add(place)
         if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
             raise ValueError(
                 f"The weights of {origin} point to another place or file ({name}). Nothing was "
                 "loaded."
             )
         if isinstance(item, h5py.Group):
-            _check_links(item, origin, depth + 1)
+            _check_links(item, origin, seen)

@@ -89,6 +89,10 @@ def verify(
     ```
     """
     chosen = variant_named(variant)
+    if imagenet is not None and not chosen.classifies:
+        raise ValueError(
+            f"The outputs of {variant} are no classes, so it has no accuracy: leave out the images."
+        )
     model = chosen.build()
     source = locate(chosen)
     outputs = _outputs(model)

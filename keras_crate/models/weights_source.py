@@ -40,7 +40,7 @@ class WeightsSource:
 
 # Finds what is not a file of Keras: names, addresses and checkpoints. It knows
 # the models, so they cannot know it: the package brings the two together.
-_finders: list[Callable] = []
+_finder: Callable | None = None
 
 
 def set_finder(finder: Callable) -> None:
@@ -51,7 +51,8 @@ def set_finder(finder: Callable) -> None:
             namespace of its settings; returns a `WeightsSource`, or None where
             `weights` is the path of a file that Keras wrote.
     """
-    _finders[:] = [finder]
+    global _finder
+    _finder = finder
 
 
 def find_weights(weights, model_class: type, settings: types.SimpleNamespace) -> WeightsSource:
@@ -67,8 +68,7 @@ def find_weights(weights, model_class: type, settings: types.SimpleNamespace) ->
         FileNotFoundError: If there is no such file.
         OSError: If none of the places that should have them can be reached.
     """
-    for finder in _finders:
-        source = finder(weights, model_class, settings)
-        if source is not None:
-            return source
+    source = _finder(weights, model_class, settings) if _finder else None
+    if source is not None:
+        return source
     return WeightsSource(Path(weights), str(weights))

@@ -63,6 +63,27 @@ def test_revisions(server, client, published):
     client(pinned + ".predict(images, verbose=0)")
 
 
+def test_weights_from_an_address(server, client):
+    """`weights=` of a constructor: of a branch's head, and of a commit."""
+    client('keras_crate.hub.push(trained(4, mean=[0.1] * 3, std=[0.3] * 3), "hf://writer/given")')
+    first = server.commits("writer/given")[0]
+    client('keras_crate.hub.push(trained(5), "hf://writer/given")')
+    make = """
+model = keras_crate.CRATE(
+    24, 2, 2, input_shape=(16, 16, 3), patch_size=8, classes=3, weights=address)
+result = [model.predict(images, verbose=0), model.class_names, model.settings.mean]"""
+    for address, seed, mean in (
+        ("hf://writer/given", "5", None),
+        (f"hf://writer/given@{first}", "4, mean=[0.1] * 3, std=[0.3] * 3", [0.1] * 3),
+    ):
+        found, names, mean_found = client(make, address=address)
+        expected = client(f"result = trained({seed}).predict(images, verbose=0)")
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert names == ["cat", "dog", "?"]
+        assert mean_found == mean
+    assert not any("other settings" in warning for warning in client.warnings)
+
+
 def test_a_known_commit_is_not_asked_for_again(server, client, other):
     commit = server.commits(other)[0]
     client(PULL.format(f"hf://{other}@{commit}"))

@@ -43,6 +43,14 @@ def test_every_checkpoint_has_its_entry():
     assert {v.name for v in variants().values() if v.state == "by hand"} == BY_HAND
 
 
+def test_forms_that_need_no_pytorch():
+    found = {v.name: v.provenance["files"].get("without_pytorch") for v in variants().values()}
+    assert {name: path for name, path in found.items() if path} == {
+        "crate_alpha_base_imagenet21k_imagenet": "jax/crate_alpha_B16_in1k.npz",
+        "crate_alpha_large_imagenet21k_imagenet": "jax/crate_alpha_L14_in1k.npz",
+    }
+
+
 def test_every_size_has_what_nobody_published():
     for size in ("tiny", "small", "base", "large"):
         for data in ("cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from hub_client import ClientError
-from marks import compiles_long
+from marks import TORCH, compiles_long
 
 import keras_crate
 from keras_crate.hub import registry, to_pytorch
@@ -245,6 +245,41 @@ def test_a_file_of_pytorch_is_not_downloaded_in_vain(registered, server):
     name = _entry(registered, state="published", files={"repository": "a/b", "path": "c.pth"})
     with pytest.raises(ImportError, match=r"Converting c.pth, a file of PyTorch, needs torch"):
         locate(registry.variant_named(name))
+
+
+def test_settings_of_what_was_published_under_a_name(registered, monkeypatch, tmp_path):
+    _entry(registered)
+    published = _model(mean=[0.2, 0.3, 0.4], std=[0.5, 0.6, 0.7])
+    _put(published, tmp_path / "hub" / "small_cats")
+    monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "hub"))
+    model = keras_crate.CRATE(**SMALL, classes=3, weights="cats")
+    np.testing.assert_array_equal(_predict(model), _predict(published))
+
+    class Mine(keras_crate.CRATE):
+        """A user's, with the same weights."""
+
+    assert Mine(**SMALL, classes=3, weights="cats").settings.mean == [0.2, 0.3, 0.4]
+
+
+def test_a_checkpoint_of_another_family(tmp_path):
+    model = keras_crate.CRATE(**SMALL, classes=3)
+    to_pytorch(model, tmp_path / "a.safetensors")
+    for family in (keras_crate.CRATEMAE, keras_crate.CRATEAlpha):
+        with pytest.raises(ValueError, match="another model: they are CRATE of PyTorch, and this"):
+            family(**SMALL, weights=tmp_path / "a.safetensors")
+
+
+@pytest.mark.skipif(TORCH, reason="PyTorch is installed here")
+def test_the_form_that_needs_no_pytorch(registered, server, client, tmp_path):
+    numbers = golden("crate_alpha_jax_micro")
+    np.savez(tmp_path / "a.npz", **state_of(numbers))
+    server.add_repository("authors/both", {"a.npz": (tmp_path / "a.npz").read_bytes()})
+    options = {"constructor": "CRATEAlpha", "dim": 48, "heads": 4, "input_shape": [32, 32, 3]}
+    options |= {"classes": 10, "class_names": None}
+    files = {"repository": "authors/both", "path": "a.pth", "without_pytorch": "a.npz"}
+    _entry(tmp_path / "other", "both", "published", "both", files, **options)
+    client(REGISTRY, folder=str(tmp_path / "other"))
+    assert client('result = registry.variants()["both"].build().settings.epsilon') == 1e-6
 
 
 def test_commands_that_make_them_exist(monkeypatch, tmp_path):

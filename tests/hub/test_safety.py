@@ -64,6 +64,17 @@ class Own(keras_crate.layers.CompositeLayer):
         lambda: keras_crate.CRATE(**SMALL, sparsify=keras_crate.layers.ISTA(penalty=0.3)),
         lambda: keras_crate.CRATE(**SMALL, sparsify=Own, classifier_activation="sigmoid"),
         lambda: keras_crate.CRATE(**SMALL, dtype="mixed_bfloat16"),
+        lambda: keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(
+                    2,
+                    kernel_initializer=keras.initializers.GlorotUniform(
+                        seed=keras.random.SeedGenerator(3)
+                    ),
+                ),
+            ]
+        ),
     ],
 )
 def test_models_that_are_what_they_should_be(make, tmp_path):
@@ -89,8 +100,27 @@ def _function(name, module, **more) -> dict:
         (_function("load_model", "keras.saving", registered_name="x"), "names keras.saving.load"),
         (
             _function("relu", "keras.activations", inbound_nodes=[{"args": ["x"], "kwargs": {}}]),
-            "calls the function keras.activations.relu as a layer",
+            "calls the function keras.activations.relu in its graph",
         ),
+        # Keras would import the module, whatever is taken from it.
+        (_function("get", "keras.losses"), "names keras.losses.get"),
+        (_function("get", "antigravity"), "names antigravity.get"),
+        (_function("relu", "antigravity"), "names antigravity.relu"),
+        (_function("CRATE", "keras_crate", registered_name="keras_crate>CRATE"), "names keras_cr"),
+        (
+            {"inbound_nodes": [{"args": [{"x": [_function("relu", "keras.activations")]}]}]},
+            "calls the function keras.activations.relu in its graph",
+        ),
+        (_object(class_name="Switch", module="keras.src.ops.core"), "holds a Switch"),
+        (
+            _object(
+                class_name="StringLookup",
+                module="keras.layers",
+                config={"vocabulary": "/etc/passwd"},
+            ),
+            "reads the file '/etc/passwd'",
+        ),
+        (_object(registered_name=["a"]), "an object of no known format"),
         (_object(class_name="system", module="os"), "names os.system"),
         (_object(class_name="Popen", module="subprocess"), "names subprocess.Popen"),
         (_object(class_name="Popen", registered_name="keras_crate>CRATE"), "names keras.Popen"),
@@ -118,10 +148,29 @@ def test_parts_that_are_refused(part, message, tmp_path):
     check_keras_folder(folder, "it")
 
 
+def test_what_is_not_made_is_not_judged(tmp_path):
+    folder = _unpacked(keras_crate.CRATE(**SMALL), tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["compile_config"] = {"loss": _function("own_loss", "own")}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"names own\.own_loss"):
+        check_keras_folder(folder, "it")
+    check_keras_folder(folder, "it", compile=False)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"config": []}', "3"])
+def test_what_describes_no_model(text, tmp_path):
+    folder = _unpacked(keras_crate.CRATE(**SMALL), tmp_path)
+    (folder / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="describes no model"):
+        check_keras_folder(folder, "it")
+
+
 def test_a_configuration_that_never_ends(tmp_path):
     folder = _unpacked(keras_crate.CRATE(**SMALL), tmp_path)
     for depth in (100, 100_000):
-        (folder / "config.json").write_text("[" * depth + "]" * depth)
+        nested = "[" * depth + "]" * depth
+        (folder / "config.json").write_text('{"config": {"a": ' + nested + "}}")
         with pytest.raises(ValueError, match=r"nested too deeply|is no JSON"):
             check_keras_folder(folder, "it")
 
@@ -133,6 +182,18 @@ def test_links_between_weights(link, tmp_path):
     folder = _unpacked(keras_crate.CRATE(**SMALL), tmp_path)
     with h5py.File(folder / "model.weights.h5", "r+") as file:
         file["layers/more"] = link or file["layers"]  # None: a cycle
+    with pytest.raises(ValueError, match="point to another place or file"):
+        check_keras_folder(folder, "it")
+
+
+def test_links_that_would_be_followed_for_ever(tmp_path):
+    folder = _unpacked(keras_crate.CRATE(**SMALL), tmp_path)
+    with h5py.File(folder / "model.weights.h5", "r+") as file:
+        group = file.create_group("many")
+        for _ in range(40):  # 2 ** 40 ways down
+            group["a"] = file.create_group(None)
+            group["b"] = group["a"]
+            group = group["a"]
     with pytest.raises(ValueError, match="point to another place or file"):
         check_keras_folder(folder, "it")
 
