@@ -7,7 +7,7 @@ TORCH = keras.backend.backend() == "torch"
 
 
 def compiles_long(test):
-    """JAX and TensorFlow compile it for longer than PyTorch takes to run it.
+    """JAX and TensorFlow compile, or start, for longer than PyTorch takes to run it.
 
     There it is with the slow proofs.
     """

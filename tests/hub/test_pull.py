@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hub_client import MODELS, ClientError, HubClient
 from hub_server import Fault
+from marks import compiles_long
 
 import keras_crate
 from keras_crate.hub.remote import HubFile, parse_address
@@ -269,6 +270,7 @@ def test_a_model_that_is_damaged_where_it_was_published(server, client, files):
         client(PULL.format("hf://writer/broken-json"))
 
 
+@compiles_long
 def test_after_a_kill_two_at_once_and_offline(server, tmp_path, files):
     server.add_repository("writer/both", files)
     server.add_repository("writer/unseen", files)

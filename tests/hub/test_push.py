@@ -9,7 +9,7 @@ import pytest
 import yaml
 from hub_client import MODELS, ClientError, HubClient
 from hub_server import Fault
-from marks import TORCH
+from marks import compiles_long
 
 
 def _card(server, name):
@@ -324,10 +324,8 @@ def test_a_busy_hub_is_asked_again(server, client):
     assert "config.json" in server.files("writer/busy")
 
 
-@pytest.mark.parametrize(
-    "when",
-    ["POST /commit/", pytest.param("PUT /", marks=[] if TORCH else pytest.mark.slow)],
-)
+@compiles_long
+@pytest.mark.parametrize("when", ["POST /commit/", "PUT /"])
 def test_a_killed_push_publishes_nothing(when, server, tmp_path):
     method, path = when.split(" ")
     name = f"writer/killed-{method.lower()}"
