@@ -1,5 +1,7 @@
 """Which tests run by default where."""
 
+import importlib.util
+
 import keras
 import pytest
 
@@ -17,4 +19,8 @@ def compiles_long(test):
 # Its processes do not import Keras: it is the same under every backend.
 without_backend = pytest.mark.skipif(
     not TORCH, reason="no backend takes part: the tests under PyTorch run it"
+)
+
+without_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here"
 )

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from keras_crate.cli.model_file import add_overwrite_to, new_file, report_written
+
 _KERAS = ".keras"
 _PYTORCH = (".safetensors", ".pth", ".pt")
 
@@ -29,21 +31,14 @@ def add_to(commands) -> None:
         help="another argument of the model's constructor, its value as JSON, such as penalty=0.5 "
         "or include_top=false; may be repeated",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    add_overwrite_to(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments) -> int:
     """Runs the command."""
-    out = Path(arguments.out)
     back = Path(arguments.file).suffix == _KERAS
-    endings = _PYTORCH if back else (_KERAS,)
-    if out.suffix not in endings:
-        raise ValueError(f"OUT must end in {' or '.join(endings)}. Received: {out}")
-    if out.exists() and not arguments.overwrite:
-        raise ValueError(f"{out} is there already. Pass --overwrite to replace it.")
-    if not out.absolute().parent.is_dir():
-        raise OSError(f"The folder of {out} does not exist.")
+    out = new_file(arguments, _PYTORCH if back else (_KERAS,))
     given = dict(_argument(words) for words in arguments.set)
     if arguments.heads is not None:
         given["heads"] = arguments.heads
@@ -64,9 +59,7 @@ def run(arguments) -> int:
             except TypeError as error:  # an argument that the constructor does not take
                 raise ValueError(f"--set: {error}") from error
             model.save(unfinished)
-    kind = type(model).__name__
-    print(f"{kind}, {model.count_params():,} parameters")
-    print(f"wrote {out.resolve()}")
+    report_written(model, out)
     return 0
 
 

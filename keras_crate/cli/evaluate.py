@@ -4,7 +4,7 @@ import json
 import warnings
 from pathlib import Path
 
-from keras_crate.cli.model_file import report_broken
+from keras_crate.cli.model_file import add_model_to, report_broken
 
 
 def add_to(commands) -> None:
@@ -18,11 +18,7 @@ def add_to(commands) -> None:
         "model's are when its published accuracy is measured. Files that are no images are named "
         "and left out, and the exit status is then 1.",
     )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a .keras file, the name of a variant, or hf://user/repository",
-    )
+    add_model_to(parser)
     parser.add_argument("folder", metavar="FOLDER", help="has one folder of images a class")
     parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")
     parser.add_argument("--json", metavar="FILE", help="to write the result to")

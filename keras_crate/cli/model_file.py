@@ -10,11 +10,46 @@ if TYPE_CHECKING:  # Keras is imported when a command runs, after the backend is
     from keras_crate.data import ImageFiles
 
 
+def add_model_to(parser) -> None:
+    """Adds the model to a command."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a .keras file, the name of a variant, or hf://user/repository",
+    )
+
+
+def add_overwrite_to(parser) -> None:
+    """Adds the option that `new_file` obeys to a command."""
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+
+
+def new_file(arguments, endings: tuple[str, ...]) -> Path:
+    """The file that a command is to write, before it does anything that takes long.
+
+    Raises:
+        ValueError: If it ends otherwise, or is there already and not to be replaced.
+        OSError: If its folder does not exist.
+    """
+    out = Path(arguments.out)
+    if out.suffix not in endings:
+        raise ValueError(f"OUT must end in {' or '.join(endings)}. Received: {out}")
+    if out.exists() and not arguments.overwrite:
+        raise ValueError(f"{out} is there already. Pass --overwrite to replace it.")
+    if not out.absolute().parent.is_dir():
+        raise OSError(f"The folder of {out} does not exist.")
+    return out
+
+
+def report_written(model, out: Path) -> None:
+    """Says what was written."""
+    print(f"{type(model).__name__}, {model.count_params():,} parameters")
+    print(f"wrote {out.resolve()}")
+
+
 def add_files_to(parser, output: str) -> None:
     """Adds the model, the images' paths, the batch size and the output folder to a command."""
-    parser.add_argument(
-        "model", help="a .keras file, the name of a variant, or hf://user/repository"
-    )
+    add_model_to(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
     parser.add_argument("--output", default=output, help="folder to write to (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")

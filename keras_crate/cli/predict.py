@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from keras_crate.cli.model_file import report_broken
+from keras_crate.cli.model_file import add_model_to, report_broken
 
 
 def add_to(commands) -> None:
@@ -16,11 +16,7 @@ def add_to(commands) -> None:
         "names, with their probabilities. Files that are no images are named and left out, and "
         "the exit status is then 1.",
     )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="a .keras file, the name of a variant, or hf://user/repository",
-    )
+    add_model_to(parser)
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
     parser.add_argument("--top", type=int, default=5, help="how many classes (%(default)s)")
     parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")

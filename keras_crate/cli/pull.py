@@ -1,6 +1,6 @@
 """`keras-crate pull`: a model of the Hugging Face Hub into a file."""
 
-from pathlib import Path
+from keras_crate.cli.model_file import add_overwrite_to, new_file, report_written
 
 
 def add_to(commands) -> None:
@@ -15,25 +15,18 @@ def add_to(commands) -> None:
     parser.add_argument(
         "--no-compile", action="store_true", help="leave out its optimizer, loss and metrics"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
+    add_overwrite_to(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments) -> int:
     """Runs the command."""
-    out = Path(arguments.out)
-    if out.suffix != ".keras":
-        raise ValueError(f"OUT must end in .keras. Received: {out}")
-    if out.exists() and not arguments.overwrite:
-        raise ValueError(f"{out} is there already. Pass --overwrite to replace it.")
-    if not out.absolute().parent.is_dir():
-        raise OSError(f"The folder of {out} does not exist.")
+    out = new_file(arguments, (".keras",))
     from keras_crate.hub import pull
     from keras_crate.hub.cache import written_whole
 
     model = pull(arguments.address, compile=not arguments.no_compile)
     with written_whole(out) as unfinished:
         model.save(unfinished)
-    print(f"{type(model).__name__}, {model.count_params():,} parameters")
-    print(f"wrote {out.resolve()}")
+    report_written(model, out)
     return 0

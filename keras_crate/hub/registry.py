@@ -14,7 +14,7 @@ import numpy as np
 from keras_crate.hub.cache import cache_folder, read_record
 from keras_crate.hub.evaluation import Evaluation
 from keras_crate.hub.remote import SCHEME
-from keras_crate.models.sizes import SIZES
+from keras_crate.models.sizes import SIZES, family_of
 
 MODEL_FILE = "model.keras"
 
@@ -78,21 +78,17 @@ class Variant:
         dim, depth, heads = (self.arguments.get(k) for k in ("dim", "depth", "heads"))
         patch = self.arguments.get("patch_size", 16)
         if size is not None:
-            family = next(
-                self.constructor.removesuffix(s)
-                for s in ("Tiny", "Small", "Base", "Large", "Huge")
-                if self.constructor.endswith(s)
-            )
+            family = family_of(self.constructor)
             dim, depth, heads = size.dim, size.depth, size.heads
             patch = self.arguments.get("patch_size", size.patch)
         return family, dim, depth, heads, tuple(int(n) for n in np.broadcast_to(patch, 2))
 
-    def call(self, argument: str = "weights") -> str:
+    def call(self) -> str:
         """The Python line that makes the model."""
         # What the weights bring themselves need not be said.
         implied = ("class_names", "epsilon", "mean", "std")
         given = {k: v for k, v in self.arguments.items() if k not in implied}
-        given[argument] = self.weights
+        given["weights"] = self.weights
         words = ", ".join(f"{k}={_literal(v)}" for k, v in given.items())
         return f"keras_crate.{self.constructor}({words})"
 

@@ -30,6 +30,7 @@ class Size(NamedTuple):
     top1: dict[int, float] = {}
 
 
+SIZE_NAMES = ("Tiny", "Small", "Base", "Large", "Huge")
 SIZES = {
     "CRATETiny": Size(384, 12, 6, 16, 6_090_856, {16: 66.7}),
     "CRATESmall": Size(576, 12, 12, 16, 13_116_328, {16: 69.2}),
@@ -45,6 +46,11 @@ SIZES = {
 }
 
 
+def family_of(constructor: str) -> str:
+    """The family of a published size's constructor, such as `"CRATE"` of `"CRATEBase"`."""
+    return next(constructor.removesuffix(s) for s in SIZE_NAMES if constructor.endswith(s))
+
+
 def constructor_of(family: str, dim: int, depth: int) -> str | None:
     """The constructor of a family's published size, such as `"CRATEBase"`; None if it is none.
 
@@ -53,7 +59,7 @@ def constructor_of(family: str, dim: int, depth: int) -> str | None:
         dim: Token width.
         depth: Number of blocks.
     """
-    for name in ("Tiny", "Small", "Base", "Large", "Huge"):
+    for name in SIZE_NAMES:
         if SIZES.get(family + name, (0, 0))[:2] == (dim, depth):
             return family + name
     return None

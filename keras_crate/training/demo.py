@@ -17,6 +17,7 @@ from keras_crate.models import CRATE, decode_predictions
 from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.layer_measurements import draw_curves
+from keras_crate.training.schedule import warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,11 +215,8 @@ def _model(recipe: DemoRecipe, images: ImageSet, train_x) -> CRATE:
 
 
 def _compile(model, recipe: DemoRecipe, steps_per_epoch: int) -> None:
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=steps_per_epoch * recipe.warmup_epochs,
-        decay_steps=steps_per_epoch * max(1, recipe.epochs - recipe.warmup_epochs),
+    schedule = warmup_cosine(
+        recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps_per_epoch
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay),

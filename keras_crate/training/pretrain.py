@@ -13,6 +13,7 @@ from keras_crate.hub.labelled_images import labelled_images
 from keras_crate.hub.registry import variant_named
 from keras_crate.models.checks import check_positive
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.training.schedule import warmup_cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,16 +143,7 @@ def pretrain(
 
 
 def _compile(model, recipe: PretrainRecipe, steps: int) -> None:
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=recipe.learning_rate,
-        warmup_steps=steps * recipe.warmup_epochs,
-        decay_steps=steps * max(1, recipe.epochs - recipe.warmup_epochs),
-    )
-    if not recipe.warmup_epochs:
-        schedule = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate, steps * recipe.epochs
-        )
+    schedule = warmup_cosine(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps)
     activation = keras.activations.get(model.settings.classifier_activation)
     logits = activation is keras.activations.linear
     model.compile(

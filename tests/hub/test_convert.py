@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from compare import assert_close
-from marks import TORCH
+from marks import TORCH, without_torch
 
 import keras_crate
 from keras_crate.hub import from_checkpoint, to_pytorch
@@ -211,7 +211,7 @@ def test_a_truncated_file_of_pytorch(tmp_path):
         from_checkpoint(path)
 
 
-@pytest.mark.skipif(torch is not None, reason="PyTorch is installed here")
+@without_torch
 def test_without_pytorch_its_files_need_it(tmp_path):
     path = tmp_path / "crate.pth"
     with zipfile.ZipFile(path, "w") as archive:

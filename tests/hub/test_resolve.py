@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from hub_client import ClientError
-from marks import TORCH, compiles_long
+from marks import compiles_long, without_torch
 
 import keras_crate
 from keras_crate.hub import registry, to_pytorch
@@ -234,14 +234,8 @@ def _weights_only(model, folder):
     return folder / "a.weights.h5"
 
 
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="PyTorch is installed here")
+@without_torch
 def test_a_file_of_pytorch_is_not_downloaded_in_vain(registered, server):
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        pass
-    else:
-        pytest.skip("PyTorch is installed here")
     name = _entry(registered, state="published", files={"repository": "a/b", "path": "c.pth"})
     with pytest.raises(ImportError, match=r"Converting c.pth, a file of PyTorch, needs torch"):
         locate(registry.variant_named(name))
@@ -269,7 +263,7 @@ def test_a_checkpoint_of_another_family(tmp_path):
             family(**SMALL, weights=tmp_path / "a.safetensors")
 
 
-@pytest.mark.skipif(TORCH, reason="PyTorch is installed here")
+@without_torch
 def test_the_form_that_needs_no_pytorch(registered, server, client, tmp_path):
     numbers = golden("crate_alpha_jax_micro")
     np.savez(tmp_path / "a.npz", **state_of(numbers))
