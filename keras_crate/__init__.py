@@ -26,6 +26,7 @@ if _NO_BACKEND is None:
         CRATESmall,
         CRATETiny,
         decode_predictions,
+        fuse,
     )
 
     def _find_weights(*arguments):
@@ -54,6 +55,7 @@ __all__ = [
     "CRATETiny",
     "data",
     "decode_predictions",
+    "fuse",
     "hub",
     "interpret",
     "layers",

@@ -22,6 +22,7 @@ class FamilyChecks:
 
     - `build(**overrides)`: a small model of the family, 16x16x3 in, patch 8,
       5 classes;
+    - `operators`: names of the first block's, if they are not CRATE's;
     - `bigger`: overrides that make one of another size;
     - `parameter_counts`: published count of each public constructor, and the
       arguments to call it with;
@@ -30,6 +31,7 @@ class FamilyChecks:
     """
 
     bigger: dict
+    operators = ("block_0_mssa", "block_0_ista")
     parameter_counts: tuple
     golden_cases: tuple
 
@@ -294,6 +296,103 @@ class FamilyChecks:
             for part in layer._flatten_layers(include_self=False)
             if isinstance(part, keras.layers.Dense)
         ]
+
+    # Fused
+
+    def trained(self, **overrides):
+        """A model whose normalisations and biases are no longer at their initial values."""
+        model = self.build(classifier_activation=None, **overrides)
+        rng = np.random.default_rng(5)
+        for weight in model.trainable_weights:
+            if weight.path.endswith(("gamma", "beta", "bias", "temperature")):
+                values = keras.ops.convert_to_numpy(weight)
+                weight.assign(values + 0.3 * rng.normal(size=values.shape))
+        return model
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"pooling": "avg", "dropout_rate": 0.1, "drop_path_rate": 0.2, "layer_scale": 0.1},
+            {"include_preprocessing": False},
+            {"input_shape": (3, 16, 24), "patch_size": (8, 4), "data_format": "channels_first"},
+        ],
+    )
+    def test_fused_is_the_same_function(self, options):
+        model = self.trained(**options)
+        before = model.get_weights()
+        images = self.images(shape=model.input_shape[1:])
+        expected = model.predict(images, verbose=0)
+        fused = keras_crate.fuse(model)
+        assert type(fused) is type(model) and fused.name == model.name
+        found = fused.predict(images, verbose=0)
+        assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
+        for old, new in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+        norms = [x for x in fused.layers if x.name in ("block_0_norm_1", "head_norm")]
+        assert not any(norm.weights for norm in norms)
+        assert not [x.name for x in fused.layers if "drop" in x.name]
+
+    def test_fused_survives_saving_and_int8(self, tmp_path):
+        fused = keras_crate.fuse(self.trained())
+        images = self.images()
+        expected = fused.predict(images, verbose=0)
+        for form in ("keras", "weights"):
+            again = self.reloaded(fused, tmp_path, form)
+            np.testing.assert_array_equal(again.predict(images, verbose=0), expected)
+        fused.quantize("int8")
+        rounded = fused.predict(images, verbose=0)
+        assert 0 < np.abs(rounded - expected).max() < 0.05 * np.abs(expected).max()
+        for _ in range(2):
+            fused = self.reloaded(fused, tmp_path, "keras")
+            assert_close(fused.predict(images, verbose=0), rounded, atol=1e-6)
+        assert "int8" in {str(w.dtype) for w in fused.with_input_shape((24, 24, 3)).weights}
+
+    def test_fused_is_the_same_white_box(self):
+        model = self.trained()
+        fused = keras_crate.fuse(model)
+        images = self.images()
+        for convention in ("authors", "paper"):
+            measured = [
+                keras_crate.objective.measure(m, images, convention=convention).to_dict()
+                for m in (model, fused)
+            ]
+            assert measured[0].keys() == measured[1].keys()
+            for name, values in measured[0].items():
+                if isinstance(values, list):
+                    np.testing.assert_allclose(measured[1][name], values, rtol=1e-4, atol=1e-4)
+        looked = [
+            keras_crate.interpret.intermediates(m, images, what="keys") for m in (model, fused)
+        ]
+        for old, new in zip(*looked, strict=True):
+            assert_close(new, old, atol=1e-5)
+        looked = [keras_crate.interpret.attention_maps(m, images) for m in (model, fused)]
+        assert_close(looked[1], looked[0], atol=1e-5)
+
+    # Rematerialisation
+
+    def test_rematerialised_trains_alike_and_survives_loading_and_cloning(self, tmp_path):
+        losses = []
+        images, labels = self.images(8), np.arange(8) % 5
+        for rematerialise in (False, True):
+            keras.utils.set_random_seed(3)
+            model = self.build(rematerialise=rematerialise)
+            if rematerialise:
+                model = self.reloaded(model, tmp_path, "keras")
+                assert model.settings.rematerialise
+                for kept in (model, keras.models.clone_model(model)):
+                    inside = [x for x in kept.layers if x.name in self.operators]
+                    assert len(inside) == 2 and all(x.rematerialise for x in inside)
+                    assert all(x._remat_mode for x in inside)  # Keras' own record
+            model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+            history = model.fit(images, labels, epochs=3, shuffle=False, verbose=0)
+            losses.append(history.history["loss"])
+        assert_close(losses[1], losses[0], atol=1e-5)
+        assert losses[0][2] < losses[0][0]
+
+    def test_rematerialised_dropout_is_refused(self):
+        with pytest.raises(ValueError, match=r"rematerialise=True, dropout_rate=0\.1"):
+            self.build(rematerialise=True, dropout_rate=0.1)
+        self.build(rematerialise=True, drop_path_rate=0.1)
 
     # Weights files
 

@@ -1,6 +1,7 @@
 """The white-box operators: one to a file."""
 
 from keras_crate.layers.composite import CompositeLayer
+from keras_crate.layers.fused_ista import FusedISTA
 from keras_crate.layers.ista import ISTA
 from keras_crate.layers.layer_scale import LayerScale
 from keras_crate.layers.mssa import MSSA
@@ -20,6 +21,7 @@ __all__ = [
     "MSSA",
     "TSSA",
     "CompositeLayer",
+    "FusedISTA",
     "LayerScale",
     "OvercompleteISTA",
     "PatchEmbedding",

@@ -1,11 +1,15 @@
 """What a layer made of Keras layers must remember of them to be rebuilt."""
 
+import contextlib
+import functools
 import types
 
 import keras
 
 # What freezing, `quantize` and `enable_lora` change on a layer after it was made.
-_SETTINGS = ("dtype", "lora_rank", "lora_alpha", "quantization_config", "sublayers")
+_SETTINGS = (
+    "dtype", "lora_rank", "lora_alpha", "quantization_config", "residual_form", "sublayers"
+)  # fmt: skip
 
 
 def changed_settings(layer: keras.layers.Layer) -> dict:
@@ -42,7 +46,7 @@ def restored_settings(settings: dict | None) -> dict:
 
 
 def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
-    """The matrix `(inputs, units)` by which a Dense layer without bias maps rows.
+    """The matrix `(inputs, units)` by which a Dense layer maps rows, its bias aside.
 
     That is its kernel, adapted by LoRA; of a quantised layer, the matrix that
     its integers stand for.
@@ -50,7 +54,8 @@ def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
     if getattr(dense, "quantization_mode", None) is None:
         return keras.ops.cast(dense.kernel, dtype)
     # Whatever the mode, a map's matrix is what it makes of the identity.
-    return dense(keras.ops.eye(inputs, dtype=dtype))
+    matrix = dense(keras.ops.eye(inputs, dtype=dtype))
+    return matrix if dense.bias is None else matrix - keras.ops.cast(dense.bias, matrix.dtype)
 
 
 class CompositeLayer(keras.layers.Layer):
@@ -62,6 +67,9 @@ class CompositeLayer(keras.layers.Layer):
     Args:
         sublayers: Settings of sublayers by name, as `get_config` wrote them.
             Not meant to be passed by hand.
+        rematerialise: Whether what the layer computes inside is forgotten and
+            computed again for the gradient (`keras.RematScope`): less memory,
+            more time. Not with dropout inside, which would draw other numbers.
         **kwargs: `name`, `dtype`, `trainable`, as in `keras.layers.Layer`.
 
     Example:
@@ -84,8 +92,11 @@ class CompositeLayer(keras.layers.Layer):
     ```
     """
 
-    def __init__(self, *, sublayers: dict | None = None, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, *, sublayers: dict | None = None, rematerialise: bool = False, **kwargs):
+        # Keras reads the scope here, and keeps it in neither files nor clones.
+        with _rematerialisation() if rematerialise else contextlib.nullcontext():
+            super().__init__(**kwargs)
+        self.rematerialise = rematerialise
         self._sublayer_settings = sublayers or {}
         self._made = types.SimpleNamespace()  # Keras would track a dict, and save it twice
 
@@ -101,8 +112,16 @@ class CompositeLayer(keras.layers.Layer):
         setattr(self._made, name, layer)
         return layer
 
+    def rematerialized_call(self, fn, *args, **kwargs):
+        """The call that Keras makes in a `keras.RematScope`."""
+        # Keras would hand `training` to the backend as if it were a tensor.
+        call = super().rematerialized_call(functools.partial(fn, **kwargs), *args)
+        return lambda *tensors, **_: call(*tensors)
+
     def get_config(self) -> dict:
         config = super().get_config()
+        if self.rematerialise:  # else left out: a subclass' constructor need not take it
+            config["rematerialise"] = True
         sublayers = {}
         for name, layer in vars(self._made).items():
             settings = changed_settings(layer)
@@ -113,3 +132,12 @@ class CompositeLayer(keras.layers.Layer):
         if sublayers:
             config["sublayers"] = dict(sublayers)
         return config
+
+
+def _rematerialisation():
+    if not hasattr(keras, "RematScope"):
+        raise ValueError(
+            "`rematerialise=True` needs Keras 3.9 or newer. Received: Keras "
+            f"{keras.__version__}. Upgrade Keras, or leave the argument out."
+        )
+    return keras.RematScope(mode="full")

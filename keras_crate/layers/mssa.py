@@ -1,10 +1,9 @@
 """MSSA: multi-head subspace self-attention, the compression step of CRATE."""
 
-import math
-
 import keras
 from keras import ops
 
+from keras_crate.layers.attention import attention_form, attention_scores, subspace_attention
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 
@@ -70,13 +69,13 @@ class MSSA(SubspaceLayer):
 
     def call(self, inputs, return_attention_scores=False, training=None):
         w = self.coordinates(inputs)
-        scaled = w * ops.cast(1.0 / math.sqrt(self.head_dim), w.dtype)
-        scores = ops.softmax(ops.matmul(scaled, ops.transpose(w, (0, 1, 3, 2))), axis=-1)
-        parts = ops.matmul(self.score_dropout(scores, training=training), w)
-        outputs = self.merge(parts, training=training)
-        if return_attention_scores:
-            return outputs, scores
-        return outputs
+        if return_attention_scores or (training and self.dropout_rate):
+            scores = attention_scores(w)
+            parts = ops.matmul(self.score_dropout(scores, training=training), w)
+            outputs = self.merge(parts, training=training)
+            return (outputs, scores) if return_attention_scores else outputs
+        form = attention_form(w.shape[2], keras.backend.standardize_dtype(w.dtype), bool(training))
+        return self.merge(subspace_attention(w, form), training=training)
 
     def compute_output_spec(self, inputs, return_attention_scores=False, training=None):
         batch, tokens, _ = inputs.shape

@@ -26,6 +26,8 @@ class PatchEmbedding(CompositeLayer):
         patch_size: Side of a patch in pixels, or a pair (height, width).
         epsilon: Added to the variance in both normalisations.
         use_norm: Whether patches and tokens are normalised.
+        folded_norm: Whether the linear map holds the scale and the offset of
+            the patches' normalisation, as `keras_crate.fuse` makes it.
         kernel_initializer: Initialiser of the linear map. By default uniform
             within one over the root of a patch's size, the bias too; with an
             initialiser given, the bias starts at zero.
@@ -61,9 +63,11 @@ class PatchEmbedding(CompositeLayer):
         use_norm: bool = True,
         kernel_initializer=None,
         data_format: str | None = None,
+        folded_norm: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.folded_norm = folded_norm
         self.dim = dim
         self.patch_size = as_pair(patch_size, "patch_size")
         self.epsilon = epsilon
@@ -88,7 +92,12 @@ class PatchEmbedding(CompositeLayer):
             initializers = {"kernel_initializer": self.kernel_initializer}
         if self.use_norm:
             self.patch_norm = self.make_sublayer(
-                keras.layers.LayerNormalization, "patch_norm", patch_shape, epsilon=self.epsilon
+                keras.layers.LayerNormalization,
+                "patch_norm",
+                patch_shape,
+                epsilon=self.epsilon,
+                scale=not self.folded_norm,
+                center=not self.folded_norm,
             )
         self.projection = self.make_sublayer(
             keras.layers.Dense, "projection", patch_shape, units=self.dim, **initializers
@@ -142,6 +151,7 @@ class PatchEmbedding(CompositeLayer):
             "patch_size": self.patch_size,
             "epsilon": self.epsilon,
             "use_norm": self.use_norm,
+            "folded_norm": self.folded_norm,
             "kernel_initializer": initializer and keras.initializers.serialize(initializer),
             "data_format": self.data_format,
         }

@@ -21,6 +21,8 @@ class SubspaceLayer(CompositeLayer):
         dropout_rate: Share in [0, 1) that is dropped in training, of the
             outputs and of what the subclass says.
         kernel_initializer: Initialiser of the projection and the output map.
+        folded_norm: Whether the projection holds the scale and the offset of
+            the normalisation before it, as `keras_crate.fuse` makes it.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Raises:
@@ -50,6 +52,7 @@ class SubspaceLayer(CompositeLayer):
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         kernel_initializer=None,
+        folded_norm: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -64,6 +67,7 @@ class SubspaceLayer(CompositeLayer):
         self.kernel_initializer = (
             keras.initializers.get(kernel_initializer) if kernel_initializer is not None else None
         )
+        self.folded_norm = folded_norm
         self.score_dropout = keras.layers.Dropout(
             dropout_rate, dtype=self.dtype_policy, name="score_dropout"
         )
@@ -90,9 +94,17 @@ class SubspaceLayer(CompositeLayer):
             "subspaces",
             input_shape,
             units=dim,
-            use_bias=self.use_subspace_bias,
+            use_bias=self.use_subspace_bias or self.folded_norm,
             **self._initializers(dim),
         )
+        if self.folded_norm:
+            # Kept, so that the subspaces can be told as they were.
+            self.norm_scale = self.add_weight(
+                name="norm_scale", shape=(dim,), initializer="ones", trainable=False
+            )
+            self.norm_offset = self.add_weight(
+                name="norm_offset", shape=(dim,), initializer="zeros", trainable=False
+            )
         self.output_projection = None
         if self.has_output_map():
             self.output_projection = self.make_sublayer(
@@ -138,10 +150,30 @@ class SubspaceLayer(CompositeLayer):
         return self.output_dropout(outputs, training=training)
 
     def subspace_bases(self):
-        """`U_1 ... U_K` of shape `(heads, d, p)`: adapted by LoRA, dequantised."""
+        """`U_1 ... U_K` of shape `(heads, d, p)`: adapted by LoRA, dequantised.
+
+        Without a folded normalisation's scale. Where that is zero, so are they.
+        """
         dim = self.heads * self.head_dim
         kernel = matrix_of(self.subspaces, dim, self.variable_dtype)
+        if self.folded_norm:
+            scale = ops.cast(self.norm_scale, kernel.dtype)[:, None]
+            kernel = ops.where(scale == 0, 0.0, kernel / ops.where(scale == 0, 1.0, scale))
         return ops.transpose(ops.reshape(kernel, (dim, self.heads, self.head_dim)), (1, 0, 2))
+
+    def normalized(self, inputs):
+        """The inputs as the normalisation gives them that is folded into the projection.
+
+        They themselves, where none is folded.
+
+        Args:
+            inputs: Tokens of shape `(batch, n, d)`.
+        """
+        inputs = ops.convert_to_tensor(inputs)
+        if not self.folded_norm:
+            return inputs
+        scale, offset = (ops.cast(w, inputs.dtype) for w in (self.norm_scale, self.norm_offset))
+        return inputs * scale + offset
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -162,8 +194,11 @@ class SubspaceLayer(CompositeLayer):
 
     def get_config(self) -> dict:
         initializer = self.kernel_initializer
+        # Left out of most, since a subclass' constructor need not take it.
+        folded = {"folded_norm": True} if self.folded_norm else {}
         return {
             **super().get_config(),
+            **folded,
             "heads": self.heads,
             "use_bias": self.use_bias,
             "dropout_rate": self.dropout_rate,

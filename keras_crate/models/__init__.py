@@ -16,6 +16,7 @@ from keras_crate.models.crate_mae import (
     CRATEMAESmall,
     CRATEMAETiny,
 )
+from keras_crate.models.fuse import fuse
 
 __all__ = [
     "CRATE",
@@ -34,4 +35,5 @@ __all__ = [
     "CRATESmall",
     "CRATETiny",
     "decode_predictions",
+    "fuse",
 ]

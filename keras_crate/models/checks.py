@@ -64,6 +64,16 @@ def check_activation(activation) -> None:
         ) from error
 
 
+def check_rematerialise(rematerialise, dropout_rate) -> None:
+    """Refuses operators that would draw other numbers when they are computed again."""
+    if rematerialise and dropout_rate:
+        raise ValueError(
+            "`rematerialise` computes operators again, whose dropout would then drop others. "
+            f"Received: rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave one "
+            "out; `drop_path_rate` goes with both."
+        )
+
+
 def check_rate(name: str, rate) -> None:
     """Refuses a rate outside [0, 1)."""
     if not (is_number(rate) and 0 <= rate < 1):

@@ -50,6 +50,8 @@ class Classifier(WhiteBoxModel):
         dtype=None,
         name: str | None = None,
         weights: str | os.PathLike | None = None,
+        rematerialise: bool = False,
+        fused: bool = False,
         layer_settings: dict | None = None,
         **family,
     ):
@@ -75,6 +77,8 @@ class Classifier(WhiteBoxModel):
             layer_scale=layer_scale,
             class_names=resolve_class_names(class_names, classes),
             data_format=data_format,
+            rematerialise=rematerialise,
+            fused=fused,
             **family,
         )
         source = None if weights is None else find_weights(weights, type(self), settings)
@@ -93,7 +97,7 @@ class Classifier(WhiteBoxModel):
             x = graph.make(TokenPooling, "pooling", mode=pooling)(x)
         if include_top:
             if not parts.norm_tokens:
-                x = graph.norm("head_norm", parts.norm_epsilon)(x)
+                x = graph.norm("head_norm", parts.norm_epsilon, folded=fused)(x)
             head = {**linear_initializers(settings.dim), **parts.head}
             x = graph.make(keras.layers.Dense, "head", units=classes, **head)(x)
             x = graph.make(

@@ -14,6 +14,7 @@ from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Graph, Parts, channels_axis, rescaling
+from keras_crate.models.operators import fused_operator
 from keras_crate.models.sizes import size_constructor
 from keras_crate.models.weights_source import find_weights
 from keras_crate.models.white_box import WhiteBoxModel
@@ -115,6 +116,8 @@ class CRATEMAE(WhiteBoxModel):
         name: str | None = None,
         weights: str | os.PathLike | None = None,
         seed: int | None = None,
+        rematerialise: bool = False,
+        fused: bool = False,
         layer_settings: dict | None = None,
     ):
         settings = types.SimpleNamespace(
@@ -134,6 +137,8 @@ class CRATEMAE(WhiteBoxModel):
             drop_path_rate=drop_path_rate,
             layer_scale=layer_scale,
             data_format=data_format,
+            rematerialise=rematerialise,
+            fused=fused,
             seed=seed,
         )
         source = None if weights is None else find_weights(weights, type(self), settings)
@@ -353,8 +358,17 @@ class CRATEMAE(WhiteBoxModel):
         """The pixels to predict: of normalised images, patch by patch."""
         images = ops.cast(images, self.dtype_policy.variable_dtype)
         if self.settings.include_preprocessing:
-            images = self.get_layer("preprocessing")(images)
+            scale, offset = (ops.cast(a, images.dtype) for a in self._rescaling())
+            images = images * scale + offset
         return cut_patches(images, self.settings.patch_size, self.settings.data_format)
+
+    def _rescaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scale and offset by which the model normalises pixels."""
+        s = self.settings
+        axis = channels_axis(s.data_format)
+        return tuple(
+            np.array(a, "float32") for a in rescaling(s.mean, s.std, s.input_shape[axis], axis)
+        )
 
     def _images(self, patches) -> np.ndarray:
         """The inverse of `_patches`."""
@@ -364,10 +378,7 @@ class CRATEMAE(WhiteBoxModel):
         images = ops.convert_to_numpy(images).astype("float32")
         if not s.include_preprocessing:
             return images
-        axis = channels_axis(s.data_format)
-        scale, offset = (
-            np.array(a, "float32") for a in rescaling(s.mean, s.std, s.input_shape[axis], axis)
-        )
+        scale, offset = self._rescaling()
         return np.clip((images - offset) / scale, 0, 255)
 
 
@@ -450,19 +461,20 @@ def _decoder(graph: Graph, z, parts: Parts):
     s = graph.settings
     for i in range(s.depth):
         prefix = f"decoder_block_{i}_"
-        y = graph.norm(prefix + "norm_1", parts.epsilon)(z)
+        y = graph.norm(prefix + "norm_1", parts.epsilon, folded=s.fused)(z)
         # The kernel is D^T: a token is rebuilt from its code, row by row.
         y = graph.make(
             keras.layers.Dense,
             prefix + "dictionary",
             units=s.dim,
-            use_bias=False,
+            use_bias=s.fused,
             kernel_initializer="he_uniform",
         )(y)
-        noise = graph.norm(prefix + "norm_2", parts.epsilon)(y)
-        noise = graph.copy(parts.compress, prefix + "mssa")(noise)
+        noise = graph.norm(prefix + "norm_2", parts.epsilon, folded=s.fused)(y)
+        compress = fused_operator(parts.compress, s.dim) if s.fused else parts.compress
+        noise = graph.copy(compress, prefix + "mssa")(noise)
         z = graph.make(keras.layers.Subtract, prefix + "subtract")([y, noise])
-    return graph.norm("decoder_norm", parts.norm_epsilon)(z)
+    return graph.norm("decoder_norm", parts.norm_epsilon, folded=s.fused)(z)
 
 
 def _statistics(patches):

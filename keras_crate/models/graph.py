@@ -6,11 +6,11 @@ import types
 import keras
 import numpy as np
 
-from keras_crate.layers import LayerScale, PatchEmbedding, TokenEmbedding
+from keras_crate.layers import CompositeLayer, LayerScale, PatchEmbedding, TokenEmbedding
 from keras_crate.layers.composite import restored_settings
 from keras_crate.layers.patch_embedding import as_pair
 from keras_crate.models import checks
-from keras_crate.models.operators import is_residual, operator_name
+from keras_crate.models.operators import fused_operator, is_residual, operator_name
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -70,6 +70,7 @@ class Graph:
         checks.check_rate("dropout_rate", settings.dropout_rate)
         checks.check_rate("drop_path_rate", settings.drop_path_rate)
         checks.check_layer_scale(settings.layer_scale)
+        checks.check_rematerialise(settings.rematerialise, settings.dropout_rate)
         settings.data_format = settings.data_format or keras.config.image_data_format()
         settings.input_shape = checks.check_input_shape(settings.input_shape, settings.data_format)
         settings.patch_size = as_pair(settings.patch_size, "patch_size")
@@ -101,13 +102,15 @@ class Graph:
             dim=s.dim,
             patch_size=s.patch_size,
             data_format=s.data_format,
+            folded_norm=s.fused,
             **patch_arguments,
         )
         embedding.compute_output_shape((None, *s.input_shape))  # refuses a bad size early
         self.grid = embedding.grid((None, *s.input_shape))
         images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
         x = images
-        if s.include_preprocessing:
+        # Folded into the patches' linear map, where that comes next.
+        if s.include_preprocessing and not (s.fused and not embedding.use_norm):
             axis = channels_axis(s.data_format)
             scale, offset = rescaling(s.mean, s.std, s.input_shape[axis], axis)
             # Not in half precision, where pixels would lose digits.
@@ -141,8 +144,9 @@ class Graph:
 
         s = self.settings
         prototype = getattr(parts, role)
-        y = self.norm(name(f"norm_{half}"), parts.epsilon)(z)
-        y = self.copy(prototype, name(self._operator_name(role, parts)))(y)
+        fused = fused_operator(prototype, s.dim) if s.fused else None
+        y = self.norm(name(f"norm_{half}"), parts.epsilon, folded=fused is not None)(z)
+        y = self.copy(fused or prototype, name(self._operator_name(role, parts)))(y)
         if y.shape != z.shape:
             raise ValueError(
                 f"`{role}` must return tokens of the shape it is given, {z.shape}. Received: "
@@ -164,9 +168,10 @@ class Graph:
             )(y)
         return self.make(keras.layers.Add, name("add" if half == 1 else "add_2"))([z, y])
 
-    def norm(self, name: str, epsilon: float) -> keras.layers.Layer:
-        """A layer normalisation."""
-        return self.make(keras.layers.LayerNormalization, name, epsilon=epsilon)
+    def norm(self, name: str, epsilon: float, folded: bool = False) -> keras.layers.Layer:
+        """A layer normalisation; without scale and offset where the next map holds them."""
+        affine = {"scale": not folded, "center": not folded}
+        return self.make(keras.layers.LayerNormalization, name, epsilon=epsilon, **affine)
 
     @staticmethod
     def _operator_name(role, parts):
@@ -178,6 +183,8 @@ class Graph:
     def copy(self, prototype: keras.layers.Layer, name: str) -> keras.layers.Layer:
         """Makes a layer like another one."""
         config = {**prototype.get_config(), "dtype": self.policy, "name": name}
+        if self.settings.rematerialise and isinstance(prototype, CompositeLayer):
+            config["rematerialise"] = True
         config |= self.layer_settings.get(name) or {}
         return type(prototype).from_config(config)
 

@@ -9,7 +9,7 @@ import re
 
 import keras
 
-from keras_crate.layers import ISTA, MSSA, TSSA, OvercompleteISTA
+from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
 
 OPERATORS = {
     "compress": {"mssa": MSSA, "tssa": TSSA},
@@ -71,6 +71,20 @@ def operator_prototype(role: str, setting, **arguments) -> keras.layers.Layer:
         return setting
     layer_class = OPERATORS[role][setting]
     return layer_class(**_accepted(layer_class, arguments))
+
+
+def fused_operator(layer: keras.layers.Layer, dim: int) -> keras.layers.Layer | None:
+    """An operator into which the normalisation before it is folded.
+
+    None where that is not known to give the same: of a user's own operators,
+    and of `OvercompleteISTA`, which takes its inputs twice.
+    """
+    if type(layer) is ISTA:
+        return FusedISTA(dim)
+    if type(layer) in (MSSA, TSSA):
+        config = {**layer.get_config(), "folded_norm": True, "dropout_rate": 0.0}
+        return type(layer).from_config(config)
+    return None
 
 
 def operator_config(setting) -> str | dict:

@@ -43,9 +43,15 @@ from 0 in the first block.""",
     "layer_scale": """\
 Initial value of a learned factor a channel on every step that a block adds,
 such as 1e-5; None for no factors.""",
+    "rematerialise": """\
+Whether each block's operators are computed again for the gradient, instead of
+kept: less memory in training, more time. Not with `dropout_rate`.""",
     "class_names": """\
 One name a class, for `decode_predictions`; `"imagenet"` stands for
 ImageNet-1K's.""",
+    "fused": """\
+Whether the model has the form that `keras_crate.fuse` gives it. Not meant to be
+passed by hand.""",
     "data_format": """\
 `"channels_last"` or `"channels_first"`; by default
 `keras.config.image_data_format()`.""",

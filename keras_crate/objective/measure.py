@@ -111,7 +111,7 @@ class LayerProbe:
         for block in self.blocks:
             check_bases(block.compress)
             paper = convention == "paper"
-            outputs.append(block.half_step if paper else block.compress.input)
+            outputs.append(block.half_step if paper else _normalized(block.compress))
             outputs.append(_codes(block.sparsify))
             outputs.append(block.output)
         self._inside = Inside(model, outputs)
@@ -171,19 +171,26 @@ def check_measures(convention: str | None, at: str | None, eps, penalty) -> str:
     return conventions[at]
 
 
+def _normalized(compress: keras.layers.Layer):
+    """A block's normalised input, also where scale and offset were folded into the layer."""
+    if not getattr(compress, "folded_norm", False):
+        return compress.input
+    return _Calls(compress, "normalized")(compress.input)
+
+
 def _codes(sparsify: keras.layers.Layer):
     """What a layer makes sparse: its output, or the codes inside it."""
     if not hasattr(sparsify, "sparse_codes"):
         return sparsify.output
-    return _SparseCodes(sparsify)(sparsify.input)
+    return _Calls(sparsify, "sparse_codes")(sparsify.input)
 
 
-class _SparseCodes(keras.layers.Layer):
-    """Calls a layer for its codes instead of its output."""
+class _Calls(keras.layers.Layer):
+    """Calls another method of a layer than `call`."""
 
-    def __init__(self, layer):
+    def __init__(self, layer, method):
         super().__init__(dtype=layer.dtype_policy)
-        self.layer = layer
+        self.layer, self.method = layer, method
 
     def call(self, inputs):
-        return self.layer.sparse_codes(inputs)
+        return getattr(self.layer, self.method)(inputs)

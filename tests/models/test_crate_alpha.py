@@ -14,6 +14,7 @@ _MICRO = {"dim": 48, "depth": 2, "heads": 4, "input_shape": (32, 32, 3), "classe
 
 
 class TestCRATEAlpha(FamilyChecks):
+    operators = ("block_0_mssa", "block_0_overcomplete_ista")
     bigger = {"dim": 32}
     parameter_counts = (
         ("CRATEAlphaBase", {}, 72_328_936),

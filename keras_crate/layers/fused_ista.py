@@ -1,0 +1,102 @@
+"""FusedISTA: the sparse coding step as one linear map."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class FusedISTA(keras.layers.Dense):
+    """ISTA, and the scale and offset of the normalisation before it, as one Dense layer.
+
+    For a token `z` that is normalised, but for its scale `gamma` and offset
+    `beta`, ISTA's bracket is linear:
+
+        relu( z K + b )   with   K = diag(gamma) A,   b = beta A - eta lambda,
+                                 A = I + eta (D - D^T D)
+
+    `keras_crate.fuse` computes `K` and `b`. The layer can be quantised: it then
+    turns to its residual form, since the identity in `K` would take up the
+    integers' range,
+
+        relu( gamma z + z (K - diag(gamma)) + b ),
+
+    of which only the second term is quantised. Modes: `"int8"`, `"int4"` and
+    `"float8"`, where Keras has them.
+
+    Args:
+        units: Token width d.
+        residual_form: Whether the layer is in the residual form. Not meant to
+            be passed by hand.
+        **kwargs: As in `keras.layers.Dense`, but for `activation`.
+
+    Call arguments:
+        inputs: Tokens of shape `(..., d)`, of mean 0 and variance 1.
+
+    Returns:
+        Tokens of shape `(..., d)`, non-negative, many of them exactly zero.
+
+    Weights: `kernel` is `K` of shape `(d, d)`, in the residual form
+    `K - diag(gamma)`; `bias` is `b`; `skip` is `gamma`.
+
+    Example:
+
+    ```python
+    fused = keras_crate.fuse(model)
+    fused.get_layer("block_0_ista").kernel
+    ```
+
+    Reference:
+        Yu et al., "White-Box Transformers via Sparse Rate Reduction",
+        arXiv:2306.01129, section 2.4, for the step itself.
+    """
+
+    residual = False
+
+    def __init__(self, units: int, *, residual_form: bool = False, **kwargs):
+        super().__init__(units, **kwargs)
+        self.residual_form = residual_form
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.skip = self.add_weight(
+            name="skip", shape=(self.units,), initializer="ones", trainable=False
+        )
+
+    def call(self, inputs, training=None):
+        return self._finish(inputs, super().call(inputs, training=training))
+
+    def quantized_call(self, inputs, training=None):
+        return self._finish(inputs, super().quantized_call(inputs, training=training))
+
+    def _finish(self, inputs, outputs):
+        if self.residual_form:
+            outputs = outputs + inputs * ops.cast(self.skip, inputs.dtype)
+        return ops.relu(outputs)
+
+    def quantize(self, mode=None, type_check=True, **kwargs):
+        """As `keras.layers.Dense.quantize`, in the residual form."""
+        config = kwargs.get("config")
+        if getattr(config, "mode", mode) not in ("int8", "int4", "float8"):
+            raise NotImplementedError(
+                f"{self.name} cannot be quantised by mode {getattr(config, 'mode', mode)!r}."
+            )
+        if not self.residual_form:
+            kernel = ops.convert_to_numpy(self.kernel).astype("float64")
+            self._kernel.assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
+            self.residual_form = True
+        # Keras checks the type to leave out layers that call themselves otherwise.
+        super().quantize(mode, type_check=False, **kwargs)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["skip"] = self.skip
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.skip.assign(store["skip"])
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        config.pop("activation")
+        return {**config, "residual_form": self.residual_form}

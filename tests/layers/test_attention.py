@@ -1,0 +1,83 @@
+import keras
+import numpy as np
+import pytest
+from compare import assert_close
+from layer_checks import gradients
+
+from keras_crate.layers import MSSA, attention
+
+
+def _oracle(w):
+    """Attention and, for the sum of its outputs times `g`, the gradient, in float64."""
+    w = w.astype("float64")
+    p = w.shape[-1]
+    scores = w @ w.swapaxes(-1, -2) / np.sqrt(p)
+    scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    scores /= scores.sum(axis=-1, keepdims=True)
+    return scores, scores @ w
+
+
+def _oracle_gradient(w, g):
+    """By query, key and value each, and summed: the tied gradient is not used."""
+    scores, _ = _oracle(w)
+    w, g = w.astype("float64"), g.astype("float64")
+    by_scores = g @ w.swapaxes(-1, -2)
+    by_logits = scores * (by_scores - (by_scores * scores).sum(axis=-1, keepdims=True))
+    by_logits /= np.sqrt(w.shape[-1])
+    return by_logits @ w + by_logits.swapaxes(-1, -2) @ w + scores.swapaxes(-1, -2) @ g
+
+
+@pytest.mark.parametrize("form", attention.FORMS)
+def test_every_form_agrees_with_the_equation(form, rng):
+    w = rng.normal(size=(2, 3, 7, 4)).astype("float32")
+    found = attention.subspace_attention(keras.ops.convert_to_tensor(w), form)
+    assert_close(found, _oracle(w)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("form", attention.FORMS)
+def test_every_form_has_the_gradient_of_the_equation(form, rng):
+    w, g = (rng.normal(size=(2, 3, 7, 4)).astype("float32") for _ in range(2))
+
+    def loss(w):
+        return keras.ops.sum(attention.subspace_attention(w, form) * keras.ops.convert_to_tensor(g))
+
+    (found,) = gradients(loss, w)
+    assert_close(found, _oracle_gradient(w, g), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", attention.FORMS)
+def test_large_scores_do_not_overflow(form):
+    w = np.full((1, 1, 3, 4), 100.0, "float32")
+    w[0, 0, 1] *= -1
+    found = attention.subspace_attention(keras.ops.convert_to_tensor(w), form)
+    assert_close(found, w, atol=1e-4)
+
+
+def test_the_form_is_chosen_by_backend_tokens_and_precision():
+    backend = keras.backend.backend()
+    expected = {
+        "torch": {"kernel"},
+        "tensorflow": {"plain", "tied"},
+        "jax": {"plain", "tied", "late", "tied_late"},
+    }[backend]
+    chosen = {
+        attention.attention_form(tokens, dtype, training)
+        for tokens in (None, 5, 1025)
+        for dtype in ("float32", "bfloat16")
+        for training in (False, True)
+    }
+    assert chosen == expected
+
+
+def test_accelerators_take_the_kernel(monkeypatch):
+    monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
+    assert attention.attention_form(197, "bfloat16", True) == "kernel"
+
+
+@pytest.mark.parametrize("tokens", [5, 300])
+def test_training_and_inference_agree_with_the_scores(tokens, rng):
+    z = rng.normal(size=(2, tokens, 8)).astype("float32")
+    layer = MSSA(2)
+    expected, _ = layer(z, return_attention_scores=True)
+    for training in (None, False, True):
+        assert_close(layer(z, training=training), expected, atol=1e-5)
