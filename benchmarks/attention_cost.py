@@ -22,11 +22,9 @@ The exponent is the slope of log cost against log tokens over the largest four s
 """
 
 import argparse
-import contextlib
 import importlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -89,22 +87,10 @@ def compiled(name, dim, heads):
     return prepare
 
 
-def peak_memory() -> float:
-    """This process's peak resident memory so far, in MiB."""
-    import resource
-
-    unit = 1024 if platform.system() == "Darwin" else 1  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit / 1024
-
-
-def reset_peak():
-    """Sets the peak back to what is resident now, where the system can (Linux)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-
-
 def measure_memory(name, n, dim, heads) -> float:
     """MiB by which one call raises the peak. For a fresh process."""
+    from keras_crate.benchmark.timing import peak_memory, reset_peak
+
     prepare = compiled(name, dim, heads)
     prepare(WARM_UP)()
     call = prepare(n)

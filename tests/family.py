@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from compare import assert_close
+from marks import COMPILES_LONG, compiles_long
 
 import keras_crate
 from keras_crate.layers import ISTA
@@ -313,8 +314,11 @@ class FamilyChecks:
         "options",
         [
             {"pooling": "avg", "dropout_rate": 0.1, "drop_path_rate": 0.2, "layer_scale": 0.1},
-            {"include_preprocessing": False},
-            {"input_shape": (3, 16, 24), "patch_size": (8, 4), "data_format": "channels_first"},
+            pytest.param({"include_preprocessing": False}, marks=COMPILES_LONG),
+            pytest.param(
+                {"input_shape": (3, 16, 24), "patch_size": (8, 4), "data_format": "channels_first"},
+                marks=COMPILES_LONG,
+            ),
         ],
     )
     def test_fused_is_the_same_function(self, options):
@@ -347,6 +351,7 @@ class FamilyChecks:
             assert_close(fused.predict(images, verbose=0), rounded, atol=1e-6)
         assert "int8" in {str(w.dtype) for w in fused.with_input_shape((24, 24, 3)).weights}
 
+    @compiles_long
     def test_fused_is_the_same_white_box(self):
         model = self.trained()
         fused = keras_crate.fuse(model)

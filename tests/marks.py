@@ -8,11 +8,13 @@ import pytest
 TORCH = keras.backend.backend() == "torch"
 
 
-def compiles_long(test):
-    """JAX and TensorFlow compile, or start, for longer than PyTorch takes to run it.
+# JAX and TensorFlow compile, or start, for longer than PyTorch takes to run it: there it is
+# with the slow proofs.
+COMPILES_LONG = () if TORCH else (pytest.mark.slow,)
 
-    There it is with the slow proofs.
-    """
+
+def compiles_long(test):
+    """Marks a test by `COMPILES_LONG`."""
     return test if TORCH else pytest.mark.slow(test)
 
 
@@ -24,3 +26,10 @@ without_backend = pytest.mark.skipif(
 without_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here"
 )
+
+
+def needs(*modules):
+    """For tests of tools that only some environments have."""
+    names = dict.fromkeys(name.partition(".")[0] for name in modules)
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")

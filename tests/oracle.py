@@ -47,6 +47,16 @@ def ista(z, d, step_size=0.1, penalty=0.1):
     return np.maximum(z + step_size * (z @ d - (z @ d.T) @ d) - step_size * penalty, 0.0)
 
 
+def ista_gradients(z, d, g, step_size=0.1, penalty=0.1):
+    """By `z` and `d`, of the sum of ISTA times `g`: back through each of the three products."""
+    z, d, g = (np.asarray(a, "float64") for a in (z, d, g))
+    u = step_size * g * (ista(z, d, step_size, penalty) > 0)
+    by_rows = -u @ d.T  # by z D^T
+    by_z = u / step_size + u @ d.T + by_rows @ d
+    by_d = z.T @ u - (z @ d.T).T @ u + by_rows.T @ z
+    return by_z, by_d
+
+
 def block(z, norm_1, u, heads, out, bias, norm_2, d, step_size=0.1, penalty=0.1):
     """Z <- Z + MSSA(LN(Z)); Z <- ISTA(LN(Z))."""
     half = z + mssa(layer_norm(z, *norm_1), u, heads, out, bias)

@@ -34,8 +34,8 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "DemoRecipe",
     "PretrainRecipe",
 }
-# Run by tests of their own: against a server, or because they take minutes.
-RUN_ELSEWHERE = ("push", "pull", "run_demo")
+# Run by tests of their own: against a server, because they take minutes or other programs.
+RUN_ELSEWHERE = ("push", "pull", "run_demo", "export")
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])

@@ -6,9 +6,11 @@ import sys
 from keras_crate import __version__
 from keras_crate.backend import choose_backend
 from keras_crate.cli import (
+    bench,
     convert,
     demo,
     evaluate,
+    export,
     look,
     measure,
     predict,
@@ -20,7 +22,8 @@ from keras_crate.cli import (
 )
 
 COMMANDS = (
-    demo, pretrain, predict, evaluate, measure, look, weights, verify, convert, push, pull
+    demo, pretrain, predict, evaluate, measure, look, weights, verify, convert, export, push, pull,
+    bench,
 )  # fmt: skip
 
 

@@ -124,7 +124,7 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
 
     Args:
         model: A `CRATE`, `CRATEAlpha` or `CRATEMAE` with the authors'
-            operators, not quantised. Adapters of LoRA are merged. Of a
+            operators, not quantised or fused. Adapters of LoRA are merged. Of a
             CRATE-MAE, the tensors that the authors' model holds and does not
             use (`pos_embed`, `decoder_embed`) are not written: load it there
             with `strict=False`.
@@ -147,6 +147,11 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     print(tensors["mlp_head.1.weight"].shape)  # (10, 384)
     ```
     """
+    if model.settings.fused:
+        raise ValueError(
+            "`model` must not be fused: the authors' maps cannot be told from the fused ones. "
+            f"Received: {model.name!r}. Pass the model that it was made of."
+        )
     layout = _layout_of_model(model)
     size = dimensions_of_model(model)
     weights = _merged_weights(model)

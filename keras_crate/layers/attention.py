@@ -19,7 +19,9 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
         training: Whether gradients will be taken.
     """
     backend = keras.backend.backend()
-    if backend == "torch" or _accelerator(backend):
+    if backend == "torch":
+        return "torch"
+    if _accelerator(backend):
         return "kernel"
     # Sums that are not normalised need float32's range. Longer rows do not stay in the caches.
     late = backend == "jax" and dtype == "float32" and tokens is not None and tokens <= 256
@@ -88,6 +90,13 @@ def _kernel(w):
     return ops.transpose(ops.dot_product_attention(w, w, w), (0, 2, 1, 3))
 
 
+def _torch(w):
+    """The same kernel without the copies that Keras makes of query, key and value."""
+    import torch
+
+    return torch.nn.functional.scaled_dot_product_attention(w, w, w)
+
+
 @ops.custom_gradient
 def _tied(w):
     scores = attention_scores(w)
@@ -122,3 +131,5 @@ def _tied_gradient(w, scores, outputs, totals=None):
 FORMS = {
     "plain": _plain, "late": _late, "kernel": _kernel, "tied": _tied, "tied_late": _tied_late
 }  # fmt: skip
+if keras.backend.backend() == "torch":
+    FORMS["torch"] = _torch

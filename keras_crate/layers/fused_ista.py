@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_crate.layers.affine import torch_affine
+
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class FusedISTA(keras.layers.Dense):
@@ -64,6 +66,9 @@ class FusedISTA(keras.layers.Dense):
         )
 
     def call(self, inputs, training=None):
+        # Not `affine`, which would call this layer.
+        if keras.backend.backend() == "torch":
+            return self._finish(inputs, torch_affine(self, inputs))
         return self._finish(inputs, super().call(inputs, training=training))
 
     def quantized_call(self, inputs, training=None):

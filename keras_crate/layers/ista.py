@@ -21,9 +21,10 @@ class ISTA(CompositeLayer):
     that starts at `z = x`. There is no skip connection around it: the sum is
     inside.
 
-    The bracket is linear in `x`. With more tokens in the batch than `d`, the
-    matrix `A = I + eta (D - D^T D)` is formed once a call and one product
-    `x A` is left; with fewer, `(x - x D^T) D` takes two.
+    The bracket is linear in `x`. With more tokens in the batch than `d` (in
+    training, than two thirds of it), the matrix `A = I + eta (D - D^T D)` is
+    formed once a call and one product `x A` is left; with fewer,
+    `(x - x D^T) D` takes two.
 
     Args:
         step_size: eta, > 0.
@@ -33,6 +34,7 @@ class ISTA(CompositeLayer):
 
     Call arguments:
         inputs: Tokens of shape `(..., d)`, normalised.
+        training: Whether gradients will be taken, for the choice of the form.
 
     Returns:
         Tokens of shape `(..., d)`, non-negative, many of them exactly zero.
@@ -87,31 +89,33 @@ class ISTA(CompositeLayer):
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         d = self.dictionary_matrix()
         shape = ops.shape(inputs)[:-1]
         if all(isinstance(size, int) for size in shape):
-            fold = math.prod(shape) > self.dim
-            outputs = self._one_product(inputs, d) if fold else self._two_products(inputs, d)
+            fold = _fold_pays(math.prod(shape), self.dim, training)
+            form = self._one_product if fold else self._two_products
+            outputs = form(inputs, d, training)
         elif keras.backend.backend() == "tensorflow":
             # Its graphs do not know the batch size and decide as they run; on
             # a matrix, since XLA cannot differentiate the branches otherwise.
             x = ops.reshape(inputs, (-1, self.dim))
             outputs = ops.cond(
-                ops.shape(x)[0] > self.dim,
-                lambda: self._one_product(x, d),
-                lambda: self._two_products(x, d),
+                _fold_pays(ops.shape(x)[0], self.dim, training),
+                lambda: self._one_product(x, d, training),
+                lambda: self._two_products(x, d, training),
             )
             outputs = ops.reshape(outputs, ops.shape(inputs))
         else:  # an export for any batch size
-            outputs = self._one_product(inputs, d)
+            outputs = self._one_product(inputs, d, training)
         return ops.relu(outputs - self.step_size * self.penalty)
 
-    def _one_product(self, x, d):
+    def _one_product(self, x, d, training=None):
+        gram = _gram(d) if training else ops.matmul(ops.transpose(d), d)
         identity = ops.eye(self.dim, dtype=d.dtype)
-        return ops.matmul(x, identity + self.step_size * (d - ops.matmul(ops.transpose(d), d)))
+        return ops.matmul(x, identity + self.step_size * (d - gram))
 
-    def _two_products(self, x, d):
+    def _two_products(self, x, d, training=None):
         residual = x - ops.matmul(x, ops.transpose(d))
         return x + self.step_size * ops.matmul(residual, d)
 
@@ -129,6 +133,26 @@ class ISTA(CompositeLayer):
             "penalty": self.penalty,
             "dictionary_initializer": keras.initializers.serialize(self.dictionary_initializer),
         }
+
+
+def _fold_pays(tokens, dim: int, training):
+    """Whether forming `A` and multiplying by it takes fewer multiplications.
+
+    Forward: `d^3 + n d^2` against `2 n d^2`. With the backward pass:
+    `2 d^3 + 3 n d^2` against `6 n d^2`.
+    """
+    return 3 * tokens > 2 * dim if training else tokens > dim
+
+
+@ops.custom_gradient
+def _gram(d):
+    """`D^T D`. Its gradient is one product, of which the backends make two."""
+
+    def gradient(*upstream_arguments, upstream=None):
+        g = upstream_arguments[0] if upstream is None else upstream
+        return ops.matmul(d, g + ops.transpose(g))
+
+    return ops.matmul(ops.transpose(d), d), gradient
 
 
 def check_step(step_size, penalty) -> None:

@@ -74,6 +74,16 @@ def check_rematerialise(rematerialise, dropout_rate) -> None:
         )
 
 
+def check_not_fused(fused: bool, weights) -> None:
+    """Refuses weights of their own for a form that is made of a model's weights."""
+    if fused and weights is not None:
+        raise ValueError(
+            "`fused` is the form that `keras_crate.fuse` gives a model. Received: fused=True, "
+            f"weights={weights!r}. Make the model without `fused` and pass it to "
+            "`keras_crate.fuse`; a saved fused model is loaded by `keras.saving.load_model`."
+        )
+
+
 def check_rate(name: str, rate) -> None:
     """Refuses a rate outside [0, 1)."""
     if not (is_number(rate) and 0 <= rate < 1):

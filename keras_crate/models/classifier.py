@@ -81,6 +81,7 @@ class Classifier(WhiteBoxModel):
             fused=fused,
             **family,
         )
+        checks.check_not_fused(fused, weights)
         source = None if weights is None else find_weights(weights, type(self), settings)
         if source is not None:
             source.fill(settings)

@@ -141,6 +141,7 @@ class CRATEMAE(WhiteBoxModel):
             fused=fused,
             seed=seed,
         )
+        checks.check_not_fused(fused, weights)
         source = None if weights is None else find_weights(weights, type(self), settings)
         if source is not None:
             source.fill(settings)

@@ -58,7 +58,13 @@ def load_weights_file(
     if not weights.is_file():
         raise FileNotFoundError(f"There is no weights file at {weights}. {_ACCEPTED}")
     saved = _read(weights)
-    _warn_of_other_settings(saved_config(path), model, origin)
+    config = saved_config(path)
+    if config and config.get("fused", False) != model.settings.fused:
+        raise ValueError(
+            f"One of the two is fused, {origin} or this model, and the other is not. Load the file "
+            "with `keras.saving.load_model`."
+        )
+    _warn_of_other_settings(config, model, origin)
     _load(model, saved, origin)
 
 

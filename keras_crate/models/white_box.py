@@ -10,6 +10,7 @@ import numpy as np
 from keras_crate.layers import TokenEmbedding
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
+from keras_crate.models.export import export_model
 from keras_crate.models.graph import channels_axis
 from keras_crate.models.options import document
 
@@ -143,6 +144,43 @@ class WhiteBoxModel(keras.Model):
                     part.enable_lora(rank)
                 elif part.weights and not list(part._flatten_layers(include_self=False)):
                     part.trainable = False
+
+    def export(
+        self,
+        filepath,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature=None,
+        **kwargs,
+    ) -> None:
+        """Writes the model's prediction for programs that do not know Keras.
+
+        As `keras.Model.export`, but for batches of any size in every format,
+        and whole or not at all. `keras_crate.fuse` the model first.
+
+        Args:
+            filepath: File to write, or folder of a SavedModel.
+            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or
+                `"torch"`.
+            verbose: Whether the tools may print and warn.
+            input_signature: A list of one `keras.InputSpec`, to fix the batch
+                or rename the input.
+            **kwargs: Further options, as in
+                `keras_crate.models.export.export_model`.
+
+        Raises:
+            ValueError: If the backend cannot make the format, or it does not
+                suit the path or the model.
+            ImportError: If a tool is not installed.
+
+        Example:
+
+        ```python
+        keras_crate.fuse(model).export("crate.onnx", format="onnx")
+        ```
+        """
+        signature = {"verbose": verbose, "input_signature": input_signature}
+        export_model(self, filepath, format, **signature, **kwargs)
 
     def get_config(self) -> dict:
         settings = {layer.name: changed_settings(layer) for layer in self.layers}

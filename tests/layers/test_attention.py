@@ -56,7 +56,7 @@ def test_large_scores_do_not_overflow(form):
 def test_the_form_is_chosen_by_backend_tokens_and_precision():
     backend = keras.backend.backend()
     expected = {
-        "torch": {"kernel"},
+        "torch": {"torch"},
         "tensorflow": {"plain", "tied"},
         "jax": {"plain", "tied", "late", "tied_late"},
     }[backend]
@@ -69,9 +69,9 @@ def test_the_form_is_chosen_by_backend_tokens_and_precision():
     assert chosen == expected
 
 
-def test_accelerators_take_the_kernel(monkeypatch):
+def test_accelerators_take_a_kernel(monkeypatch):
     monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
-    assert attention.attention_form(197, "bfloat16", True) == "kernel"
+    assert attention.attention_form(197, "bfloat16", True) in ("kernel", "torch")
 
 
 @pytest.mark.parametrize("tokens", [5, 300])

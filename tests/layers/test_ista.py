@@ -55,8 +55,8 @@ class TestISTA(AdaptableLayerChecks):
     ):
         layer = _layer(16, rng)
         called = []
-        monkeypatch.setattr(layer, "_one_product", lambda x, d: called.append(True) or x)
-        monkeypatch.setattr(layer, "_two_products", lambda x, d: called.append(False) or x)
+        monkeypatch.setattr(layer, "_one_product", lambda x, *_: called.append(True) or x)
+        monkeypatch.setattr(layer, "_two_products", lambda x, *_: called.append(False) or x)
         layer(np.zeros((batch, 8, 16), "float32"))
         assert called == [folds]
 
@@ -70,25 +70,30 @@ class TestISTA(AdaptableLayerChecks):
         expected = oracle.ista(x, layer.get_weights()[0])
         assert_close(model.predict(x, verbose=0), expected, atol=1e-5)
 
-    @pytest.mark.parametrize("tokens", [4, 40])
-    def test_gradients_are_those_of_three_products(self, tokens, rng):
+    @pytest.mark.parametrize("training", [False, True])
+    @pytest.mark.parametrize("form", ["_one_product", "_two_products"])
+    def test_gradients_are_those_of_three_products(self, form, training, rng):
         layer = _layer(16, rng)
-        x = rng.normal(size=(1, tokens, 16)).astype("float32")
-
-        def three_products(x, d):
-            dt = keras.ops.transpose(d)
-            inner = keras.ops.matmul(x, d) - keras.ops.matmul(keras.ops.matmul(x, dt), d)
-            return keras.ops.sum(keras.ops.relu(x + 0.1 * inner - 0.01) ** 2)
-
-        def folded(x, d):
-            form = layer._one_product if tokens > 16 else layer._two_products
-            return keras.ops.sum(keras.ops.relu(form(x, d) - 0.01) ** 2)
-
+        x, g = (rng.normal(size=(1, 40, 16)).astype("float32") for _ in range(2))
         d = layer.get_weights()[0]
-        for ours, reference in zip(
-            gradients(folded, x, d), gradients(three_products, x, d), strict=True
-        ):
-            assert_close(ours, reference, atol=1e-4, rtol=1e-4)
+
+        def loss(x, d):
+            y = keras.ops.relu(getattr(layer, form)(x, d, training) - 0.01)
+            return keras.ops.sum(y * keras.ops.convert_to_tensor(g))
+
+        expected = oracle.ista_gradients(x[0], d, g[0])
+        for found, reference in zip(gradients(loss, x, d), expected, strict=True):
+            reference = reference.reshape(found.shape)
+            assert_close(found, reference, atol=1e-5 * np.abs(reference).max())
+
+    @pytest.mark.parametrize(("tokens", "folds"), [(10, False), (11, True)])
+    def test_folds_earlier_in_training(self, tokens, folds, rng, monkeypatch):
+        layer = _layer(16, rng)
+        called = []
+        monkeypatch.setattr(layer, "_one_product", lambda x, *_: called.append(True) or x)
+        monkeypatch.setattr(layer, "_two_products", lambda x, *_: called.append(False) or x)
+        layer(np.zeros((1, tokens, 16), "float32"), training=True)
+        assert called == [folds]
 
     def test_output_is_sparse(self, rng):
         layer = ISTA()

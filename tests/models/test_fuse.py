@@ -209,3 +209,14 @@ def test_decodes_by_the_same_names():
     fused = fuse(_model(class_names=list("abcde")))
     assert fused.class_names == tuple("abcde")
     assert len(keras_crate.decode_predictions(fused.predict(_images(), verbose=0), fused)) == 3
+
+
+def test_weights_of_the_other_form_are_refused(tmp_path):
+    model = _model()
+    fuse(model).save(tmp_path / "fused.keras")
+    with pytest.raises(ValueError, match=r"One of the two is fused, .*fused\.keras"):
+        _model(weights=tmp_path / "fused.keras")
+    with pytest.raises(ValueError, match=r"pass it to `keras_crate\.fuse`"):
+        _model(weights=tmp_path / "fused.keras", fused=True)
+    with pytest.raises(ValueError, match="must not be fused"):
+        keras_crate.hub.to_pytorch(fuse(model))
