@@ -18,7 +18,7 @@ from keras import ops
 from keras_crate.layers import ISTA
 
 
-def three_products(layer, x, d):
+def three_products(layer, x, d, training):
     dt = ops.transpose(d)
     return x + layer.step_size * (ops.matmul(x, d) - ops.matmul(ops.matmul(x, dt), d))
 
@@ -30,7 +30,7 @@ def compiled(form, layer, gradient):
     """The form as a jitted function of NumPy arrays that waits for its result."""
 
     def loss(x, d):
-        y = ops.relu(FORMS[form](layer, x, d) - layer.step_size * layer.penalty)
+        y = ops.relu(FORMS[form](layer, x, d, gradient) - layer.step_size * layer.penalty)
         return ops.sum(y * y)
 
     backend = keras.backend.backend()

@@ -27,6 +27,10 @@ without_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here"
 )
 
+needs_remat = pytest.mark.skipif(
+    not hasattr(keras, "RematScope"), reason="this Keras has no RematScope"
+)
+
 
 def needs(*modules):
     """For tests of tools that only some environments have."""

@@ -16,13 +16,17 @@ class EagerCRATE:
         model: A `CRATE` with MSSA, ISTA and the head, without preprocessing,
             in channels-last format, not fused.
         device: A PyTorch device; by default the GPU where there is one.
+        dtype: Name of the dtype that `torch.autocast` computes in.
     """
 
-    def __init__(self, model, device: str | None = None):
+    def __init__(self, model, device: str | None = None, dtype: str = "float32"):
         with needed("torch", "The comparison with eager PyTorch needs"):
             import torch
         self.torch = torch
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        half = dtype != "float32"
+        kind = getattr(torch, dtype)
+        self.autocast = lambda: torch.autocast(torch.device(self.device).type, kind, enabled=half)
         self.patch = model.settings.patch_size
         self.depth, self.heads = model.settings.depth, model.settings.heads
         self.step_size, self.penalty = model.settings.step_size, model.settings.penalty
@@ -36,13 +40,15 @@ class EagerCRATE:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Logits of images, without gradients."""
-        with self.torch.inference_mode():
-            return self._logits(self._tensor(images)).cpu().numpy()
+        with self.torch.inference_mode(), self.autocast():
+            return self._logits(self._tensor(images)).float().cpu().numpy()
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> float:
         """One step of AdamW; the loss."""
         labels = self.torch.as_tensor(labels, device=self.device).long()
-        loss = self.torch.nn.functional.cross_entropy(self._logits(self._tensor(images)), labels)
+        with self.autocast():
+            logits = self._logits(self._tensor(images))
+            loss = self.torch.nn.functional.cross_entropy(logits, labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -6,6 +6,7 @@ call of each that is not counted but as the first step's.
 """
 
 import gc
+import importlib
 import importlib.metadata
 import importlib.util
 import json
@@ -34,6 +35,7 @@ from keras_crate.models.sizes import SIZES
 
 SIZES_OF_CRATE = {"T": CRATETiny, "S": CRATESmall, "B": CRATEBase, "L": CRATELarge}
 BASES = {"predict": "CRATE-B fused", "train": "CRATE-B"}  # whose ratios to the others are wanted
+ENVIRONMENT = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS")
 VIT, EAGER = "ViT-S (KerasHub)", "CRATE-B, eager PyTorch, three products"
 
 
@@ -97,7 +99,9 @@ def contenders(task: str, policy: str) -> dict[str, Callable]:
     """What is compared, by name: functions of images and labels."""
     options = {"dtype": policy}
     base = crate(**options)
-    eager = EagerCRATE(crate()) if importlib.util.find_spec("torch") else None
+    dtype = keras.dtype_policies.get(policy).compute_dtype
+    has_torch = importlib.util.find_spec("torch") is not None
+    eager = EagerCRATE(crate(dtype="float32"), dtype=dtype) if has_torch else None
     if task == "predict":
         models = {BASES[task]: fuse(base), "CRATE-B": base, VIT: vit(**options)}
         calls = {
@@ -149,8 +153,8 @@ def compare(task: str, batches, rounds: int, policy: str, report: Callable) -> l
             name: times_forward
             * batch
             * multiplications(counted.get(name, "CRATE-B"))
-            / statistics.median(seconds[name])
-            / rate
+            * ratio(seconds, "matrix product", name)
+            / size**3
             for name in calls
         }
         results.append(
@@ -251,7 +255,7 @@ def parts(policy: str, rounds: int) -> dict[str, float]:
 def memory(task: str, batch: int, policy: str) -> dict[str, float]:
     """MiB by which one step raises the peak of a fresh process, for each contender.
 
-    On a CPU. Of an accelerator's memory it says nothing.
+    On a CPU. It counts what compiling the step takes, where it is compiled.
     """
     found = {}
     names = {
@@ -328,6 +332,7 @@ def machine() -> dict:
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
         "accelerator": accelerator(),
+        "environment": {k: v for k, v in os.environ.items() if k in ENVIRONMENT},
         "date": time.strftime("%Y-%m-%d"),
     }
 
@@ -357,7 +362,8 @@ def run(
         policy: Keras' dtype policy, such as `"mixed_bfloat16"`.
         tasks: `"predict"`, `"train"` or both.
         report: Called with lines of text as things go on.
-        with_memory: Whether peak memory is measured, in processes of their own.
+        with_memory: Whether peak memory is measured, in processes of their own; on
+            a CPU only.
         with_scaling: Whether resolutions and sizes are measured.
 
     Returns:
@@ -365,7 +371,12 @@ def run(
     """
     keras.utils.set_random_seed(0)
     results = {"machine": machine(), "policy": policy, "comparisons": []}
-    if with_memory:  # before this process grows: a new one starts from its parent's peak
+    keras.dtype_policies.get(policy)  # what is wrong is to be told now, not after minutes
+    with needed("keras-hub", "The comparison with KerasHub's ViT needs"):
+        importlib.import_module("keras_hub")
+    if (
+        with_memory and results["machine"]["accelerator"] is None
+    ):  # before this process grows: a new one starts from its parent's peak
         results["memory_mib"] = {}
         for task in tasks:
             results["memory_mib"][task] = memory(task, max(batches), policy)

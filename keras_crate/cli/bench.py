@@ -1,5 +1,7 @@
 """`keras-crate bench`: CRATE's speed and memory beside its peers'."""
 
+import os
+
 from keras_crate.cli.model_file import output_folder
 
 
@@ -34,6 +36,8 @@ def run(arguments) -> int:
             f"{arguments.batches}, {arguments.rounds}"
         )
     folder = output_folder(arguments.output)
+    # PyTorch's idle threads would otherwise spin while another library's turn is timed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from keras_crate.benchmark import peers, report
 
     results = peers.run(

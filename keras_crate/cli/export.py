@@ -47,7 +47,12 @@ def run(arguments) -> int:
 
     out = new_file(arguments, (Path(arguments.out).suffix,))
     formats = {known.ending: name for name, known in FORMATS.items()}
-    format = arguments.format or formats.get(out.suffix, formats[""])
+    if arguments.format is None and out.suffix not in formats:
+        raise ValueError(
+            f"OUT must end in {', '.join(filter(None, formats))}, or have no ending for a "
+            f"SavedModel's folder; or pass --format. Received: {out}"
+        )
+    format = arguments.format or formats[out.suffix]
     check_format(format)  # before what takes long
     check_path(out, format)
     model = load_model(arguments.model)

@@ -22,7 +22,7 @@ from keras_crate.hub.layouts import (
     dimensions_of_model,
     layout_of,
 )
-from keras_crate.models import CRATE, CRATEMAE, CRATEAlpha
+from keras_crate.models import CRATE, CRATEMAE, CRATEAlpha, checks
 from keras_crate.models.sizes import SIZES, constructor_of, snake_case
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
 
@@ -97,6 +97,7 @@ def convert(tensors: dict, origin: str, constructor_arguments: dict) -> WhiteBox
     if layout.prepare is not None:
         tensors = layout.prepare(tensors)
     size, backbone = _checked_size(tensors, layout, origin)
+    checks.check_not_fused(constructor_arguments.get("fused", False), origin)
     own = _arguments(size, layout, tensors, constructor_arguments, origin)
     arguments = {"name": _name(layout, size), **layout.settings, **constructor_arguments}
     with_head = size.classes is not None

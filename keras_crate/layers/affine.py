@@ -25,6 +25,9 @@ def torch_affine(dense: keras.layers.Dense, inputs):
     """`affine` by PyTorch's own function, for a layer that is not quantised."""
     import torch
 
-    kernel = keras.ops.convert_to_tensor(dense.kernel)
-    bias = None if dense.bias is None else keras.ops.convert_to_tensor(dense.bias)
+    # Keras casts within a layer's call alone, and a rematerialised gradient comes after it.
+    inputs, kernel, bias = (
+        None if x is None else keras.ops.convert_to_tensor(x, dtype=dense.compute_dtype)
+        for x in (inputs, dense.kernel, dense.bias)
+    )
     return torch.nn.functional.linear(inputs, kernel.T, bias)

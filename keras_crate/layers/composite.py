@@ -68,8 +68,9 @@ class CompositeLayer(keras.layers.Layer):
         sublayers: Settings of sublayers by name, as `get_config` wrote them.
             Not meant to be passed by hand.
         rematerialise: Whether what the layer computes inside is forgotten and
-            computed again for the gradient (`keras.RematScope`): less memory,
-            more time. Not with dropout inside, which would draw other numbers.
+            computed again for the gradient (`keras.RematScope`, of Keras 3.9 and
+            newer): less memory, more time. Not for layers that draw random
+            numbers or keep statistics in training, which would do so twice.
         **kwargs: `name`, `dtype`, `trainable`, as in `keras.layers.Layer`.
 
     Example:
@@ -94,7 +95,8 @@ class CompositeLayer(keras.layers.Layer):
 
     def __init__(self, *, sublayers: dict | None = None, rematerialise: bool = False, **kwargs):
         # Keras reads the scope here, and keeps it in neither files nor clones.
-        with _rematerialisation() if rematerialise else contextlib.nullcontext():
+        scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()
+        with scope:
             super().__init__(**kwargs)
         self.rematerialise = rematerialise
         self._sublayer_settings = sublayers or {}
@@ -132,12 +134,3 @@ class CompositeLayer(keras.layers.Layer):
         if sublayers:
             config["sublayers"] = dict(sublayers)
         return config
-
-
-def _rematerialisation():
-    if not hasattr(keras, "RematScope"):
-        raise ValueError(
-            "`rematerialise=True` needs Keras 3.9 or newer. Received: Keras "
-            f"{keras.__version__}. Upgrade Keras, or leave the argument out."
-        )
-    return keras.RematScope(mode="full")

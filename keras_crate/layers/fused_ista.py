@@ -41,6 +41,9 @@ class FusedISTA(keras.layers.Dense):
     Weights: `kernel` is `K` of shape `(d, d)`, in the residual form
     `K - diag(gamma)`; `bias` is `b`; `skip` is `gamma`.
 
+    Raises:
+        ValueError: If an activation is given, or `units` is not the tokens' width.
+
     Example:
 
     ```python
@@ -56,14 +59,25 @@ class FusedISTA(keras.layers.Dense):
     residual = False
 
     def __init__(self, units: int, *, residual_form: bool = False, **kwargs):
+        if kwargs.get("activation") is not None:
+            raise ValueError(
+                "FusedISTA has its own activation, ReLU. Received: "
+                f"activation={kwargs['activation']!r}"
+            )
         super().__init__(units, **kwargs)
         self.residual_form = residual_form
 
     def build(self, input_shape):
-        super().build(input_shape)
+        if input_shape[-1] != self.units:
+            raise ValueError(
+                "`units` must be the width of the tokens. Received: "
+                f"units={self.units} and input shape {tuple(input_shape)}"
+            )
+        # First: Keras takes no weights after LoRA's, which it adds as it builds.
         self.skip = self.add_weight(
             name="skip", shape=(self.units,), initializer="ones", trainable=False
         )
+        super().build(input_shape)
 
     def call(self, inputs, training=None):
         # Not `affine`, which would call this layer.
@@ -87,7 +101,8 @@ class FusedISTA(keras.layers.Dense):
                 f"{self.name} cannot be quantised by mode {getattr(config, 'mode', mode)!r}."
             )
         if not self.residual_form:
-            kernel = ops.convert_to_numpy(self.kernel).astype("float64")
+            # Without adapters of LoRA, which stay beside it.
+            kernel = ops.convert_to_numpy(self._kernel).astype("float64")
             self._kernel.assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
             self.residual_form = True
         # Keras checks the type to leave out layers that call themselves otherwise.

@@ -68,6 +68,11 @@ class SubspaceLayer(CompositeLayer):
         self.kernel_initializer = (
             keras.initializers.get(kernel_initializer) if kernel_initializer is not None else None
         )
+        if self.rematerialise and dropout_rate:
+            raise ValueError(
+                "A layer that is computed again would drop other numbers. Received: "
+                f"rematerialise=True, dropout_rate={dropout_rate}. Leave one out."
+            )
         self.folded_norm = folded_norm
         self.score_dropout = keras.layers.Dropout(
             dropout_rate, dtype=self.dtype_policy, name="score_dropout"

@@ -66,6 +66,11 @@ def check_activation(activation) -> None:
 
 def check_rematerialise(rematerialise, dropout_rate) -> None:
     """Refuses operators that would draw other numbers when they are computed again."""
+    if rematerialise and not hasattr(keras, "RematScope"):
+        raise ValueError(
+            "`rematerialise=True` needs Keras 3.9 or newer. Received: Keras "
+            f"{keras.__version__}. Upgrade Keras, or leave the argument out."
+        )
     if rematerialise and dropout_rate:
         raise ValueError(
             "`rematerialise` computes operators again, whose dropout would then drop others. "

@@ -254,6 +254,12 @@ def check_path(path: str | os.PathLike, format: str) -> Path:
         )
     if ending and path.is_dir():
         raise ValueError(f'`path` must be a file for format="{format}". Received a folder: {path}')
+    weights = path.with_suffix(".bin")
+    if format == "openvino" and weights.exists() and not path.exists():
+        raise ValueError(
+            f"The weights of `path` would replace {weights}, which belongs to something else. "
+            f"Received: {path}"
+        )
     if not ending and path.exists() and not _may_be_replaced(path):
         raise ValueError(
             "`path` must be a new or empty folder, or that of a SavedModel, which is replaced. "
@@ -327,9 +333,13 @@ def _check_arithmetic(model, format):
             f'computes in {half[0]}. Make it anew, with dtype="float32", and give it the weights: '
             "`model.get_weights()`, `set_weights`"
         )
-    if not FORMATS[format].takes_int8 and any(
-        getattr(layer, "quantization_mode", None) for layer in layers
-    ):
+    modes = {getattr(layer, "quantization_mode", None) for layer in layers} - {None}
+    if "int4" in modes and format in ("onnx", "openvino"):
+        raise ValueError(
+            f'format="{format}" does not take int4, which its runtime refuses. Received: a model '
+            "that Keras has quantised so; int8 can be exported"
+        )
+    if modes and not FORMATS[format].takes_int8:
         raise ValueError(
             f'format="{format}" does not take models that Keras has quantised. Export the model as '
             "it was before, with optimizations=[tensorflow.lite.Optimize.DEFAULT], which "

@@ -19,7 +19,7 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     - scale and offset of a normalisation go into the linear map behind it: of
       MSSA, TSSA, ISTA, the patch embedding and the head;
     - CRATE-alpha's and CRATE-MAE's normalisation of pixels goes into their patch
-      embedding. CRATE normalises each patch next, which is not linear: its
+      embedding, in float32. CRATE normalises each patch next, which is not linear: its
       pixels' normalisation stays.
 
     Dropout and stochastic depth are left out. Operators of your own, and
@@ -63,7 +63,7 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
         if isinstance(target, keras.layers.LayerNormalization) and not target.scale:
             affine = _scale_and_offset(source)
         elif isinstance(target, PatchEmbedding):
-            _fold_patches(source, target, model)
+            _fold_patches(source, target, _of_pixels(model, fused))
         elif affine is not None and target.weights:
             _fold(source, target, *affine)
             affine = None
@@ -120,22 +120,22 @@ def _fold_dense(source, target, scale, offset) -> None:
     target.bias.assign(bias + offset @ kernel)
 
 
-def _fold_patches(source: PatchEmbedding, target: PatchEmbedding, model: WhiteBoxModel) -> None:
+def _fold_patches(source: PatchEmbedding, target: PatchEmbedding, pixels: tuple) -> None:
     if source.use_norm:
         scale, offset = _scale_and_offset(source.patch_norm)
         _copy(source.norm, target.norm)
     else:
-        scale, offset = _of_pixels(model)
+        scale, offset = pixels
     _fold_dense(source.projection, target.projection, scale, offset)
 
 
-def _of_pixels(model: WhiteBoxModel) -> tuple[np.ndarray, np.ndarray]:
-    """How each number of a patch is normalised by `preprocessing`, where there is one."""
+def _of_pixels(model: WhiteBoxModel, fused: WhiteBoxModel) -> tuple[np.ndarray, np.ndarray]:
+    """How `preprocessing` normalises each number of a patch, where the fused model lacks it."""
     s = model.settings
     axis = channels_axis(s.data_format)
     channels = s.input_shape[axis]
     scale, offset = np.ones(channels), np.zeros(channels)
-    if s.include_preprocessing:
+    if s.include_preprocessing and "preprocessing" not in [x.name for x in fused.layers]:
         scale, offset = (np.ravel(a) for a in rescaling(s.mean, s.std, channels, axis))
     pixels = math.prod(s.patch_size)  # of (row, column, channel), the last runs fastest
     return np.tile(scale, pixels), np.tile(offset, pixels)

@@ -109,11 +109,13 @@ class Graph:
         self.grid = embedding.grid((None, *s.input_shape))
         images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
         x = images
-        # Folded into the patches' linear map, where that comes next.
-        if s.include_preprocessing and not (s.fused and not embedding.use_norm):
+        # Folded into the patches' linear map, where that comes next; not in half
+        # precision, where pixels would lose digits.
+        exact = self.policy.compute_dtype in ("float32", "float64")
+        folded = s.fused and exact and not embedding.use_norm
+        if s.include_preprocessing and not folded:
             axis = channels_axis(s.data_format)
             scale, offset = rescaling(s.mean, s.std, s.input_shape[axis], axis)
-            # Not in half precision, where pixels would lose digits.
             x = self.make(
                 keras.layers.Rescaling,
                 "preprocessing",

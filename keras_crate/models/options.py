@@ -44,8 +44,9 @@ from 0 in the first block.""",
 Initial value of a learned factor a channel on every step that a block adds,
 such as 1e-5; None for no factors.""",
     "rematerialise": """\
-Whether each block's operators are computed again for the gradient, instead of
-kept: less memory in training, more time. Not with `dropout_rate`.""",
+Whether each block's operators, those of the package and each `CompositeLayer`,
+are computed again for the gradient, instead of kept: less memory in training,
+more time. Not with `dropout_rate`. XLA on CPUs (JAX) undoes it.""",
     "class_names": """\
 One name a class, for `decode_predictions`; `"imagenet"` stands for
 ImageNet-1K's.""",

@@ -10,6 +10,7 @@ import numpy as np
 from keras_crate.layers import TokenEmbedding
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
+from keras_crate.models.eager_graph import run_graph
 from keras_crate.models.export import export_model
 from keras_crate.models.graph import channels_axis
 from keras_crate.models.options import document
@@ -58,6 +59,12 @@ class WhiteBoxModel(keras.Model):
         # JAX's compiled steps come here without passing through __call__.
         checks.check_images(inputs, self.settings.input_shape)
         return super().call(inputs, training=training, mask=mask, **kwargs)
+
+    def _run_through_graph(self, inputs, operation_fn=lambda op: op, call_fn=None):
+        symbolic = call_fn is not None
+        if symbolic or keras.backend.backend() != "torch":
+            return super()._run_through_graph(inputs, operation_fn, call_fn)
+        return run_graph(self, inputs, operation_fn)
 
     def fit(self, x=None, *args, **kwargs):
         _refuse_nan(x)

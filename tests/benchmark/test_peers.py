@@ -1,10 +1,12 @@
 import json
+import sys
+import types
 
 import keras
 import numpy as np
 import pytest
 from compare import assert_close
-from marks import TORCH
+from marks import TORCH, compiles_long
 
 from keras_crate import CRATE, fuse
 from keras_crate.benchmark import peers, report, timing
@@ -64,7 +66,9 @@ def test_compiled_waits_for_the_result(rng):
     assert_close(found[0] if isinstance(found, list) else found, a @ b, atol=1e-5)
 
 
+@compiles_long
 def test_the_report_of_a_small_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "keras_hub", types.ModuleType("keras_hub"))  # not called
     monkeypatch.setattr(peers, "crate", _small)
     monkeypatch.setattr(peers, "vit", lambda side=224, **options: _small(**options))
     monkeypatch.setattr(
@@ -121,6 +125,7 @@ def test_bad_numbers_are_refused(words, tmp_path, capsys):
 
 
 def test_without_keras_hub(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "keras_hub", None)
-    with pytest.raises(ImportError, match="pip install keras-hub"):
-        peers.vit()
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    for call in (peers.vit, peers.run):
+        with pytest.raises(ImportError, match="pip install keras-hub"):
+            call()

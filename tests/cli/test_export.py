@@ -73,6 +73,7 @@ def test_a_model_that_cannot_be_fused(model_file, tmp_path, capsys, rng):
         (["{none}", "{dir}/a.xml", "--format", "{format}"], "`path` must "),
         (["{none}", "{dir}/a", "--format", "onyx"], "`format` must be one of tf_saved_model, on"),
         (["{none}", "{dir}/a{other}"], "cannot be made by the backend"),
+        (["{none}", "{dir}/a.onx"], "OUT must end in .onnx, .xml, .tflite, .pt2, or have no"),
         (["{none}", "{dir}/none/a{ending}"], "folder of .*a.* does not exist"),
     ],
 )

@@ -163,6 +163,23 @@ def test_a_signature_fixes_the_batch_and_names_the_input(tmp_path, rng):
         export_model(model, tmp_path / "a.onnx", "onnx", input_signature=signature * 2)
 
 
+def test_weights_of_something_else_are_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.setitem(FORMATS["openvino"].ways, BACKEND, Way(writes("")))
+    (tmp_path / "a.bin").write_text("mine")
+    with pytest.raises(ValueError, match=r"would replace .*a\.bin"):
+        export_model(small(), tmp_path / "a.xml", "openvino")
+    assert (tmp_path / "a.bin").read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(keras, "quantizers"), reason="this Keras has no int4")
+def test_int4_is_refused_where_it_does_not_run(tmp_path, monkeypatch):
+    model = keras_crate.fuse(small())
+    model.quantize("int4")
+    monkeypatch.setitem(FORMATS["onnx"].ways, BACKEND, Way(writes("")))
+    with pytest.raises(ValueError, match="does not take int4"):
+        export_model(model, tmp_path / "a.onnx", "onnx")
+
+
 def writes(text, then=None):
     def write(model, format, path, images, **options):
         target = path / "saved_model.pb" if format == "tf_saved_model" else path
