@@ -292,6 +292,20 @@ def print_memory(name: str, task: str, batch: int, policy: str) -> None:
     print(peak_memory() - before)
 
 
+def import_seconds(repeats: int = 3) -> dict[str, float]:
+    """Seconds that a fresh Python takes to import each, the least of some turns."""
+    found = {}
+    for package in ("keras", "keras_crate", "keras_hub"):
+        code = f"import time; start = time.time(); import {package}; print(time.time() - start)"
+        command = [sys.executable, "-c", code]
+        seconds = (
+            float(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.split()[-1])
+            for _ in range(repeats)
+        )
+        found[package] = min(seconds)
+    return found
+
+
 def accelerator() -> str | None:
     """Name of the accelerator that Keras computes on; None on a CPU."""
     backend = keras.backend.backend()
@@ -362,8 +376,8 @@ def run(
         policy: Keras' dtype policy, such as `"mixed_bfloat16"`.
         tasks: `"predict"`, `"train"` or both.
         report: Called with lines of text as things go on.
-        with_memory: Whether peak memory is measured, in processes of their own; on
-            a CPU only.
+        with_memory: Whether imports and peak memory are measured, in processes of
+            their own; on a CPU only.
         with_scaling: Whether resolutions and sizes are measured.
 
     Returns:
@@ -377,6 +391,8 @@ def run(
     if (
         with_memory and results["machine"]["accelerator"] is None
     ):  # before this process grows: a new one starts from its parent's peak
+        results["import_seconds"] = import_seconds()
+        report(f"seconds to import: {results['import_seconds']}")
         results["memory_mib"] = {}
         for task in tasks:
             results["memory_mib"][task] = memory(task, max(batches), policy)

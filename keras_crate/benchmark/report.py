@@ -68,6 +68,9 @@ def markdown(results: dict) -> str:
             ]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
+    if "import_seconds" in results:
+        lines += ["## Seconds to import", "", "| package | seconds |", "| --- | --- |"]
+        lines += [f"| {k} | {v:.2f} |" for k, v in results["import_seconds"].items()] + [""]
     for task, found in results.get("memory_mib", {}).items():
         batch = max(row["batch"] for row in results["comparisons"])
         lines += [f"## Peak memory of a {task} step, batch {batch} (MiB)", ""]

@@ -105,6 +105,7 @@ def test_the_report_shows_every_measurement():
         "machine": peers.machine(),
         "policy": "float32",
         "comparisons": [comparison],
+        "import_seconds": {"keras_crate": 3.21},
         "memory_mib": {"train": {"CRATE-B": 1234.4, peers.VIT: 2345.0}},
         "scaling": [
             {"model": "CRATE-B fused", "side": 384, "batch": 4, "seconds_per_image": 0.1234}
@@ -112,7 +113,19 @@ def test_the_report_shows_every_measurement():
         "parts_seconds": {"MSSA: attention": 0.25, "sum": 0.25, "whole model": 1.0},
     }
     text = report.markdown(results)
-    for cell in ("4.00", "77%", "3.5", "0.51", "66%", "4.5", "1,234", "0.1234", "25.0%", "50.0%"):
+    for cell in (
+        "4.00",
+        "77%",
+        "3.5",
+        "0.51",
+        "66%",
+        "4.5",
+        "3.21",
+        "1,234",
+        "0.1234",
+        "25.0%",
+        "50.0%",
+    ):
         assert f"| {cell} |" in text
     assert len(report.figure(results).axes) == 3
 
