@@ -31,8 +31,10 @@ def runtimes(model, folder):
     model.export(exact, format="onnx")
     quantize_dynamic(exact, rounded)
     calls = {"Keras": model.predict_on_batch}
+    quiet = onnxruntime.SessionOptions()  # its threads would spin into the next one's turn
+    quiet.add_session_config_entry("session.intra_op.allow_spinning", "0")
     for name, path in (("ONNX Runtime", exact), ("ONNX Runtime, int8", rounded)):
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, quiet, ["CPUExecutionProvider"])
         name_of_input = session.get_inputs()[0].name
         calls[name] = lambda x, s=session, n=name_of_input: s.run(None, {n: x})[0]
     network = openvino.Core().read_model(exact)
