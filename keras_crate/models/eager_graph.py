@@ -10,7 +10,7 @@ def run_graph(model: keras.Model, inputs, operation_fn: Callable):
 
     Keras' own way keeps all tensors between layers until the end, which costs
     an eager backend memory and the time to fetch it: of a CRATE-B's prediction
-    of 32 images, 1.1 GB. Compilers do this by themselves.
+    of 32 images, 1.2 GB. Compilers do this by themselves.
 
     Args:
         model: A functional model.
