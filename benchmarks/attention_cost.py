@@ -89,15 +89,12 @@ def compiled(name, dim, heads):
 
 def measure_memory(name, n, dim, heads) -> float:
     """MiB by which one call raises the peak. For a fresh process."""
-    from keras_crate.benchmark.timing import peak_memory, reset_peak
+    from keras_crate.benchmark.timing import peak_raised_by
 
     prepare = compiled(name, dim, heads)
     prepare(WARM_UP)()
     call = prepare(n)
-    reset_peak()
-    before = peak_memory()
-    call()
-    return peak_memory() - before
+    return peak_raised_by(call)
 
 
 def measure_times(sizes, dim, heads, repeats) -> dict:

@@ -20,7 +20,7 @@ import numpy as np
 
 import keras_crate  # noqa: F401 (chooses a backend)
 from keras_crate.benchmark.peers import machine
-from keras_crate.benchmark.timing import compiled, interleaved, peak_memory, reset_peak
+from keras_crate.benchmark.timing import compiled, interleaved, peak_raised_by
 from keras_crate.layers.attention import FORMS, attention_form, subspace_attention
 
 HEADS, WIDTH = 12, 64
@@ -79,10 +79,7 @@ def print_memory(form, batch, tokens):
     call_of(form, "train", coordinates(1, 5))()
     w = coordinates(batch, tokens)
     call = call_of(form, "train", w)
-    reset_peak()
-    before = peak_memory()
-    call()
-    print(peak_memory() - before)
+    print(peak_raised_by(call))
 
 
 def main():

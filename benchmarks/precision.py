@@ -27,7 +27,7 @@ import numpy as np
 
 import keras_crate
 from keras_crate.benchmark.peers import machine
-from keras_crate.benchmark.timing import interleaved, peak_memory, ratio, reset_peak
+from keras_crate.benchmark.timing import interleaved, peak_raised_by, ratio
 from keras_crate.hub.address import open_model
 
 BASE = "float32, fused"
@@ -75,10 +75,7 @@ def onnx_calls(images, folder):
 def print_memory(name):
     images = keras_crate.data.load("mnist5k").test[0].astype("float32")
     predict_of(model := model_of(name), images[:1])()
-    reset_peak()
-    before = peak_memory()
-    predict_of(model, images)()
-    print(peak_memory() - before)
+    print(peak_raised_by(predict_of(model, images)))
 
 
 def weights_size(model):

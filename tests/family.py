@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from authors import golden, images_of, state_of
 from compare import assert_close
+from disturb import disturb
 from marks import COMPILES_LONG, compiles_long, needs_remat
 
 import keras_crate
@@ -302,13 +303,7 @@ class FamilyChecks:
 
     def trained(self, **overrides):
         """A model whose normalisations and biases are no longer at their initial values."""
-        model = self.build(classifier_activation=None, **overrides)
-        rng = np.random.default_rng(5)
-        for weight in model.trainable_weights:
-            if weight.path.endswith(("gamma", "beta", "bias", "temperature")):
-                values = keras.ops.convert_to_numpy(weight)
-                weight.assign(values + 0.3 * rng.normal(size=values.shape))
-        return model
+        return disturb(self.build(classifier_activation=None, **overrides))
 
     @pytest.mark.parametrize(
         "options",

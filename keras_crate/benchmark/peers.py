@@ -23,13 +23,14 @@ import numpy as np
 
 from keras_crate.benchmark.eager import EagerCRATE
 from keras_crate.benchmark.timing import (
+    compiled,
     interleaved,
     matrix_product,
-    peak_memory,
+    peak_raised_by,
     ratio,
-    reset_peak,
 )
 from keras_crate.extras import needed
+from keras_crate.layers.attention import attention_form, subspace_attention
 from keras_crate.models import CRATEBase, CRATELarge, CRATESmall, CRATETiny, fuse
 from keras_crate.models.sizes import SIZES
 
@@ -222,9 +223,6 @@ def parts(policy: str, rounds: int) -> dict[str, float]:
     The parts are compiled one by one, so that what is gained by compiling them
     together is missing: their sum need not be the whole.
     """
-    from keras_crate.benchmark.timing import compiled
-    from keras_crate.layers.attention import attention_form, subspace_attention
-
     model = fuse(crate(dtype=policy))
     batch, depth = 8, 12
     dtype = keras.dtype_policies.get(policy).compute_dtype
@@ -286,10 +284,7 @@ def print_memory(name: str, task: str, batch: int, policy: str) -> None:
     step = (lambda x, y: model.predict_on_batch(x)) if task == "predict" else model.train_on_batch
     step(images[:1], labels[:1])  # state of the optimizer, and what is compiled once
     gc.collect()
-    reset_peak()
-    before = peak_memory()
-    step(images, labels)
-    print(peak_memory() - before)
+    print(peak_raised_by(lambda: step(images, labels)))
 
 
 def import_seconds(repeats: int = 3) -> dict[str, float]:

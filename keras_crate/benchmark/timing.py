@@ -85,6 +85,14 @@ def compiled(function: Callable, *tensors) -> Callable:
     return call
 
 
+def peak_raised_by(call: Callable) -> float:
+    """MiB by which a call raises this process's peak resident memory."""
+    reset_peak()
+    before = peak_memory()
+    call()
+    return peak_memory() - before
+
+
 def peak_memory() -> float:
     """This process's peak resident memory so far, in MiB."""
     import resource

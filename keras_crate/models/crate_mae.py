@@ -13,7 +13,7 @@ from keras_crate.layers.numbers import is_number
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier
-from keras_crate.models.graph import Graph, Parts, channels_axis, rescaling
+from keras_crate.models.graph import Graph, Parts, channels_axis, rescaling_of
 from keras_crate.models.operators import fused_operator
 from keras_crate.models.sizes import size_constructor
 from keras_crate.models.weights_source import find_weights
@@ -365,11 +365,7 @@ class CRATEMAE(WhiteBoxModel):
 
     def _rescaling(self) -> tuple[np.ndarray, np.ndarray]:
         """Scale and offset by which the model normalises pixels."""
-        s = self.settings
-        axis = channels_axis(s.data_format)
-        return tuple(
-            np.array(a, "float32") for a in rescaling(s.mean, s.std, s.input_shape[axis], axis)
-        )
+        return tuple(np.array(a, "float32") for a in rescaling_of(self.settings))
 
     def _images(self, patches) -> np.ndarray:
         """The inverse of `_patches`."""

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding, SubspaceLayer
-from keras_crate.models.graph import channels_axis, rescaling
+from keras_crate.models.graph import channels_axis, rescaling_of
 from keras_crate.models.white_box import WhiteBoxModel
 
 
@@ -132,11 +132,10 @@ def _fold_patches(source: PatchEmbedding, target: PatchEmbedding, pixels: tuple)
 def _of_pixels(model: WhiteBoxModel, fused: WhiteBoxModel) -> tuple[np.ndarray, np.ndarray]:
     """How `preprocessing` normalises each number of a patch, where the fused model lacks it."""
     s = model.settings
-    axis = channels_axis(s.data_format)
-    channels = s.input_shape[axis]
+    channels = s.input_shape[channels_axis(s.data_format)]
     scale, offset = np.ones(channels), np.zeros(channels)
     if s.include_preprocessing and "preprocessing" not in [x.name for x in fused.layers]:
-        scale, offset = (np.ravel(a) for a in rescaling(s.mean, s.std, channels, axis))
+        scale, offset = (np.ravel(a) for a in rescaling_of(s))
     pixels = math.prod(s.patch_size)  # of (row, column, channel), the last runs fastest
     return np.tile(scale, pixels), np.tile(offset, pixels)
 

@@ -114,8 +114,7 @@ class Graph:
         exact = self.policy.compute_dtype in ("float32", "float64")
         folded = s.fused and exact and not embedding.use_norm
         if s.include_preprocessing and not folded:
-            axis = channels_axis(s.data_format)
-            scale, offset = rescaling(s.mean, s.std, s.input_shape[axis], axis)
+            scale, offset = rescaling_of(s)
             x = self.make(
                 keras.layers.Rescaling,
                 "preprocessing",
@@ -194,6 +193,12 @@ class Graph:
 def channels_axis(data_format: str) -> int:
     """Where an image shape without the batch has its channels."""
     return -1 if data_format == "channels_last" else 0
+
+
+def rescaling_of(settings) -> tuple[list, list]:
+    """`rescaling` of a model, by its settings."""
+    axis = channels_axis(settings.data_format)
+    return rescaling(settings.mean, settings.std, settings.input_shape[axis], axis)
 
 
 def rescaling(mean, std, channels: int, channels_axis: int) -> tuple[list, list]:

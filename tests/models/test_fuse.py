@@ -3,6 +3,7 @@ import numpy as np
 import oracle
 import pytest
 from compare import assert_close
+from disturb import disturb
 
 import keras_crate
 from keras_crate import CRATE, CRATEMAE, CRATEAlpha, fuse
@@ -20,16 +21,6 @@ def _images(shape=(3, 16, 16, 3)):
     return np.random.default_rng(1).uniform(0, 255, shape).astype("float32")
 
 
-def _disturb(model):
-    """Gives normalisations and biases other values than they start with."""
-    rng = np.random.default_rng(5)
-    for weight in model.trainable_weights:
-        if weight.path.endswith(("gamma", "beta", "bias", "temperature")):
-            values = keras.ops.convert_to_numpy(weight)
-            weight.assign(values + 0.3 * rng.normal(size=values.shape))
-    return model
-
-
 def _assert_same_function(model):
     images = _images()
     expected = model.predict(images, verbose=0)
@@ -40,7 +31,7 @@ def _assert_same_function(model):
 
 
 def test_ista_is_one_dense_layer_of_fewer_parameters():
-    model = _disturb(_model())
+    model = disturb(_model())
     fused = _assert_same_function(model)
     layer = fused.get_layer("block_1_ista")
     assert type(layer) is FusedISTA and isinstance(layer, keras.layers.Dense)
@@ -68,12 +59,12 @@ def test_the_fold_is_computed_in_float64():
 
 @pytest.mark.parametrize("options", [{"compress": "tssa"}, {"sparsify": "overcomplete_ista"}])
 def test_other_operators_of_the_package(options):
-    fused = _assert_same_function(_disturb(_model(**options)))
+    fused = _assert_same_function(disturb(_model(**options)))
     assert fused.get_layer(fused.layers[5].name).folded_norm
 
 
 def test_a_single_head():
-    model = _disturb(CRATE(24, 2, 1, classifier_activation=None, **SMALL))
+    model = disturb(CRATE(24, 2, 1, classifier_activation=None, **SMALL))
     _assert_same_function(model)
 
 
@@ -86,7 +77,7 @@ class Rotate(MSSA):
 
 
 def test_operators_of_ones_own_stay_as_they_are():
-    model = _disturb(_model(compress=Rotate, drop_path_rate=0.1))
+    model = disturb(_model(compress=Rotate, drop_path_rate=0.1))
     fused = _assert_same_function(model)
     assert type(fused.get_layer("block_0_rotate")) is Rotate
     assert fused.get_layer("block_0_norm_1").weights
@@ -94,7 +85,7 @@ def test_operators_of_ones_own_stay_as_they_are():
 
 
 def test_adapters_of_lora_are_merged():
-    model = _disturb(_model())
+    model = disturb(_model())
     model.enable_lora(2)
     for weight in model.weights:
         if "lora_kernel_b" in weight.path:
@@ -124,7 +115,7 @@ def test_a_fused_model_takes_adapters_and_rounds_beneath_them(tmp_path):
 
 def test_masked_autoencoder():
     model = CRATEMAE(24, 2, 3, input_shape=(16, 16, 3), patch_size=8, mean=0.4, std=[0.2, 0.3, 0.4])
-    _disturb(model)
+    disturb(model)
     fused = fuse(model)
     assert "preprocessing" not in [layer.name for layer in fused.layers]
     noise = np.random.default_rng(0).random((3, 4))
@@ -214,7 +205,7 @@ def test_quantised_models_are_refused():
 
 
 def test_other_sizes_of_images():
-    model = _disturb(_model())
+    model = disturb(_model())
     images = _images((2, 24, 32, 3))
     expected = model.with_input_shape((24, 32, 3)).predict(images, verbose=0)
     found = fuse(model).with_input_shape((24, 32, 3)).predict(images, verbose=0)
@@ -225,7 +216,7 @@ def test_other_sizes_of_images():
 @pytest.mark.parametrize("family", [CRATE, CRATEAlpha])
 def test_half_precision(policy, family):
     options = {"classifier_activation": None, **SMALL}
-    model = _disturb(family(24, 2, 3, **options))
+    model = disturb(family(24, 2, 3, **options))
     # A trained patch embedding tells a patch's mean: raw pixels would not fit half precision.
     kernel = model.get_layer("patch_embedding").projection.kernel
     kernel.assign(keras.ops.convert_to_numpy(kernel) + 0.02)
