@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
-from keras_crate.benchmark.peers import BASES, VIT
+from keras_crate.benchmark.peers import BASES, EAGER, VIT
 from keras_crate.figure import new_figure
+
+# One colour each in all panels.
+COLOURS = {"CRATE-B fused": "C0", "CRATE-B": "C1", VIT: "C2", EAGER: "C3"}
 
 
 def write(results: dict, folder: str | Path) -> list[Path]:
@@ -104,21 +107,21 @@ def figure(results: dict):
     panels = chart.subplots(1, 3)
     for axes, task in zip(panels[:2], BASES, strict=True):
         rows = [r for r in results["comparisons"] if r["task"] == task]
-        for i, name in enumerate(rows[0]["seconds"] if rows else ()):
+        for name in rows[0]["seconds"] if rows else ():
             batches = [r["batch"] for r in rows]
             each = [1e3 * r["seconds"][name] / r["batch"] for r in rows]
-            axes.plot(batches, each, "o-", ms=4, label=name, color=f"C{i}")
+            axes.plot(batches, each, "o-", ms=4, label=name, color=COLOURS.get(name))
         axes.set(xlabel="batch", ylabel="ms an image", title=task, xscale="log", ylim=(0, None))
         if rows:
             axes.set_xticks(batches, [str(b) for b in batches])
             axes.minorticks_off()
         axes.legend(frameon=False, fontsize=6)
-    for i, name in enumerate((BASES["predict"], VIT)):
+    for name in (BASES["predict"], VIT):
         rows = [r for r in results.get("scaling", ()) if r["model"] == name]
         sides = [r["side"] for r in rows]
         panels[2].plot(
             sides, [1e3 * r["seconds_per_image"] for r in rows], "o-", ms=4, label=name,
-            color="C0" if i == 0 else "C2",
+            color=COLOURS[name],
         )  # fmt: skip
     panels[2].set(xlabel="pixels a side", ylabel="ms an image", title="predict", ylim=(0, None))
     panels[2].legend(frameon=False, fontsize=6)
