@@ -11,19 +11,21 @@ from keras_crate.cli import (
     demo,
     evaluate,
     export,
+    finetune,
     look,
     measure,
     predict,
     pretrain,
     pull,
     push,
+    recipes,
     verify,
     weights,
 )
 
 COMMANDS = (
-    demo, pretrain, predict, evaluate, measure, look, weights, verify, convert, export, push, pull,
-    bench,
+    demo, pretrain, finetune, recipes, predict, evaluate, measure, look, weights, verify, convert,
+    export, push, pull, bench,
 )  # fmt: skip
 
 

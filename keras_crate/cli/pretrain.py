@@ -1,59 +1,46 @@
-"""`keras-crate pretrain`: a variant's model, trained from the beginning."""
+"""`keras-crate pretrain`: a model trained from the beginning."""
 
-import dataclasses
-
-_OPTIONS = {
-    "epochs": (int, "passes over the images"),
-    "warmup_epochs": (int, "of these, those of a growing learning rate"),
-    "batch_size": (int, "images a step"),
-    "learning_rate": (float, "highest learning rate"),
-    "weight_decay": (float, "decoupled weight decay"),
-    "label_smoothing": (float, "share of a label spread over all classes"),
-}
+from keras_crate.cli.training_options import add_training_to, options_of, recipe_of, report_run
 
 
 def add_to(commands) -> None:
     """Adds the command to the parser."""
     parser = commands.add_parser(
         "pretrain",
-        help="train a variant's model from the beginning",
-        description="Trains the model of a variant from initial values on labelled images, by the "
-        "recipe of CRATE's paper: Lion, warm-up, cosine decay, label smoothing, random crops and "
-        "flips. Writes model.keras and history.csv after every epoch.",
+        help="train a model from the beginning",
+        description="Trains a model from initial values by a recipe, that of its family's paper "
+        "if none is named. Writes the resolved recipe, the history, and after every epoch the "
+        "model. Cut off and started again, it goes on from its last epoch.",
     )
-    parser.add_argument("variant", metavar="VARIANT", help="as `keras-crate weights` lists it")
     parser.add_argument(
-        "--data", required=True, metavar="FOLDER", help="images, one folder a class"
-    )
-    parser.add_argument("--validation", metavar="FOLDER", help="to measure the accuracy on")
-    parser.add_argument(
-        "--output", default="crate-pretrain", help="folder to write to (%(default)s)"
-    )
-    for name, (kind, text) in _OPTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
-    parser.add_argument("--seed", type=int, default=0, help="seed of all chance (%(default)s)")
-    parser.add_argument("--workers", type=int, default=1, help="threads that read images")
+        "model", nargs="?", metavar="MODEL",
+        help="a size (tiny, small, base, large, alpha-base, mae-base, ...), a variant, or a "
+        ".keras file to begin with",
+    )  # fmt: skip
+    parser.add_argument("--model", dest="named", metavar="MODEL", help="the same")
+    parser.add_argument("--patch-size", type=int, metavar="PIXELS", help="of a size")
+    add_training_to(parser, "crate-pretrain")
     parser.set_defaults(run=run)
 
 
 def run(arguments) -> None:
     """Runs the command."""
-    from keras_crate.training import pretrain
-    from keras_crate.training.pretrain import PAPER
+    import keras
 
-    given = {name: getattr(arguments, name) for name in _OPTIONS}
-    given = {name: value for name, value in given.items() if value is not None}
-    given.setdefault("warmup_epochs", min(PAPER.warmup_epochs, given.get("epochs", PAPER.epochs)))
-    recipe = dataclasses.replace(PAPER, **given)
+    from keras_crate.training import pretrain
+    from keras_crate.training.pretrain import usual_recipe
+
+    if (arguments.model is None) == (arguments.named is None):
+        raise ValueError("Name one MODEL, such as `keras-crate pretrain base --data FOLDER`.")
+    model = arguments.model or arguments.named
+    if model.endswith(".keras"):
+        model = keras.saving.load_model(model, compile=False)
     done = pretrain(
-        arguments.variant,
+        model,
         arguments.data,
         arguments.output,
-        recipe=recipe,
-        validation=arguments.validation,
-        seed=arguments.seed,
-        workers=arguments.workers,
+        recipe=recipe_of(arguments, usual_recipe(model)),
+        patch_size=arguments.patch_size,
+        **options_of(arguments),
     )
-    if done.accuracy:
-        print(", ".join(f"{name} {value:.2f}" for name, value in done.accuracy.items()))
-    print(f"wrote {done.file.resolve()}")
+    report_run(done)

@@ -118,27 +118,39 @@ class ImageFiles:
             yield np.stack(batch)
 
     def _image(self, file: Path) -> np.ndarray:
-        from PIL import Image, ImageOps
-
-        upright = open_image(file, self.mode)
-        method = Image.Resampling[INTERPOLATIONS[self.interpolation]]
-        width_and_height = tuple(self.size[::-1])
-        if self.resize is None:
-            fitted = ImageOps.fit(upright, width_and_height, method=method)
-        elif isinstance(self.resize, tuple):
-            fitted = upright.resize(width_and_height, method)
-        else:
-            scaled = upright.resize(_scaled(upright.size, self.resize), method)
-            fitted = _centre(scaled, *width_and_height)
-        pixels = np.asarray(fitted, "float32").reshape(*self.size, -1)
+        pixels = fit_image(open_image(file, self.mode), self.size, self.resize, self.interpolation)
         return pixels if self.data_format == "channels_last" else np.moveaxis(pixels, -1, 0)
 
 
-def open_image(file: Path, mode: str):
+def fit_image(image, size: Sequence[int], resize, interpolation: str) -> np.ndarray:
+    """An image's pixels as a model takes them.
+
+    Args:
+        image: A Pillow image.
+        size: Height and width of the model's images.
+        resize, interpolation: As in `ImageFiles`.
+
+    Returns:
+        Float32 array `(height, width, channels)`, in [0, 255].
+    """
+    from PIL import Image, ImageOps
+
+    method = Image.Resampling[INTERPOLATIONS[interpolation]]
+    width_and_height = (size[1], size[0])
+    if resize is None:
+        fitted = ImageOps.fit(image, width_and_height, method=method)
+    elif isinstance(resize, tuple):
+        fitted = image.resize(width_and_height, method)
+    else:
+        fitted = _centre(image.resize(_scaled(image.size, resize), method), *width_and_height)
+    return np.asarray(fitted, "float32").reshape(*size, -1)
+
+
+def open_image(file, mode: str):
     """An image as Pillow has it, turned upright.
 
     Args:
-        file: The file.
+        file: Its path, or an open binary file.
         mode: `"L"`, `"RGB"` or `"RGBA"`.
 
     Raises:

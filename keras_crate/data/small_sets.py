@@ -91,3 +91,4 @@ def _split(name, images, labels, test_share, source) -> ImageSet:
 
 
 _LOADERS = {"mnist5k": _mnist5k, "digits": _digits}
+NAMES = tuple(_LOADERS)

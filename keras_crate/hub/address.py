@@ -35,7 +35,8 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
 
     Returns:
         The model, and its evaluation: the registry's for a
-        variant, the published one for a repository that has it, otherwise
+        variant, the published one for a repository that has it, that of the
+        folder for a file that a training run wrote; otherwise
         what is customary for a model of its size.
 
     Raises:
@@ -53,10 +54,7 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         model = load_folder(folder, str(snap), compile=compile)
         if EVALUATION_FILE in snap.files:
             file = download(snap, [EVALUATION_FILE])[EVALUATION_FILE]
-            try:
-                return model, Evaluation.from_dict(json.loads(file.read_text("utf8")))
-            except ValueError as error:
-                raise ValueError(f"The {EVALUATION_FILE} of {snap} is wrong: {error}") from error
+            return model, _evaluation_in(file, f"{EVALUATION_FILE} of {snap}")
         return model, Evaluation.for_model(model)
     if address in variants():
         variant = variants()[address]
@@ -70,4 +68,14 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         model = keras.saving.load_model(address, compile=compile)
     except Exception as error:  # zip, HDF5 and Keras each raise their own
         raise ValueError(f"The model {address} cannot be loaded: {error}") from error
+    beside = Path(address).with_name(EVALUATION_FILE)  # in the folder of a training run
+    if beside.is_file():
+        return model, _evaluation_in(beside, str(beside))
     return model, Evaluation.for_model(model)
+
+
+def _evaluation_in(file: Path, name: str) -> Evaluation:
+    try:
+        return Evaluation.from_dict(json.loads(file.read_text("utf8")))
+    except ValueError as error:
+        raise ValueError(f"The {name} is wrong: {error}") from error

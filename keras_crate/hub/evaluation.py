@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_crate.data.image_files import ImageFiles, check_interpolation, check_resize
+from keras_crate.hub.scores import RealLabels, Scores
 from keras_crate.layers.numbers import is_number, is_positive_integer
 from keras_crate.models.checks import check_positive
 from keras_crate.models.graph import IMAGENET_MEAN, IMAGENET_STD, channels_axis
@@ -296,19 +297,39 @@ def accuracy(
     accuracy(model, images, labels)["top1"]
     ```
     """
+    scores = scores_of(model, images, labels, top, verbose=verbose)
+    return {**scores.summary(), "left_out": len(images.broken)}
+
+
+def scores_of(
+    model: keras.Model,
+    images: ImageFiles,
+    labels: Mapping[str | os.PathLike, int],
+    top: Sequence[int] = (1, 5),
+    real: RealLabels | None = None,
+    verbose: int = 0,
+) -> Scores:
+    """All that can be counted of a classifier on image files.
+
+    Args:
+        model, images, labels, top, verbose: As in `accuracy`.
+        real: ReaL's labels, for files of ImageNet's validation.
+
+    Raises:
+        ValueError: As `accuracy`, or a file's name tells no ReaL label.
+    """
     classes = number_of_classes(model)
     for k in top:
         check_positive("top", k)
     labels = _checked_labels(labels, images.files, classes)
-    tops = sorted({int(k) for k in top if k <= classes})
-    hits = dict.fromkeys(tops, 0)
+    right = {file: real.of(file) for file in images.files} if real else {}
+    scores = Scores(classes, top)
     progress = keras.utils.Progbar(len(images.files)) if verbose else None
     seen = 0
     for files, outputs in outputs_of(model, images):
-        truth = np.array([labels[file] for file in files])[:, np.newaxis]
-        order = np.argsort(-outputs, axis=1, kind="stable")
-        for k in tops:
-            hits[k] += int((order[:, :k] == truth).any(axis=1).sum())
+        scores.add(
+            outputs, [labels[file] for file in files], [right[file] for file in files if right]
+        )
         seen = len(images.read) + len(images.broken)
         if progress:
             progress.update(seen)
@@ -319,11 +340,36 @@ def accuracy(
         )
     if progress and seen < len(images.files):  # the last files are broken
         progress.update(len(images.files))
-    return {
-        **{f"top{k}": 100 * hits[k] / len(images.read) for k in tops},
-        "images": len(images.read),
-        "left_out": len(images.broken),
-    }
+    return scores
+
+
+def scores_of_batches(model: keras.Model, batches, verbose: int = 0) -> Scores:
+    """All that can be counted of a classifier on batches (images, one-hot labels).
+
+    Args:
+        model: A classifier.
+        batches: What a `for` loop can go through, and `len` count.
+        verbose: 1 for a progress bar.
+
+    Raises:
+        ValueError: If the model is no classifier, or its outputs are NaN.
+    """
+    scores = Scores(number_of_classes(model))
+    progress = keras.utils.Progbar(len(batches)) if verbose else None
+    steps = (
+        (batches[k] for k in range(len(batches))) if hasattr(batches, "__getitem__") else batches
+    )
+    for images, labels in steps:
+        outputs = np.asarray(model.predict_on_batch(np.asarray(images)), "float32")
+        if np.isnan(outputs).any():
+            raise ValueError(
+                "The model's outputs are NaN: its weights are damaged, or its dtype is too narrow "
+                "for it. Load it anew, or in float32."
+            )
+        scores.add(outputs, np.asarray(labels).argmax(axis=1))
+        if progress:
+            progress.add(1)
+    return scores
 
 
 def _statistic(name: str, value) -> tuple[float, ...]:

@@ -40,13 +40,18 @@ def labelled_images(
     """
     classes = number_of_classes(model)
     names = getattr(model, "class_names", None)
-    files, labels, folders = labelled_files(folder, names, classes, _wordnet_ids(names, classes))
+    files, labels, folders = labelled_files(folder, names, classes, wordnet_ids_of(names, classes))
     images = evaluation.images(files, model, batch_size)
     return images, dict(zip(files, labels.tolist(), strict=True)), folders
 
 
-def _wordnet_ids(names, classes: int) -> list[str] | None:
-    """ImageNet's, for a model of its classes."""
+def wordnet_ids_of(names, classes: int) -> list[str] | None:
+    """ImageNet's WordNet identifiers, for a model of its classes; otherwise None.
+
+    Args:
+        names: Names of the model's classes, or None.
+        classes: How many.
+    """
     imagenet = imagenet_classes()
     are_its = names is None or tuple(names) == tuple(name for _, name in imagenet)
     return [identifier for identifier, _ in imagenet] if are_its and classes == 1000 else None

@@ -1,6 +1,7 @@
 """The values of tensors inside a model, batch by batch."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -53,26 +54,56 @@ class Inside:
             raise ValueError("`images` must hold at least one image. Received: none")
 
 
-def _where_it_broke(model: keras.Model, batch) -> str:
-    """Which layer is the first whose output is NaN or infinite, and whether its weights are."""
+class BrokenLayer(NamedTuple):
+    """The first layer of a model whose output is NaN or infinite.
+
+    Attributes:
+        name: Its name.
+        place: Where it stands, such as `"7 of 31"`.
+        weights: Paths of those of its weights that are not finite.
+    """
+
+    name: str
+    place: str
+    weights: tuple[str, ...]
+
+    def __str__(self) -> str:
+        weights = list(self.weights)
+        why = f"its weights {weights} are not finite" if weights else "its weights are finite"
+        return f"the output of layer {self.name!r} ({self.place}; {why})"
+
+
+def first_broken_layer(model: keras.Model, batch) -> BrokenLayer | None:
+    """The first layer, in the graph's order, whose output for a batch is not finite.
+
+    Args:
+        model: A functional model.
+        batch: Images.
+
+    Returns:
+        The layer, or None if all outputs are finite.
+    """
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     every = keras.Model(model.input, [layer.output for layer in layers])
-    names, broken = [layer.name for layer in layers], None
-    for layer, outputs in zip(layers, every.predict_on_batch(batch), strict=True):
-        arrays = [np.asarray(array) for array in keras.tree.flatten(outputs)]
-        if not all(np.isfinite(array.astype("float32")).all() for array in arrays):
-            broken = layer
-            break
+    pairs = zip(layers, every.predict_on_batch(batch), strict=True)
+    for number, (layer, outputs) in enumerate(pairs, 1):
+        if not all(map(_is_finite, keras.tree.flatten(outputs))):
+            weights = tuple(w.path for w in layer.weights if not _is_finite(w))
+            return BrokenLayer(layer.name, f"{number} of {len(layers)}", weights)
+    return None
+
+
+def _is_finite(tensor) -> bool:
+    array = np.asarray(keras.ops.convert_to_numpy(tensor)).astype("float32")
+    return bool(np.isfinite(array).all())
+
+
+def _where_it_broke(model: keras.Model, batch) -> str:
+    """What to say of a model whose activations are NaN or infinite."""
+    broken = first_broken_layer(model, batch)
     if broken is None:
         return "The model's activations are NaN or infinite."
-    weights = [
-        weight.path
-        for weight in broken.weights
-        if not np.isfinite(np.asarray(keras.ops.convert_to_numpy(weight), "float32")).all()
-    ]
-    why = f"its weights {weights} are not finite" if weights else "its weights are finite"
     return (
-        "The model's activations are NaN or infinite, first in the output of layer "
-        f"{broken.name!r} ({names.index(broken.name) + 1} of {len(names)}; {why}). Nothing can be "
+        f"The model's activations are NaN or infinite, first in {broken}. Nothing can be "
         "measured from there on: load an earlier checkpoint, or train with a lower learning rate."
     )

@@ -1,6 +1,22 @@
 """Training: recipes and runs."""
 
 from keras_crate.training.demo import DemoRecipe, run_demo
-from keras_crate.training.pretrain import PretrainRecipe, pretrain
+from keras_crate.training.divergence import TrainingDiverged
+from keras_crate.training.finetune import finetune
+from keras_crate.training.optimizers import build_optimizer
+from keras_crate.training.pretrain import pretrain
+from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
+from keras_crate.training.run import RunOptions
 
-__all__ = ["DemoRecipe", "PretrainRecipe", "pretrain", "run_demo"]
+__all__ = [
+    "DemoRecipe",
+    "Recipe",
+    "RunOptions",
+    "TrainingDiverged",
+    "build_optimizer",
+    "finetune",
+    "list_recipes",
+    "load_recipe",
+    "pretrain",
+    "run_demo",
+]

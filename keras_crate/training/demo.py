@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from keras_crate.models import CRATE, decode_predictions
 from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.layer_measurements import draw_curves
+from keras_crate.training.run_folder import writable_folder
 from keras_crate.training.schedule import warmup_cosine
 
 
@@ -126,7 +126,7 @@ def run_demo(
     """
     check_positive("epochs", recipe.epochs)
     new_figure(1, 1)  # if it cannot draw, it says so before it trains
-    output = _writable_folder(output)
+    output = writable_folder(output)
     images = images or load("mnist5k")
     train_x, train_y = (part[: recipe.train_images] for part in images.train)
     test_x, test_y = images.test
@@ -178,22 +178,6 @@ def run_demo(
         f"model = keras.saving.load_model({str(files['model.keras'].resolve())!r})"
     )
     return metrics
-
-
-def _writable_folder(path) -> Path:
-    """The folder, made and tried: better now than after the training."""
-    path = Path(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        trial = path / ".trial"
-        trial.write_bytes(b"")
-        trial.unlink()
-    except OSError as error:
-        raise OSError(
-            f"The output folder {path} cannot be written ({error.strerror}). Choose another with "
-            "`output` (`--output` on the command line)."
-        ) from error
-    return path
 
 
 def _model(recipe: DemoRecipe, images: ImageSet, train_x) -> CRATE:

@@ -1,155 +1,135 @@
-"""Pre-training by the paper's recipe, on a folder of labelled images."""
+"""Training from the beginning."""
 
-import dataclasses
 import os
 import types
-from pathlib import Path
 
 import keras
 
-from keras_crate.data import TrainingFiles
-from keras_crate.hub.evaluation import Evaluation, accuracy
-from keras_crate.hub.labelled_images import labelled_images
-from keras_crate.hub.registry import variant_named
-from keras_crate.models.checks import check_positive
-from keras_crate.models.white_box import WhiteBoxModel
-from keras_crate.training.schedule import warmup_cosine
+from keras_crate.data import open_data
+from keras_crate.hub.evaluation import number_of_classes
+from keras_crate.hub.labelled_images import wordnet_ids_of
+from keras_crate.hub.registry import variants
+from keras_crate.models import CRATEMAE
+from keras_crate.training.prepared import adapted, new_model
+from keras_crate.training.recipe import Recipe, load_recipe
+from keras_crate.training.run import RunOptions, train
 
-
-@dataclasses.dataclass(frozen=True)
-class PretrainRecipe:
-    """The optimisation, in numbers; by default the paper's.
-
-    Attributes:
-        epochs: Passes over the images.
-        warmup_epochs: Of these, those of a growing learning rate.
-        batch_size: Images a step.
-        learning_rate: Highest learning rate of Lion; cosine decay to 0.
-        weight_decay: Decoupled weight decay.
-        label_smoothing: Share of a label spread over all classes.
-    """
-
-    epochs: int = 150
-    warmup_epochs: int = 5
-    batch_size: int = 2048
-    learning_rate: float = 2.4e-4
-    weight_decay: float = 0.5
-    label_smoothing: float = 0.1
-
-    def __post_init__(self):
-        check_positive("epochs", self.epochs)
-        check_positive("batch_size", self.batch_size)
-        for name, valid, accepted in (
-            ("warmup_epochs", 0 <= self.warmup_epochs <= self.epochs, "in [0, epochs]"),
-            ("learning_rate", self.learning_rate > 0, "above 0"),
-            ("weight_decay", self.weight_decay >= 0, "0 or more"),
-            ("label_smoothing", 0 <= self.label_smoothing < 1, "in [0, 1)"),
-        ):
-            if not valid:
-                raise ValueError(f"`{name}` must be {accepted}. Received: {getattr(self, name)!r}")
-
-
-PAPER = PretrainRecipe()
+_RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
 
 
 def pretrain(
-    model: str | WhiteBoxModel,
-    folder: str | os.PathLike,
+    model: str | keras.Model,
+    data=None,
     output: str | os.PathLike = "crate-pretrain",
     *,
-    recipe: PretrainRecipe = PAPER,
-    validation: str | os.PathLike | None = None,
-    seed: int = 0,
-    workers: int = 1,
-    verbose: int = 1,
+    recipe: "str | os.PathLike | Recipe | None" = None,
+    validation=None,
+    limit: int | None = None,
+    patch_size=None,
+    **options,
 ) -> types.SimpleNamespace:
-    """Trains a classifier on a folder of images, by the recipe of CRATE's paper.
+    """Trains a model from the beginning, as CRATE's papers did.
 
-    Lion with warm-up and cosine decay, label smoothing, random crops and
-    flips. After every epoch `model.keras` and `history.csv` are written.
+    The folder holds the resolved recipe (recipe.json), what else decides the
+    numbers (run.json), history.csv and history.png, model.keras of the last
+    epoch, best.keras of the best on the held-out images, and metrics.json when
+    the run is finished. A run that was cut off goes on from its last epoch when
+    it is started again with the same arguments, and comes to the same numbers.
 
     Args:
-        model: The name of a variant, whose model is made without its weights;
-            or a model of this package.
-        folder: One folder of images a class, named by the class or, of
-            ImageNet's, by its WordNet identifier.
+        model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, for as many
+            classes as the data have; the name of a variant, whose model is made
+            without its weights; or a Keras classifier or `CRATEMAE`, which
+            is trained as it is.
+        data: As `keras_crate.data.open_data` takes it; by default the recipe's.
         output: Folder to write to; made if it does not exist.
-        recipe: The optimisation.
-        validation: Such a folder, on which the accuracy is measured at the end.
-        seed: The same seed gives the same batches and initial values.
-        workers: Threads that read images.
-        verbose: As in `keras.Model.fit`.
+        recipe: As `load_recipe` takes it; by default that of the family's paper
+            (`"imagenet1k-paper"` for CRATE).
+        validation: Folder or arrays to measure on, where the data bring none.
+        limit: How many images to train on, or None for all.
+        patch_size: Of a size, in pixels, or None for its own.
+        **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
+            `tensorboard`, `wandb`, `callbacks`, `verbose`.
 
     Returns:
-        A namespace: `model`, `history` (lists by name), `accuracy` (or None)
-        and `file`.
+        A namespace: `model`, `history` (lists by name), `metrics`, `folder`,
+        `file` and `best` (a path, or None).
 
     Raises:
-        ValueError: If there is no such variant, it is no classifier, or the
-            folder does not suit it.
-        OSError: If the output cannot be written.
+        TrainingDiverged: If the loss becomes NaN or infinite; a `ValueError`.
+        ValueError: If there is no such model, recipe or data, they do not fit,
+            or the folder holds another run.
+        OSError: If the output cannot be written, or data cannot be fetched.
 
     Example:
 
     ```python
-    recipe = keras_crate.training.PretrainRecipe(epochs=1, warmup_epochs=0, batch_size=2)
     model = keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2)
-    run = keras_crate.training.pretrain(model, "classes", recipe=recipe)
+    recipe = keras_crate.training.Recipe(epochs=1, batch_size=2)
+    run = keras_crate.training.pretrain(model, "pets", recipe=recipe)
     ```
 
     Reference:
         Yu et al., "White-Box Transformers via Sparse Rate Reduction",
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
-    keras.utils.set_random_seed(seed)
-    evaluation = None
-    if isinstance(model, str):
-        variant = variant_named(model)
-        model, evaluation = variant.build(weights=None), variant.evaluation
-    if not isinstance(model, WhiteBoxModel):
+    options = RunOptions(**options)
+    if not isinstance(model, (str, keras.Model)):
         raise ValueError(
-            "`model` must be the name of a variant or a model of keras_crate. Received: "
-            f"{type(model).__name__}"
+            "`model` must be the name of a size or a variant, or a Keras model. "
+            f"Received: {type(model).__name__}"
         )
-    evaluation = evaluation or Evaluation.for_model(model)
-    if getattr(model.settings, "data_format", "channels_last") != "channels_last":
-        raise ValueError("`model` must take channels last. Received: a model of channels first")
-    _, labels, _ = labelled_images(model, evaluation, folder)
-    held_out = validation and labelled_images(model, evaluation, validation)  # a fault now, not
-    output = Path(output)  # after days
-    output.mkdir(parents=True, exist_ok=True)
-    batches = TrainingFiles(
-        list(labels),
-        list(labels.values()),
-        model.output_shape[-1],
-        model.input_shape[1:],
-        recipe.batch_size,
-        seed,
-        workers=workers,
-    )
-    _compile(model, recipe, len(batches))
-    file = output / "model.keras"
-    callbacks = [
-        keras.callbacks.ModelCheckpoint(str(file)),
-        keras.callbacks.CSVLogger(str(output / "history.csv")),
-        keras.callbacks.TerminateOnNaN(),
-    ]
-    history = model.fit(batches, epochs=recipe.epochs, callbacks=callbacks, verbose=verbose).history
-    found = None
-    if held_out:
-        images, truth, _ = held_out
-        found = accuracy(model, images, truth, verbose=verbose)
-    return types.SimpleNamespace(model=model, history=history, accuracy=found, file=file)
+    recipe = load_recipe(recipe if recipe is not None else usual_recipe(model))
+    data = data_of(data, recipe)
+    keras.utils.set_random_seed(options.seed)
+    if isinstance(model, str) and model not in variants():
+        opened = open_data(data, held_out=validation, limit=limit)
+        origin, model = model, new_model(model, opened, recipe, patch_size)
+    else:
+        if patch_size is not None:
+            raise ValueError(
+                f"`patch_size` is for a size. Received: patch_size={patch_size} with a "
+                "model or a variant, which have their own"
+            )
+        origin = model if isinstance(model, str) else model.name
+        model = new_model(model, None, recipe) if isinstance(model, str) else model
+        model = adapted(model, recipe, None)
+        expected = {}
+        if not isinstance(model, CRATEMAE):
+            classes = number_of_classes(model)
+            names = getattr(model, "class_names", None)
+            expected = {"class_names": names, "classes": classes}
+            expected["wordnet_ids"] = wordnet_ids_of(names, classes)
+        opened = open_data(data, held_out=validation, limit=limit, **expected)
+    return train(model, opened, recipe, output, options, origin)
 
 
-def _compile(model, recipe: PretrainRecipe, steps: int) -> None:
-    schedule = warmup_cosine(recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, steps)
-    activation = keras.activations.get(model.settings.classifier_activation)
-    logits = activation is keras.activations.linear
-    model.compile(
-        optimizer=keras.optimizers.Lion(schedule, weight_decay=recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=logits, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=["accuracy"],
-    )
+def data_of(data, recipe: Recipe):
+    """What was asked for, or the recipe's own data set.
+
+    Args:
+        data: As given, or None.
+        recipe: The recipe.
+
+    Raises:
+        ValueError: If neither says.
+    """
+    if data is None and recipe.dataset is None:
+        raise ValueError(
+            "`data` must name what to train on, since the recipe names no data set. Pass the name "
+            "of a set or a folder (`--data` on the command line)."
+        )
+    return recipe.dataset if data is None else data
+
+
+def usual_recipe(model) -> str:
+    """The recipe of the family's paper.
+
+    Args:
+        model: A model, or the name of a size or a variant.
+    """
+    family = type(model).__name__
+    if isinstance(model, str):
+        name = model.lower().replace("_", "-")
+        family = "CRATEMAE" if "mae" in name else "CRATEAlpha" if "alpha" in name else "CRATE"
+    return _RECIPES.get(family, "imagenet1k-paper")

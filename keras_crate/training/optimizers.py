@@ -1,0 +1,161 @@
+"""The optimizer of a recipe: schedule, what is not decayed, slower steps in lower layers."""
+
+import re
+
+import keras
+
+from keras_crate.layers import TokenEmbedding
+from keras_crate.training.recipe import Recipe
+from keras_crate.training.schedule import warmup_cosine
+
+_STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
+
+
+class _ScaledSteps:
+    """Beside a Keras optimizer: each variable's step and decay have a factor of their own.
+
+    Args:
+        scales: Factor by depth: of the stem, of every block, of the rest.
+        scaled_weight_decay: Decoupled weight decay.
+    """
+
+    def __init__(self, *args, scales=(1.0,), scaled_weight_decay: float = 0.0, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.scales = tuple(scales)
+        self.scaled_weight_decay = scaled_weight_decay
+        self.not_decayed: set[str] = set()
+
+    def update_step(self, gradient, variable, learning_rate):
+        # Under TensorFlow it is the backend's variable: Keras' own optimizers find theirs so.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        rate = learning_rate * self.scales[depth_of(path, len(self.scales) - 2)]
+        if self.scaled_weight_decay and path not in self.not_decayed:
+            factor = keras.ops.cast(rate * self.scaled_weight_decay, variable.dtype)
+            self.assign_sub(variable, keras.ops.multiply(variable, factor))
+        super().update_step(gradient, variable, rate)
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "scales": list(self.scales),
+            "scaled_weight_decay": self.scaled_weight_decay,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class ScaledLion(_ScaledSteps, keras.optimizers.Lion):
+    """Lion with a factor of the learning rate for each depth of the model."""
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class ScaledAdamW(_ScaledSteps, keras.optimizers.AdamW):
+    """AdamW with a factor of the learning rate for each depth of the model."""
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class ScaledSGD(_ScaledSteps, keras.optimizers.SGD):
+    """SGD with a factor of the learning rate for each depth of the model."""
+
+
+_CLASSES = {
+    "lion": (keras.optimizers.Lion, ScaledLion),
+    "adamw": (keras.optimizers.AdamW, ScaledAdamW),
+    "sgd": (keras.optimizers.SGD, ScaledSGD),
+}
+
+
+def build_optimizer(
+    recipe: Recipe, model: keras.Model, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+    """The optimizer that a recipe asks for, for a model.
+
+    Args:
+        recipe: The settings.
+        model: The model that will be trained.
+        steps_per_epoch: Batches an epoch.
+
+    Returns:
+        A Keras optimizer. With `layer_decay` below 1 it is one that scales the
+        learning rate of block i of n, from 0, by `layer_decay^(n - i)`, that of
+        the stem by `layer_decay^(n + 1)`; weight decay follows the rate.
+
+    Raises:
+        ValueError: If `layer_decay` is below 1 and the model has no blocks.
+
+    Example:
+
+    ```python
+    recipe = keras_crate.training.load_recipe("cifar10-paper", layer_decay=0.75)
+    optimizer = keras_crate.training.build_optimizer(recipe, model, steps_per_epoch=97)
+    model.compile(optimizer, loss="categorical_crossentropy")
+    ```
+
+    Reference:
+        Bao et al., "BEiT", arXiv:2106.08254, appendix (layer-wise decay).
+    """
+    schedule = warmup_cosine(
+        recipe.learning_rate,
+        recipe.epochs,
+        recipe.warmup_epochs,
+        steps_per_epoch,
+        recipe.final_learning_rate,
+    )
+    settings = {"learning_rate": schedule, "global_clipnorm": recipe.clip_norm}
+    if recipe.ema is not None:
+        settings |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.optimizer == "sgd":
+        settings |= {"momentum": recipe.beta_1, "nesterov": True}
+    else:
+        settings |= {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2}
+    plain, scaled = _CLASSES[recipe.optimizer]
+    spared = [v for v in model.trainable_variables if _group(v, model) in recipe.no_decay]
+    if recipe.layer_decay == 1:
+        optimizer = plain(**settings, weight_decay=recipe.weight_decay)
+        if spared and recipe.weight_decay:
+            optimizer.exclude_from_weight_decay(var_list=spared)
+        return optimizer
+    blocks = _blocks(model)
+    scales = [recipe.layer_decay ** (blocks + 1 - depth) for depth in range(blocks + 2)]
+    optimizer = scaled(
+        **settings, weight_decay=0.0, scales=scales, scaled_weight_decay=recipe.weight_decay
+    )
+    optimizer.not_decayed = {variable.path for variable in spared}
+    return optimizer
+
+
+def depth_of(path: str, blocks: int) -> int:
+    """How deep in the model a variable lies: 0 in the stem, i + 1 in block i, then the rest.
+
+    Args:
+        path: The variable's.
+        blocks: Number of blocks.
+    """
+    block = re.search(r"(?<!decoder_)block_(\d+)_", path)
+    if block:
+        return min(int(block.group(1)), blocks) + 1
+    return 0 if any(name in path for name in _STEM) else blocks + 1
+
+
+def _blocks(model) -> int:
+    found = [re.match(r"block_(\d+)_", layer.name) for layer in model.layers]
+    numbers = [int(match.group(1)) for match in found if match]
+    if not numbers:
+        raise ValueError(
+            "`layer_decay` below 1 needs a model with blocks, layers called block_0_... Received: "
+            f"{type(model).__name__} without. Leave it at 1."
+        )
+    return max(numbers) + 1
+
+
+def _group(variable, model) -> str | None:
+    """Which of the groups that may be spared from decay a variable belongs to."""
+    owner = next((layer for layer in model.layers if _owns(layer, variable)), None)
+    if isinstance(owner, TokenEmbedding) or variable.path.endswith(("positions", "token")):
+        return "positions"
+    if variable.path.rpartition("/")[2] == "bias":
+        return "biases"
+    return "norms" if len(variable.shape) < 2 else None
+
+
+def _owns(layer, variable) -> bool:
+    return any(variable is weight for weight in layer.trainable_variables)

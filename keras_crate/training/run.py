@@ -1,0 +1,314 @@
+"""A run: `model.fit` by a recipe, in a folder that holds all there is to know of it."""
+
+import dataclasses
+import importlib.util
+import time
+import types
+from collections.abc import Callable, Sequence
+
+import keras
+
+from keras_crate.data import (
+    LabelledData,
+    TrainingBatches,
+    training_dataset,
+)
+from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
+from keras_crate.hub.evaluation import Evaluation
+from keras_crate.hub.held_out import held_out_batches
+from keras_crate.models import CRATEMAE
+from keras_crate.training.checkpoints import Backup, Checkpoints
+from keras_crate.training.divergence import FiniteLoss
+from keras_crate.training.epoch_seeds import EpochSeeds
+from keras_crate.training.optimizers import build_optimizer
+from keras_crate.training.prepared import freeze_all_but_head
+from keras_crate.training.progress import RichProgress, Throughput
+from keras_crate.training.recipe import WHOLE, Recipe
+from keras_crate.training.run_folder import RunFolder, write_json
+from keras_crate.training.trackers import WandbRecord, tensorboard
+
+PIPELINES = ("auto", "tf.data", "pydataset")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+    """What does not belong to a recipe.
+
+    Attributes:
+        seed: The same seed gives the same numbers on one backend.
+        augment: As in `keras_crate.data.TrainingBatches`.
+        pipeline: `"tf.data"`, `"pydataset"`, which needs no TensorFlow, or
+            `"auto"` for the first where TensorFlow is installed.
+        workers: Threads that read images, of `"pydataset"`.
+        tensorboard: Whether to write TensorBoard's records to the folder.
+        wandb: Project of Weights & Biases to record in, or None.
+        callbacks: Further Keras callbacks.
+        verbose: 1 for a bar and a line an epoch, 2 for the lines, 0 for none.
+    """
+
+    seed: int = 0
+    augment: Callable | None = None
+    pipeline: str = "auto"
+    workers: int = 1
+    tensorboard: bool = False
+    wandb: str | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    verbose: int = 1
+
+    def __post_init__(self):
+        if self.pipeline not in PIPELINES:
+            raise ValueError(
+                f"`pipeline` must be one of {', '.join(PIPELINES)}. Received: {self.pipeline!r}"
+            )
+
+
+def train(
+    model: keras.Model,
+    data: LabelledData,
+    recipe: Recipe,
+    output,
+    options: RunOptions,
+    origin: str,
+) -> types.SimpleNamespace:
+    """Trains a model, or goes on with a run that was begun in the folder.
+
+    Args:
+        model: What to train; its weights are changed.
+        data: The images.
+        recipe: How.
+        output: The run's folder.
+        options: What else.
+        origin: What the model is, in a word, to tell one run from another.
+
+    Returns:
+        A namespace: `model`, `history` (lists by name, of all epochs), `metrics`
+        (what metrics.json holds), `folder`, `file` and `best` (or None).
+
+    Raises:
+        TrainingDiverged: If the loss is not finite.
+        ValueError: If another run was begun in the folder.
+        OSError: If it cannot be written.
+    """
+    folder = RunFolder(output)
+    say = print if options.verbose else (lambda line: None)
+    about = {
+        "model": origin,
+        "parameters": model.count_params(),
+        "data": data.source,
+        "classes": data.classes,
+        "images": len(data.train),
+        "held_out_images": len(data.held_out) if data.held_out is not None else 0,
+        "seed": options.seed,
+        "pipeline": _pipeline(options.pipeline, data.train),
+    }
+    folder.begin(recipe, about)
+    evaluation = evaluation_of(recipe, model)
+    write_json(folder.evaluation, evaluation.to_dict())
+    if recipe.train_only == "head":
+        freeze_all_but_head(model)
+    pipeline = _Pipeline(about["pipeline"], model, data, recipe, options)
+    classifies = not isinstance(model, CRATEMAE)
+    compile_model(model, recipe, pipeline.steps, classifies)
+    model.optimizer.build(model.trainable_variables)
+
+    backup = Backup(folder.backup)
+    done = backup.newest() or 0
+    folder.keep_rows(done)
+    held_out = None
+    if data.held_out is not None and classifies:
+        held_out = held_out_batches(
+            data.held_out, data.classes, model, evaluation, recipe.batch_size
+        )
+    say(
+        f"{len(data.train):,} images of {data.classes} classes to train on, "
+        f"{about['held_out_images']:,} held out: {data.source}; {model.count_params():,} "
+        f"parameters, {keras.backend.backend()}, images by {about['pipeline']}"
+        + (" (TensorFlow is not installed)" if not _has_tensorflow() else "")
+        + (f"; going on after {done} epochs" if done else "")
+    )
+    monitor = ("val_accuracy", True) if held_out is not None else (None, False)
+    seeds, bar = EpochSeeds(options.seed), RichProgress(pipeline.steps)
+    wandb = options.wandb and WandbRecord(options.wandb, folder.path, {**about, **recipe.to_dict()})
+    callbacks = [
+        seeds,
+        FiniteLoss(backup, seeds, pipeline.of_epoch, say),
+        *([keras.callbacks.SwapEMAWeights()] if recipe.ema else []),
+        Throughput(pipeline.steps * pipeline.batch_size),
+        keras.callbacks.CSVLogger(str(folder.history), append=True),
+        *([tensorboard(folder.path / "tensorboard")] if options.tensorboard else []),
+        *([wandb] if wandb else []),
+        *([bar] if options.verbose == 1 else []),
+        *options.callbacks,
+        Checkpoints(folder, *monitor, moving_average=recipe.ema is not None),
+        backup,
+    ]
+    start = time.monotonic()
+    try:
+        model.fit(
+            pipeline.from_epoch(done),
+            epochs=recipe.epochs,
+            steps_per_epoch=pipeline.steps_argument,
+            validation_data=held_out,
+            shuffle=False,  # batches are shuffled already, as the seed has it
+            callbacks=callbacks,
+            verbose=2 if options.verbose == 2 else 0,
+        )
+    except Exception as error:
+        _name_broken_file(error, data.train, pipeline.mode)
+        raise
+    finally:
+        bar.close()
+        if wandb:
+            wandb.close()
+    rows = folder.rows()
+    metrics = {
+        "epochs": recipe.epochs,
+        "seconds": round(time.monotonic() - start, 1),
+        "resumed_after": done,
+        **{name: value for name, value in rows[-1].items() if name != "epoch"},
+    }
+    if monitor[0]:
+        best = max(rows, key=lambda row: row["val_accuracy"])
+        metrics |= {"best_epoch": int(best["epoch"]) + 1, "best_val_accuracy": best["val_accuracy"]}
+    folder.draw()
+    write_json(folder.metrics, metrics)
+    backup.remove()
+    return types.SimpleNamespace(
+        model=model,
+        history={name: [row[name] for row in rows] for name in rows[0] if name != "epoch"},
+        metrics=metrics,
+        folder=folder.path,
+        file=folder.model,
+        best=folder.best if folder.best.exists() else None,
+    )
+
+
+def compile_model(model, recipe: Recipe, steps: int, classifies: bool = True) -> None:
+    """Compiles a model as a recipe says.
+
+    Args:
+        model: The model.
+        recipe: The settings.
+        steps: Batches an epoch.
+        classifies: False for a model that has its own loss.
+
+    Raises:
+        ValueError: If the loss does not suit the model's outputs.
+    """
+    optimizer = build_optimizer(recipe, model, steps)
+    if not classifies:
+        model.compile(optimizer=optimizer)
+        return
+    activation = _activation(model)
+    logits = activation is keras.activations.linear
+    if recipe.loss == "binary_crossentropy":
+        if activation is keras.activations.softmax:
+            raise ValueError(
+                "`loss` binary_crossentropy needs a model of logits or sigmoids. Received: a "
+                "model with softmax. Make it with `classifier_activation=None`."
+            )
+        loss = keras.losses.BinaryCrossentropy(
+            from_logits=logits, label_smoothing=recipe.label_smoothing
+        )
+    else:
+        loss = keras.losses.CategoricalCrossentropy(
+            from_logits=logits, label_smoothing=recipe.label_smoothing
+        )
+    metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+    if model.output_shape[-1] > 5:
+        metrics.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
+    model.compile(optimizer=optimizer, loss=loss, metrics=metrics)
+
+
+def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
+    """How held-out images are brought to a model that a recipe trains.
+
+    Args:
+        recipe: The settings.
+        model: The model.
+    """
+    customary = Evaluation.for_model(model)
+    resize, size = recipe.evaluation_resize, customary.size
+    if resize == WHOLE:
+        resize = size
+    elif resize is None:
+        resize = customary.resize
+    elif recipe.image_size and recipe.image_size != min(size):
+        resize = max(1, round(resize * min(size) / recipe.image_size))
+    return dataclasses.replace(
+        customary, resize=resize, interpolation=recipe.evaluation_interpolation
+    )
+
+
+class _Pipeline:
+    """Training batches by either pipeline, from any epoch on."""
+
+    def __init__(self, kind, model, data: LabelledData, recipe: Recipe, options: RunOptions):
+        self.shape = tuple(model.input_shape[1:])
+        self.classes = data.classes
+        self.source, self.options, self.kind = data.train, options, kind
+        self.augmentation, self.wanted = recipe.augmentation(), recipe.batch_size
+        first = TrainingBatches(
+            self.source, self.classes, self.shape, self.wanted, self.augmentation
+        )
+        self.steps, self.batch_size, self.mode = len(first), first.batch_size, first.mode
+
+    @property
+    def steps_argument(self) -> int | None:
+        """`steps_per_epoch` of `fit`: a tf.data pipeline has no end."""
+        return self.steps if self.kind == "tf.data" else None
+
+    def from_epoch(self, epoch: int):
+        """What `fit` is given to go on after some epochs."""
+        arguments = (self.source, self.classes, self.shape, self.wanted, self.augmentation)
+        seed, augment = self.options.seed, self.options.augment
+        if self.kind == "tf.data":
+            return training_dataset(*arguments, seed, epoch, augment)[0]
+        return TrainingBatches(*arguments, seed, epoch, augment, workers=self.options.workers)
+
+    def of_epoch(self, epoch: int):
+        """The batches of one epoch, as arrays."""
+        batches = self.from_epoch(epoch)
+        if self.kind == "tf.data":
+            yield from batches.take(self.steps).as_numpy_iterator()
+        else:
+            yield from (batches[k] for k in range(self.steps))
+
+
+def _pipeline(wanted: str, source: ImageSource) -> str:
+    """The pipeline that is taken; refuses one that cannot read the images."""
+    if isinstance(source, HuggingFaceSource):
+        if wanted == "tf.data":
+            raise ValueError(
+                "`pipeline` must be pydataset for data sets of Hugging Face. Received: 'tf.data'"
+            )
+        return "pydataset"
+    if isinstance(source, TFDSSource):
+        if wanted == "pydataset":
+            raise ValueError(
+                "`pipeline` must be tf.data for TensorFlow's data sets. Received: 'pydataset'"
+            )
+        return "tf.data"
+    if wanted == "auto":
+        return "tf.data" if _has_tensorflow() else "pydataset"
+    return wanted
+
+
+def _has_tensorflow() -> bool:
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def _activation(model):
+    """The function by which a classifier's outputs come about."""
+    settings = getattr(model, "settings", None)
+    if hasattr(settings, "classifier_activation"):
+        return keras.activations.get(settings.classifier_activation)
+    return getattr(model.layers[-1], "activation", keras.activations.softmax)
+
+
+def _name_broken_file(error: Exception, source: ImageSource, mode: str) -> None:
+    """Where TensorFlow could not decode an image, it does not say which."""
+    if type(error).__name__ != "InvalidArgumentError" or not isinstance(source, FileSource):
+        return
+    for k in range(len(source)):
+        source.image(k, mode)
