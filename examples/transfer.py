@@ -126,7 +126,8 @@ def table(results: dict) -> str:
     return "\n".join(lines)
 
 
-def main():
+def main() -> None:
+    """Trains, measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("crate-transfer"))
     parser.add_argument("--seeds", type=int, default=3)

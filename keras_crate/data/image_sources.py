@@ -196,24 +196,25 @@ class TFDSSource(ImageSource):
     @functools.cached_property
     def labels(self) -> np.ndarray:
         """Class of each image; reads the split through once."""
-        return np.fromiter((int(label) for _, label in self.encoded(False)), "int64")
+        return np.fromiter((int(label) for _, label in self.encoded()), "int64")
 
     def __len__(self) -> int:
         return self._count
 
     @functools.cached_property
     def _count(self) -> int:
-        number = int(self.encoded(False).cardinality())
-        return number if number >= 0 else sum(1 for _ in self.encoded(False))
+        number = int(self.encoded().cardinality())
+        return number if number >= 0 else sum(1 for _ in self.encoded())
 
-    def encoded(self, shuffle_files: bool = False):
+    def encoded(self):
         """A `tf.data.Dataset` of pairs: an image as it is stored, encoded, and its class."""
         with needed("tensorflow-datasets", "TensorFlow's data sets need"):
             import tensorflow_datasets as tfds
         return self.builder.as_dataset(
             split=self.split,
-            shuffle_files=shuffle_files,
-            decoders={"image": tfds.decode.SkipDecoding()},
+            decoders=tfds.decode.PartialDecoding(
+                {"image": True, "label": True}, {"image": tfds.decode.SkipDecoding()}
+            ),
         ).map(lambda example: (example["image"], example["label"]))
 
     def _image(self, k: int, mode: str):

@@ -84,7 +84,7 @@ def training_dataset(
             .batch(batch_size, drop_remainder=True)
         )
         if augment is not None:  # it draws by itself: in turn, for the same draws at each run
-            batches = batches.map(lambda images, labels: (call_augment(augment, images), labels))
+            batches = batches.map(lambda images, labels: (_called(augment, images), labels))
         if on_batch:
             batches = batches.enumerate().map(
                 lambda k, pair: on_batch(*pair, _folded(key, -1 - k)),
@@ -128,6 +128,16 @@ def held_out_dataset(
     return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
+def _called(augment: Callable, images):
+    import tensorflow as tf
+
+    if not type(augment).__module__.startswith("keras_cv"):
+        return call_augment(augment, images)
+    # Some of KerasCV's layers ask tensors for their truth, which a graph has not.
+    changed = tf.py_function(lambda x: call_augment(augment, x), [images], tf.float32)
+    return tf.ensure_shape(changed, images.shape)
+
+
 def _tensorflow():
     with needed("tensorflow", "A tf.data pipeline needs"):
         import tensorflow as tf
@@ -151,9 +161,13 @@ def _shuffled(source: ImageSource) -> Callable:
             waiting = len(source)
         else:
             waiting = min(len(source), _SHUFFLED)
-        return lambda key: stored.shuffle(
-            waiting, seed=tf.cast(key[1], "int64"), reshuffle_each_iteration=False
-        )
+
+        def drawn(key):
+            tf.random.set_seed(1)  # of this function alone: the epoch's key decides, no global seed
+            seed = tf.cast(key[1], "int64")
+            return stored.shuffle(waiting, seed, reshuffle_each_iteration=False)
+
+        return drawn
     if isinstance(source, ArraySource):
         stored, get = tf.constant(source.images), tf.identity
     elif isinstance(source, FileSource):

@@ -6,7 +6,7 @@ from keras_crate.data import HeldOutBatches, held_out_dataset
 from keras_crate.data.image_sources import ImageSource, TFDSSource
 from keras_crate.hub.evaluation import Evaluation
 
-_MOST = 256  # images at a time, whatever the batch of training
+_BATCH = (64, 256)  # least and most images at a time, whatever the batch of training
 
 
 def held_out_batches(
@@ -19,7 +19,7 @@ def held_out_batches(
         classes: Number of classes.
         model: The model.
         evaluation: How they are prepared.
-        batch_size: Images at a time, up to 256.
+        batch_size: Images at a time, from 64 to 256.
 
     Returns:
         A `keras.utils.PyDataset`, or a `tf.data.Dataset` of TensorFlow's data sets.
@@ -27,4 +27,4 @@ def held_out_batches(
     used = evaluation.used_for(model)
     make = held_out_dataset if isinstance(source, TFDSSource) else HeldOutBatches
     shape = (*used.size, model.input_shape[-1])
-    return make(source, classes, shape, min(batch_size, _MOST), used.resize, used.interpolation)
+    return make(source, classes, shape, min(max(batch_size, _BATCH[0]), _BATCH[1]), used.resize, used.interpolation)

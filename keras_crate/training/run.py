@@ -127,7 +127,9 @@ def train(
         + (f"; going on after {done} epochs" if done else "")
     )
     monitor = ("val_accuracy", True) if held_out is not None else (None, False)
-    seeds, bar = EpochSeeds(options.seed), RichProgress(pipeline.steps)
+    batches, bar = pipeline.from_epoch(done), RichProgress(pipeline.steps)
+    follows = about["pipeline"] == "pydataset"
+    seeds = EpochSeeds(options.seed, batches if follows else None)
     wandb = options.wandb and WandbRecord(options.wandb, folder.path, {**about, **recipe.to_dict()})
     callbacks = [
         seeds,
@@ -145,7 +147,7 @@ def train(
     start = time.monotonic()
     try:
         model.fit(
-            pipeline.from_epoch(done),
+            batches,
             epochs=recipe.epochs,
             steps_per_epoch=pipeline.steps_argument,
             validation_data=held_out,

@@ -1,0 +1,126 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_crate.data import Augmentation, HeldOutBatches, TrainingBatches, open_data
+from keras_crate.data.batches import random_box
+from keras_crate.data.image_sources import FileSource
+
+SHAPE = (16, 16, 3)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Images whose red grows to the right, and whose blue says which it is."""
+    paths = []
+    for k in range(6):
+        pixels = np.zeros((40, 60, 3))
+        pixels[..., 0] = np.linspace(0, 240, 60)
+        pixels[..., 2] = 40 * k
+        paths.append(tmp_path / f"{k}.png")
+        keras.utils.save_img(paths[-1], pixels, scale=False)
+    return paths
+
+
+def _batches(files, **options):
+    source = FileSource(files, [0, 1, 2, 0, 1, 2])
+    return TrainingBatches(source, 3, SHAPE, **{"batch_size": 4, **options})
+
+
+def test_batches(files):
+    batches = _batches(files)
+    assert len(batches) == 1
+    images, labels = batches[0]
+    assert images.shape == (4, *SHAPE)
+    assert labels.shape == (4, 3)
+    which = (images[..., 2].mean(axis=(1, 2)) / 40).round().astype(int)
+    assert len(set(which)) == 4
+    np.testing.assert_array_equal(labels.argmax(axis=1), which % 3)
+
+
+EVERYTHING = Augmentation(rand_augment=(2, 14), random_erasing=0.5, mixup=0.5, cutmix=1.0)
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING])
+def test_seed_epoch_and_image_decide(files, augmentation):
+    options = {"augmentation": augmentation, "batch_size": 3}
+    one, two = _batches(files, **options), _batches(files, **options)
+    other = _batches(files, seed=1, **options)
+    np.testing.assert_array_equal(one[1][0], two[1][0])
+    assert np.abs(one[1][0] - other[1][0]).max() > 1
+    two.on_epoch_end()
+    assert np.abs(one[1][0] - two[1][0]).max() > 1
+    later = _batches(files, epoch=1, **options)  # as a run that is resumed begins
+    for a, b in zip(two[1], later[1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_half_are_turned(files):
+    batches = _batches(files[:1] * 6, batch_size=6)
+    turned = []
+    for _ in range(40):
+        images = batches[0][0]
+        turned += list(images[:, 8, 0, 0] > images[:, 8, -1, 0])
+        batches.on_epoch_end()
+    assert 0.4 < np.mean(turned) < 0.6
+
+
+def test_nothing_is_changed_where_nothing_is_asked_for():
+    digits = open_data("digits")
+    plain = Augmentation(crop_area=None, flip=False)
+    batches = TrainingBatches(digits.train, 10, (8, 8, 1), 100, plain)
+    images, labels = batches[2]
+    chosen = batches.order[200:300]
+    np.testing.assert_array_equal(images, digits.train.images[chosen])
+    np.testing.assert_array_equal(labels.argmax(axis=1), digits.train.labels[chosen])
+
+
+def test_augment_sees_the_batch_before_it_is_mixed(files):
+    seen = []
+
+    def augment(images):
+        seen.append(images.max())
+        return images * 0 + 7
+
+    mixing = {"augment": augment, "augmentation": Augmentation(mixup=1.0)}
+    changed = [_batches(files, seed=seed, **mixing)[0] for seed in range(8)]
+    assert seen[0] > 100
+    np.testing.assert_allclose(changed[0][0], 7, atol=1e-5)
+    assert any(((labels > 0).sum(axis=1) > 1).any() for _, labels in changed)
+    layer = keras.layers.RandomBrightness((0.5, 0.5), value_range=(0, 255))
+    plain, bright = _batches(files)[0][0], _batches(files, augment=layer)[0][0]
+    np.testing.assert_allclose(bright, np.minimum(plain + 127.5, 255), atol=1e-3)
+
+
+def test_boxes():
+    rng = np.random.default_rng(0)
+    boxes = np.array([random_box((120, 80), rng) for _ in range(2000)])
+    left, upper, right, lower = boxes.T
+    assert left.min() >= 0 and upper.min() >= 0
+    assert right.max() <= 120 and lower.max() <= 80
+    share = (right - left) * (lower - upper) / (120 * 80)
+    proportion = (right - left) / (lower - upper)
+    assert 0.08 <= share.min() < 0.1 and 0.8 < share.max() <= 1
+    assert proportion.min() + 1e-9 >= 0.75 and proportion.max() <= 4 / 3 + 1e-9
+    assert random_box((1000, 2), rng)  # no part of these proportions has 8 % of it
+    assert random_box((1000, 2), np.random.default_rng(1)) == (0, 0, 1000, 2)
+
+
+def test_held_out_batches_are_all_in_order(files):
+    batches = HeldOutBatches(FileSource(files, [0, 1, 2, 0, 1, 2]), 3, SHAPE, 4, resize=18)
+    assert [len(batches[k][0]) for k in range(len(batches))] == [4, 2]
+    images = np.concatenate([batches[k][0] for k in range(2)])
+    np.testing.assert_allclose(images[..., 2].mean(axis=(1, 2)), 40 * np.arange(6))
+    np.testing.assert_array_equal(batches[1][1].argmax(axis=1), [1, 2])
+
+
+def test_what_is_refused(files):
+    with pytest.raises(ValueError, match="`files` must name at least one image"):
+        FileSource([], [])
+    with pytest.raises(ValueError, match="`batch_size` must be 1 or more"):
+        _batches(files, batch_size=0)
+    with pytest.raises(ValueError, match="1, 3 or 4 channels"):
+        TrainingBatches(FileSource(files, [0] * 6), 3, (16, 16, 2), 4)
+    files[3].write_bytes(b"none")
+    with pytest.raises(ValueError, match=r"3.png cannot be read .*Remove or replace it"):
+        _batches(files, batch_size=6)[0]

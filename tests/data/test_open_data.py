@@ -1,0 +1,154 @@
+import os
+import re
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from marks import needs
+from PIL import Image
+
+from keras_crate.data import open_data
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, images to train on and held out."""
+    for part, count in (("train", 3), ("val", 2)):
+        for k, name in enumerate(("cat", "dog")):
+            (tmp_path / "pets" / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = np.full((10, 12, 3), 100 * k + 10 * i, "uint8")
+                Image.fromarray(pixels).save(tmp_path / "pets" / part / name / f"{i}.png")
+    return tmp_path / "pets"
+
+
+def test_a_folder_with_both_parts(folder):
+    data = open_data(folder)
+    assert data.class_names == ("cat", "dog") and data.classes == 2
+    assert len(data.train) == 6 and len(data.held_out) == 4
+    np.testing.assert_array_equal(data.train.labels, [0, 0, 0, 1, 1, 1])
+    assert np.asarray(data.train.image(4, "L")).mean() == pytest.approx(110, abs=1)
+    assert data.train.image(4, "L").size == (12, 10)
+
+
+def test_a_folder_of_classes_and_another_held_out(folder):
+    data = open_data(folder / "train", held_out=folder / "val", limit=4)
+    assert len(data.train) == 4 and len(data.held_out) == 4
+    assert open_data(folder / "train").held_out is None
+
+
+def test_classes_in_the_model_s_order(folder):
+    data = open_data(folder, class_names=("dog", "cat", "cow"), classes=3)
+    np.testing.assert_array_equal(data.train.labels, [1, 1, 1, 0, 0, 0])
+    assert data.classes == 3 and data.class_names == ("dog", "cat", "cow")
+
+
+def test_arrays_and_sets():
+    images = np.zeros((4, 8, 8, 1), "uint8")
+    data = open_data((images, np.array([[0], [1], [2], [1]])), held_out=(images, np.arange(4) % 3))
+    assert data.classes == 3 and data.class_names is None and len(data.held_out) == 4
+    floats = open_data((images + 199.6, np.arange(4)))
+    assert floats.train.images.max() == 200 and floats.train.images.dtype == "uint8"
+    digits = open_data("digits")
+    assert len(digits.train) + len(digits.held_out) == 1797 and digits.train.channels == 1
+
+
+@needs("datasets")
+def test_hugging_face(tmp_path):
+    import datasets
+
+    pixels = [np.full((6, 8, 3), 10 * k, "uint8") for k in range(6)]
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "dog"])}
+    )
+    columns = {"image": [Image.fromarray(p) for p in pixels], "label": [0, 1, 0, 1, 0, 1]}
+    whole = datasets.Dataset.from_dict(columns, features=features)
+    split = datasets.DatasetDict(train=whole.select(range(4)), test=whole.select(range(4, 6)))
+    split.save_to_disk(tmp_path / "saved")
+    for given in (split, f"huggingface:{tmp_path / 'saved'}"):
+        data = open_data(given)
+        assert len(data.train) == 4 and len(data.held_out) == 2
+        assert data.class_names == ("cat", "dog")
+        assert np.asarray(data.train.image(3, "RGB")).mean() == 30
+        np.testing.assert_array_equal(data.train.labels, [0, 1, 0, 1])
+    assert open_data(whole).held_out is None
+    for name, message in (("label", "one of class labels"), ("image", "one column of images")):
+        with pytest.raises(ValueError, match=message):
+            open_data(whole.remove_columns(name))
+    with pytest.raises(ValueError, match=r"a split called train. Received: other"):
+        open_data(datasets.DatasetDict(other=whole))
+    with pytest.raises(OSError, match="could not be loaded"):
+        open_data(f"huggingface:{tmp_path / 'none'}")
+
+
+@needs("tensorflow", "tensorflow_datasets")
+def test_tensorflow_datasets_by_the_papers_splits():
+    import tensorflow_datasets as tfds
+
+    for name, splits, classes in (
+        ("imagenet2012", ("train", "validation"), 1000),
+        ("cifar10", ("train", "test"), 10),
+        ("cifar100", ("train", "test"), 100),
+        ("oxford_flowers102", ("train", "test"), 102),
+        ("oxford_iiit_pet", ("train", "test"), 37),
+    ):
+        with tfds.testing.mock_data(num_examples=4):
+            data = open_data(name)
+            assert (data.train.split, data.held_out.split) == splits
+            assert data.classes == classes == len(data.class_names)
+            assert len(data.train) == 4 and len(data.held_out.labels) == 4
+            assert data.train.image(1, "RGB").mode == "RGB"
+    assert data.train.first(3).split == "train[:3]"
+
+
+@needs("tensorflow", "tensorflow_datasets")
+def test_imagenet_says_which_files_where(tmp_path):
+    """In a process of its own: TensorFlow Datasets reads the variable when it is imported."""
+    script = "from keras_crate.data import open_data; open_data('imagenet2012')"
+    environment = os.environ | {"TFDS_DATA_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True)
+    where = re.escape(str(tmp_path / "downloads" / "manual"))
+    message = f"OSError: .*by hand: .*ILSVRC2012_img_train.tar and.*folder manual_dir is {where};"
+    assert re.search(message, done.stderr.decode())
+
+
+def test_what_is_refused(folder, tmp_path):
+    for name, near in (("cifar", "cifar10"), ("mnist", "mnist5k"), ("oxford_pets", "oxford_iiit")):
+        with pytest.raises(ValueError, match=f"no data set and no folder '{name}'.*{near}"):
+            open_data(name)
+    with pytest.raises(ValueError, match=r"Received: int"):
+        open_data(3)
+    images = np.zeros((4, 8, 8, 1), "uint8")
+    for pair, message in (
+        (
+            (images, np.array([0, 1, -1, 0])),
+            r"Labels must be from 0 to 1. Received: -1 for Image 2",
+        ),
+        ((images, np.zeros(4, int)), "two classes or more"),
+        ((images, np.arange(3)), "Labels must be 4 integers"),
+        ((images, np.linspace(0, 1, 4)), "Labels must be 4 integers"),
+        ((images[..., 0], np.arange(4)), r"must be of shape \(n, height"),
+        ((images - 0.5, np.arange(4)), r"finite and in \[0, 255\]"),
+        ((images + 0.5, np.arange(4)), "not rescaled"),
+        ((images[:0], np.arange(0)), "two classes or more|at least one image"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_data(pair)
+    with pytest.raises(ValueError, match=r"Labels must be from 0 to 1. Received: 2"):
+        open_data((images, np.arange(4)), classes=2)
+    with pytest.raises(ValueError, match=r"`classes` must be that of the data, 10"):
+        open_data("digits", classes=3)
+    with pytest.raises(ValueError, match="`limit` must be a positive integer"):
+        open_data("digits", limit=0)
+    (tmp_path / "one/cat").mkdir(parents=True)
+    keras.utils.save_img(tmp_path / "one/cat/0.png", np.zeros((4, 4, 3)))
+    with pytest.raises(ValueError, match=r"two classes or more to tell apart. Received: 1"):
+        open_data(tmp_path / "one")
+    (tmp_path / "one/dog").mkdir()
+    with pytest.raises(ValueError, match=r"There are no images in the folder .*dog"):
+        open_data(tmp_path / "one")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="one folder a class"):
+        open_data(tmp_path / "empty")

@@ -1,0 +1,45 @@
+"""A short run, in a process that can be killed: `python small_run.py OUTPUT [EPOCH STEP]`."""
+
+import os
+import signal
+import sys
+
+import keras
+
+import keras_crate
+from keras_crate.training import Recipe, pretrain
+
+RECIPE = Recipe(
+    epochs=4, warmup_epochs=1, batch_size=24, learning_rate=2e-3, crop_area=(0.6, 1.0), flip=False,
+    mixup=0.2, drop_path_rate=0.2, dropout_rate=0.1, ema=0.9, clip_norm=1.0, label_smoothing=0.1,
+    evaluation_resize="whole",
+)  # fmt: skip
+
+
+class Kill(keras.callbacks.Callback):
+    """Ends the process at once at a step."""
+
+    def __init__(self, epoch, step):
+        super().__init__()
+        self.when = epoch, step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.when:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(output, callbacks=(), recipe=RECIPE, **options):
+    """Trains a model of some 5,000 parameters on 96 digits."""
+    keras.utils.set_random_seed(3)
+    model = keras_crate.CRATE(
+        16, 2, 2, input_shape=(8, 8, 1), patch_size=4, classes=10, pooling="avg", name="small"
+    )
+    options = {"limit": 96, "seed": 3, "verbose": 0, **options}
+    return pretrain(model, "digits", output, recipe=recipe, callbacks=callbacks, **options)
+
+
+if __name__ == "__main__":
+    run(sys.argv[1], [Kill(*map(int, sys.argv[2:]))] if len(sys.argv) > 2 else [])
