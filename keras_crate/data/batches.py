@@ -104,6 +104,14 @@ class HeldOutBatches(keras.utils.PyDataset):
         batch_size: Images a batch; the last one may be smaller.
         resize, interpolation: As in `keras_crate.data.ImageFiles`.
         **kwargs: As in `keras.utils.PyDataset`.
+
+    Example:
+
+    ```python
+    pets = keras_crate.data.open_data("pets")
+    batches = keras_crate.data.HeldOutBatches(pets.train, 2, (32, 32, 3), resize=36)
+    images, labels = batches[0]
+    ```
     """
 
     def __init__(

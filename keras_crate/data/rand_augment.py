@@ -35,6 +35,7 @@ def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude
     Example:
 
     ```python
+    import numpy as np
     from PIL import Image
 
     image = Image.open("photographs/0.png")

@@ -113,6 +113,17 @@ def held_out_dataset(
         input_shape: Shape of an image, channels last.
         batch_size: Images a batch; the last one may be smaller.
         resize, interpolation: As in `keras_crate.data.ImageFiles`.
+
+    Returns:
+        The data set, of images in [0, 255] and one-hot labels.
+
+    Example:
+
+    ```python
+    cifar = keras_crate.data.open_data("cifar10")
+    batches = keras_crate.data.held_out_dataset(cifar.held_out, 10, (32, 32, 3), resize=36)
+    model.evaluate(batches)
+    ```
     """
     tf = _tensorflow()
     mode = image_mode(input_shape)

@@ -27,4 +27,11 @@ def held_out_batches(
     used = evaluation.used_for(model)
     make = held_out_dataset if isinstance(source, TFDSSource) else HeldOutBatches
     shape = (*used.size, model.input_shape[-1])
-    return make(source, classes, shape, min(max(batch_size, _BATCH[0]), _BATCH[1]), used.resize, used.interpolation)
+    return make(
+        source,
+        classes,
+        shape,
+        min(max(batch_size, _BATCH[0]), _BATCH[1]),
+        used.resize,
+        used.interpolation,
+    )

@@ -17,13 +17,16 @@ class _ScaledSteps:
     Args:
         scales: Factor by depth: of the stem, of every block, of the rest.
         scaled_weight_decay: Decoupled weight decay.
+        not_decayed: Paths of the variables that are spared from it.
     """
 
-    def __init__(self, *args, scales=(1.0,), scaled_weight_decay: float = 0.0, **kwargs):
+    def __init__(
+        self, *args, scales=(1.0,), scaled_weight_decay: float = 0.0, not_decayed=(), **kwargs
+    ):
         super().__init__(*args, **kwargs)
         self.scales = tuple(scales)
         self.scaled_weight_decay = scaled_weight_decay
-        self.not_decayed: set[str] = set()
+        self.not_decayed = tuple(not_decayed)
 
     def update_step(self, gradient, variable, learning_rate):
         # Under TensorFlow it is the backend's variable: Keras' own optimizers find theirs so.
@@ -39,6 +42,7 @@ class _ScaledSteps:
             **super().get_config(),
             "scales": list(self.scales),
             "scaled_weight_decay": self.scaled_weight_decay,
+            "not_decayed": list(self.not_decayed),
         }
 
 
@@ -116,11 +120,13 @@ def build_optimizer(
         return optimizer
     blocks = _blocks(model)
     scales = [recipe.layer_decay ** (blocks + 1 - depth) for depth in range(blocks + 2)]
-    optimizer = scaled(
-        **settings, weight_decay=0.0, scales=scales, scaled_weight_decay=recipe.weight_decay
+    return scaled(
+        **settings,
+        weight_decay=0.0,
+        scales=scales,
+        scaled_weight_decay=recipe.weight_decay,
+        not_decayed=[variable.path for variable in spared],
     )
-    optimizer.not_decayed = {variable.path for variable in spared}
-    return optimizer
 
 
 def depth_of(path: str, blocks: int) -> int:

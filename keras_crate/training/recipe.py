@@ -60,8 +60,9 @@ class Recipe:
         precision: Keras' dtype policy, such as `"mixed_bfloat16"`, or None for
             the model's.
         train_only: `"head"` to leave all else as it is, or None.
-        crop_area, crop_ratio, interpolation, flip, rand_augment,
-        random_erasing, mixup, cutmix: As in `keras_crate.data.Augmentation`.
+        crop_area, crop_ratio, interpolation, flip: As in
+            `keras_crate.data.Augmentation`.
+        rand_augment, random_erasing, mixup, cutmix: The same.
         evaluation_resize: To what the shorter side of a held-out image is
             brought before the centre is cut out, in pixels of the side
             `image_size`; `"whole"` to resize the whole image; or None for
@@ -70,6 +71,12 @@ class Recipe:
 
     Raises:
         ValueError: If one is out of range.
+
+    Example:
+
+    ```python
+    recipe = keras_crate.training.Recipe(epochs=20, optimizer="lion", learning_rate=1e-4)
+    ```
     """
 
     description: str = ""

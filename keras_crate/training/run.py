@@ -43,7 +43,16 @@ class RunOptions:
         tensorboard: Whether to write TensorBoard's records to the folder.
         wandb: Project of Weights & Biases to record in, or None.
         callbacks: Further Keras callbacks.
-        verbose: 1 for a bar and a line an epoch, 2 for the lines, 0 for none.
+        verbose: 1 for a bar and a line an epoch, 2 for Keras' lines, 0 for none.
+
+    Raises:
+        ValueError: If there is no such pipeline.
+
+    Example:
+
+    ```python
+    keras_crate.training.RunOptions(seed=1, pipeline="pydataset", workers=2)
+    ```
     """
 
     seed: int = 0

@@ -80,7 +80,8 @@ class RunFolder:
             return []
         with self.history.open(encoding="utf8", newline="") as file:
             rows = [row for row in csv.DictReader(file) if None not in row.values()]
-        return [{name: float(value) for name, value in row.items()} for row in rows]
+        # Keras writes "NA" where a metric was not measured.
+        return [{k: float(v) for k, v in row.items() if v != "NA"} for row in rows]
 
     def keep_rows(self, epochs: int) -> list[dict[str, float]]:
         """Drops from history.csv the epochs that will be trained again; returns what is left."""

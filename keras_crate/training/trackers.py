@@ -1,6 +1,7 @@
 """Records elsewhere: TensorBoard and Weights & Biases."""
 
 import json
+import uuid
 from pathlib import Path
 
 import keras
@@ -49,7 +50,7 @@ class WandbRecord(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         note = self.folder / "wandb.json"
         known = json.loads(note.read_text("utf8"))["id"] if note.exists() else None
-        identifier = known or self.wandb.util.generate_id()
+        identifier = known or uuid.uuid4().hex[:8]
         note.write_text(json.dumps({"id": identifier}) + "\n", "utf8")
         self.run = self.wandb.init(
             project=self.project,

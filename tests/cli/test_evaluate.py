@@ -86,7 +86,7 @@ def test_errors(labelled, tmp_path, capsys, model):
     (tmp_path / "broken/dog").mkdir(parents=True)
     (tmp_path / "broken/dog/0.png").write_bytes(b"no image")
     for words, message in (
-        ([file, str(tmp_path / "nowhere")], "`folder` must be a folder"),
+        ([file, str(tmp_path / "nowhere")], "There is no data set and no folder"),
         ([file, str(tmp_path / "empty")], "one folder a class"),
         ([file, str(tmp_path / "wrong")], "dgo (nearest: dog)"),
         ([str(tmp_path / "nowhere.keras"), folder], "nowhere.keras"),

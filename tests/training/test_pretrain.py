@@ -1,77 +1,197 @@
+import dataclasses
+import sys
+
 import keras
 import numpy as np
 import pytest
+from folders import NAMES, coloured
+from marks import compiles_long, needs
 
 import keras_crate
-from keras_crate.cli.main import main
-from keras_crate.training import PretrainRecipe, pretrain
+from keras_crate.hub import registry
+from keras_crate.training import Recipe, load_recipe, pretrain
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 2}
-RECIPE = PretrainRecipe(epochs=12, warmup_epochs=1, batch_size=8, learning_rate=3e-3)
+RECIPE = Recipe(
+    epochs=12, warmup_epochs=1, batch_size=8, learning_rate=3e-3, optimizer="lion",
+    weight_decay=0.5, beta_2=0.99, label_smoothing=0.1,
+)  # fmt: skip
+ONCE = RECIPE.with_changes(epochs=1)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Two classes that colours tell apart."""
-    rng = np.random.default_rng(0)
-    for k, name in enumerate(("bluish", "reddish")):
-        (tmp_path / "images" / name).mkdir(parents=True)
-        for i in range(12):
-            pixels = rng.uniform(0, 120, (20, 20, 3))
-            pixels[..., 2 - 2 * k] += 120
-            keras.utils.save_img(tmp_path / "images" / name / f"{i}.png", pixels, scale=False)
-    return tmp_path / "images"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("images")
+    coloured(root / "train")
+    coloured(root / "val", 6)
+    return root
 
 
 def test_it_learns_and_writes(folder, tmp_path):
-    model = keras_crate.CRATE(24, 1, 2, **SMALL, class_names=["bluish", "reddish"])
-    run = pretrain(
-        model, folder, tmp_path / "out", recipe=RECIPE, validation=folder, verbose=0, seed=1
-    )
+    model = keras_crate.CRATE(24, 1, 2, **SMALL, class_names=NAMES)
+    run = pretrain(model, folder, tmp_path / "out", recipe=RECIPE, verbose=0, seed=1)
     assert len(run.history["loss"]) == 12
     assert run.history["loss"][-1] < 0.75 * run.history["loss"][0]
-    assert run.accuracy["top1"] == 100
+    assert run.metrics["val_accuracy"] == 1
     saved = keras.saving.load_model(run.file)
     assert isinstance(saved.optimizer, keras.optimizers.Lion)
     assert saved.optimizer.weight_decay == 0.5
-    lines = (tmp_path / "out" / "history.csv").read_text().splitlines()
-    assert len(lines) == 13 and "loss" in lines[0]
+    assert saved.class_names == NAMES
+    assert len((tmp_path / "out/history.csv").read_text().splitlines()) == 13
 
 
-def test_the_command(folder, tmp_path, capsys, monkeypatch):
-    from keras_crate.hub import registry
-
+@pytest.fixture
+def small_variant(monkeypatch):
     variant = registry.variant_named("crate_tiny_cifar10")
     small = {"dim": 24, "depth": 1, "heads": 2, **SMALL}
-    made = dataclass_replace(variant, constructor="CRATE", arguments=small)
+    made = dataclasses.replace(variant, constructor="CRATE", arguments=small)
     monkeypatch.setattr(registry, "variants", lambda: {"crate_tiny_cifar10": made})
-    command = ["pretrain", "crate_tiny_cifar10", "--data", str(folder), "--epochs", "1"]
-    command += ["--batch-size", "8", "--output", str(tmp_path / "out")]
-    assert main([*command, "--validation", str(folder)]) == 0
-    out = capsys.readouterr().out
-    assert "top1" in out and "model.keras" in out
-    assert keras.saving.load_model(tmp_path / "out" / "model.keras").settings.dim == 24
+    # `keras_crate.training.pretrain` is the function, where its module is meant.
+    for module in ("pretrain", "prepared"):
+        module = sys.modules[f"keras_crate.training.{module}"]
+        monkeypatch.setattr(module, "variants", registry.variants)
 
 
-def dataclass_replace(variant, **changes):
-    import dataclasses
+def test_a_variant_and_a_folder_without_held_out_images(folder, tmp_path, small_variant):
+    run = pretrain(
+        "crate_tiny_cifar10", folder / "train", tmp_path, recipe=ONCE, verbose=0,
+        validation=folder / "val",
+    )  # fmt: skip
+    assert run.model.settings.dim == 24 and "val_accuracy" in run.metrics
 
-    return dataclasses.replace(variant, **changes)
+
+def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
+    from keras_crate import models
+
+    made = {}
+
+    def tiny(**settings):
+        made.update(settings)
+        return keras_crate.CRATE(16, 1, 2, **settings)
+
+    monkeypatch.setattr(models, "CRATETiny", tiny)
+    recipe = load_recipe("digits-small", epochs=1, image_size=8, drop_path_rate=0.1)
+    run = pretrain(
+        "tiny", "digits", tmp_path, recipe=recipe, patch_size=4, limit=64, verbose=0
+    )  # fmt: skip
+    assert run.model.output_shape == (None, 10)
+    assert made["input_shape"] == (8, 8, 1) and made["patch_size"] == 4
+    assert made["drop_path_rate"] == 0.1 and made["class_names"] == tuple("0123456789")
+
+
+def test_names_of_sizes():
+    from keras_crate.training.prepared import size_names
+
+    names = size_names()
+    for name, constructor in (
+        ("tiny", "CRATETiny"), ("base", "CRATEBase"), ("CRATEBase", "CRATEBase"),
+        ("crate_base", "CRATEBase"), ("alpha-large", "CRATEAlphaLarge"),
+        ("mae-base", "CRATEMAEBase"), ("mae_base", "CRATEMAEBase"),
+    ):  # fmt: skip
+        assert names[name] == constructor
+
+
+@compiles_long
+def test_a_masked_autoencoder(tmp_path):
+    model = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 1), patch_size=4)
+    recipe = load_recipe("imagenet1k-mae", epochs=3, image_size=16, batch_size=64)
+    run = pretrain(model, "digits", tmp_path, recipe=recipe, limit=128, verbose=0)
+    assert len(run.history["loss"]) == 3 and run.best is None
+    assert keras.saving.load_model(run.file).settings.mask_ratio == 0.75
+
+
+@compiles_long
+def test_hugging_face_data(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    rng = np.random.default_rng(0)
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=list(NAMES))}
+    )
+    columns = {
+        "image": [rng.integers(0, 256, (16, 16, 3), dtype="uint8") for _ in range(8)],
+        "label": [0, 1] * 4,
+    }
+    data = datasets.Dataset.from_dict(columns, features=features)
+    model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    run = pretrain(model, data, tmp_path, recipe=ONCE, verbose=0)
+    assert run.history["loss"]
+    with pytest.raises(ValueError, match="must be pydataset for data sets of Hugging Face"):
+        pretrain(model, data, tmp_path / "other", recipe=ONCE, pipeline="tf.data", verbose=0)
+
+
+@needs("tensorflow", "tensorflow_datasets")
+@pytest.mark.parametrize(
+    "name",
+    ["imagenet2012", "cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet"],
+)
+def test_each_paper_s_data_by_its_recipe(name, tmp_path):
+    """Of TensorFlow alone; images are TensorFlow Datasets' mocks."""
+    import tensorflow_datasets as tfds
+
+    classes = {"imagenet2012": 1000, "cifar10": 10, "cifar100": 100, "oxford_flowers102": 102}
+    recipe = "imagenet1k-paper" if name == "imagenet2012" else f"{name}-paper"
+    recipe = load_recipe(recipe, epochs=1, batch_size=4, image_size=16)
+    model = keras_crate.CRATE(
+        16, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=classes.get(name, 37)
+    )
+    with tfds.testing.mock_data(num_examples=8):
+        run = pretrain(model, None, tmp_path, recipe=recipe, verbose=0)
+    assert run.history["loss"] and "val_accuracy" in run.metrics
+
+
+@needs("tensorflow")
+def test_a_broken_image_is_named_by_tf_data_too(folder, tmp_path):
+    coloured(tmp_path / "images", 4)
+    (tmp_path / "images/reddish/1.jpg").write_bytes(b"none")
+    model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    with pytest.raises(ValueError, match=r"reddish/1.jpg cannot be read .*Remove or replace it"):
+        pretrain(
+            model, tmp_path / "images", tmp_path / "out", recipe=ONCE, verbose=0, pipeline="tf.data"
+        )
+
+
+def test_a_broken_image_is_named(folder, tmp_path):
+    coloured(tmp_path / "images", 4)
+    (tmp_path / "images/reddish/1.jpg").write_bytes(b"none")
+    model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    with pytest.raises(ValueError, match=r"reddish/1.jpg cannot be read .*Remove or replace it"):
+        pretrain(
+            model, tmp_path / "images", tmp_path / "out", recipe=ONCE, verbose=0,
+            pipeline="pydataset",
+        )  # fmt: skip
+
+
+def test_losses(folder, tmp_path):
+    recipe = ONCE.with_changes(loss="binary_crossentropy")
+    with pytest.raises(ValueError, match="binary_crossentropy needs a model of logits"):
+        pretrain(keras_crate.CRATE(24, 1, 2, **SMALL), folder, tmp_path / "a", recipe=recipe)
+    model = keras_crate.CRATE(24, 1, 2, **SMALL, classifier_activation=None)
+    run = pretrain(model, folder, tmp_path / "b", recipe=recipe, verbose=0)
+    assert 0.2 < run.history["loss"][0] < 5
 
 
 def test_what_is_refused(folder, tmp_path):
     model = keras_crate.CRATE(24, 1, 2, **SMALL)
-    with pytest.raises(ValueError, match="no variant 'crate_huge'"):
-        pretrain("crate_huge", folder)
-    for bad in ({"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1}, {"label_smoothing": 2}):
-        with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must be"):
-            PretrainRecipe(**bad)
-    with pytest.raises(ValueError, match="`warmup_epochs` must be in"):
-        PretrainRecipe(epochs=2, warmup_epochs=3)
-    with pytest.raises(ValueError, match=r"or a model of keras_crate. Received: Sequential"):
-        pretrain(keras.Sequential([keras.layers.Dense(2)]), folder)
-    with pytest.raises(ValueError, match="must be a classifier"):
-        pretrain("crate_mae_base_imagenet", folder)
-    with pytest.raises(ValueError, match=r"none"):
-        pretrain(model, tmp_path / "none")
-    assert not (tmp_path / "crate-pretrain").exists()
+    out = tmp_path / "out"
+    for arguments, options, message in (
+        (("crate_huge", folder), {}, "no size or variant 'crate_huge'; did you mean"),
+        ((3, folder), {}, "name of a size or a variant, or a Keras model. Received: int"),
+        (("crate_mae_base_imagenet", folder), {}, "are no classes|must be a classifier"),
+        ((model, tmp_path / "none"), {}, "no data set and no folder"),
+        ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of auto"),
+        ((model, folder), {"patch_size": 4}, "`patch_size` is for a size"),
+        ((model, None), {"recipe": ONCE}, "`data` must name what to train on"),
+        ((model, "digits"), {}, r"`classes` must be that of the data, 10"),
+        ((model, folder), {"recipe": "none"}, "There is no recipe 'none'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pretrain(*arguments, out, **{"recipe": ONCE, **options})
+    fused = keras_crate.fuse(model)
+    with pytest.raises(ValueError, match="must not be fused"):
+        pretrain(fused, folder, out, recipe=ONCE)
+    first = keras_crate.CRATE(
+        24, 1, 2, input_shape=(3, 16, 16), patch_size=8, classes=2, data_format="channels_first"
+    )
+    with pytest.raises(ValueError, match="must take channels last"):
+        pretrain(first, folder, out, recipe=ONCE)
+    assert not out.exists()

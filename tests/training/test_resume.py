@@ -57,6 +57,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@compiles_long
 @pytest.mark.parametrize("when", [(0, 2), (2, 3)])
 def test_stopped_and_resumed(reference, tmp_path, when):
     with pytest.raises(KeyboardInterrupt):
@@ -78,6 +79,7 @@ def test_resumed_by_tf_data(tmp_path):
     _assert_same(small_run.run(tmp_path / "cut", pipeline="tf.data"), whole)
 
 
+@compiles_long
 def test_stopped_after_the_last_epoch(reference, tmp_path, monkeypatch):
     from keras_crate.training.run_folder import RunFolder
 
@@ -129,6 +131,7 @@ def test_killed_while_it_writes(reference, tmp_path, partial):
     assert not list(tmp_path.glob(".partial*"))
 
 
+@compiles_long
 def test_torn_lines_of_the_history_are_trained_again(reference, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         small_run.run(tmp_path, [Stop(2, 1)])
@@ -137,6 +140,7 @@ def test_torn_lines_of_the_history_are_trained_again(reference, tmp_path):
     _assert_same(small_run.run(tmp_path), reference)
 
 
+@compiles_long
 def test_another_run_is_not_mixed_in(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         small_run.run(tmp_path, [Stop(0, 1)])
@@ -219,4 +223,3 @@ def test_an_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match=r"file.* cannot be written .*`--output`"):
         small_run.run(tmp_path / "file")
-

@@ -1,0 +1,79 @@
+"""`keras-crate pretrain`, `finetune` and `recipes`."""
+
+import json
+
+import keras
+import pytest
+
+import keras_crate
+from keras_crate.cli.main import main
+
+SETTINGS = ["--set", "image_size=8", "--set", "batch_size=32", "--set", "epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A model's file, to begin with."""
+    file = tmp_path_factory.mktemp("model") / "small.keras"
+    keras_crate.CRATE(16, 1, 2, input_shape=(8, 8, 1), patch_size=4, classes=10).save(file)
+    return str(file)
+
+
+def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys):
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    words = ["pretrain", small, "--recipe", "digits-small", "--data", "digits", "--output", first]
+    assert main([*words, *SETTINGS, "--limit", "128"]) == 0
+    out = capsys.readouterr().out
+    assert "epoch 2/2: " in out and "held-out accuracy" in out and "recipe.json" in out
+    recipe = json.loads((tmp_path / "first/recipe.json").read_text())
+    assert recipe["epochs"] == 2 and recipe["warmup_epochs"] == 2
+    assert recipe["image_size"] == 8
+
+    words = ["finetune", "--weights", f"{first}/model.keras", "--data", "digits"]
+    words += ["--recipe", f"{first}/recipe.json", "--set", "learning_rate=1e-4"]
+    assert main([*words, "--output", second, "--limit", "64", "--seed", "3"]) == 0
+    record = json.loads((tmp_path / "second/run.json").read_text())
+    assert record["seed"] == 3 and record["images"] == 64
+    capsys.readouterr()
+
+    found, picture = tmp_path / "found.json", tmp_path / "confusion.png"
+    words = ["evaluate", f"{second}/model.keras", "digits", "--per-class"]
+    assert main([*words, "--json", str(found), "--confusion", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert "360 held-out images of 10 classes" in out and "resized as a whole" in out
+    record = json.loads(found.read_text())
+    metrics = json.loads((tmp_path / "second/metrics.json").read_text())
+    assert record["top1"] == pytest.approx(100 * metrics["val_accuracy"], abs=1e-3)
+    assert len(record["per_class"]) == 10 and picture.read_bytes()[:4] == b"\x89PNG"
+    assert f"{record['per_class'][3]:6.2f} %  3" in out
+    assert main(["evaluate", f"{second}/model.keras", "digits", "--real", "none"]) == 1
+    assert "`--real` needs a folder" in capsys.readouterr().err
+
+
+def test_recipes(capsys):
+    assert main(["recipes"]) == 0
+    out = capsys.readouterr().out
+    assert "imagenet1k-paper" in out and "as the paper reports it" in out
+    assert main(["recipes", "cifar10-paper"]) == 0
+    out = capsys.readouterr().out
+    assert "learning_rate = 5e-05" in out and "rand_augment = [2, 14]" in out
+
+
+def test_errors(small, tmp_path, capsys):
+    out = ["--output", str(tmp_path / "out")]
+    for words, message in (
+        (["pretrain"], "Name one MODEL"),
+        (["pretrain", "base", "--model", "tiny"], "Name one MODEL"),
+        (["pretrain", "bsae", "--data", "digits"], "no size or variant 'bsae'; did you mean base"),
+        (["pretrain", small, "--data", "digist"], "Did you mean 'digits'?"),
+        (["pretrain", small, "--data", "digits", "--recipe", "imagenet"], "no recipe 'imagenet'"),
+        (["pretrain", small, "--data", "digits", "--set", "epochs"], "must be NAME=VALUE"),
+        (["pretrain", small, "--data", "digits", "--set", "epoch=2"], "did you mean epochs"),
+        (["finetune", "--weights", "none.keras", "--data", "digits"], "no model file none.keras"),
+        (["recipes", "none"], "There is no recipe 'none'"),
+    ):
+        assert main([*words, *(out if words[0] != "recipes" else [])]) == 1
+        error = capsys.readouterr().err
+        assert message in error and error.startswith("keras-crate: error: ")
+    assert not (tmp_path / "out").exists()
+    assert keras.saving.load_model(small)

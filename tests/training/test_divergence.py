@@ -1,0 +1,88 @@
+"""A loss that is not finite stops the run; what was saved stays good."""
+
+import keras
+import numpy as np
+import pytest
+import small_run
+from marks import compiles_long
+
+from keras_crate.training import TrainingDiverged, finetune
+
+
+def test_names_the_layer_whose_output_overflows(tmp_path):
+    """A rate so high that the second step's activations are not finite."""
+    recipe = small_run.RECIPE.with_changes(
+        optimizer="sgd", learning_rate=1e25, clip_norm=None, warmup_epochs=0, epochs=2, ema=None
+    )
+    with pytest.raises(TrainingDiverged) as caught:
+        small_run.run(tmp_path, recipe=recipe)
+    message = str(caught.value)
+    assert "epoch 1" in message
+    assert "first in the output of layer '" in message or "made the weights" in message, message
+    assert "Lower `learning_rate`" in message and str(tmp_path) in message
+    assert not (tmp_path / "model.keras").exists()  # no epoch was good
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_the_last_good_epoch_is_kept(tmp_path):
+    """The weights of one layer are spoilt in the second epoch, by what stands for a bad step."""
+    spoilt = {}
+
+    def spoil(epoch, logs=None):
+        if epoch == 1:
+            layer = spoilt["model"].get_layer("block_1_ista")
+            layer.trainable_variables[0].assign(np.full(layer.trainable_variables[0].shape, np.nan))
+
+    class Take(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            spoilt["model"] = self.model
+
+        def on_epoch_begin(self, epoch, logs=None):
+            spoil(epoch)
+
+    with pytest.raises(TrainingDiverged, match=r"it could not be repeated|step 1 of epoch 2"):
+        small_run.run(tmp_path, [Take()])
+    model = spoilt["model"]
+    saved = keras.saving.load_model(tmp_path / "model.keras")
+    assert all(np.isfinite(w).all() for w in saved.get_weights())
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 2  # header, one epoch
+
+
+def _pixels(value):
+    images = np.random.default_rng(0).uniform(0, 255, (24, 8, 8, 1))
+    return np.where(images > 250, value, images)
+
+
+@compiles_long
+def test_a_layer_in_the_middle_is_named(tmp_path):
+    """One row of a dictionary is so large that its square overflows at the first step."""
+    import keras_crate
+
+    keras.utils.set_random_seed(0)
+    model = keras_crate.CRATE(
+        16, 2, 2, input_shape=(8, 8, 1), patch_size=4, classes=10, pooling="avg", name="small"
+    )
+    layer = model.get_layer("block_1_ista")
+    dictionary = np.array(keras.ops.convert_to_numpy(layer.trainable_variables[0]))
+    layer.trainable_variables[0].assign(dictionary * 1e30)
+    recipe = small_run.RECIPE.with_changes(image_size=8, epochs=1, ema=None)
+    with pytest.raises(TrainingDiverged) as caught:
+        finetune(model, "digits", tmp_path, recipe=recipe, limit=48, verbose=0)
+    assert "first in the output of layer 'block_1_ista'" in str(caught.value)
+    assert "its weights are finite" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_pixels_that_are_not_numbers_are_refused_before(tmp_path, value):
+    with pytest.raises(ValueError, match=r"finite and in \[0, 255\]"):
+        finetune("none", (_pixels(value), np.arange(24) % 2), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_that_is_spoilt_by_augment_is_told(tmp_path):
+    def spoil(images):
+        return images * np.nan
+
+    with pytest.raises(TrainingDiverged, match="the batch has pixels that are NaN"):
+        small_run.run(tmp_path, augment=spoil, recipe=small_run.RECIPE.with_changes(epochs=1))

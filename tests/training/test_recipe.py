@@ -1,0 +1,98 @@
+import json
+
+import pytest
+
+from keras_crate.training import Recipe, list_recipes, load_recipe
+from keras_crate.training.recipe import parse_setting
+
+
+def test_the_paper_s_numbers():
+    paper = load_recipe("imagenet1k-paper")
+    assert (paper.optimizer, paper.learning_rate, paper.weight_decay) == ("lion", 2.4e-4, 0.5)
+    assert (paper.batch_size, paper.epochs, paper.warmup_epochs) == (2048, 150, 5)
+    assert paper.label_smoothing == 0.1 and paper.flip and paper.crop_area == (0.08, 1.0)
+    assert paper.evaluation_resize == 256 and paper.image_size == 224
+    theirs = load_recipe("imagenet1k-repository")
+    assert (theirs.batch_size, theirs.epochs, theirs.warmup_epochs) == (512, 200, 20)
+    assert (theirs.learning_rate, theirs.weight_decay) == (2e-4, 0.05)
+    assert theirs.optimizer == "lion"  # as what it extends
+    for name in ("cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet"):
+        tuned = load_recipe(f"{name}-paper")
+        assert tuned.dataset == name
+        assert (tuned.optimizer, tuned.learning_rate, tuned.weight_decay) == ("adamw", 5e-5, 0.01)
+        assert (tuned.batch_size, tuned.epochs) == (512, 200)
+        assert tuned.rand_augment == (2, 14) and tuned.evaluation_resize == "whole"
+    assert load_recipe("finetune-repository").batch_size == 256
+    alpha = load_recipe("imagenet21k-alpha")
+    assert (alpha.beta_2, alpha.learning_rate, alpha.epochs) == (0.95, 8e-4, 91)
+    assert alpha.clip_norm == 1 and alpha.mixup and alpha.cutmix
+    assert load_recipe("imagenet1k-alpha").rand_augment == (2, 9)
+    mae = load_recipe("imagenet1k-mae")
+    assert (mae.epochs, mae.batch_size, mae.interpolation) == (800, 4096, "bicubic")
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_says_what_it_is_for_and_comes_back_from_json(name):
+    recipe = load_recipe(name)
+    assert recipe.description
+    assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_files_and_changes(tmp_path):
+    (tmp_path / "mine.toml").write_text('extends = "cifar10-paper"\nepochs = 3\nema = 0.99\n')
+    (tmp_path / "small.toml").write_text('extends = "mine.toml"\nrand_augment = "none"\n')
+    recipe = load_recipe(tmp_path / "small.toml", batch_size=8)
+    assert (recipe.epochs, recipe.ema, recipe.rand_augment) == (3, 0.99, None)
+    assert recipe.dataset == "cifar10" and recipe.batch_size == 8
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe.to_dict()))
+    assert load_recipe(tmp_path / "recipe.json") == recipe
+    assert load_recipe(recipe) is recipe
+    short = load_recipe("imagenet1k-paper", epochs=2)
+    assert short.warmup_epochs == 2  # no longer than the whole
+    assert load_recipe("imagenet21k-alpha", learning_rate=1e-7).final_learning_rate == 1e-7
+
+
+def test_settings_of_the_command_line():
+    for text, setting in (
+        ("epochs=20", ("epochs", 20)),
+        ("learning_rate=1e-4", ("learning_rate", 1e-4)),
+        ("rand_augment=[2, 9]", ("rand_augment", [2, 9])),
+        ("rand_augment=none", ("rand_augment", None)),
+        ("flip=false", ("flip", False)),
+        ("optimizer=lion", ("optimizer", "lion")),
+        ('dataset="a=b"', ("dataset", "a=b")),
+    ):
+        assert parse_setting(text) == setting
+    for text in ("epochs", "=3", ""):
+        with pytest.raises(ValueError, match="must be NAME=VALUE"):
+            parse_setting(text)
+
+
+def test_what_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no recipe 'cifar-paper'; did you mean .*cifar10-paper"):
+        load_recipe("cifar-paper")
+    with pytest.raises(ValueError, match="'epoch', which no recipe has; did you mean epochs"):
+        load_recipe("cifar10-paper", epoch=3)
+    for bad in (
+        {"epochs": 0}, {"batch_size": 1.5}, {"learning_rate": -1}, {"label_smoothing": 1},
+        {"optimizer": "sgdw"}, {"loss": "mse"}, {"no_decay": ["weights"]}, {"layer_decay": 0},
+        {"clip_norm": 0}, {"ema": 1}, {"drop_path_rate": 1}, {"precision": "float13"},
+        {"train_only": "body"}, {"evaluation_resize": "part"}, {"mixup": 3}, {"image_size": 0},
+        {"warmup_epochs": 500}, {"final_learning_rate": 1.0}, {"beta_2": 1},
+        {"evaluation_interpolation": "nearest"},
+    ):  # fmt: skip
+        name = next(iter(bad)).replace("evaluation_interpolation", "interpolation")
+        with pytest.raises(ValueError, match=f"`{name}` must"):
+            load_recipe("cifar10-paper", **bad)
+    for text, message in (
+        ("epochs = ", "cannot be read"),
+        ("epoch = 3", "'epoch', which no recipe has"),
+        ("epochs = -3", "is wrong: `epochs` must be"),
+        ('extends = "itself.toml"', "extends itself"),
+    ):
+        (tmp_path / "itself.toml").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            load_recipe(tmp_path / "itself.toml")
+    (tmp_path / "list.json").write_text("[1]")
+    with pytest.raises(ValueError, match="must hold settings by name"):
+        load_recipe(tmp_path / "list.json")
