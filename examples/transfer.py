@@ -23,7 +23,7 @@ from keras_crate.training import finetune, load_recipe, pretrain
 from sklearn.linear_model import LogisticRegression
 
 SHAPE, PATCH, DEPTH, HEADS, WIDTH = (28, 28, 1), 7, 4, 4, 96
-SHOTS, DRAWS = (1, 5, 10), 10
+SHOTS = (1, 5, 10)
 
 
 @keras.saving.register_keras_serializable(package="transfer")
@@ -65,7 +65,9 @@ def vit() -> keras.Model:
     return keras.Model(images, layers.Dense(10, "softmax", name="head")(x), name="vit")
 
 
-def one_seed(make, seed: int, folder: Path, recipes: tuple, quiet: dict) -> dict[str, float]:
+def one_seed(
+    make, seed: int, folder: Path, recipes: tuple, draws: int, quiet: dict
+) -> dict[str, float]:
     """All accuracies of a model for a seed, in per cent of the held-out digits."""
     first, then = recipes
     keras.utils.set_random_seed(seed)
@@ -75,7 +77,7 @@ def one_seed(make, seed: int, folder: Path, recipes: tuple, quiet: dict) -> dict
         pretrain(untrained, "mnist5k", folder / "pretrained", recipe=first, seed=seed, **quiet)
     trained = keras.saving.load_model(folder / "pretrained" / "model.keras", compile=False)
     found = {"mnist": 100 * json.loads(record.read_text())["val_accuracy"]}
-    probes = {"pre-trained": linear(trained, seed), "untrained": linear(make(), seed)}
+    probes = {"pre-trained": linear(trained, seed, draws), "untrained": linear(make(), seed, draws)}
     for name, model in (("fine-tuned", trained), ("from scratch", make())):
         record = folder / name / "metrics.json"
         if not record.exists():
@@ -86,7 +88,7 @@ def one_seed(make, seed: int, folder: Path, recipes: tuple, quiet: dict) -> dict
     }
 
 
-def linear(model: keras.Model, seed: int) -> dict[str, float]:
+def linear(model: keras.Model, seed: int, draws: int) -> dict[str, float]:
     """Accuracy of linear classifiers on what a model gives before its head."""
     digits = data.load("digits")
     features = keras.Model(model.input, model.get_layer("head").input)
@@ -104,11 +106,11 @@ def linear(model: keras.Model, seed: int) -> dict[str, float]:
     rng = np.random.default_rng(seed)
     found = {"linear probe": accuracy(np.arange(len(y)))}
     for shots in SHOTS:
-        draws = [
+        chosen = [
             np.concatenate([rng.choice(np.flatnonzero(y == c), shots, False) for c in range(10)])
-            for _ in range(DRAWS)
+            for _ in range(draws)
         ]
-        found[f"{shots} of each class"] = float(np.mean([accuracy(draw) for draw in draws]))
+        found[f"{shots} of each class"] = float(np.mean([accuracy(draw) for draw in chosen]))
     return found
 
 
@@ -133,6 +135,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=60, help="on MNIST (%(default)s)")
     parser.add_argument("--then", type=int, default=20, help="on digits (%(default)s)")
+    parser.add_argument("--draws", type=int, default=10, help="of few-shot digits (%(default)s)")
     parser.add_argument("--pipeline", default="pydataset")
     arguments = parser.parse_args()
 
@@ -145,7 +148,9 @@ def main() -> None:
         results[name] = []
         for seed in range(arguments.seeds):
             folder = arguments.output / make.__name__ / str(seed)
-            results[name].append(one_seed(make, seed, folder, (first, then), quiet))
+            results[name].append(
+                one_seed(make, seed, folder, (first, then), arguments.draws, quiet)
+            )
             print(name, "seed", seed, {k: round(v, 1) for k, v in results[name][-1].items()})
     text = table(results)
     print(f"\nAccuracy in per cent, mean ± spread of {arguments.seeds} seeds\n\n{text}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
+from keras_crate.data.open_data import TFDS_SPLITS
 from keras_crate.hub.cache import (
     cache_folder,
     make_folder,
@@ -299,6 +300,12 @@ def _how_to_train(variant: Variant) -> str:
         return (
             "To make the weights, train the model on ImageNet-1K: "
             f"`keras-crate pretrain {variant.name} --data FOLDER`."
+        )
+    if variant.architecture[0] == "CRATE" and variant.weights in TFDS_SPLITS:
+        source = variant.name.replace(variant.weights, "imagenet")
+        return (
+            "To make the weights, fine-tune the model's ImageNet-1K weights: `keras-crate finetune "
+            f"--weights {source} --recipe {variant.weights}-paper`."
         )
     return f"How the authors made them: {recipe}" if recipe else ""
 

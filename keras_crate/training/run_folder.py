@@ -49,7 +49,9 @@ class RunFolder:
 
         Raises:
             ValueError: If another run was begun here, or this one is finished.
+            ImportError: If there is no matplotlib to draw the history.
         """
+        new_figure(1, 1)  # if it cannot draw, it says so before it trains
         backend = keras.backend.backend()
         record = {**about, "backend": backend, "versions": _versions()}
         if self.metrics.exists():

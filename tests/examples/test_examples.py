@@ -163,3 +163,17 @@ def test_the_readmes_table_is_the_code():
         row = f"| `{name}` | {size.dim} | {size.depth} | {size.heads} | {size.patch} | "
         row += f"{size.parameters:,} | {top1 or '-'} |"
         assert row in readme
+
+
+@compiles_long
+def test_transfer(folder):
+    command = [ROOT / "examples/transfer.py", "--output", "transfer", "--seeds", "1"]
+    out = _run(folder, *command, "--epochs", "1", "--then", "1", "--draws", "1")
+    results = json.loads((folder / "transfer/transfer.json").read_text())
+    parameters = [int(name.split(",", 1)[1].split()[0].replace(",", "")) for name in results]
+    assert abs(parameters[0] / parameters[1] - 1) < 0.05
+    for seeds in results.values():
+        assert len(seeds) == 1 and all(0 < value <= 100 for value in seeds[0].values())
+        assert seeds[0]["linear probe, pre-trained"] > seeds[0]["1 of each class, pre-trained"] > 15
+    table = (folder / "transfer/transfer.md").read_text()
+    assert table in out and "| fine-tuned |" in table and "±" in table

@@ -294,7 +294,8 @@ def test_commands_that_make_them_exist(monkeypatch, tmp_path):
         assert not isinstance(tried.value, SystemExit)  # the parser takes its words
     assert "keras-crate pretrain crate_tiny_imagenet --data FOLDER" in str(raised.value)
     assert 'weights="mnist") (comes with the package)' in str(raised.value)
-    with pytest.raises(FileNotFoundError, match=r"How the authors made them: From ImageNet-1K wei"):
+    command = "`keras-crate finetune --weights crate_tiny_imagenet --recipe cifar10-paper`"
+    with pytest.raises(FileNotFoundError, match=command):
         keras_crate.CRATETiny(weights="cifar10", input_shape=(32, 32, 3))
 
 

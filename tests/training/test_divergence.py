@@ -24,6 +24,7 @@ def test_names_the_layer_whose_output_overflows(tmp_path):
     assert not (tmp_path / "metrics.json").exists()
 
 
+@compiles_long
 def test_the_last_good_epoch_is_kept(tmp_path):
     """The weights of one layer are spoilt in the second epoch, by what stands for a bad step."""
     spoilt = {}

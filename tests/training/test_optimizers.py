@@ -1,11 +1,15 @@
 import keras
 import numpy as np
 import pytest
+from marks import COMPILES_LONG
 
 from keras_crate import CRATE
 from keras_crate.training import build_optimizer, load_recipe
 from keras_crate.training.optimizers import depth_of
 
+OPTIMIZERS = (
+    "adamw", pytest.param("lion", marks=COMPILES_LONG), pytest.param("sgd", marks=COMPILES_LONG)
+)  # fmt: skip
 SHAPE = {"input_shape": (8, 8, 1), "patch_size": 4, "classes": 3}
 X = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 1)).astype("float32")
 Y = np.eye(3, dtype="float32")[np.arange(6) % 3]
@@ -21,10 +25,11 @@ def _recipe(**changes):
     return load_recipe("finetune-paper", **{**usual, **changes})
 
 
-def _steps(recipe, steps=1):
-    """The model's weights by path before and after some steps."""
+def _steps(recipe, steps=1, eagerly=True):
+    """The model's weights by path before and after some steps; not compiled, which takes long."""
     model = _model()
-    model.compile(build_optimizer(recipe, model, steps), "categorical_crossentropy")
+    optimizer = build_optimizer(recipe, model, steps)
+    model.compile(optimizer, "categorical_crossentropy", run_eagerly=eagerly)
     before = {v.path: keras.ops.convert_to_numpy(v).copy() for v in model.trainable_variables}
     for _ in range(steps):
         model.train_on_batch(X, Y)
@@ -32,7 +37,7 @@ def _steps(recipe, steps=1):
     return model, before, after
 
 
-@pytest.mark.parametrize("optimizer", ["lion", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_layer_decay_scales_each_depth_s_step(optimizer):
     """The first step of one factor is that of none, times the factor."""
     _, before, plain = _steps(_recipe(optimizer=optimizer))
@@ -78,10 +83,10 @@ def test_clipping_moving_average_and_schedule():
     assert middle == pytest.approx((1e-2 + 1e-3) / 2, rel=1e-3)
 
 
-@pytest.mark.parametrize("optimizer", ["lion", "adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_saved_and_loaded_it_goes_on_alike(tmp_path, optimizer):
     recipe = _recipe(optimizer=optimizer, layer_decay=0.7, weight_decay=0.1, no_decay=["biases"])
-    model, _, _ = _steps(recipe)
+    model, _, _ = _steps(recipe, eagerly=False)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.optimizer.get_config()["scales"] == pytest.approx(

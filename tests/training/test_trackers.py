@@ -4,7 +4,7 @@ import sys
 import keras
 import pytest
 import small_run
-from marks import needs
+from marks import compiles_long, needs
 from rich.console import Console
 
 from keras_crate.training.progress import RichProgress
@@ -78,6 +78,7 @@ class FakeWandb:
         return self.runs[-1]
 
 
+@compiles_long
 def test_weights_and_biases(tmp_path, monkeypatch):
     fake = FakeWandb()
     monkeypatch.setitem(sys.modules, "wandb", fake)
@@ -99,6 +100,7 @@ def test_weights_and_biases(tmp_path, monkeypatch):
     assert "val_accuracy" in second.logged[0][1]
 
 
+@compiles_long
 @needs("wandb")
 def test_weights_and_biases_itself_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
