@@ -32,6 +32,11 @@ needs_remat = pytest.mark.skipif(
 )
 
 
+needs_new_layers = pytest.mark.skipif(
+    not hasattr(keras.layers, "RandomErasing"), reason="this Keras has no CutMix or RandomErasing"
+)
+
+
 def needs(*modules):
     """For tests of tools that only some environments have."""
     names = dict.fromkeys(name.partition(".")[0] for name in modules)
