@@ -1,9 +1,10 @@
 """Does what a small CRATE learned on MNIST help it on digits of another source?
 
-Pre-trains a CRATE and a ViT of as many parameters on 4,000 MNIST images, fine-tunes both on
-scikit-learn's digits (8x8 pixels, another source), and sets beside them the same models trained on
-those digits alone: everything by the same recipe, for three seeds. What the models give before
-their head is also classified linearly, by all of the new digits and by 1, 5 and 10 of each class.
+Pre-trains a CRATE and a ViT of as many parameters on 4,000 MNIST images, fine-tunes both, with the
+head they have, on scikit-learn's digits (8x8 pixels, another source), and sets beside them the same
+models trained on those digits alone: everything by the same recipe, for three seeds. What the
+models give before their head is also classified linearly, by all of the new digits and by 1, 5 and
+10 of each class.
 
     python examples/transfer.py
 
@@ -70,15 +71,21 @@ def one_seed(
 ) -> dict[str, float]:
     """All accuracies of a model for a seed, in per cent of the held-out digits."""
     first, then = recipes
-    keras.utils.set_random_seed(seed)
-    untrained = make()
+
+    def untrained():
+        keras.utils.set_random_seed(seed)
+        return make()
+
     record = folder / "pretrained" / "metrics.json"
     if not record.exists():
-        pretrain(untrained, "mnist5k", folder / "pretrained", recipe=first, seed=seed, **quiet)
+        pretrain(untrained(), "mnist5k", folder / "pretrained", recipe=first, seed=seed, **quiet)
     trained = keras.saving.load_model(folder / "pretrained" / "model.keras", compile=False)
     found = {"mnist": 100 * json.loads(record.read_text())["val_accuracy"]}
-    probes = {"pre-trained": linear(trained, seed, draws), "untrained": linear(make(), seed, draws)}
-    for name, model in (("fine-tuned", trained), ("from scratch", make())):
+    probes = {
+        "pre-trained": linear(trained, seed, draws),
+        "untrained": linear(untrained(), seed, draws),
+    }
+    for name, model in (("fine-tuned", trained), ("from scratch", untrained())):
         record = folder / name / "metrics.json"
         if not record.exists():
             finetune(model, "digits", folder / name, recipe=then, seed=seed, **quiet)

@@ -37,6 +37,7 @@ def add_to(commands) -> None:
 
 def run(arguments) -> int:
     """Runs the command."""
+    from keras_crate.data.open_data import KNOWN_SETS
     from keras_crate.hub.address import open_classifier
 
     outputs = {
@@ -44,7 +45,8 @@ def run(arguments) -> int:
     }  # before it measures, which may take hours
     model, evaluation = open_classifier(arguments.model)
     used = evaluation.used_for(model)
-    measure = _of_files if Path(arguments.folder).is_dir() else _of_set
+    is_set = arguments.folder in KNOWN_SETS or not Path(arguments.folder).is_dir()
+    measure = _of_set if is_set else _of_files
     scores, record, status = measure(arguments, model, evaluation, used)
     found = scores.summary()
     names = getattr(model, "class_names", None)
@@ -82,11 +84,15 @@ def _new(name: str, given: str | None) -> Path | None:
 
 def _of_files(arguments, model, evaluation, used):
     """Scores on a folder, what to note of it, and the exit status."""
-    from keras_crate.hub.evaluation import scores_of
-    from keras_crate.hub.labelled_images import labelled_images
+    from keras_crate.hub.evaluation import number_of_classes, scores_of
+    from keras_crate.hub.labelled_images import labelled_images, wordnet_ids_of
     from keras_crate.hub.scores import RealLabels
 
-    real = RealLabels(arguments.real) if arguments.real else None
+    real = None
+    if arguments.real:
+        if wordnet_ids_of(getattr(model, "class_names", None), number_of_classes(model)) is None:
+            raise ValueError("`--real` needs a model of ImageNet's 1,000 classes.")
+        real = RealLabels(arguments.real)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         images, labels, folders = labelled_images(
@@ -117,10 +123,17 @@ def _of_set(arguments, model, evaluation, used):
     from keras_crate.data import open_data
     from keras_crate.hub.evaluation import number_of_classes, scores_of_batches
     from keras_crate.hub.held_out import held_out_batches
+    from keras_crate.hub.labelled_images import wordnet_ids_of
 
     if arguments.real:
         raise ValueError("`--real` needs a folder, by whose files' names it tells them.")
-    data = open_data(arguments.folder, classes=number_of_classes(model))
+    classes, names = number_of_classes(model), getattr(model, "class_names", None)
+    data = open_data(
+        arguments.folder,
+        class_names=names,
+        classes=classes,
+        wordnet_ids=wordnet_ids_of(names, classes),
+    )
     if data.held_out is None:
         raise ValueError(f"{arguments.folder} has no held-out images to measure on.")
     print(f"{len(data.held_out)} held-out images of {data.classes} classes: {data.source}")

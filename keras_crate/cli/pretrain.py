@@ -25,16 +25,12 @@ def add_to(commands) -> None:
 
 def run(arguments) -> None:
     """Runs the command."""
-    import keras
-
     from keras_crate.training import pretrain
     from keras_crate.training.pretrain import usual_recipe
 
     if (arguments.model is None) == (arguments.named is None):
         raise ValueError("Name one MODEL, such as `keras-crate pretrain base --data FOLDER`.")
     model = arguments.model or arguments.named
-    if model.endswith(".keras"):
-        model = keras.saving.load_model(model, compile=False)
     done = pretrain(
         model,
         arguments.data,

@@ -13,15 +13,15 @@ def add_training_to(parser, output: str) -> None:
         "--data", metavar="DATA", help="a set such as cifar10, a folder with one folder of images "
         "a class, or huggingface:NAME (the recipe's)",
     )  # fmt: skip
-    parser.add_argument("--validation", metavar="FOLDER", help="to measure on, if DATA has none")
-    parser.add_argument("--limit", type=int, metavar="N", help="train on the first N images")
+    parser.add_argument("--validation", metavar="FOLDER", help="to measure on instead")
+    parser.add_argument("--limit", type=int, metavar="N", help="train on N of the images")
     parser.add_argument("--output", default=output, help="folder of the run (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of all chance (%(default)s)")
     parser.add_argument(
         "--pipeline", choices=("auto", "tf.data", "pydataset"), default="auto",
         help="what makes the batches (tf.data, where TensorFlow is installed)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=1, help="threads of pydataset (%(default)s)")
+    parser.add_argument("--workers", type=int, help="threads that read images (one a core)")
     parser.add_argument("--tensorboard", action="store_true", help="write its records too")
     parser.add_argument("--wandb", metavar="PROJECT", help="record in Weights & Biases too")
 

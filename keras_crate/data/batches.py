@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -12,7 +13,50 @@ from keras_crate.data.image_sources import ImageSource
 from keras_crate.data.rand_augment import rand_augment
 
 
-class TrainingBatches(keras.utils.PyDataset):
+class _ImageBatches(keras.utils.PyDataset):
+    """Base: images are read by threads, those of the next batch while the model has this one.
+
+    Keras' own workers are not used: they read ahead while the epoch changes.
+
+    Args:
+        source, classes, input_shape, batch_size: As in `TrainingBatches`.
+        workers: Threads.
+    """
+
+    def __init__(self, source: ImageSource, classes: int, input_shape, batch_size, workers: int):
+        super().__init__()
+        self.mode = image_mode(input_shape)
+        self.source, self.classes, self.input_shape = source, classes, tuple(input_shape)
+        self.batch_size = check_batch_size(batch_size, len(source))
+        self.threads = ThreadPoolExecutor(max(1, workers))
+        self.ahead: dict = {}
+
+    def _chosen(self, index: int) -> np.ndarray:
+        """Which images are in a batch."""
+        raise NotImplementedError
+
+    def _reader(self) -> Callable[[int], np.ndarray]:
+        """What reads an image; it keeps what it reads by, should the epoch change meanwhile."""
+        raise NotImplementedError
+
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Images and one-hot labels of a batch."""
+        chosen = self._chosen(index)
+        running = self.ahead.pop(index, None) or self._submitted(chosen)
+        self.ahead.clear()
+        if index + 1 < len(self):
+            self.ahead[index + 1] = self._submitted(self._chosen(index + 1))
+        images = np.stack([future.result() for future in running])
+        labels = np.zeros((len(chosen), self.classes), "float32")
+        labels[np.arange(len(chosen)), self.source.labels[chosen]] = 1
+        return images, labels
+
+    def _submitted(self, chosen) -> list:
+        read = self._reader()
+        return [self.threads.submit(read, int(k)) for k in chosen]
+
+
+class TrainingBatches(_ImageBatches):
     """Batches of augmented images with one-hot labels, shuffled at every epoch.
 
     The seed, the epoch and the image decide all of it but what `augment` does:
@@ -30,7 +74,8 @@ class TrainingBatches(keras.utils.PyDataset):
         augment: A Keras or KerasCV layer, or a function, that changes a batch of
             images `(n, height, width, channels)` in [0, 255], before erasing
             and mixing; it draws chance by itself.
-        **kwargs: As in `keras.utils.PyDataset`, such as `workers`.
+        workers: Threads that read images, >= 1; their number changes nothing
+            else.
 
     Raises:
         ValueError: If images have another number of channels, or later, if one
@@ -55,18 +100,17 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: int = 0,
         epoch: int = 0,
         augment: Callable | None = None,
-        **kwargs,
+        workers: int = 1,
     ):
-        super().__init__(**kwargs)
-        self.mode = image_mode(input_shape)
-        self.source, self.classes, self.input_shape = source, classes, tuple(input_shape)
-        self.batch_size, self.seed = check_batch_size(batch_size, len(source)), seed
+        super().__init__(source, classes, input_shape, batch_size, workers)
+        self.seed = seed
         self.augmentation, self.augment = augmentation, augment
         self.on_batch = BatchAugmentation(augmentation, in_tf_data=False)
         self.start(epoch)
 
     def start(self, epoch: int) -> None:
         """Goes to the beginning of an epoch."""
+        self.ahead.clear()
         self.epoch = epoch
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
 
@@ -74,9 +118,7 @@ class TrainingBatches(keras.utils.PyDataset):
         return len(self.source) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        images = np.stack([self._image(int(k)) for k in chosen])
-        labels = np.eye(self.classes, dtype="float32")[self.source.labels[chosen]]
+        images, labels = self._read(index)
         if self.augment is not None:
             images = _as_numpy(call_augment(self.augment, images))
         if self.on_batch:
@@ -88,13 +130,21 @@ class TrainingBatches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.start(self.epoch + 1)
 
-    def _image(self, k: int) -> np.ndarray:
-        rng = np.random.default_rng([self.seed, self.epoch, k])
-        image = self.source.image(k, self.mode)
-        return augmented(image, self.input_shape, self.augmentation, rng)
+    def _chosen(self, index: int) -> np.ndarray:
+        return self.order[index * self.batch_size : (index + 1) * self.batch_size]
+
+    def _reader(self) -> Callable[[int], np.ndarray]:
+        epoch = self.epoch
+
+        def read(k: int) -> np.ndarray:
+            rng = np.random.default_rng([self.seed, epoch, k])
+            image = self.source.image(k, self.mode)
+            return augmented(image, self.input_shape, self.augmentation, rng)
+
+        return read
 
 
-class HeldOutBatches(keras.utils.PyDataset):
+class HeldOutBatches(_ImageBatches):
     """Batches of images as a model is measured on them, with one-hot labels, in order.
 
     Args:
@@ -103,7 +153,7 @@ class HeldOutBatches(keras.utils.PyDataset):
         input_shape: Shape of an image, channels last.
         batch_size: Images a batch; the last one may be smaller.
         resize, interpolation: As in `keras_crate.data.ImageFiles`.
-        **kwargs: As in `keras.utils.PyDataset`.
+        workers: Threads that read images, >= 1.
 
     Example:
 
@@ -122,31 +172,27 @@ class HeldOutBatches(keras.utils.PyDataset):
         batch_size: int = 32,
         resize=None,
         interpolation: str = "bilinear",
-        **kwargs,
+        workers: int = 1,
     ):
-        super().__init__(**kwargs)
-        self.mode = image_mode(input_shape)
-        self.source, self.classes, self.input_shape = source, classes, tuple(input_shape)
-        self.batch_size = check_batch_size(batch_size, len(source))
+        super().__init__(source, classes, input_shape, batch_size, workers)
         self.resize, self.interpolation = resize, interpolation
 
     def __len__(self) -> int:
         return -(-len(self.source) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._read(index)
+
+    def _chosen(self, index: int) -> np.ndarray:
         first = index * self.batch_size
-        chosen = range(first, min(first + self.batch_size, len(self.source)))
-        fitted = [
-            fit_image(
-                self.source.image(k, self.mode),
-                self.input_shape[:2],
-                self.resize,
-                self.interpolation,
-            )
-            for k in chosen
-        ]
-        labels = np.eye(self.classes, dtype="float32")[self.source.labels[chosen]]
-        return np.stack(fitted), labels
+        return np.arange(first, min(first + self.batch_size, len(self.source)))
+
+    def _reader(self) -> Callable[[int], np.ndarray]:
+        def read(k: int) -> np.ndarray:
+            image = self.source.image(k, self.mode)
+            return fit_image(image, self.input_shape[:2], self.resize, self.interpolation)
+
+        return read
 
 
 def image_mode(input_shape: tuple[int, int, int]) -> str:

@@ -75,8 +75,16 @@ class ImageSource:
         """What image `k` is called in a message."""
         return f"Image {k}"
 
-    def first(self, count: int) -> "ImageSource":
-        """The first images alone."""
+    def sample(self, count: int) -> "ImageSource":
+        """Some of the images, always the same ones, in their order.
+
+        Args:
+            count: How many; all, if there are fewer.
+        """
+        order = np.random.default_rng(0).permutation(len(self))
+        return self._subset(np.sort(order[:count]))
+
+    def _subset(self, chosen: np.ndarray) -> "ImageSource":
         raise NotImplementedError
 
 
@@ -127,8 +135,8 @@ class ArraySource(ImageSource):
     def channels(self) -> int:
         return self.images.shape[-1]
 
-    def first(self, count: int) -> "ArraySource":
-        return ArraySource(self.images[:count], self.labels[:count])
+    def _subset(self, chosen: np.ndarray) -> "ArraySource":
+        return ArraySource(self.images[chosen], self.labels[chosen])
 
 
 class FileSource(ImageSource):
@@ -152,8 +160,8 @@ class FileSource(ImageSource):
     def describe(self, k: int) -> str:
         return f"The image {self.files[k]}"
 
-    def first(self, count: int) -> "FileSource":
-        return FileSource(self.files[:count], self.labels[:count])
+    def _subset(self, chosen: np.ndarray) -> "FileSource":
+        return FileSource([self.files[k] for k in chosen], self.labels[chosen])
 
 
 class HuggingFaceSource(ImageSource):
@@ -178,8 +186,8 @@ class HuggingFaceSource(ImageSource):
     def channels(self) -> int:
         return 1 if self.dataset[0][self.columns[0]].mode in ("1", "L") else 3
 
-    def first(self, count: int) -> "HuggingFaceSource":
-        return HuggingFaceSource(self.dataset.select(range(count)), *self.columns)
+    def _subset(self, chosen: np.ndarray) -> "HuggingFaceSource":
+        return HuggingFaceSource(self.dataset.select(chosen), *self.columns)
 
 
 class TFDSSource(ImageSource):
@@ -228,7 +236,8 @@ class TFDSSource(ImageSource):
     def channels(self) -> int:
         return self.builder.info.features["image"].shape[-1] or 3
 
-    def first(self, count: int) -> "TFDSSource":
+    def sample(self, count: int) -> "TFDSSource":
+        # The first ones: sets are shuffled when they are stored.
         return TFDSSource(self.builder, f"{self.split}[:{count}]")
 
 

@@ -31,6 +31,7 @@ TFDS_SPLITS = {
 HUGGING_FACE = "huggingface:"
 TRAINING_FOLDERS = ("train",)
 HELD_OUT_FOLDERS = ("val", "validation", "test")
+KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
 _HELD_OUT_SPLITS = ("validation", "valid", "val", "test")
 
 
@@ -54,13 +55,16 @@ def open_data(
             folders `train` and `val` (or `validation`, `test`) that have those;
             `"huggingface:NAME"`, a data set of Hugging Face's `datasets` by its
             name or its folder; a `datasets.Dataset` or `DatasetDict`; an
-            `ImageSet`; or a pair of arrays (images, labels).
-        held_out: Folder or pair of arrays to measure on, where `data` brings none.
+            `ImageSet`; or a pair of arrays (images, labels). A folder that is called
+            as a set is `"./digits"`.
+        held_out: Folder or pair of arrays to measure on, instead of what `data`
+            brings to that end.
         class_names: Names of the classes in the order of a model's outputs,
             by which folders are told; by default the folders' own.
         classes: Number of classes, or None to learn it from the data.
         wordnet_ids: WordNet identifiers of the classes, as other names of folders.
-        limit: How many of the images to train on are taken, or None for all.
+        limit: How many of the images to train on are taken, drawn with a fixed
+            seed, or None for all.
 
     Returns:
         A `LabelledData`.
@@ -82,9 +86,9 @@ def open_data(
     if isinstance(data, ImageSet):
         opened = _image_set(data)
     elif isinstance(data, (str, os.PathLike)):
-        opened = _named(data, held_out, names)
+        opened = _named(data, names)
     elif isinstance(data, (tuple, list)) and len(data) == 2:
-        opened = _arrays(data, held_out, class_names, classes)
+        opened = _arrays(data, class_names, classes)
     elif type(data).__module__.split(".")[0] == "datasets":
         opened = _hugging_face(data, "a data set of Hugging Face's datasets")
     else:
@@ -92,15 +96,19 @@ def open_data(
             "`data` must be the name of a set, a folder, a Hugging Face data set or a pair "
             f"(images, labels). Received: {type(data).__name__}"
         )
+    if opened.classes == (classes or opened.classes):
+        _check_names(opened, class_names, wordnet_ids)
+    if held_out is not None:
+        opened = dataclasses.replace(opened, held_out=_held_out(held_out, opened, names))
     if limit is not None:
         if not isinstance(limit, (int, np.integer)) or limit < 1:
             raise ValueError(f"`limit` must be a positive integer. Received: limit={limit!r}")
-        opened = dataclasses.replace(opened, train=opened.train.first(limit))
+        opened = dataclasses.replace(opened, train=opened.train.sample(limit))
     _check(opened, classes)
     return opened
 
 
-def _named(name, held_out, names: dict) -> LabelledData:
+def _named(name, names: dict) -> LabelledData:
     if str(name).startswith(HUGGING_FACE):
         return _hugging_face(_load_hugging_face(str(name)), str(name))
     if str(name) in SMALL_SETS:
@@ -108,13 +116,12 @@ def _named(name, held_out, names: dict) -> LabelledData:
     if str(name) in TFDS_SPLITS:
         return _tfds(str(name))
     if Path(name).is_dir():
-        return _folder(Path(name), held_out, names)
-    known = [*TFDS_SPLITS, *SMALL_SETS]
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+        return _folder(Path(name), names)
+    near = difflib.get_close_matches(str(name), KNOWN_SETS, n=3, cutoff=0.5)
     raise ValueError(
         f"There is no data set and no folder {str(name)!r}."
         + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
-        + f" Known sets: {', '.join(known)}; a Hugging Face data set is {HUGGING_FACE}NAME."
+        + f" Known sets: {', '.join(KNOWN_SETS)}; a Hugging Face data set is {HUGGING_FACE}NAME."
     )
 
 
@@ -129,34 +136,50 @@ def _image_set(images: ImageSet) -> LabelledData:
     )
 
 
-def _arrays(pair, held_out, class_names, classes) -> LabelledData:
+def _arrays(pair, class_names, classes) -> LabelledData:
     train = ArraySource(*pair)
-    held_out = held_out and ArraySource(*held_out)
     if classes is None:
         classes = len(class_names) if class_names else int(train.labels.max(initial=-1)) + 1
     names = class_names and tuple(class_names)
-    return LabelledData("arrays", train, held_out, names, classes, "arrays")
+    return LabelledData("arrays", train, None, names, classes, "arrays")
 
 
-def _folder(folder: Path, held_out, names: dict) -> LabelledData:
+def _held_out(held_out, opened: LabelledData, names: dict):
+    """What was given to measure on."""
+    if isinstance(held_out, (tuple, list)) and len(held_out) == 2:
+        return ArraySource(*held_out)
+    if isinstance(held_out, (str, os.PathLike)):
+        return _matched(Path(held_out), opened, names)
+    raise ValueError(
+        "`validation` must be a folder or a pair (images, labels). Received: "
+        f"{type(held_out).__name__}"
+    )
+
+
+def _matched(folder: Path, opened: LabelledData, names: dict) -> FileSource:
+    """Held-out files, whose folders stand for the same classes as those of the training images."""
+    if opened.class_names is not None and names["wordnet_ids"] is None:
+        names = {"class_names": opened.class_names, "classes": opened.classes, "wordnet_ids": None}
+    files, labels, _ = labelled_files(folder, **names)
+    return FileSource(files, labels)
+
+
+def _folder(folder: Path, names: dict) -> LabelledData:
     inside = {path.name for path in folder.iterdir() if path.is_dir()}
     parts = [next((n for n in group if n in inside), None)
              for group in (TRAINING_FOLDERS, HELD_OUT_FOLDERS)]  # fmt: skip
-    if parts[0]:
-        held_out = held_out or (parts[1] and folder / parts[1])
     training = folder / parts[0] if parts[0] else folder
     files, labels, folders = labelled_files(training, **names)
     train = FileSource(files, labels)
-    given = names["class_names"]
-    if given is None and names["classes"] is None:
-        names = {**names, "class_names": folders}
-    count = names["classes"] or len(names["class_names"])
-    measured = None
-    if held_out is not None:
-        files, labels, _ = labelled_files(Path(held_out), **names)
-        measured = FileSource(files, labels)
-    class_names = names["class_names"] and tuple(names["class_names"])
-    return LabelledData(folder.name, train, measured, class_names, count, f"the folder {folder}")
+    class_names = names["class_names"]
+    if class_names is None and names["wordnet_ids"] is None:
+        class_names = folders  # taken for the classes in their order
+    count = names["classes"] or len(class_names)
+    class_names = class_names and tuple(class_names)
+    opened = LabelledData(folder.name, train, None, class_names, count, f"the folder {folder}")
+    if not (parts[0] and parts[1]):
+        return opened
+    return dataclasses.replace(opened, held_out=_matched(folder / parts[1], opened, names))
 
 
 def _tfds(name: str) -> LabelledData:
@@ -209,6 +232,8 @@ def _hugging_face(dataset, name: str) -> LabelledData:
     import datasets
 
     splits = dict(dataset) if isinstance(dataset, dict) else {"train": dataset}
+    if any(isinstance(part, datasets.IterableDataset) for part in splits.values()):
+        raise ValueError(f"{name} must not be streamed: images are drawn from all of it.")
     if "train" not in splits:
         raise ValueError(
             f"{name} must have a split called train. Received: {', '.join(splits)}. Pass one as "
@@ -232,6 +257,20 @@ def _hugging_face(dataset, name: str) -> LabelledData:
     }
     return LabelledData(
         name, sources["train"], sources.get(held_out), tuple(kind.names), kind.num_classes, name
+    )
+
+
+def _check_names(opened: LabelledData, class_names, wordnet_ids) -> None:
+    """Refuses data whose classes are those of the model in another order, or others."""
+    theirs = [tuple(names) for names in (class_names, wordnet_ids) if names is not None]
+    if opened.class_names is None or not theirs or opened.class_names in theirs:
+        return
+    ours, wanted = opened.class_names, theirs[0]
+    k = next((k for k, pair in enumerate(zip(ours, wanted, strict=False)) if len({*pair}) > 1), 0)
+    raise ValueError(
+        f"The data's classes must be the model's, in the same order ({opened.source}). Received: "
+        f"class {k} is {ours[k]!r} in the data and {wanted[k]!r} in the model. Make the model with "
+        "`class_names` of the data, or fine-tune it, which gives it a new head."
     )
 
 

@@ -102,7 +102,7 @@ def _posterize(image, share, sign):
 def _solarize(image, share, sign):
     from PIL import ImageOps
 
-    return ImageOps.solarize(image, math.ceil(255 * (1 - share)))
+    return ImageOps.solarize(image, math.ceil(round(255 * (1 - share), 6)))
 
 
 def _auto_contrast(image, share, sign):

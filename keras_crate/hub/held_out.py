@@ -10,7 +10,12 @@ _BATCH = (64, 256)  # least and most images at a time, whatever the batch of tra
 
 
 def held_out_batches(
-    source: ImageSource, classes: int, model: keras.Model, evaluation: Evaluation, batch_size: int
+    source: ImageSource,
+    classes: int,
+    model: keras.Model,
+    evaluation: Evaluation,
+    batch_size: int,
+    workers: int = 1,
 ):
     """Held-out images as a model takes them, batch by batch, with one-hot labels.
 
@@ -20,18 +25,15 @@ def held_out_batches(
         model: The model.
         evaluation: How they are prepared.
         batch_size: Images at a time, from 64 to 256.
+        workers: Threads that read images; TensorFlow's data sets have their own.
 
     Returns:
         A `keras.utils.PyDataset`, or a `tf.data.Dataset` of TensorFlow's data sets.
     """
     used = evaluation.used_for(model)
-    make = held_out_dataset if isinstance(source, TFDSSource) else HeldOutBatches
     shape = (*used.size, model.input_shape[-1])
-    return make(
-        source,
-        classes,
-        shape,
-        min(max(batch_size, _BATCH[0]), _BATCH[1]),
-        used.resize,
-        used.interpolation,
-    )
+    size = min(max(batch_size, _BATCH[0]), _BATCH[1])
+    arguments = (source, classes, shape, size, used.resize, used.interpolation)
+    if isinstance(source, TFDSSource):
+        return held_out_dataset(*arguments)
+    return HeldOutBatches(*arguments, workers)

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_crate.figure import new_figure
 
+_CONFUSED = 2000  # classes up to which it is counted which is taken for which
 _LIST_IMAGES = 50_000  # of ImageNet's validation, for each of which ReaL has its labels
 
 
@@ -23,13 +24,16 @@ class Scores:
 
     Attributes:
         confusion: Integer array `(classes, classes)`: images of the row's class
-            that were taken for the column's.
+            that were taken for the column's; None above 2,000 classes.
+        right, totals: Images of each class that were told right, and all.
         images: How many images were counted.
     """
 
     def __init__(self, classes: int, top: Sequence[int] = (1, 5)):
         self.hits = dict.fromkeys(sorted({int(k) for k in top if k <= classes}), 0)
-        self.confusion = np.zeros((classes, classes), "int64")
+        few = classes <= _CONFUSED
+        self.confusion = np.zeros((classes, classes), "int64") if few else None
+        self.right, self.totals = np.zeros((2, classes), "int64")
         self.images = 0
         self.real = {"hits": 0, "images": 0}
 
@@ -46,7 +50,10 @@ class Scores:
         order = np.argsort(-outputs, axis=1, kind="stable")
         for k in self.hits:
             self.hits[k] += int((order[:, :k] == truth[:, np.newaxis]).any(axis=1).sum())
-        np.add.at(self.confusion, (truth, order[:, 0]), 1)
+        np.add.at(self.totals, truth, 1)
+        np.add.at(self.right, truth, order[:, 0] == truth)
+        if self.confusion is not None:
+            np.add.at(self.confusion, (truth, order[:, 0]), 1)
         self.images += len(truth)
         for best, right in zip(order[:, 0], real or (), strict=False):
             if right:
@@ -63,10 +70,9 @@ class Scores:
 
     def by_class(self) -> list[float | None]:
         """Per cent of each class's images that were told right; None where it has none."""
-        totals = self.confusion.sum(axis=1)
         return [
             float(100 * right / total) if total else None
-            for right, total in zip(self.confusion.diagonal(), totals, strict=True)
+            for right, total in zip(self.right, self.totals, strict=True)
         ]
 
     def plot(self, class_names: Sequence[str] | None = None):
@@ -78,7 +84,12 @@ class Scores:
         Returns:
             A `matplotlib.figure.Figure`: rows are the true classes, columns what
             the model said, colours shares of a row.
+
+        Raises:
+            ValueError: If there are more than 2,000 classes.
         """
+        if self.confusion is None:
+            raise ValueError(f"A picture of confusions is for up to {_CONFUSED} classes.")
         classes = len(self.confusion)
         side = min(12, 3 + 0.22 * classes)
         figure = new_figure(side + 0.8, side)

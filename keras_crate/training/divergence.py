@@ -48,39 +48,48 @@ class FiniteLoss(keras.callbacks.Callback):
             return
         if hasattr(self.model, "jax_state_sync"):
             self.model.jax_state_sync()  # or the variables hold buffers that are gone
-        self.say(
-            f"The loss is {loss} at step {batch + 1} of epoch {self.epoch + 1}. Going through the "
-            "epoch again, to find the layer."
-        )
-        cause = self._cause(batch)
+        self._stop(f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}", batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        # What the last step did to the weights, no loss of the epoch has seen.
+        if self._broken_weights():
+            self._stop(f"Weights became NaN or infinite at the end of epoch {epoch + 1}", None)
+
+    def _stop(self, what: str, last: int | None) -> None:
+        """Raises, once the cause is known. Stands before what saves."""
+        self.say(f"{what}. Going through the epoch again, to find the layer.")
+        cause = self._cause(last)
         self.backup.restore()
         raise TrainingDiverged(
-            f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}: {cause}. The "
+            f"{what}: {cause}. The "
             f"model is as it was after {self.epoch} epochs, and so are the files in "
             f"{self.backup.folder.parent}. Lower `learning_rate`, lengthen `warmup_epochs` or set "
             "`clip_norm`, and begin a new run."
         )
 
-    def _cause(self, last: int) -> str:
+    def _cause(self, last: int | None) -> str:
         self.backup.restore()
         self.seeds.on_epoch_begin(self.epoch)
         self.model.reset_metrics()
         for number, (images, labels) in enumerate(self.batches_of(self.epoch)):
             if not np.isfinite(np.asarray(images)).all():
                 return "the batch has pixels that are NaN or infinite"
-            wrong = self._broken_weights()
-            if wrong:
-                return (
-                    f"the gradient of step {number} made the weights {wrong[0]} NaN or infinite"
-                    + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
-                )
+            if self._broken_weights():
+                return self._by_gradient(number)
             if number == last:
                 broken = first_broken_layer(self.model, images)
                 if broken is not None:
                     return f"first in {broken}"
                 return "all layers gave finite outputs; it is the loss of them that is not finite"
             self.model.train_on_batch(images, labels)
+        if last is None and self._broken_weights():
+            return self._by_gradient(number + 1)
         return "it could not be repeated, so that no layer can be named"
+
+    def _by_gradient(self, step: int) -> str:
+        first, *others = self._broken_weights()
+        more = f", and {len(others)} more" if others else ""
+        return f"the gradient of step {step} made the weights {first} NaN or infinite{more}"
 
     def _broken_weights(self) -> list[str]:
         return [

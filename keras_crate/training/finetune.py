@@ -1,12 +1,13 @@
 """Training what is trained already, on other data."""
 
+import contextlib
 import os
 import types
 
 import keras
 
 from keras_crate.data import open_data
-from keras_crate.training.prepared import adapted, trained_model
+from keras_crate.training.prepared import adapted, name_of, trained_model
 from keras_crate.training.pretrain import data_of
 from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
 from keras_crate.training.run import RunOptions, train
@@ -38,7 +39,8 @@ def finetune(
         output: Folder to write to; made if it does not exist.
         recipe: As `load_recipe` takes it; by default the paper's for the data
             set (`"cifar10-paper"`), which is the same for any other.
-        validation: Folder or arrays to measure on, where the data bring none.
+        validation: Folder or arrays to measure on, instead of what the data
+            bring to that end.
         limit: How many images to train on, or None for all.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
@@ -67,10 +69,16 @@ def finetune(
     """
     options = RunOptions(**options)
     recipe = load_recipe(usual_recipe(data) if recipe is None else recipe)
-    opened = open_data(data_of(data, recipe), held_out=validation, limit=limit)
+    given = data_of(data, recipe)
+    opened = open_data(given, held_out=validation, limit=limit)
     keras.utils.set_random_seed(options.seed)
-    origin = model.name if isinstance(model, keras.Model) else str(model)
-    model = adapted(trained_model(model), recipe, opened)
+    origin = name_of(model)
+    model = trained_model(model)
+    names = getattr(model, "class_names", None)
+    if names and opened.class_names and names != opened.class_names:
+        with contextlib.suppress(ValueError):  # a folder of the same classes, in the model's order
+            opened = open_data(given, held_out=validation, limit=limit, class_names=names)
+    model = adapted(model, recipe, opened)
     return train(model, opened, recipe, output, options, origin)
 
 

@@ -4,7 +4,7 @@ import re
 
 import keras
 
-from keras_crate.layers import TokenEmbedding
+from keras_crate.layers import ISTA, OvercompleteISTA, TokenEmbedding
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.schedule import warmup_cosine
 
@@ -160,6 +160,8 @@ def _group(variable, model) -> str | None:
         return "positions"
     if variable.path.rpartition("/")[2] == "bias":
         return "biases"
+    if isinstance(owner, (ISTA, OvercompleteISTA)):
+        return "dictionaries"
     return "norms" if len(variable.shape) < 2 else None
 
 

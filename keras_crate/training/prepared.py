@@ -49,6 +49,8 @@ def new_model(name: str, data: LabelledData | None, recipe: Recipe, patch_size=N
         variant = variants()[name]
         if not variant.classifies:
             raise ValueError(f"The outputs of {name} are no classes: {variant.provenance['notes']}")
+        if recipe.loss == "binary_crossentropy":
+            settings["classifier_activation"] = None
         return variant.build(weights=None, **settings)
     known = size_names()
     if name not in known:
@@ -65,6 +67,8 @@ def new_model(name: str, data: LabelledData | None, recipe: Recipe, patch_size=N
     if patch_size is not None:
         settings["patch_size"] = patch_size
     if not known[name].startswith("CRATEMAE"):
+        if recipe.loss == "binary_crossentropy":
+            settings["classifier_activation"] = None
         settings |= {"classes": data.classes, "class_names": names_of_classes(data)}
     return constructor(data_format="channels_last", **settings)
 
@@ -73,6 +77,15 @@ def names_of_classes(data: LabelledData) -> tuple[str, ...] | None:
     """Names for a model: ImageNet's words where the data have its WordNet identifiers."""
     identifiers, words = zip(*imagenet_classes(), strict=True)
     return words if data.class_names == identifiers else data.class_names
+
+
+def name_of(model) -> str:
+    """What tells a model from others from one process to the next.
+
+    Args:
+        model: A name, a path, or a model, whose own name Keras may number.
+    """
+    return type(model).__name__ if isinstance(model, keras.Model) else str(model)
 
 
 def trained_model(model: "str | os.PathLike | keras.Model"):
@@ -97,7 +110,8 @@ def adapted(model: keras.Model, recipe: Recipe, data: LabelledData | None) -> ke
 
     Returns:
         A new model with the same weights, but for a new head where classes
-        differ; or the model itself where it is not of this package.
+        differ; or the model itself where nothing is to change, or it is not of
+        this package.
 
     Raises:
         ValueError: If a model that is not of this package does not fit.
@@ -122,13 +136,16 @@ def adapted(model: keras.Model, recipe: Recipe, data: LabelledData | None) -> ke
     side = recipe.image_size
     if side and (height, width) != (side, side):
         changes["input_shape"] = (side, side, channels)
+    if recipe.loss == "binary_crossentropy" and hasattr(settings, "classifier_activation"):
+        changes["classifier_activation"] = None
     names = data and names_of_classes(data)
     if data is not None:
-        _check_channels(channels, data)
         same = settings.include_top and settings.classes == data.classes
         if not same or (names and settings.class_names not in (None, names)):
             changes |= {"include_top": True, "classes": data.classes, "class_names": names}
             changes["pooling"] = settings.pooling or "token"
+    if data is None and not changes:
+        return model
     new = _rebuilt(model, changes)
     if data is not None and names and new.class_names is None:
         new.class_names = names
@@ -172,11 +189,3 @@ def _foreign(model, recipe: Recipe, data: LabelledData | None):
             f"a class of the data. Received: {model.output_shape}"
         )
     return model
-
-
-def _check_channels(channels: int, data: LabelledData) -> None:
-    have = data.train.channels
-    if channels != have and 4 in (channels, have):
-        raise ValueError(
-            f"The images must have as many channels as the model, {channels}. Received: {have}"
-        )

@@ -10,7 +10,7 @@ from keras_crate.hub.evaluation import number_of_classes
 from keras_crate.hub.labelled_images import wordnet_ids_of
 from keras_crate.hub.registry import variants
 from keras_crate.models import CRATEMAE
-from keras_crate.training.prepared import adapted, new_model
+from keras_crate.training.prepared import adapted, name_of, new_model, trained_model
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import RunOptions, train
 
@@ -39,13 +39,15 @@ def pretrain(
     Args:
         model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, for as many
             classes as the data have; the name of a variant, whose model is made
-            without its weights; or a Keras classifier or `CRATEMAE`, which
-            is trained as it is.
+            without its weights; a `.keras` file; or a Keras classifier or
+            `CRATEMAE`, which is trained itself unless the recipe asks for other
+            rates, dtype or loss. All but a size have an image size of their own.
         data: As `keras_crate.data.open_data` takes it; by default the recipe's.
         output: Folder to write to; made if it does not exist.
         recipe: As `load_recipe` takes it; by default that of the family's paper
             (`"imagenet1k-paper"` for CRATE).
-        validation: Folder or arrays to measure on, where the data bring none.
+        validation: Folder or arrays to measure on, instead of what the data
+            bring to that end.
         limit: How many images to train on, or None for all.
         patch_size: Of a size, in pixels, or None for its own.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
@@ -82,7 +84,7 @@ def pretrain(
     recipe = load_recipe(recipe if recipe is not None else usual_recipe(model))
     data = data_of(data, recipe)
     keras.utils.set_random_seed(options.seed)
-    if isinstance(model, str) and model not in variants():
+    if isinstance(model, str) and model not in variants() and not model.endswith(".keras"):
         opened = open_data(data, held_out=validation, limit=limit)
         origin, model = model, new_model(model, opened, recipe, patch_size)
     else:
@@ -91,8 +93,12 @@ def pretrain(
                 f"`patch_size` is for a size. Received: patch_size={patch_size} with a "
                 "model or a variant, which have their own"
             )
-        origin = model if isinstance(model, str) else model.name
-        model = new_model(model, None, recipe) if isinstance(model, str) else model
+        origin = name_of(model)
+        if isinstance(model, str) and model in variants():
+            model = new_model(model, None, recipe)
+        elif isinstance(model, str):
+            model = trained_model(model)
+        recipe = recipe.with_changes(image_size=None)  # the model's own
         model = adapted(model, recipe, None)
         expected = {}
         if not isinstance(model, CRATEMAE):

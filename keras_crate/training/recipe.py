@@ -22,7 +22,7 @@ else:
 FOLDER = Path(__file__).parent / "recipes"
 OPTIMIZERS = ("lion", "adamw", "sgd")
 LOSSES = ("categorical_crossentropy", "binary_crossentropy")
-NO_DECAY = ("norms", "biases", "positions")
+NO_DECAY = ("norms", "biases", "positions", "dictionaries")
 WHOLE = "whole"
 
 
@@ -45,8 +45,8 @@ class Recipe:
         beta_2: Decay of the second moment; of Lion, that of its momentum.
         weight_decay: Decoupled weight decay.
         no_decay: What is not decayed, of `"norms"` (scales and offsets of
-            normalisations, layer scales, temperatures), `"biases"` and
-            `"positions"` (positions, class token).
+            normalisations, layer scales, temperatures), `"biases"`,
+            `"positions"` (positions, class token) and `"dictionaries"`.
         layer_decay: Factor in (0, 1] of the learning rate from each block to
             the one before it; 1 for the same in all.
         clip_norm: Largest norm of the whole gradient, or None.
@@ -63,10 +63,9 @@ class Recipe:
         crop_area, crop_ratio, interpolation, flip: As in
             `keras_crate.data.Augmentation`.
         rand_augment, random_erasing, mixup, cutmix: The same.
-        evaluation_resize: To what the shorter side of a held-out image is
-            brought before the centre is cut out, in pixels of the side
-            `image_size`; `"whole"` to resize the whole image; or None for
-            256 / 224 of the side.
+        evaluation_crop: What of the shorter side of a held-out image the model
+            sees, in (0, 1]: 0.875 cuts 224 pixels from the centre of 256; or
+            `"whole"` to resize the whole image.
         evaluation_interpolation: As in `keras_crate.data.ImageFiles`.
 
     Raises:
@@ -109,7 +108,7 @@ class Recipe:
     random_erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
-    evaluation_resize: int | str | None = None
+    evaluation_crop: float | str = 0.875
     evaluation_interpolation: str = "bilinear"
 
     def __post_init__(self):
@@ -156,9 +155,9 @@ class Recipe:
             yield name, value is None or _in(value, 0, 0.999), "in [0, 1) or None"
         yield "precision", _is_policy(self.precision), "the name of a Keras dtype policy or None"
         yield "train_only", self.train_only in (None, "head"), '"head" or None'
-        resize = self.evaluation_resize
-        resizes = resize in (None, WHOLE) or is_positive_integer(resize)
-        yield "evaluation_resize", resizes, f'a positive integer, "{WHOLE}" or None'
+        crop = self.evaluation_crop
+        crops = crop == WHOLE or (is_number(crop) and 0 < crop <= 1)
+        yield "evaluation_crop", crops, f'in (0, 1] or "{WHOLE}"'
 
     def augmentation(self) -> Augmentation:
         """What is done to the images."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import os
 import time
 import types
 from collections.abc import Callable, Sequence
@@ -17,9 +18,11 @@ from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageS
 from keras_crate.hub.evaluation import Evaluation
 from keras_crate.hub.held_out import held_out_batches
 from keras_crate.models import CRATEMAE
+from keras_crate.models.checks import check_positive
 from keras_crate.training.checkpoints import Backup, Checkpoints
 from keras_crate.training.divergence import FiniteLoss
 from keras_crate.training.epoch_seeds import EpochSeeds
+from keras_crate.training.losses import SmoothedBinaryCrossentropy
 from keras_crate.training.optimizers import build_optimizer
 from keras_crate.training.prepared import freeze_all_but_head
 from keras_crate.training.progress import RichProgress, Throughput
@@ -39,14 +42,15 @@ class RunOptions:
         augment: As in `keras_crate.data.TrainingBatches`.
         pipeline: `"tf.data"`, `"pydataset"`, which needs no TensorFlow, or
             `"auto"` for the first where TensorFlow is installed.
-        workers: Threads that read images, of `"pydataset"`.
+        workers: Threads that read images, of `"pydataset"` and of the held-out
+            images; by default one a core.
         tensorboard: Whether to write TensorBoard's records to the folder.
         wandb: Project of Weights & Biases to record in, or None.
         callbacks: Further Keras callbacks.
         verbose: 1 for a bar and a line an epoch, 2 for Keras' lines, 0 for none.
 
     Raises:
-        ValueError: If there is no such pipeline.
+        ValueError: If one is out of range.
 
     Example:
 
@@ -58,7 +62,7 @@ class RunOptions:
     seed: int = 0
     augment: Callable | None = None
     pipeline: str = "auto"
-    workers: int = 1
+    workers: int | None = None
     tensorboard: bool = False
     wandb: str | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
@@ -69,6 +73,11 @@ class RunOptions:
             raise ValueError(
                 f"`pipeline` must be one of {', '.join(PIPELINES)}. Received: {self.pipeline!r}"
             )
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise ValueError(f"`seed` must be in [0, 2^31). Received: seed={self.seed!r}")
+        if self.workers is None:
+            object.__setattr__(self, "workers", os.cpu_count() or 1)  # the class is frozen
+        check_positive("workers", self.workers)
 
 
 def train(
@@ -98,7 +107,6 @@ def train(
         ValueError: If another run was begun in the folder.
         OSError: If it cannot be written.
     """
-    folder = RunFolder(output)
     say = print if options.verbose else (lambda line: None)
     about = {
         "model": origin,
@@ -110,24 +118,31 @@ def train(
         "seed": options.seed,
         "pipeline": _pipeline(options.pipeline, data.train),
     }
-    folder.begin(recipe, about)
     evaluation = evaluation_of(recipe, model)
-    write_json(folder.evaluation, evaluation.to_dict())
     if recipe.train_only == "head":
         freeze_all_but_head(model)
     pipeline = _Pipeline(about["pipeline"], model, data, recipe, options)
     classifies = not isinstance(model, CRATEMAE)
+    if not classifies and (recipe.label_smoothing or recipe.mixup or recipe.cutmix):
+        raise ValueError(
+            "`label_smoothing`, `mixup` and `cutmix` are for models that learn labels. Received: "
+            "one of them above 0, with a CRATEMAE. Set them to 0."
+        )
     compile_model(model, recipe, pipeline.steps, classifies)
     model.optimizer.build(model.trainable_variables)
 
-    backup = Backup(folder.backup)
-    done = backup.newest() or 0
-    folder.keep_rows(done)
     held_out = None
     if data.held_out is not None and classifies:
         held_out = held_out_batches(
-            data.held_out, data.classes, model, evaluation, recipe.batch_size
+            data.held_out, data.classes, model, evaluation, recipe.batch_size, options.workers
         )
+
+    folder = RunFolder(output)
+    folder.begin(recipe, about)
+    write_json(folder.evaluation, evaluation.to_dict())
+    backup = Backup(folder.backup)
+    done = backup.newest() or 0
+    folder.keep_rows(done)
     say(
         f"{len(data.train):,} images of {data.classes} classes to train on, "
         f"{about['held_out_images']:,} held out: {data.source}; {model.count_params():,} "
@@ -218,9 +233,7 @@ def compile_model(model, recipe: Recipe, steps: int, classifies: bool = True) ->
                 "`loss` binary_crossentropy needs a model of logits or sigmoids. Received: a "
                 "model with softmax. Make it with `classifier_activation=None`."
             )
-        loss = keras.losses.BinaryCrossentropy(
-            from_logits=logits, label_smoothing=recipe.label_smoothing
-        )
+        loss = SmoothedBinaryCrossentropy(recipe.label_smoothing, from_logits=logits)
     else:
         loss = keras.losses.CategoricalCrossentropy(
             from_logits=logits, label_smoothing=recipe.label_smoothing
@@ -239,13 +252,8 @@ def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
         model: The model.
     """
     customary = Evaluation.for_model(model)
-    resize, size = recipe.evaluation_resize, customary.size
-    if resize == WHOLE:
-        resize = size
-    elif resize is None:
-        resize = customary.resize
-    elif recipe.image_size and recipe.image_size != min(size):
-        resize = max(1, round(resize * min(size) / recipe.image_size))
+    crop, size = recipe.evaluation_crop, customary.size
+    resize = size if crop == WHOLE else round(min(size) / crop)
     return dataclasses.replace(
         customary, resize=resize, interpolation=recipe.evaluation_interpolation
     )
@@ -263,6 +271,16 @@ class _Pipeline:
             self.source, self.classes, self.shape, self.wanted, self.augmentation
         )
         self.steps, self.batch_size, self.mode = len(first), first.batch_size, first.mode
+        have, wanted = self.source.channels, self.shape[-1]
+        if have != wanted and 4 in (have, wanted):
+            raise ValueError(
+                f"The images must have as many channels as the model, {wanted}. Received: {have}"
+            )
+        if wanted == 4 and self.augmentation.rand_augment:
+            raise ValueError(
+                "`rand_augment` is for grey and RGB images. Received: images of 4 channels. Set it "
+                "to none."
+            )
 
     @property
     def steps_argument(self) -> int | None:
@@ -275,7 +293,7 @@ class _Pipeline:
         seed, augment = self.options.seed, self.options.augment
         if self.kind == "tf.data":
             return training_dataset(*arguments, seed, epoch, augment)[0]
-        return TrainingBatches(*arguments, seed, epoch, augment, workers=self.options.workers)
+        return TrainingBatches(*arguments, seed, epoch, augment, self.options.workers)
 
     def of_epoch(self, epoch: int):
         """The batches of one epoch, as arrays."""
@@ -300,9 +318,18 @@ def _pipeline(wanted: str, source: ImageSource) -> str:
                 "`pipeline` must be tf.data for TensorFlow's data sets. Received: 'pydataset'"
             )
         return "tf.data"
+    unread = _tiff(source)
+    if wanted == "tf.data" and unread:
+        raise ValueError(f"`pipeline` must be pydataset for TIFF images. Received: {unread}")
     if wanted == "auto":
-        return "tf.data" if _has_tensorflow() else "pydataset"
+        return "tf.data" if _has_tensorflow() and not unread else "pydataset"
     return wanted
+
+
+def _tiff(source: ImageSource):
+    """A file that TensorFlow does not decode and Pillow does, or None."""
+    files = source.files if isinstance(source, FileSource) else ()
+    return next((file for file in files if file.suffix.lower() in (".tif", ".tiff")), None)
 
 
 def _has_tensorflow() -> bool:

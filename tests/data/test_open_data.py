@@ -100,7 +100,7 @@ def test_tensorflow_datasets_by_the_papers_splits():
             assert data.classes == classes == len(data.class_names)
             assert len(data.train) == 4 and len(data.held_out.labels) == 4
             assert data.train.image(1, "RGB").mode == "RGB"
-    assert data.train.first(3).split == "train[:3]"
+    assert data.train.sample(3).split == "train[:3]"
 
 
 @needs("tensorflow", "tensorflow_datasets")

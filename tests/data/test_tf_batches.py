@@ -26,7 +26,7 @@ def _arrays(dataset, count):
 
 
 def test_an_epoch_has_every_image_once():
-    digits = open_data("digits").train.first(100)
+    digits = open_data("digits").train.sample(100)
     batches, steps = training_dataset(digits, 10, (8, 8, 1), 25, PLAIN)
     assert steps == 4
     images = [images for images, _ in _arrays(batches, 8)]
@@ -39,7 +39,7 @@ def test_an_epoch_has_every_image_once():
 
 @pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING])
 def test_a_later_epoch_is_what_it_would_have_been(augmentation):
-    source = open_data("digits").train.first(64)
+    source = open_data("digits").train.sample(64)
     batches, steps = training_dataset(source, 10, (16, 16, 1), 16, augmentation, seed=7)
     whole = _arrays(batches, 3 * steps)
     resumed = _arrays(training_dataset(source, 10, (16, 16, 1), 16, augmentation, 7, 2)[0], steps)
@@ -85,7 +85,7 @@ def test_crops_and_turns(photographs):
 
 
 def test_grey_to_colour_and_back():
-    digits = open_data("digits").train.first(8)
+    digits = open_data("digits").train.sample(8)
     [(images, _)] = _arrays(training_dataset(digits, 10, (8, 8, 3), 8, PLAIN)[0], 1)
     np.testing.assert_array_equal(images[..., 0], images[..., 2])
     colour = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), dtype="uint8")
@@ -115,7 +115,7 @@ def test_tensorflow_datasets():
 
 
 def test_a_keras_layer_as_augment():
-    digits = open_data("digits").train.first(16)
+    digits = open_data("digits").train.sample(16)
     layer = keras.layers.RandomBrightness((0.2, 0.2), value_range=(0, 255))
     options = {"augmentation": PLAIN, "seed": 3}
     [(plain, _)] = _arrays(training_dataset(digits, 10, (8, 8, 1), 16, **options)[0], 1)
@@ -129,7 +129,7 @@ def test_a_keras_layer_as_augment():
 def test_a_keras_cv_layer_as_augment():
     import keras_cv
 
-    digits = open_data("digits").train.first(16)
+    digits = open_data("digits").train.sample(16)
     layer = keras_cv.layers.RandAugment(value_range=(0, 255), seed=1)
     source = open_data((np.repeat(digits.images, 3, axis=-1), digits.labels)).train
     options = {"augmentation": PLAIN, "seed": 3}

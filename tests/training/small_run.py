@@ -12,7 +12,7 @@ from keras_crate.training import Recipe, pretrain
 RECIPE = Recipe(
     epochs=4, warmup_epochs=1, batch_size=24, learning_rate=2e-3, crop_area=(0.6, 1.0), flip=False,
     mixup=0.2, drop_path_rate=0.2, dropout_rate=0.1, ema=0.9, clip_norm=1.0, label_smoothing=0.1,
-    evaluation_resize="whole",
+    evaluation_crop="whole",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from marks import compiles_long, needs
 import keras_crate
 from keras_crate.hub import registry
 from keras_crate.training import Recipe, load_recipe, pretrain
+from keras_crate.training.losses import SmoothedBinaryCrossentropy
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 2}
 RECIPE = Recipe(
@@ -163,11 +164,22 @@ def test_a_broken_image_is_named(folder, tmp_path):
 
 def test_losses(folder, tmp_path):
     recipe = ONCE.with_changes(loss="binary_crossentropy")
+    images = keras.Input((16, 16, 3))
+    x = keras.layers.GlobalAveragePooling2D()(images)
+    foreign = keras.Model(images, keras.layers.Dense(2, "softmax")(x))
     with pytest.raises(ValueError, match="binary_crossentropy needs a model of logits"):
-        pretrain(keras_crate.CRATE(24, 1, 2, **SMALL), folder, tmp_path / "a", recipe=recipe)
-    model = keras_crate.CRATE(24, 1, 2, **SMALL, classifier_activation=None)
-    run = pretrain(model, folder, tmp_path / "b", recipe=recipe, verbose=0)
+        pretrain(foreign, folder, tmp_path / "out", recipe=recipe)
+    model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    run = pretrain(model, folder, tmp_path / "out", recipe=recipe, verbose=0)  # nothing was begun
+    assert run.model.settings.classifier_activation is None  # logits, made of the softmax model
     assert 0.2 < run.history["loss"][0] < 5
+    truth, logits = np.eye(1000)[[3]], np.full((1, 1000), -6.9)
+    loss = SmoothedBinaryCrossentropy(0.1, from_logits=True)
+    smooth = truth * 0.9 + 0.1 / 1000
+    p = 1 / (1 + np.exp(6.9))
+    expected = -(smooth * np.log(p) + (1 - smooth) * np.log(1 - p)).mean()
+    assert float(loss(truth, logits)) == pytest.approx(expected, rel=1e-4)
+    assert SmoothedBinaryCrossentropy.from_config(loss.get_config()).smoothing == 0.1
 
 
 def test_what_is_refused(folder, tmp_path):

@@ -11,7 +11,7 @@ def test_the_paper_s_numbers():
     assert (paper.optimizer, paper.learning_rate, paper.weight_decay) == ("lion", 2.4e-4, 0.5)
     assert (paper.batch_size, paper.epochs, paper.warmup_epochs) == (2048, 150, 5)
     assert paper.label_smoothing == 0.1 and paper.flip and paper.crop_area == (0.08, 1.0)
-    assert paper.evaluation_resize == 256 and paper.image_size == 224
+    assert paper.evaluation_crop == 0.875 and paper.image_size == 224
     theirs = load_recipe("imagenet1k-repository")
     assert (theirs.batch_size, theirs.epochs, theirs.warmup_epochs) == (512, 200, 20)
     assert (theirs.learning_rate, theirs.weight_decay) == (2e-4, 0.05)
@@ -21,7 +21,7 @@ def test_the_paper_s_numbers():
         assert tuned.dataset == name
         assert (tuned.optimizer, tuned.learning_rate, tuned.weight_decay) == ("adamw", 5e-5, 0.01)
         assert (tuned.batch_size, tuned.epochs) == (512, 200)
-        assert tuned.rand_augment == (2, 14) and tuned.evaluation_resize == "whole"
+        assert tuned.rand_augment == (2, 14) and tuned.evaluation_crop == "whole"
     assert load_recipe("finetune-repository").batch_size == 256
     alpha = load_recipe("imagenet21k-alpha")
     assert (alpha.beta_2, alpha.learning_rate, alpha.epochs) == (0.95, 8e-4, 91)
@@ -77,7 +77,7 @@ def test_what_is_refused(tmp_path):
         {"epochs": 0}, {"batch_size": 1.5}, {"learning_rate": -1}, {"label_smoothing": 1},
         {"optimizer": "sgdw"}, {"loss": "mse"}, {"no_decay": ["weights"]}, {"layer_decay": 0},
         {"clip_norm": 0}, {"ema": 1}, {"drop_path_rate": 1}, {"precision": "float13"},
-        {"train_only": "body"}, {"evaluation_resize": "part"}, {"mixup": 3}, {"image_size": 0},
+        {"train_only": "body"}, {"evaluation_crop": "part"}, {"mixup": 3}, {"image_size": 0},
         {"warmup_epochs": 500}, {"final_learning_rate": 1.0}, {"beta_2": 1},
         {"evaluation_interpolation": "nearest"},
     ):  # fmt: skip
