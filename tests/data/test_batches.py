@@ -58,6 +58,25 @@ def test_seed_epoch_and_image_decide(files, augmentation):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("workers", [2, 3])
+def test_threads_change_nothing(workers):
+    """Every image once an epoch, in the seed's order, however many threads read."""
+    digits = open_data("digits").train.sample(48)
+    plain = Augmentation(crop_area=None, flip=False)
+    one, more = (
+        TrainingBatches(digits, 10, (8, 8, 1), 8, plain, workers=count) for count in (1, workers)
+    )
+    for epoch in range(3):
+        seen = set()
+        for index in range(len(one)):
+            for a, b in zip(one[index], more[index], strict=True):
+                np.testing.assert_array_equal(a, b)
+            seen |= {image.tobytes() for image in more[index][0]}
+        assert len(seen) == len({image.tobytes() for image in digits.images})
+        one.on_epoch_end()
+        more.start(epoch + 1)
+
+
 def test_half_are_turned(files):
     batches = _batches(files[:1] * 6, batch_size=6)
     turned = []

@@ -45,6 +45,44 @@ def test_classes_in_the_model_s_order(folder):
     assert data.classes == 3 and data.class_names == ("dog", "cat", "cow")
 
 
+def test_held_out_folders_stand_for_the_training_s_classes(folder, tmp_path):
+    """Whatever the order of their names: a folder that the training has not is refused."""
+    (folder / "val/cat").rename(folder / "val/ant")
+    for given in ({}, {"classes": 2}):
+        with pytest.raises(ValueError, match=r"bear the name of one of .*ant"):
+            open_data(folder, **given)
+    (folder / "val/ant").rename(folder / "val/cat")
+    with pytest.warns(UserWarning, match="in the order of their names"):
+        data = open_data(folder, classes=2)
+    np.testing.assert_array_equal(data.held_out.labels, [0, 0, 1, 1])
+
+
+def test_what_is_given_to_measure_on(folder):
+    images = np.zeros((4, 8, 8, 3), "uint8")
+    for data in (folder, "digits", (images, np.arange(4) % 2)):
+        for given, count in (((images[:3], np.array([0, 1, 1])), 3), (folder / "val", 4)):
+            if data == "digits" and count == 4:
+                continue  # its classes are others
+            assert len(open_data(data, held_out=given).held_out) == count
+    with pytest.raises(ValueError, match="`validation` must be a folder or a pair"):
+        open_data(folder, held_out=3)
+
+
+def test_classes_in_another_order_are_refused():
+    names = tuple(reversed("0123456789"))
+    with pytest.raises(ValueError, match="class 0 is '0' in the data and '9' in the model"):
+        open_data("digits", class_names=names, classes=10)
+    assert open_data("digits", class_names=tuple("0123456789"), classes=10)
+
+
+def test_a_sample_is_of_all_classes():
+    images = np.zeros((100, 8, 8, 1), "uint8")
+    data = open_data((images, np.arange(100) // 50), limit=20)
+    assert len(data.train) == 20 and 5 < data.train.labels.sum() < 15
+    again = open_data((images, np.arange(100) // 50), limit=20)
+    np.testing.assert_array_equal(data.train.labels, again.train.labels)
+
+
 def test_arrays_and_sets():
     images = np.zeros((4, 8, 8, 1), "uint8")
     data = open_data((images, np.array([[0], [1], [2], [1]])), held_out=(images, np.arange(4) % 3))
@@ -77,6 +115,8 @@ def test_hugging_face(tmp_path):
     for name, message in (("label", "one of class labels"), ("image", "one column of images")):
         with pytest.raises(ValueError, match=message):
             open_data(whole.remove_columns(name))
+    with pytest.raises(ValueError, match="must not be streamed"):
+        open_data(whole.to_iterable_dataset())
     with pytest.raises(ValueError, match=r"a split called train. Received: other"):
         open_data(datasets.DatasetDict(other=whole))
     with pytest.raises(OSError, match="could not be loaded"):

@@ -60,6 +60,16 @@ def test_tones():
     assert np.ptp(washed) == pytest.approx(0.1 * 150, abs=2)
 
 
+def test_solarisation_at_every_magnitude():
+    ramp = Image.fromarray(np.arange(256, dtype="uint8").reshape(16, 16))
+    for magnitude in range(31):
+        threshold = (255 * (30 - magnitude)) / 30  # what is at it or above is turned
+        values = np.arange(256)
+        expected = np.where(values >= threshold, 255 - values, values)
+        found = np.asarray(_OPERATIONS["solarize"](ramp, magnitude / 30, 1)).ravel()
+        np.testing.assert_array_equal(found, expected, err_msg=str(magnitude))
+
+
 def test_all_operations_are_drawn_and_magnitude_zero_hardly_changes():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (24, 24, 3), dtype="uint8")

@@ -24,6 +24,11 @@ def test_counts():
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
     assert ticks == ["cat", "cow", "dog"]
     assert Scores(60).plot() is not None
+    many = Scores(2001)
+    many.add(np.eye(2001)[:2], [0, 5])
+    assert many.by_class()[0] == 100 and many.by_class()[5] == 0
+    with pytest.raises(ValueError, match=r"up to 2000 classes"):
+        many.plot()
 
 
 @pytest.fixture

@@ -50,6 +50,33 @@ def test_the_last_good_epoch_is_kept(tmp_path):
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 2  # header, one epoch
 
 
+@keras.saving.register_keras_serializable(package="test")
+class BadGradient(keras.layers.Layer):
+    """Finite, and without a finite gradient: that of a square root at 0."""
+
+    def call(self, x):
+        return x + 0.0 * keras.ops.sqrt(0.0 * x)
+
+
+@compiles_long
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_weights_that_the_last_step_of_an_epoch_broke_are_not_saved(tmp_path, epochs):
+    images = keras.Input((8, 8, 1))
+    x = keras.layers.Dense(4, name="below")(keras.layers.Flatten()(images))
+    model = keras.Model(images, keras.layers.Dense(10, "softmax")(BadGradient()(x)))
+    before = model.get_weights()
+    recipe = small_run.RECIPE.with_changes(
+        epochs=epochs, ema=None, drop_path_rate=None, dropout_rate=None, clip_norm=None,
+        batch_size=96, mixup=0,
+    )  # fmt: skip
+    message = "at the end of epoch 1: the gradient of step 1 made the weights .*below"
+    with pytest.raises(TrainingDiverged, match=message):
+        finetune(model, "digits", tmp_path, recipe=recipe, limit=96, verbose=0)
+    assert not (tmp_path / "model.keras").exists() and not (tmp_path / "metrics.json").exists()
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def _pixels(value):
     images = np.random.default_rng(0).uniform(0, 255, (24, 8, 8, 1))
     return np.where(images > 250, value, images)

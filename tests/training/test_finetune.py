@@ -57,6 +57,21 @@ def test_a_head_for_the_same_classes_stays(folder):
     )
 
 
+def test_a_folder_s_classes_are_taken_in_the_model_s_order(folder, tmp_path):
+    model = keras_crate.CRATE(
+        24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, class_names=NAMES[::-1]
+    )
+    recipe = RECIPE.with_changes(learning_rate=1e-9, weight_decay=0.0)
+    run = finetune(model, folder, tmp_path, recipe=recipe, verbose=0)
+    assert run.model.class_names == NAMES[::-1]
+    for a, b in zip(
+        model.get_layer("head").get_weights(),
+        run.model.get_layer("head").get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 def test_size_rates_and_dtype_of_the_recipe(model, folder):
     recipe = RECIPE.with_changes(
         image_size=32, drop_path_rate=0.2, dropout_rate=0.1, precision="mixed_bfloat16"

@@ -71,6 +71,16 @@ def test_weight_decay_and_what_is_spared(layer_decay):
         )
 
 
+def test_dictionaries_can_be_spared():
+    """As CRATE-alpha's authors do."""
+    settings = {"optimizer": "adamw", "weight_decay": 0.5}
+    _, before, everything = _steps(_recipe(**settings))
+    _, _, others = _steps(_recipe(**settings, no_decay=["dictionaries"]))
+    for path in before:
+        same = np.allclose(everything[path], others[path], atol=1e-7)
+        assert same == ("dictionary" not in path), path
+
+
 def test_clipping_moving_average_and_schedule():
     recipe = _recipe(clip_norm=0.1, ema=0.5, epochs=3, warmup_epochs=1, final_learning_rate=1e-3)
     model = _model()

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import sys
 
 import keras
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from folders import NAMES, coloured
 from marks import compiles_long, needs
+from PIL import Image
 
 import keras_crate
 from keras_crate.hub import registry
@@ -162,6 +164,20 @@ def test_a_broken_image_is_named(folder, tmp_path):
         )  # fmt: skip
 
 
+@compiles_long
+def test_tiff_images_go_to_pillow(tmp_path):
+    coloured(tmp_path / "images", 4)
+    for file in (tmp_path / "images").rglob("1.jpg"):
+        Image.open(file).save(file.with_suffix(".tif"))
+    model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    run = pretrain(model, tmp_path / "images", tmp_path / "out", recipe=ONCE, verbose=0)
+    assert json.loads((run.folder / "run.json").read_text())["pipeline"] == "pydataset"
+    with pytest.raises(ValueError, match=r"must be pydataset for TIFF images. Received: .*1.tif"):
+        pretrain(
+            model, tmp_path / "images", tmp_path / "no", recipe=ONCE, verbose=0, pipeline="tf.data"
+        )
+
+
 def test_losses(folder, tmp_path):
     recipe = ONCE.with_changes(loss="binary_crossentropy")
     images = keras.Input((16, 16, 3))
@@ -185,6 +201,8 @@ def test_losses(folder, tmp_path):
 def test_what_is_refused(folder, tmp_path):
     model = keras_crate.CRATE(24, 1, 2, **SMALL)
     out = tmp_path / "out"
+    transparent = keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 4), patch_size=8, classes=2)
+    mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
     for arguments, options, message in (
         (("crate_huge", folder), {}, "no size or variant 'crate_huge'; did you mean"),
         ((3, folder), {}, "name of a size or a variant, or a Keras model. Received: int"),
@@ -195,6 +213,10 @@ def test_what_is_refused(folder, tmp_path):
         ((model, None), {"recipe": ONCE}, "`data` must name what to train on"),
         ((model, "digits"), {}, r"`classes` must be that of the data, 10"),
         ((model, folder), {"recipe": "none"}, "There is no recipe 'none'"),
+        ((model, folder), {"seed": -1}, r"`seed` must be in \[0, 2"),
+        ((model, folder), {"workers": 0}, "`workers` must be a positive integer"),
+        ((transparent, folder), {}, "as many channels as the model, 4. Received: 3"),
+        ((mae, folder), {"recipe": ONCE.with_changes(mixup=0.2)}, "for models that learn labels"),
     ):
         with pytest.raises(ValueError, match=message):
             pretrain(*arguments, out, **{"recipe": ONCE, **options})

@@ -52,6 +52,19 @@ def test_files_and_changes(tmp_path):
     assert load_recipe("imagenet21k-alpha", learning_rate=1e-7).final_learning_rate == 1e-7
 
 
+def test_the_crop_follows_the_size():
+    from keras_crate import CRATE
+    from keras_crate.training.run import evaluation_of
+
+    for side, resize in ((32, 37), (224, 256), (384, 439)):
+        recipe = load_recipe("imagenet1k-paper", image_size=side)
+        model = CRATE(16, 1, 2, input_shape=(side, side, 3), patch_size=side // 2, classes=2)
+        found = evaluation_of(recipe, model)
+        assert found.size == (side, side) and found.resize == resize
+        whole = evaluation_of(recipe.with_changes(evaluation_crop="whole"), model)
+        assert whole.resize == (side, side)
+
+
 def test_settings_of_the_command_line():
     for text, setting in (
         ("epochs=20", ("epochs", 20)),

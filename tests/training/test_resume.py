@@ -1,4 +1,7 @@
-"""A run that was cut off goes on and comes to the numbers of one that was not."""
+"""A run that was cut off goes on and comes to the numbers of one that was not.
+
+Where TensorFlow is, batches come from tf.data, elsewhere from PyDataset.
+"""
 
 import json
 import os
@@ -13,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 import small_run
-from marks import compiles_long, needs
+from marks import compiles_long
 
 from keras_crate.training import Recipe
 
@@ -70,13 +73,24 @@ def test_stopped_and_resumed(reference, tmp_path, when):
     assert not (tmp_path / "backup").exists()
 
 
-@needs("tensorflow")
-def test_resumed_by_tf_data(tmp_path):
-    """Of TensorFlow alone: without it there is no tf.data."""
-    whole = small_run.run(tmp_path / "whole", pipeline="tf.data")
+@compiles_long
+def test_threads_and_unnamed_models(tmp_path):
+    """Keras numbers models that have no name: in a notebook the second is another."""
+    import keras_crate
+    from keras_crate.training import pretrain
+
+    def run(output, callbacks=()):
+        keras.utils.set_random_seed(1)
+        model = keras_crate.CRATE(16, 1, 2, input_shape=(8, 8, 1), patch_size=4, classes=10)
+        options = {"limit": 96, "verbose": 0, "workers": 3, "pipeline": "pydataset"}
+        return pretrain(
+            model, "digits", output, recipe=small_run.RECIPE, callbacks=callbacks, **options
+        )
+
+    whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        small_run.run(tmp_path / "cut", [Stop(1, 2)], pipeline="tf.data")
-    _assert_same(small_run.run(tmp_path / "cut", pipeline="tf.data"), whole)
+        run(tmp_path / "cut", [Stop(2, 1)])
+    _assert_same(run(tmp_path / "cut"), whole)
 
 
 @compiles_long
