@@ -79,15 +79,15 @@ def seconds(batches, count: int) -> float:
 
 
 def images_per_second(source, augmentation, rounds: int) -> dict:
-    """In turns, so that other work slows all alike; the first batches do not count."""
-    running = pipelines(source, augmentation)
-    for batches in running.values():
-        seconds(batches, 4)
-    taken = {name: [] for name in running}
+    """In turns, each alone and anew: a pipeline fills its buffers while nobody asks it."""
+    taken = {}
     for _ in range(rounds):
-        for name, batches in running.items():
-            taken[name].append(seconds(batches, 4))
-    return {name: 4 * BATCH / statistics.median(times) for name, times in taken.items()}
+        for name in pipelines(source, augmentation):
+            batches = pipelines(source, augmentation)[name]
+            seconds(batches, 2)
+            taken.setdefault(name, []).append(seconds(batches, 10))
+            del batches
+    return {name: 10 * BATCH / statistics.median(times) for name, times in taken.items()}
 
 
 def waiting(source, rounds: int) -> dict:
