@@ -30,6 +30,7 @@ def folder(tmp_path_factory):
     return root
 
 
+@compiles_long
 def test_it_learns_and_writes(folder, tmp_path):
     model = keras_crate.CRATE(24, 1, 2, **SMALL, class_names=NAMES)
     run = pretrain(model, folder, tmp_path / "out", recipe=RECIPE, verbose=0, seed=1)
@@ -125,7 +126,14 @@ def test_hugging_face_data(tmp_path):
 @needs("tensorflow", "tensorflow_datasets")
 @pytest.mark.parametrize(
     "name",
-    ["imagenet2012", "cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet"],
+    [
+        "imagenet2012",
+        "cifar10",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)  # tests/data has every set's splits
+            for name in ("cifar100", "oxford_flowers102", "oxford_iiit_pet")
+        ),
+    ],
 )
 def test_each_paper_s_data_by_its_recipe(name, tmp_path):
     """Of TensorFlow alone; images are TensorFlow Datasets' mocks."""
