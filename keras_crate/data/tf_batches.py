@@ -13,7 +13,6 @@ from keras_crate.extras import needed
 
 _CACHED = 2 * 2**30  # bytes: a stored data set up to this size is kept in memory
 _SHUFFLED = 16_384  # images that wait to be drawn, of one that is larger
-_METHODS = {"bilinear": "bilinear", "bicubic": "bicubic", "area": "area"}  # as TensorFlow says
 
 
 def training_dataset(
@@ -212,8 +211,7 @@ def _augmented(image, label, key, input_shape, augmentation: Augmentation, mode:
     else:
         image = _cropped(image, _folded(key, 0), augmentation, channels, encoded)
     # Rounded to bytes, as Pillow's are.
-    method = _METHODS[augmentation.interpolation]
-    image = tf.image.resize(image, (height, width), method, antialias=True)
+    image = tf.image.resize(image, (height, width), augmentation.interpolation, antialias=True)
     image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), "uint8")
     if augmentation.flip:
         image = tf.image.stateless_random_flip_left_right(image, _folded(key, 1))

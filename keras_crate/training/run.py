@@ -14,6 +14,7 @@ from keras_crate.data import (
     TrainingBatches,
     training_dataset,
 )
+from keras_crate.data.batches import check_batch_size, image_mode
 from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
 from keras_crate.hub.evaluation import Evaluation
 from keras_crate.hub.held_out import held_out_batches
@@ -267,10 +268,9 @@ class _Pipeline:
         self.classes = data.classes
         self.source, self.options, self.kind = data.train, options, kind
         self.augmentation, self.wanted = recipe.augmentation(), recipe.batch_size
-        first = TrainingBatches(
-            self.source, self.classes, self.shape, self.wanted, self.augmentation
-        )
-        self.steps, self.batch_size, self.mode = len(first), first.batch_size, first.mode
+        self.mode = image_mode(self.shape)
+        self.batch_size = check_batch_size(self.wanted, len(self.source))
+        self.steps = len(self.source) // self.batch_size
         have, wanted = self.source.channels, self.shape[-1]
         if have != wanted and 4 in (have, wanted):
             raise ValueError(

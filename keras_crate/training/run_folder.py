@@ -78,15 +78,11 @@ class RunFolder:
 
     def rows(self) -> list[dict[str, float]]:
         """The epochs that history.csv holds."""
-        if not self.history.exists():
-            return []
-        with self.history.open(encoding="utf8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if None not in row.values()]
         # Keras writes "NA" where a metric was not measured.
-        return [{k: float(v) for k, v in row.items() if v != "NA"} for row in rows]
+        return [{k: float(v) for k, v in row.items() if v != "NA"} for row in self._whole_rows()]
 
-    def keep_rows(self, epochs: int) -> list[dict[str, float]]:
-        """Drops from history.csv the epochs that will be trained again; returns what is left."""
+    def keep_rows(self, epochs: int) -> None:
+        """Drops from history.csv the epochs that will be trained again."""
         rows = [row for row in self._whole_rows() if int(float(row["epoch"])) < epochs]
         if rows:
             partial = self.history.with_suffix(".partial")
@@ -97,7 +93,6 @@ class RunFolder:
             os.replace(partial, self.history)
         else:
             self.history.unlink(missing_ok=True)
-        return self.rows()
 
     def _whole_rows(self) -> list[dict[str, str]]:
         """Lines as they are; the last one may have been cut off."""

@@ -16,19 +16,24 @@ RECIPE = Recipe(
 )  # fmt: skip
 
 
-class Kill(keras.callbacks.Callback):
-    """Ends the process at once at a step."""
+class AtStep(keras.callbacks.Callback):
+    """Does something at a step."""
 
-    def __init__(self, epoch, step):
+    def __init__(self, epoch, step, action):
         super().__init__()
-        self.when = epoch, step
+        self.when, self.action = (epoch, step), action
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if (self.epoch, batch) == self.when:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.action()
+
+
+def kill():
+    """Ends the process at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run(output, callbacks=(), recipe=RECIPE, **options):
@@ -42,4 +47,4 @@ def run(output, callbacks=(), recipe=RECIPE, **options):
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], [Kill(*map(int, sys.argv[2:]))] if len(sys.argv) > 2 else [])
+    run(sys.argv[1], [AtStep(*map(int, sys.argv[2:]), kill)] if len(sys.argv) > 2 else [])

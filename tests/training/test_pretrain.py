@@ -150,26 +150,16 @@ def test_each_paper_s_data_by_its_recipe(name, tmp_path):
     assert run.history["loss"] and "val_accuracy" in run.metrics
 
 
-@needs("tensorflow")
-def test_a_broken_image_is_named_by_tf_data_too(folder, tmp_path):
+@pytest.mark.parametrize(
+    "pipeline", ["pydataset", pytest.param("tf.data", marks=needs("tensorflow"))]
+)
+def test_a_broken_image_is_named(tmp_path, pipeline):
     coloured(tmp_path / "images", 4)
     (tmp_path / "images/reddish/1.jpg").write_bytes(b"none")
     model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    options = {"recipe": ONCE, "verbose": 0, "pipeline": pipeline}
     with pytest.raises(ValueError, match=r"reddish/1.jpg cannot be read .*Remove or replace it"):
-        pretrain(
-            model, tmp_path / "images", tmp_path / "out", recipe=ONCE, verbose=0, pipeline="tf.data"
-        )
-
-
-def test_a_broken_image_is_named(folder, tmp_path):
-    coloured(tmp_path / "images", 4)
-    (tmp_path / "images/reddish/1.jpg").write_bytes(b"none")
-    model = keras_crate.CRATE(24, 1, 2, **SMALL)
-    with pytest.raises(ValueError, match=r"reddish/1.jpg cannot be read .*Remove or replace it"):
-        pretrain(
-            model, tmp_path / "images", tmp_path / "out", recipe=ONCE, verbose=0,
-            pipeline="pydataset",
-        )  # fmt: skip
+        pretrain(model, tmp_path / "images", tmp_path / "out", **options)
 
 
 @compiles_long

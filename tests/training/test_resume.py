@@ -45,26 +45,20 @@ def reference(tmp_path_factory):
     return small_run.run(tmp_path_factory.mktemp("reference"))
 
 
-class Stop(keras.callbacks.Callback):
-    """Raises at a step, as Ctrl-C does."""
+def stop_at(epoch, step):
+    """A callback that raises at a step, as Ctrl-C does."""
 
-    def __init__(self, epoch, step):
-        super().__init__()
-        self.when = epoch, step
+    def interrupt():
+        raise KeyboardInterrupt
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.when:
-            raise KeyboardInterrupt
+    return small_run.AtStep(epoch, step, interrupt)
 
 
 @compiles_long
 @pytest.mark.parametrize("when", [(0, 2), (2, 3)])
 def test_stopped_and_resumed(reference, tmp_path, when):
     with pytest.raises(KeyboardInterrupt):
-        small_run.run(tmp_path, [Stop(*when)])
+        small_run.run(tmp_path, [stop_at(*when)])
     assert not (tmp_path / "metrics.json").exists()
     resumed = small_run.run(tmp_path)
     assert resumed.metrics["resumed_after"] == when[0]
@@ -89,7 +83,7 @@ def test_threads_and_unnamed_models(tmp_path):
 
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", [Stop(2, 1)])
+        run(tmp_path / "cut", [stop_at(2, 1)])
     _assert_same(run(tmp_path / "cut"), whole)
 
 
@@ -148,7 +142,7 @@ def test_killed_while_it_writes(reference, tmp_path, partial):
 @compiles_long
 def test_torn_lines_of_the_history_are_trained_again(reference, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        small_run.run(tmp_path, [Stop(2, 1)])
+        small_run.run(tmp_path, [stop_at(2, 1)])
     with (tmp_path / "history.csv").open("a") as file:
         file.write("2,0.1,0.")
     _assert_same(small_run.run(tmp_path), reference)
@@ -157,7 +151,7 @@ def test_torn_lines_of_the_history_are_trained_again(reference, tmp_path):
 @compiles_long
 def test_another_run_is_not_mixed_in(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        small_run.run(tmp_path, [Stop(0, 1)])
+        small_run.run(tmp_path, [stop_at(0, 1)])
     other = small_run.RECIPE.with_changes(learning_rate=1e-3)
     with pytest.raises(ValueError, match=r"Another run was begun in .*: learning_rate was 0.002"):
         small_run.run(tmp_path, recipe=other)
