@@ -28,7 +28,7 @@ import numpy as np
 import keras_crate
 from keras_crate.benchmark.peers import machine
 from keras_crate.benchmark.timing import interleaved, peak_raised_by, ratio
-from keras_crate.hub.address import open_model
+from keras_crate.hub.open_model import open_model
 
 BASE = "float32, fused"
 KERAS = (BASE, "float32", "bfloat16, fused", "int8, fused", "int8")

@@ -30,9 +30,9 @@ parser.add_argument("--seed", type=int, default=0, help="of all chance (%(defaul
 arguments = parser.parse_args()
 
 digits = keras_crate.data.load("mnist5k")
-held_out = digits.test[0][:256]
+validation = digits.test[0][:256]
 conventions = {
-    name: LayerwiseObjective(held_out, every=arguments.every, convention=name)
+    name: LayerwiseObjective(validation, every=arguments.every, convention=name)
     for name in ("authors", "paper")
 }
 recipe = dataclasses.replace(demo.FULL, epochs=arguments.epochs, train_images=arguments.images)
@@ -67,7 +67,7 @@ record["accuracy"] = metrics["accuracy"]
 (folder / "layers.json").write_text(json.dumps(record, indent=1), encoding="utf8")
 
 model = keras.saving.load_model(folder / "model.keras")
-five = keras.ops.image.resize(held_out[:5].astype("float32"), (56, 56))
+five = keras.ops.image.resize(validation[:5].astype("float32"), (56, 56))
 five = keras.ops.convert_to_numpy(five)
 interpret.head_atlas(model, five, layer=1).savefig(folder / "heads.png", dpi=130)
 maps = interpret.intermediates(model, five, what="map")

@@ -30,7 +30,7 @@ if _NO_BACKEND is None:
     )
 
     def _find_weights(*arguments):
-        from keras_crate.hub.resolve import find
+        from keras_crate.weights.find import find
 
         return find(*arguments)
 

@@ -32,11 +32,11 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "ListedWeights",
     "Verification",
     "DemoRecipe",
-    "LabelledData",
+    "LabelledImages",
     "TrainingDiverged",
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.
-RUN_ELSEWHERE = ("push", "pull", "run_demo", "export", "training_dataset", "held_out_dataset")
+RUN_ELSEWHERE = ("push", "pull", "run_demo", "export", "training_dataset", "evaluation_dataset")
 
 
 @pytest.mark.parametrize("name", [*PUBLIC, *METHODS])

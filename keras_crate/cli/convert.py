@@ -45,11 +45,11 @@ def run(arguments) -> int:
     if back and given:
         raise ValueError(f"A .keras file knows its model. Received: {', '.join(given)}")
     from keras_crate.hub import from_checkpoint, to_pytorch
-    from keras_crate.hub.cache import written_whole
+    from keras_crate.files import written_whole
 
     with written_whole(out) as unfinished:
         if back:
-            from keras_crate.hub.address import open_model
+            from keras_crate.hub.open_model import open_model
 
             model, _ = open_model(arguments.file)
             to_pytorch(model, unfinished)

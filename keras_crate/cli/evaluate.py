@@ -38,7 +38,7 @@ def add_to(commands) -> None:
 def run(arguments) -> int:
     """Runs the command."""
     from keras_crate.data.open_data import KNOWN_SETS
-    from keras_crate.hub.address import open_classifier
+    from keras_crate.hub.open_model import open_classifier
 
     outputs = {
         name: _new(name, getattr(arguments, name)) for name in ("json", "confusion")
@@ -84,9 +84,9 @@ def _new(name: str, given: str | None) -> Path | None:
 
 def _of_files(arguments, model, evaluation, used):
     """Scores on a folder, what to note of it, and the exit status."""
-    from keras_crate.hub.evaluation import number_of_classes, scores_of
-    from keras_crate.hub.labelled_images import labelled_images, wordnet_ids_of
-    from keras_crate.hub.scores import RealLabels
+    from keras_crate.evaluation.evaluation import number_of_classes, scores_of
+    from keras_crate.evaluation.labelled_images import labelled_images, wordnet_ids_of
+    from keras_crate.evaluation.scores import RealLabels
 
     real = None
     if arguments.real:
@@ -121,9 +121,9 @@ def _of_files(arguments, model, evaluation, used):
 def _of_set(arguments, model, evaluation, used):
     """The same of a known set's held-out images."""
     from keras_crate.data import open_data
-    from keras_crate.hub.evaluation import number_of_classes, scores_of_batches
-    from keras_crate.hub.held_out import held_out_batches
-    from keras_crate.hub.labelled_images import wordnet_ids_of
+    from keras_crate.evaluation.evaluation import number_of_classes, scores_of_batches
+    from keras_crate.evaluation.batches import evaluation_batches
+    from keras_crate.evaluation.labelled_images import wordnet_ids_of
 
     if arguments.real:
         raise ValueError("`--real` needs a folder, by whose files' names it tells them.")
@@ -134,9 +134,11 @@ def _of_set(arguments, model, evaluation, used):
         classes=classes,
         wordnet_ids=wordnet_ids_of(names, classes),
     )
-    if data.held_out is None:
+    if data.validation is None:
         raise ValueError(f"{arguments.folder} has no held-out images to measure on.")
-    print(f"{len(data.held_out)} held-out images of {data.classes} classes: {data.source}")
+    print(f"{len(data.validation)} held-out images of {data.classes} classes: {data.source}")
     print(used)
-    batches = held_out_batches(data.held_out, data.classes, model, evaluation, arguments.batch_size)
+    batches = evaluation_batches(
+        data.validation, data.classes, model, evaluation, arguments.batch_size
+    )
     return scores_of_batches(model, batches, verbose=1), {"left_out": {}}, 0

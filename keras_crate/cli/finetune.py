@@ -23,13 +23,13 @@ def add_to(commands) -> None:
 def run(arguments) -> None:
     """Runs the command."""
     from keras_crate.training import finetune
-    from keras_crate.training.finetune import usual_recipe
+    from keras_crate.training.finetune import recipe_for_data
 
     done = finetune(
         arguments.weights,
         arguments.data,
         arguments.output,
-        recipe=recipe_of(arguments, usual_recipe(arguments.data)),
+        recipe=recipe_of(arguments, recipe_for_data(arguments.data)),
         **options_of(arguments),
     )
     report_run(done)

@@ -6,7 +6,6 @@ import sys
 from keras_crate import __version__
 from keras_crate.backend import choose_backend
 from keras_crate.cli import (
-    bench,
     convert,
     demo,
     evaluate,
@@ -25,7 +24,7 @@ from keras_crate.cli import (
 
 COMMANDS = (
     demo, pretrain, finetune, recipes, predict, evaluate, measure, look, weights, verify, convert,
-    export, push, pull, bench,
+    export, push, pull,
 )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def load_model(address: str):
     Raises:
         ValueError: If there is none, or Keras cannot load it.
     """
-    from keras_crate.hub.address import open_model
+    from keras_crate.hub.open_model import open_model
     from keras_crate.models import CRATEMAE
 
     model, _ = open_model(address)

@@ -26,7 +26,7 @@ def add_to(commands) -> None:
 def run(arguments) -> None:
     """Runs the command."""
     from keras_crate.training import pretrain
-    from keras_crate.training.pretrain import usual_recipe
+    from keras_crate.training.pretrain import recipe_for_model
 
     if (arguments.model is None) == (arguments.named is None):
         raise ValueError("Name one MODEL, such as `keras-crate pretrain base --data FOLDER`.")
@@ -35,7 +35,7 @@ def run(arguments) -> None:
         model,
         arguments.data,
         arguments.output,
-        recipe=recipe_of(arguments, usual_recipe(model)),
+        recipe=recipe_of(arguments, recipe_for_model(model)),
         patch_size=arguments.patch_size,
         **options_of(arguments),
     )

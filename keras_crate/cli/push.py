@@ -48,7 +48,7 @@ def run(arguments) -> int:
     metrics = dict(_metric(words) for words in arguments.metric)
     training = dict(_fact(words) for words in arguments.training)
     from keras_crate.hub import push
-    from keras_crate.hub.address import open_model
+    from keras_crate.hub.open_model import open_model
 
     model, _ = open_model(arguments.model, compile=True)
     commit = push(

@@ -1,27 +1,27 @@
 """Images to train and measure on."""
 
 from keras_crate.data.augmentation import Augmentation
-from keras_crate.data.batches import HeldOutBatches, TrainingBatches
+from keras_crate.data.batches import EvaluationBatches, TrainingBatches
 from keras_crate.data.class_folders import labelled_files
 from keras_crate.data.distortion import distort
 from keras_crate.data.image_files import ImageFiles
-from keras_crate.data.image_sources import LabelledData
+from keras_crate.data.image_sources import LabelledImages
 from keras_crate.data.open_data import open_data
 from keras_crate.data.rand_augment import rand_augment
 from keras_crate.data.shapes import SHAPES, shapes_on_textures
 from keras_crate.data.small_sets import ImageSet, load
-from keras_crate.data.tf_batches import held_out_dataset, training_dataset
+from keras_crate.data.tf_batches import evaluation_dataset, training_dataset
 
 __all__ = [
     "SHAPES",
     "Augmentation",
-    "HeldOutBatches",
+    "EvaluationBatches",
     "ImageFiles",
     "ImageSet",
-    "LabelledData",
+    "LabelledImages",
     "TrainingBatches",
     "distort",
-    "held_out_dataset",
+    "evaluation_dataset",
     "labelled_files",
     "load",
     "open_data",

@@ -144,7 +144,7 @@ class TrainingBatches(_ImageBatches):
         return read
 
 
-class HeldOutBatches(_ImageBatches):
+class EvaluationBatches(_ImageBatches):
     """Batches of images as a model is measured on them, with one-hot labels, in order.
 
     Args:
@@ -159,7 +159,7 @@ class HeldOutBatches(_ImageBatches):
 
     ```python
     pets = keras_crate.data.open_data("pets")
-    batches = keras_crate.data.HeldOutBatches(pets.train, 2, (32, 32, 3), resize=36)
+    batches = keras_crate.data.EvaluationBatches(pets.train, 2, (32, 32, 3), resize=36)
     images, labels = batches[0]
     ```
     """

@@ -13,13 +13,13 @@ from keras_crate.extras import needed
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelledData:
+class LabelledImages:
     """Images to train on and images held out, with the classes' names.
 
     Attributes:
         name: Name of the data.
         train: The images to train on.
-        held_out: Those to measure on, or None.
+        validation: Those to measure on, or None.
         class_names: One name a class, or None where only their number is known.
         classes: Number of classes.
         source: Where the images come from, in a line.
@@ -27,7 +27,7 @@ class LabelledData:
 
     name: str
     train: "ImageSource"
-    held_out: "ImageSource | None"
+    validation: "ImageSource | None"
     class_names: tuple[str, ...] | None
     classes: int
     source: str

@@ -13,7 +13,7 @@ from keras_crate.data.image_sources import (
     ArraySource,
     FileSource,
     HuggingFaceSource,
-    LabelledData,
+    LabelledImages,
     TFDSSource,
 )
 from keras_crate.data.small_sets import NAMES as SMALL_SETS
@@ -30,20 +30,20 @@ TFDS_SPLITS = {
 }
 HUGGING_FACE = "huggingface:"
 TRAINING_FOLDERS = ("train",)
-HELD_OUT_FOLDERS = ("val", "validation", "test")
+VALIDATION_FOLDERS = ("val", "validation", "test")
 KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
-_HELD_OUT_SPLITS = ("validation", "valid", "val", "test")
+_VALIDATION_SPLITS = ("validation", "valid", "val", "test")
 
 
 def open_data(
     data,
     *,
-    held_out=None,
+    validation=None,
     class_names: Sequence[str] | None = None,
     classes: int | None = None,
     wordnet_ids: Sequence[str] | None = None,
     limit: int | None = None,
-) -> LabelledData:
+) -> LabelledImages:
     """Opens labelled images to train and measure on.
 
     Args:
@@ -57,7 +57,7 @@ def open_data(
             name or its folder; a `datasets.Dataset` or `DatasetDict`; an
             `ImageSet`; or a pair of arrays (images, labels). A folder that is called
             as a set is `"./digits"`.
-        held_out: Folder or pair of arrays to measure on, instead of what `data`
+        validation: Folder or pair of arrays to measure on, instead of what `data`
             brings to that end.
         class_names: Names of the classes in the order of a model's outputs,
             by which folders are told; by default the folders' own.
@@ -67,7 +67,7 @@ def open_data(
             seed, or None for all.
 
     Returns:
-        A `LabelledData`.
+        A `LabelledImages`.
 
     Raises:
         ValueError: If there are no such data, they are empty or of one class,
@@ -98,8 +98,8 @@ def open_data(
         )
     if opened.classes == (classes or opened.classes):
         _check_names(opened, class_names, wordnet_ids)
-    if held_out is not None:
-        opened = dataclasses.replace(opened, held_out=_held_out(held_out, opened, names))
+    if validation is not None:
+        opened = dataclasses.replace(opened, validation=_validation(validation, opened, names))
     if limit is not None:
         if not isinstance(limit, (int, np.integer)) or limit < 1:
             raise ValueError(f"`limit` must be a positive integer. Received: limit={limit!r}")
@@ -108,7 +108,7 @@ def open_data(
     return opened
 
 
-def _named(name, names: dict) -> LabelledData:
+def _named(name, names: dict) -> LabelledImages:
     if str(name).startswith(HUGGING_FACE):
         return _hugging_face(_load_hugging_face(str(name)), str(name))
     if str(name) in SMALL_SETS:
@@ -125,8 +125,8 @@ def _named(name, names: dict) -> LabelledData:
     )
 
 
-def _image_set(images: ImageSet) -> LabelledData:
-    return LabelledData(
+def _image_set(images: ImageSet) -> LabelledImages:
+    return LabelledImages(
         images.name,
         ArraySource(*images.train),
         ArraySource(*images.test),
@@ -136,27 +136,27 @@ def _image_set(images: ImageSet) -> LabelledData:
     )
 
 
-def _arrays(pair, class_names, classes) -> LabelledData:
+def _arrays(pair, class_names, classes) -> LabelledImages:
     train = ArraySource(*pair)
     if classes is None:
         classes = len(class_names) if class_names else int(train.labels.max(initial=-1)) + 1
     names = class_names and tuple(class_names)
-    return LabelledData("arrays", train, None, names, classes, "arrays")
+    return LabelledImages("arrays", train, None, names, classes, "arrays")
 
 
-def _held_out(held_out, opened: LabelledData, names: dict):
+def _validation(validation, opened: LabelledImages, names: dict):
     """What was given to measure on."""
-    if isinstance(held_out, (tuple, list)) and len(held_out) == 2:
-        return ArraySource(*held_out)
-    if isinstance(held_out, (str, os.PathLike)):
-        return _matched(Path(held_out), opened, names)
+    if isinstance(validation, (tuple, list)) and len(validation) == 2:
+        return ArraySource(*validation)
+    if isinstance(validation, (str, os.PathLike)):
+        return _matched(Path(validation), opened, names)
     raise ValueError(
         "`validation` must be a folder or a pair (images, labels). Received: "
-        f"{type(held_out).__name__}"
+        f"{type(validation).__name__}"
     )
 
 
-def _matched(folder: Path, opened: LabelledData, names: dict) -> FileSource:
+def _matched(folder: Path, opened: LabelledImages, names: dict) -> FileSource:
     """Held-out files, whose folders stand for the same classes as those of the training images."""
     if opened.class_names is not None and names["wordnet_ids"] is None:
         names = {"class_names": opened.class_names, "classes": opened.classes, "wordnet_ids": None}
@@ -164,10 +164,10 @@ def _matched(folder: Path, opened: LabelledData, names: dict) -> FileSource:
     return FileSource(files, labels)
 
 
-def _folder(folder: Path, names: dict) -> LabelledData:
+def _folder(folder: Path, names: dict) -> LabelledImages:
     inside = {path.name for path in folder.iterdir() if path.is_dir()}
     parts = [next((n for n in group if n in inside), None)
-             for group in (TRAINING_FOLDERS, HELD_OUT_FOLDERS)]  # fmt: skip
+             for group in (TRAINING_FOLDERS, VALIDATION_FOLDERS)]  # fmt: skip
     training = folder / parts[0] if parts[0] else folder
     files, labels, folders = labelled_files(training, **names)
     train = FileSource(files, labels)
@@ -176,13 +176,13 @@ def _folder(folder: Path, names: dict) -> LabelledData:
         class_names = folders  # taken for the classes in their order
     count = names["classes"] or len(class_names)
     class_names = class_names and tuple(class_names)
-    opened = LabelledData(folder.name, train, None, class_names, count, f"the folder {folder}")
+    opened = LabelledImages(folder.name, train, None, class_names, count, f"the folder {folder}")
     if not (parts[0] and parts[1]):
         return opened
-    return dataclasses.replace(opened, held_out=_matched(folder / parts[1], opened, names))
+    return dataclasses.replace(opened, validation=_matched(folder / parts[1], opened, names))
 
 
-def _tfds(name: str) -> LabelledData:
+def _tfds(name: str) -> LabelledImages:
     with needed("tensorflow", f"{name} is read by TensorFlow Datasets, which needs"):
         import tensorflow  # noqa: F401
     with needed("tensorflow-datasets", f"{name} needs"):
@@ -202,10 +202,10 @@ def _tfds(name: str) -> LabelledData:
             f"{builder.data_dir}: {type(error).__name__}: {error}"
         ) from error
     label = builder.info.features["label"]
-    train, held_out = (TFDSSource(builder, split) for split in TFDS_SPLITS[name])
+    train, validation = (TFDSSource(builder, split) for split in TFDS_SPLITS[name])
     names = tuple(label.names)
     source = f"TensorFlow Datasets, {builder.info.full_name}"
-    return LabelledData(name, train, held_out, names, label.num_classes, source)
+    return LabelledImages(name, train, validation, names, label.num_classes, source)
 
 
 def _manual_folder(builder) -> Path:
@@ -228,7 +228,7 @@ def _load_hugging_face(name: str):
         ) from error
 
 
-def _hugging_face(dataset, name: str) -> LabelledData:
+def _hugging_face(dataset, name: str) -> LabelledImages:
     import datasets
 
     splits = dict(dataset) if isinstance(dataset, dict) else {"train": dataset}
@@ -249,18 +249,18 @@ def _hugging_face(dataset, name: str) -> LabelledData:
         )
     label = next((column for column in ("label", "fine_label") if column in labels), labels[0])
     kind = features[label]
-    held_out = next((part for part in _HELD_OUT_SPLITS if part in splits), None)
+    validation = next((part for part in _VALIDATION_SPLITS if part in splits), None)
     sources = {
         part: HuggingFaceSource(splits[part], images[0], label)
-        for part in ("train", held_out)
+        for part in ("train", validation)
         if part
     }
-    return LabelledData(
-        name, sources["train"], sources.get(held_out), tuple(kind.names), kind.num_classes, name
+    return LabelledImages(
+        name, sources["train"], sources.get(validation), tuple(kind.names), kind.num_classes, name
     )
 
 
-def _check_names(opened: LabelledData, class_names, wordnet_ids) -> None:
+def _check_names(opened: LabelledImages, class_names, wordnet_ids) -> None:
     """Refuses data whose classes are those of the model in another order, or others."""
     theirs = [tuple(names) for names in (class_names, wordnet_ids) if names is not None]
     if opened.class_names is None or not theirs or opened.class_names in theirs:
@@ -274,7 +274,7 @@ def _check_names(opened: LabelledData, class_names, wordnet_ids) -> None:
     )
 
 
-def _check(opened: LabelledData, classes: int | None) -> None:
+def _check(opened: LabelledImages, classes: int | None) -> None:
     if classes is not None and opened.classes != classes:
         raise ValueError(
             f"`classes` must be that of the data, {opened.classes} ({opened.source}). Received: "
@@ -285,7 +285,7 @@ def _check(opened: LabelledData, classes: int | None) -> None:
             f"There must be two classes or more to tell apart. Received: {opened.classes} in "
             f"{opened.source}"
         )
-    for source in (opened.train, opened.held_out):
+    for source in (opened.train, opened.validation):
         if source is None or isinstance(source, TFDSSource):
             continue
         if not len(source):

@@ -94,7 +94,7 @@ def training_dataset(
     return tf.data.Dataset.counter(epoch).flat_map(of_epoch).prefetch(tf.data.AUTOTUNE), steps
 
 
-def held_out_dataset(
+def evaluation_dataset(
     source: TFDSSource,
     classes: int,
     input_shape: tuple[int, int, int],
@@ -120,7 +120,7 @@ def held_out_dataset(
 
     ```python
     cifar = keras_crate.data.open_data("cifar10")
-    batches = keras_crate.data.held_out_dataset(cifar.held_out, 10, (32, 32, 3), resize=36)
+    batches = keras_crate.data.evaluation_dataset(cifar.validation, 10, (32, 32, 3), resize=36)
     model.evaluate(batches)
     ```
     """

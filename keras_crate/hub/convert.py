@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from keras_crate.extras import needed
-from keras_crate.hub.checkpoint_file import read_tensors
-from keras_crate.hub.layouts import (
+from keras_crate.weights.tensor_files import read_tensors
+from keras_crate.weights.layouts import (
     LAYOUTS,
     Dimensions,
     Layout,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from keras_crate.hub.remote import Address, Snapshot, download, parse_address, snapshot
+from keras_crate.weights.hub_files import Address, Snapshot, download, parse_address, snapshot
 from keras_crate.hub.safety import check_keras_folder
 
 # Keras' own format, unpacked.

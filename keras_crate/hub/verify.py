@@ -8,10 +8,10 @@ import re
 import keras
 import numpy as np
 
-from keras_crate.hub.evaluation import accuracy as measured_accuracy
-from keras_crate.hub.labelled_images import labelled_images
-from keras_crate.hub.registry import variant_named
-from keras_crate.hub.resolve import locate
+from keras_crate.evaluation.evaluation import accuracy as measured_accuracy
+from keras_crate.evaluation.labelled_images import labelled_images
+from keras_crate.weights.variants import variant_named
+from keras_crate.weights.find import locate
 from keras_crate.models.class_names import decode_predictions
 
 

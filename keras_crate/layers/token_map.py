@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.layers.numbers import is_number, is_positive_integer
+from keras_crate.checks import is_number, is_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")

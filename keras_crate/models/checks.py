@@ -6,7 +6,7 @@ import inspect
 import keras
 import numpy as np
 
-from keras_crate.layers.numbers import is_number, is_positive_integer
+from keras_crate.checks import is_number, is_positive_integer
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
 

@@ -10,8 +10,8 @@ import numpy as np
 from keras_crate.layers import TokenEmbedding
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
-from keras_crate.models.eager_graph import run_graph
-from keras_crate.models.export import export_model
+from keras_crate.keras_internals import run_graph
+from keras_crate.export.export_model import export_model
 from keras_crate.models.graph import channels_axis
 from keras_crate.models.options import document
 
@@ -173,7 +173,7 @@ class WhiteBoxModel(keras.Model):
             input_signature: A list of one `keras.InputSpec`, to fix the batch
                 or rename the input.
             **kwargs: Further options, as in
-                `keras_crate.models.export.export_model`.
+                `keras_crate.export.export_model.export_model`.
 
         Raises:
             ValueError: If the backend cannot make the format, or it does not

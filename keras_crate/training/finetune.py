@@ -7,7 +7,7 @@ import types
 import keras
 
 from keras_crate.data import open_data
-from keras_crate.training.prepared import adapted, name_of, trained_model
+from keras_crate.training.model_to_train import adapted, name_of, trained_model
 from keras_crate.training.pretrain import data_of
 from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
 from keras_crate.training.run import RunOptions, train
@@ -68,21 +68,21 @@ def finetune(
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
     options = RunOptions(**options)
-    recipe = load_recipe(usual_recipe(data) if recipe is None else recipe)
+    recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
     given = data_of(data, recipe)
-    opened = open_data(given, held_out=validation, limit=limit)
+    opened = open_data(given, validation=validation, limit=limit)
     keras.utils.set_random_seed(options.seed)
     origin = name_of(model)
     model = trained_model(model)
     names = getattr(model, "class_names", None)
     if names and opened.class_names and names != opened.class_names:
         with contextlib.suppress(ValueError):  # a folder of the same classes, in the model's order
-            opened = open_data(given, held_out=validation, limit=limit, class_names=names)
+            opened = open_data(given, validation=validation, limit=limit, class_names=names)
     model = adapted(model, recipe, opened)
     return train(model, opened, recipe, output, options, origin)
 
 
-def usual_recipe(data) -> str:
+def recipe_for_data(data) -> str:
     """The paper's recipe for a data set, or for any.
 
     Args:

@@ -6,11 +6,11 @@ import types
 import keras
 
 from keras_crate.data import open_data
-from keras_crate.hub.evaluation import number_of_classes
-from keras_crate.hub.labelled_images import wordnet_ids_of
-from keras_crate.hub.registry import variants
+from keras_crate.evaluation.evaluation import number_of_classes
+from keras_crate.evaluation.labelled_images import wordnet_ids_of
+from keras_crate.weights.variants import variants
 from keras_crate.models import CRATEMAE
-from keras_crate.training.prepared import adapted, name_of, new_model, trained_model
+from keras_crate.training.model_to_train import adapted, name_of, new_model, trained_model
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import RunOptions, train
 
@@ -81,11 +81,11 @@ def pretrain(
             "`model` must be the name of a size or a variant, or a Keras model. "
             f"Received: {type(model).__name__}"
         )
-    recipe = load_recipe(recipe if recipe is not None else usual_recipe(model))
+    recipe = load_recipe(recipe if recipe is not None else recipe_for_model(model))
     data = data_of(data, recipe)
     keras.utils.set_random_seed(options.seed)
     if isinstance(model, str) and model not in variants() and not model.endswith(".keras"):
-        opened = open_data(data, held_out=validation, limit=limit)
+        opened = open_data(data, validation=validation, limit=limit)
         origin, model = model, new_model(model, opened, recipe, patch_size)
     else:
         if patch_size is not None:
@@ -106,7 +106,7 @@ def pretrain(
             names = getattr(model, "class_names", None)
             expected = {"class_names": names, "classes": classes}
             expected["wordnet_ids"] = wordnet_ids_of(names, classes)
-        opened = open_data(data, held_out=validation, limit=limit, **expected)
+        opened = open_data(data, validation=validation, limit=limit, **expected)
     return train(model, opened, recipe, output, options, origin)
 
 
@@ -128,7 +128,7 @@ def data_of(data, recipe: Recipe):
     return recipe.dataset if data is None else data
 
 
-def usual_recipe(model) -> str:
+def recipe_for_model(model) -> str:
     """The recipe of the family's paper.
 
     Args:

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 import keras
 
 from keras_crate.data import (
-    LabelledData,
+    LabelledImages,
     TrainingBatches,
     training_dataset,
 )
 from keras_crate.data.batches import check_batch_size, image_mode
 from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
-from keras_crate.hub.evaluation import Evaluation
-from keras_crate.hub.held_out import held_out_batches
+from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation.batches import evaluation_batches
 from keras_crate.models import CRATEMAE
 from keras_crate.models.checks import check_positive
 from keras_crate.training.checkpoints import Backup, Checkpoints
@@ -25,7 +25,7 @@ from keras_crate.training.divergence import FiniteLoss
 from keras_crate.training.epoch_seeds import EpochSeeds
 from keras_crate.training.losses import SmoothedBinaryCrossentropy
 from keras_crate.training.optimizers import build_optimizer
-from keras_crate.training.prepared import freeze_all_but_head
+from keras_crate.training.model_to_train import freeze_all_but_head
 from keras_crate.training.progress import RichProgress, Throughput
 from keras_crate.training.recipe import WHOLE, Recipe
 from keras_crate.training.run_folder import RunFolder, write_json
@@ -83,7 +83,7 @@ class RunOptions:
 
 def train(
     model: keras.Model,
-    data: LabelledData,
+    data: LabelledImages,
     recipe: Recipe,
     output,
     options: RunOptions,
@@ -115,7 +115,7 @@ def train(
         "data": data.source,
         "classes": data.classes,
         "images": len(data.train),
-        "held_out_images": len(data.held_out) if data.held_out is not None else 0,
+        "validation_images": len(data.validation) if data.validation is not None else 0,
         "seed": options.seed,
         "pipeline": _pipeline(options.pipeline, data.train),
     }
@@ -132,10 +132,10 @@ def train(
     compile_model(model, recipe, pipeline.steps, classifies)
     model.optimizer.build(model.trainable_variables)
 
-    held_out = None
-    if data.held_out is not None and classifies:
-        held_out = held_out_batches(
-            data.held_out, data.classes, model, evaluation, recipe.batch_size, options.workers
+    validation = None
+    if data.validation is not None and classifies:
+        validation = evaluation_batches(
+            data.validation, data.classes, model, evaluation, recipe.batch_size, options.workers
         )
 
     folder = RunFolder(output)
@@ -146,12 +146,12 @@ def train(
     folder.keep_rows(done)
     say(
         f"{len(data.train):,} images of {data.classes} classes to train on, "
-        f"{about['held_out_images']:,} held out: {data.source}; {model.count_params():,} "
+        f"{about['validation_images']:,} held out: {data.source}; {model.count_params():,} "
         f"parameters, {keras.backend.backend()}, images by {about['pipeline']}"
         + (" (TensorFlow is not installed)" if not _has_tensorflow() else "")
         + (f"; going on after {done} epochs" if done else "")
     )
-    monitor = ("val_accuracy", True) if held_out is not None else (None, False)
+    monitor = ("val_accuracy", True) if validation is not None else (None, False)
     batches, bar = pipeline.from_epoch(done), RichProgress(pipeline.steps)
     follows = about["pipeline"] == "pydataset"
     seeds = EpochSeeds(options.seed, batches if follows else None)
@@ -175,7 +175,7 @@ def train(
             batches,
             epochs=recipe.epochs,
             steps_per_epoch=pipeline.steps_argument,
-            validation_data=held_out,
+            validation_data=validation,
             shuffle=False,  # batches are shuffled already, as the seed has it
             callbacks=callbacks,
             verbose=2 if options.verbose == 2 else 0,
@@ -263,7 +263,7 @@ def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
 class _Pipeline:
     """Training batches by either pipeline, from any epoch on."""
 
-    def __init__(self, kind, model, data: LabelledData, recipe: Recipe, options: RunOptions):
+    def __init__(self, kind, model, data: LabelledImages, recipe: Recipe, options: RunOptions):
         self.shape = tuple(model.input_shape[1:])
         self.classes = data.classes
         self.source, self.options, self.kind = data.train, options, kind

@@ -10,7 +10,7 @@ from marks import needs
 
 import keras_crate
 from keras_crate.cli.main import main
-from keras_crate.models.export import FORMATS
+from keras_crate.export.export_model import FORMATS
 
 # To each backend the format that takes the least time, or no tools.
 FORMAT = {"jax": "onnx", "tensorflow": "tf_saved_model", "torch": "torch"}[keras.backend.backend()]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from marks import needs_new_layers
 
-from keras_crate.data import Augmentation, HeldOutBatches, TrainingBatches, open_data
+from keras_crate.data import Augmentation, EvaluationBatches, TrainingBatches, open_data
 from keras_crate.data.batches import random_box
 from keras_crate.data.image_sources import FileSource
 
@@ -129,7 +129,7 @@ def test_boxes():
 
 
 def test_held_out_batches_are_all_in_order(files):
-    batches = HeldOutBatches(FileSource(files, [0, 1, 2, 0, 1, 2]), 3, SHAPE, 4, resize=18)
+    batches = EvaluationBatches(FileSource(files, [0, 1, 2, 0, 1, 2]), 3, SHAPE, 4, resize=18)
     assert [len(batches[k][0]) for k in range(len(batches))] == [4, 2]
     images = np.concatenate([batches[k][0] for k in range(2)])
     np.testing.assert_allclose(images[..., 2].mean(axis=(1, 2)), 40 * np.arange(6))

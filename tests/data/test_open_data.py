@@ -27,16 +27,16 @@ def folder(tmp_path):
 def test_a_folder_with_both_parts(folder):
     data = open_data(folder)
     assert data.class_names == ("cat", "dog") and data.classes == 2
-    assert len(data.train) == 6 and len(data.held_out) == 4
+    assert len(data.train) == 6 and len(data.validation) == 4
     np.testing.assert_array_equal(data.train.labels, [0, 0, 0, 1, 1, 1])
     assert np.asarray(data.train.image(4, "L")).mean() == pytest.approx(110, abs=1)
     assert data.train.image(4, "L").size == (12, 10)
 
 
 def test_a_folder_of_classes_and_another_held_out(folder):
-    data = open_data(folder / "train", held_out=folder / "val", limit=4)
-    assert len(data.train) == 4 and len(data.held_out) == 4
-    assert open_data(folder / "train").held_out is None
+    data = open_data(folder / "train", validation=folder / "val", limit=4)
+    assert len(data.train) == 4 and len(data.validation) == 4
+    assert open_data(folder / "train").validation is None
 
 
 def test_classes_in_the_model_s_order(folder):
@@ -54,7 +54,7 @@ def test_held_out_folders_stand_for_the_training_s_classes(folder, tmp_path):
     (folder / "val/ant").rename(folder / "val/cat")
     with pytest.warns(UserWarning, match="in the order of their names"):
         data = open_data(folder, classes=2)
-    np.testing.assert_array_equal(data.held_out.labels, [0, 0, 1, 1])
+    np.testing.assert_array_equal(data.validation.labels, [0, 0, 1, 1])
 
 
 def test_what_is_given_to_measure_on(folder):
@@ -63,9 +63,9 @@ def test_what_is_given_to_measure_on(folder):
         for given, count in (((images[:3], np.array([0, 1, 1])), 3), (folder / "val", 4)):
             if data == "digits" and count == 4:
                 continue  # its classes are others
-            assert len(open_data(data, held_out=given).held_out) == count
+            assert len(open_data(data, validation=given).validation) == count
     with pytest.raises(ValueError, match="`validation` must be a folder or a pair"):
-        open_data(folder, held_out=3)
+        open_data(folder, validation=3)
 
 
 def test_classes_in_another_order_are_refused():
@@ -85,12 +85,14 @@ def test_a_sample_is_of_all_classes():
 
 def test_arrays_and_sets():
     images = np.zeros((4, 8, 8, 1), "uint8")
-    data = open_data((images, np.array([[0], [1], [2], [1]])), held_out=(images, np.arange(4) % 3))
-    assert data.classes == 3 and data.class_names is None and len(data.held_out) == 4
+    data = open_data(
+        (images, np.array([[0], [1], [2], [1]])), validation=(images, np.arange(4) % 3)
+    )
+    assert data.classes == 3 and data.class_names is None and len(data.validation) == 4
     floats = open_data((images + 199.6, np.arange(4)))
     assert floats.train.images.max() == 200 and floats.train.images.dtype == "uint8"
     digits = open_data("digits")
-    assert len(digits.train) + len(digits.held_out) == 1797 and digits.train.channels == 1
+    assert len(digits.train) + len(digits.validation) == 1797 and digits.train.channels == 1
 
 
 @needs("datasets")
@@ -107,11 +109,11 @@ def test_hugging_face(tmp_path):
     split.save_to_disk(tmp_path / "saved")
     for given in (split, f"huggingface:{tmp_path / 'saved'}"):
         data = open_data(given)
-        assert len(data.train) == 4 and len(data.held_out) == 2
+        assert len(data.train) == 4 and len(data.validation) == 2
         assert data.class_names == ("cat", "dog")
         assert np.asarray(data.train.image(3, "RGB")).mean() == 30
         np.testing.assert_array_equal(data.train.labels, [0, 1, 0, 1])
-    assert open_data(whole).held_out is None
+    assert open_data(whole).validation is None
     for name, message in (("label", "one of class labels"), ("image", "one column of images")):
         with pytest.raises(ValueError, match=message):
             open_data(whole.remove_columns(name))
@@ -136,9 +138,9 @@ def test_tensorflow_datasets_by_the_papers_splits():
     ):
         with tfds.testing.mock_data(num_examples=4):
             data = open_data(name)
-            assert (data.train.split, data.held_out.split) == splits
+            assert (data.train.split, data.validation.split) == splits
             assert data.classes == classes == len(data.class_names)
-            assert len(data.train) == 4 and len(data.held_out.labels) == 4
+            assert len(data.train) == 4 and len(data.validation.labels) == 4
             assert data.train.image(1, "RGB").mode == "RGB"
     assert data.train.sample(3).split == "train[:3]"
 

@@ -9,7 +9,7 @@ from PIL import Image
 from keras_crate.data import (
     Augmentation,
     TrainingBatches,
-    held_out_dataset,
+    evaluation_dataset,
     open_data,
     training_dataset,
 )
@@ -108,10 +108,12 @@ def test_tensorflow_datasets():
         later = _arrays(training_dataset(data.train, 10, (24, 24, 3), 3, EVERYTHING, 1, 1)[0], 2)
         for a, b in zip(whole[2:], later, strict=True):
             np.testing.assert_array_equal(a[0], b[0])
-        held_out = held_out_dataset(data.held_out, 10, (24, 24, 3), 4, resize=28)
-        images, labels = (np.concatenate(part) for part in zip(*_arrays(held_out, 9), strict=True))
+        validation = evaluation_dataset(data.validation, 10, (24, 24, 3), 4, resize=28)
+        images, labels = (
+            np.concatenate(part) for part in zip(*_arrays(validation, 9), strict=True)
+        )
         assert images.shape == (6, 24, 24, 3)
-        np.testing.assert_array_equal(labels.argmax(axis=1), data.held_out.labels)
+        np.testing.assert_array_equal(labels.argmax(axis=1), data.validation.labels)
 
 
 def test_a_keras_layer_as_augment():

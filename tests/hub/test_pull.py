@@ -12,7 +12,7 @@ from hub_server import Fault
 from marks import compiles_long
 
 import keras_crate
-from keras_crate.hub.remote import HubFile, parse_address
+from keras_crate.weights.hub_files import HubFile, parse_address
 
 PULL = 'result = keras_crate.hub.pull("{}").predict(images, verbose=0)'
 

@@ -7,7 +7,7 @@ from marks import compiles_long
 import keras_crate
 from keras_crate.layers import TokenEmbedding
 from keras_crate.training import finetune, load_recipe
-from keras_crate.training.prepared import adapted
+from keras_crate.training.model_to_train import adapted
 
 RECIPE = load_recipe("finetune-paper", epochs=1, batch_size=4, image_size=16)
 
@@ -136,11 +136,11 @@ def test_another_keras_model(folder, tmp_path):
         finetune(model, folder, tmp_path / "wrong", recipe=RECIPE.with_changes(drop_path_rate=0.1))
 
 
-def test_the_usual_recipe(tmp_path, model):
-    from keras_crate.training.finetune import usual_recipe
+def test_the_recipe_for_data(tmp_path, model):
+    from keras_crate.training.finetune import recipe_for_data
 
-    assert usual_recipe("cifar10") == "cifar10-paper"
-    assert usual_recipe(tmp_path) == usual_recipe(None) == "finetune-paper"
+    assert recipe_for_data("cifar10") == "cifar10-paper"
+    assert recipe_for_data(tmp_path) == recipe_for_data(None) == "finetune-paper"
     with pytest.raises(ValueError, match="`data` must name what to train on"):
         finetune(model)
     with pytest.raises(ValueError, match=r"Received: int"):

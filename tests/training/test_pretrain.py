@@ -84,7 +84,7 @@ def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
 
 
 def test_names_of_sizes():
-    from keras_crate.training.prepared import size_names
+    from keras_crate.training.model_to_train import size_names
 
     names = size_names()
     for name, constructor in (

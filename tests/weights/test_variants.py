@@ -9,7 +9,7 @@ import pytest
 import keras_crate
 from keras_crate.hub import layouts, list_weights
 from keras_crate.hub.card import variant_card
-from keras_crate.hub.registry import STATES, arrival_record, is_cached, variant_named, variants
+from keras_crate.weights.variants import STATES, arrival_record, is_cached, variant_named, variants
 from keras_crate.models.graph import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.models.sizes import SIZES
 
@@ -90,7 +90,7 @@ def test_accuracies_are_those_of_the_sizes():
 
 
 def test_outputs_that_are_no_classes():
-    from keras_crate.hub.address import open_classifier
+    from keras_crate.hub.open_model import open_classifier
 
     embeddings = {v.name for v in variants().values() if not v.classifies}
     assert embeddings == {

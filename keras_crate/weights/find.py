@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock
 
 from keras_crate.data.open_data import TFDS_SPLITS
-from keras_crate.hub.cache import (
+from keras_crate.files import (
     cache_folder,
     make_folder,
     read_record,
@@ -21,11 +21,11 @@ from keras_crate.hub.cache import (
     write_record,
     written_whole,
 )
-from keras_crate.hub.checkpoint_file import CHECKPOINT_ENDINGS, check_readable, read_tensors
+from keras_crate.weights.tensor_files import CHECKPOINT_ENDINGS, check_readable, read_tensors
 from keras_crate.hub.convert import convert, from_checkpoint
-from keras_crate.hub.layouts import layout_of
+from keras_crate.weights.layouts import layout_of
 from keras_crate.hub.pull import KERAS_FILES, keras_folder
-from keras_crate.hub.registry import (
+from keras_crate.weights.variants import (
     MODEL_FILE,
     STATES,
     Variant,
@@ -34,9 +34,9 @@ from keras_crate.hub.registry import (
     is_cached,
     variants,
 )
-from keras_crate.hub.remote import SCHEME, Address, download, parse_address, snapshot
+from keras_crate.weights.hub_files import SCHEME, Address, download, parse_address, snapshot
 from keras_crate.hub.safety import check_keras_folder
-from keras_crate.layers.numbers import is_number
+from keras_crate.checks import is_number
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.weights_file import saved_config
 from keras_crate.models.weights_source import WeightsSource

@@ -6,9 +6,9 @@ import os
 import keras
 
 from keras_crate import models
-from keras_crate.data import LabelledData
-from keras_crate.hub.address import open_model
-from keras_crate.hub.registry import variants
+from keras_crate.data import LabelledImages
+from keras_crate.hub.open_model import open_model
+from keras_crate.weights.variants import variants
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
@@ -29,7 +29,7 @@ def size_names() -> dict[str, str]:
     return names
 
 
-def new_model(name: str, data: LabelledData | None, recipe: Recipe, patch_size=None):
+def new_model(name: str, data: LabelledImages | None, recipe: Recipe, patch_size=None):
     """A model with initial values.
 
     Args:
@@ -73,7 +73,7 @@ def new_model(name: str, data: LabelledData | None, recipe: Recipe, patch_size=N
     return constructor(data_format="channels_last", **settings)
 
 
-def names_of_classes(data: LabelledData) -> tuple[str, ...] | None:
+def names_of_classes(data: LabelledImages) -> tuple[str, ...] | None:
     """Names for a model: ImageNet's words where the data have its WordNet identifiers."""
     identifiers, words = zip(*imagenet_classes(), strict=True)
     return words if data.class_names == identifiers else data.class_names
@@ -100,7 +100,7 @@ def trained_model(model: "str | os.PathLike | keras.Model"):
     )
 
 
-def adapted(model: keras.Model, recipe: Recipe, data: LabelledData | None) -> keras.Model:
+def adapted(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> keras.Model:
     """The model as the recipe wants it: size of images, rates, dtype, a head for the data.
 
     Args:
@@ -175,7 +175,7 @@ def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
     return new
 
 
-def _foreign(model, recipe: Recipe, data: LabelledData | None):
+def _foreign(model, recipe: Recipe, data: LabelledImages | None):
     for name in (*_MODEL_SETTINGS, "precision"):
         if getattr(recipe, name) is not None:
             raise ValueError(

@@ -14,7 +14,7 @@ from marks import compiles_long, without_torch
 
 import keras_crate
 from keras_crate.hub import registry, to_pytorch
-from keras_crate.hub.resolve import locate
+from keras_crate.weights.find import locate
 
 SMALL = {"dim": 24, "depth": 2, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
 IMAGES = np.random.default_rng(2).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
@@ -122,7 +122,7 @@ def test_weights_in_the_package(registered):
     name = _entry(registered, state="shipped")
     published = _model()
     published.save(registered / name / "model.keras")
-    digest = keras_crate.hub.resolve.sha256_of(registered / name / "model.keras")
+    digest = keras_crate.weights.find.sha256_of(registered / name / "model.keras")
     about = json.loads((registered / name / "provenance.json").read_text())
     about["files"]["sha256"] = digest
     (registered / name / "provenance.json").write_text(json.dumps(about))
@@ -205,7 +205,7 @@ def test_names_are_not_taken_for_folders(registered, monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_CRATE_HUB")
     (work / "keras-crate").mkdir()
     _model().save(work / "keras-crate" / "small_cats.keras")
-    monkeypatch.setattr(keras_crate.hub.resolve, "keras_folder", _unreachable)
+    monkeypatch.setattr(keras_crate.weights.find, "keras_folder", _unreachable)
     with pytest.raises(FileNotFoundError, match=r"cannot be had.*Looked for: no network"):
         keras_crate.CRATE(**SMALL, classes=3, weights="cats")
     monkeypatch.setenv("KERAS_CRATE_HUB", "bad name")
@@ -361,7 +361,7 @@ def test_a_damaged_conversion_is_made_again(registered, cache):
     file = registry.converted_file(variant)
     file.parent.mkdir(parents=True)
     model.save(file)
-    digest = keras_crate.hub.resolve.sha256_of(file)
+    digest = keras_crate.weights.find.sha256_of(file)
     record = {
         "source": "hf://a/b/c.npz",
         "sha256": "x",

@@ -2,14 +2,14 @@
 
 import keras
 
-from keras_crate.data import HeldOutBatches, held_out_dataset
+from keras_crate.data import EvaluationBatches, evaluation_dataset
 from keras_crate.data.image_sources import ImageSource, TFDSSource
-from keras_crate.hub.evaluation import Evaluation
+from keras_crate.evaluation.evaluation import Evaluation
 
 _BATCH = (64, 256)  # least and most images at a time, whatever the batch of training
 
 
-def held_out_batches(
+def evaluation_batches(
     source: ImageSource,
     classes: int,
     model: keras.Model,
@@ -35,5 +35,5 @@ def held_out_batches(
     size = min(max(batch_size, _BATCH[0]), _BATCH[1])
     arguments = (source, classes, shape, size, used.resize, used.interpolation)
     if isinstance(source, TFDSSource):
-        return held_out_dataset(*arguments)
-    return HeldOutBatches(*arguments, workers)
+        return evaluation_dataset(*arguments)
+    return EvaluationBatches(*arguments, workers)

@@ -8,7 +8,7 @@ from compare import assert_close
 from marks import TORCH
 
 from keras_crate import CRATE, CRATEMAE
-from keras_crate.models.eager_graph import run_graph
+from keras_crate.keras_internals import run_graph
 from keras_crate.models.white_box import WhiteBoxModel
 
 pytestmark = pytest.mark.skipif(not TORCH, reason="only PyTorch runs graphs eagerly")

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from keras_crate.data.image_files import ImageFiles, check_interpolation, check_resize
-from keras_crate.hub.scores import RealLabels, Scores
-from keras_crate.layers.numbers import is_number, is_positive_integer
+from keras_crate.evaluation.scores import RealLabels, Scores
+from keras_crate.checks import is_number, is_positive_integer
 from keras_crate.models.checks import check_positive
 from keras_crate.models.graph import IMAGENET_MEAN, IMAGENET_STD, channels_axis
 
@@ -38,7 +38,7 @@ class Evaluation:
     Example:
 
     ```python
-    from keras_crate.hub.evaluation import Evaluation, accuracy
+    from keras_crate.evaluation.evaluation import Evaluation, accuracy
 
     images = Evaluation.for_model(model).images(["photographs"], model)
     print(accuracy(model, images, {file: 0 for file in images.files}))
@@ -291,7 +291,7 @@ def accuracy(
     Example:
 
     ```python
-    from keras_crate.hub.labelled_images import labelled_images
+    from keras_crate.evaluation.labelled_images import labelled_images
 
     images, labels, _ = labelled_images(model, Evaluation.for_model(model), "pets")
     accuracy(model, images, labels)["top1"]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from keras_crate import CRATE, CRATEMAE
-from keras_crate.hub.evaluation import Evaluation, accuracy, number_of_classes
-from keras_crate.hub.labelled_images import labelled_images
+from keras_crate.evaluation.evaluation import Evaluation, accuracy, number_of_classes
+from keras_crate.evaluation.labelled_images import labelled_images
 
 SMALL = {"dim": 24, "depth": 1, "heads": 2, "patch_size": 8, "classes": 3}
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from keras_crate import CRATE
-from keras_crate.hub.evaluation import Evaluation, scores_of, scores_of_batches
-from keras_crate.hub.scores import RealLabels, Scores
+from keras_crate.evaluation.evaluation import Evaluation, scores_of, scores_of_batches
+from keras_crate.evaluation.scores import RealLabels, Scores
 
 
 def test_counts():

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import keras
 
-from keras_crate.hub.evaluation import Evaluation
+from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.hub.pull import keras_folder, load_folder
 from keras_crate.hub.push import EVALUATION_FILE
-from keras_crate.hub.registry import variants
-from keras_crate.hub.remote import SCHEME, download, parse_address
+from keras_crate.weights.variants import variants
+from keras_crate.weights.hub_files import SCHEME, download, parse_address
 
 
 def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from keras_crate.hub.cache import cache_folder, git_id_of, read_record, sha256_of, write_record
+from keras_crate.files import cache_folder, git_id_of, read_record, sha256_of, write_record
 
 SCHEME = "hf://"
 _COMMIT = re.compile(r"[0-9a-f]{40}")

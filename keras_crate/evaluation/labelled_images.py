@@ -7,7 +7,7 @@ import keras
 
 from keras_crate.data.class_folders import labelled_files
 from keras_crate.data.image_files import ImageFiles
-from keras_crate.hub.evaluation import Evaluation, number_of_classes
+from keras_crate.evaluation.evaluation import Evaluation, number_of_classes
 from keras_crate.models.class_names import imagenet_classes
 
 

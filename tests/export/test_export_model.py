@@ -12,7 +12,7 @@ import pytest
 from marks import needs
 
 import keras_crate
-from keras_crate.models.export import BACKEND_NAMES, FORMATS, Way, export_model, format_table
+from keras_crate.export.export_model import BACKEND_NAMES, FORMATS, Way, export_model, format_table
 
 BACKEND = keras.backend.backend()
 # Every format that this backend makes, where its tools are.

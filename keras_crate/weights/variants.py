@@ -11,9 +11,9 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.hub.cache import cache_folder, read_record
-from keras_crate.hub.evaluation import Evaluation
-from keras_crate.hub.remote import SCHEME
+from keras_crate.files import cache_folder, read_record
+from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.weights.hub_files import SCHEME
 from keras_crate.models.sizes import SIZES, family_of
 
 MODEL_FILE = "model.keras"
@@ -217,9 +217,9 @@ def variant_named(name: str) -> Variant:
 
 def weights_folder() -> Path:
     """The registry's folder: in the package where it is installed, beside it in a checkout."""
-    package = Path(__file__).parent.parent
-    inside = package / "weights"
-    return inside if inside.is_dir() else package.parent / "weights"
+    here = Path(__file__).parent
+    inside = here / "files"
+    return inside if inside.is_dir() else here.parents[1] / "weights"
 
 
 def read_variant(folder: Path) -> Variant:

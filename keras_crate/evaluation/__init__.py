@@ -1,0 +1,1 @@
+"""How images are prepared for a model, and how often a classifier is right."""
