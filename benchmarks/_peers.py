@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-
 from keras_crate.benchmark.eager import EagerCRATE
 from keras_crate.benchmark.timing import (
     compiled,
@@ -29,6 +28,7 @@ from keras_crate.benchmark.timing import (
     peak_raised_by,
     ratio,
 )
+
 from keras_crate.extras import needed
 from keras_crate.layers.attention import attention_form, subspace_attention
 from keras_crate.models import CRATEBase, CRATELarge, CRATESmall, CRATETiny, fuse

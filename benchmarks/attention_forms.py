@@ -17,10 +17,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-
-import keras_crate  # noqa: F401 (chooses a backend)
 from keras_crate.benchmark.peers import machine
 from keras_crate.benchmark.timing import compiled, interleaved, peak_raised_by
+
+import keras_crate  # noqa: F401 (chooses a backend)
 from keras_crate.layers.attention import FORMS, attention_form, subspace_attention
 
 HEADS, WIDTH = 12, 64

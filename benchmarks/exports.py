@@ -18,11 +18,11 @@ import keras
 import numpy as np
 import onnxruntime
 import openvino
+from keras_crate.benchmark.peers import crate, images_and_labels, machine
+from keras_crate.benchmark.timing import interleaved, ratio
 from onnxruntime.quantization import quantize_dynamic
 
 import keras_crate
-from keras_crate.benchmark.peers import crate, images_and_labels, machine
-from keras_crate.benchmark.timing import interleaved, ratio
 
 
 def runtimes(model, folder):

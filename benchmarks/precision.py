@@ -24,10 +24,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-
-import keras_crate
 from keras_crate.benchmark.peers import machine
 from keras_crate.benchmark.timing import interleaved, peak_raised_by, ratio
+
+import keras_crate
 from keras_crate.hub.open_model import open_model
 
 BASE = "float32, fused"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from keras_crate.benchmark.peers import BASES, EAGER, VIT
+
 from keras_crate.figure import new_figure
 
 # One colour each in all panels.

@@ -1,4 +1,7 @@
-"""What counts as a number in an argument."""
+"""Checks of arguments, for the place where a user passes them."""
+
+import difflib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -13,3 +16,68 @@ def is_number(value) -> bool:
     """Whether it is a finite number of Python or NumPy."""
     is_real = isinstance(value, (int, float, np.integer, np.floating))
     return is_real and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def check_positive(name: str, value) -> int:
+    """Returns the value as an int.
+
+    Raises:
+        ValueError: If it is not a positive integer.
+    """
+    if not is_positive_integer(value):
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_rate(name: str, value) -> float:
+    """Returns a rate as a float.
+
+    Raises:
+        ValueError: If it is not a number in [0, 1).
+    """
+    if not (is_number(value) and 0 <= value < 1):
+        raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={value!r}")
+    return float(value)
+
+
+def check_above_zero(name: str, value) -> float:
+    """Returns a number as a float.
+
+    Raises:
+        ValueError: If it is not a finite number above 0.
+    """
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_not_negative(name: str, value) -> float:
+    """Returns a number as a float.
+
+    Raises:
+        ValueError: If it is not a finite number of 0 or more.
+    """
+    if not (is_number(value) and value >= 0):
+        raise ValueError(f"`{name}` must be a number of 0 or more. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_choice(name: str, value, choices: Iterable[str]) -> str:
+    """Returns the value.
+
+    Raises:
+        ValueError: If it is not one of the choices. The error names the nearest.
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: "
+            f"{name}={value!r}{did_you_mean(value, choices)}"
+        )
+    return value
+
+
+def did_you_mean(word, known: Iterable[str]) -> str:
+    """A question with the nearest known words, to append to an error; empty if none is near."""
+    near = difflib.get_close_matches(str(word), list(known), n=2)
+    return f". Did you mean {' or '.join(map(repr, near))}?" if near else ""

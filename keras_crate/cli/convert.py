@@ -44,8 +44,8 @@ def run(arguments) -> int:
         given["heads"] = arguments.heads
     if back and given:
         raise ValueError(f"A .keras file knows its model. Received: {', '.join(given)}")
-    from keras_crate.hub import from_checkpoint, to_pytorch
     from keras_crate.files import written_whole
+    from keras_crate.hub import from_checkpoint, to_pytorch
 
     with written_whole(out) as unfinished:
         if back:

@@ -121,8 +121,8 @@ def _of_files(arguments, model, evaluation, used):
 def _of_set(arguments, model, evaluation, used):
     """The same of a known set's held-out images."""
     from keras_crate.data import open_data
-    from keras_crate.evaluation.evaluation import number_of_classes, scores_of_batches
     from keras_crate.evaluation.batches import evaluation_batches
+    from keras_crate.evaluation.evaluation import number_of_classes, scores_of_batches
     from keras_crate.evaluation.labelled_images import wordnet_ids_of
 
     if arguments.real:

@@ -26,8 +26,8 @@ def add_to(commands) -> None:
 
 def run(arguments) -> int:
     """Runs the command."""
-    from keras_crate.hub.open_model import open_classifier
     from keras_crate.evaluation.evaluation import number_of_classes, outputs_of
+    from keras_crate.hub.open_model import open_classifier
     from keras_crate.models.checks import check_positive
 
     top = check_positive("top", arguments.top)

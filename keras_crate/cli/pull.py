@@ -22,8 +22,8 @@ def add_to(commands) -> None:
 def run(arguments) -> int:
     """Runs the command."""
     out = new_file(arguments, (".keras",))
-    from keras_crate.hub import pull
     from keras_crate.files import written_whole
+    from keras_crate.hub import pull
 
     model = pull(arguments.address, compile=not arguments.no_compile)
     with written_whole(out) as unfinished:

@@ -13,7 +13,9 @@ import keras
 import numpy as np
 
 from keras_crate.extras import needed
-from keras_crate.weights.tensor_files import read_tensors
+from keras_crate.models import CRATE, CRATEMAE, CRATEAlpha, checks
+from keras_crate.models.sizes import SIZES, constructor_of, snake_case
+from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
 from keras_crate.weights.layouts import (
     LAYOUTS,
     Dimensions,
@@ -22,9 +24,7 @@ from keras_crate.weights.layouts import (
     dimensions_of_model,
     layout_of,
 )
-from keras_crate.models import CRATE, CRATEMAE, CRATEAlpha, checks
-from keras_crate.models.sizes import SIZES, constructor_of, snake_case
-from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
+from keras_crate.weights.tensor_files import read_tensors
 
 _BESIDE_TENSORS = (
     "step_size", "penalty", "epsilon", "residual", "decoupled", "mean", "std", "pooling",

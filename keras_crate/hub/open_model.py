@@ -8,8 +8,8 @@ import keras
 from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.hub.pull import keras_folder, load_folder
 from keras_crate.hub.push import EVALUATION_FILE
-from keras_crate.weights.variants import variants
 from keras_crate.weights.hub_files import SCHEME, download, parse_address
+from keras_crate.weights.variants import variants
 
 
 def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:

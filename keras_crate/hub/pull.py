@@ -4,8 +4,8 @@ from pathlib import Path
 
 import keras
 
-from keras_crate.weights.hub_files import Address, Snapshot, download, parse_address, snapshot
 from keras_crate.hub.safety import check_keras_folder
+from keras_crate.weights.hub_files import Address, Snapshot, download, parse_address, snapshot
 
 # Keras' own format, unpacked.
 KERAS_FILES = ("config.json", "metadata.json", "model.weights.h5")

@@ -10,13 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.convert import to_pytorch
-from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.hub.pull import KERAS_FILES, load_folder
-from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.objective import measure
+from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
 
 AUTHORS_FILE = "model.safetensors"
 CLASS_NAMES_FILE = "class_names.json"

@@ -10,9 +10,9 @@ import numpy as np
 
 from keras_crate.evaluation.evaluation import accuracy as measured_accuracy
 from keras_crate.evaluation.labelled_images import labelled_images
-from keras_crate.weights.variants import variant_named
-from keras_crate.weights.find import locate
 from keras_crate.models.class_names import decode_predictions
+from keras_crate.weights.find import locate
+from keras_crate.weights.variants import variant_named
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 
+from keras_crate.checks import is_positive_integer
 from keras_crate.extras import needed
 from keras_crate.interpret.intermediates import patch_features
-from keras_crate.checks import is_positive_integer
 
 
 def segment(

@@ -5,8 +5,8 @@ import math
 import keras
 from keras import ops
 
-from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.checks import is_number
+from keras_crate.layers.composite import CompositeLayer, matrix_of
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")

@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_crate.checks import is_positive_integer
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.layers.ista import check_step
-from keras_crate.checks import is_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")

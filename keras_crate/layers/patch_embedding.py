@@ -3,9 +3,9 @@
 import keras
 from keras import ops
 
+from keras_crate.checks import is_positive_integer
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.initializers import linear_initializers
-from keras_crate.checks import is_positive_integer
 
 _AXES = {
     "channels_last": ("batch", "height", "width", "channels"),

@@ -4,10 +4,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_crate.checks import is_positive_integer
 from keras_crate.layers.affine import affine
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.layers.initializers import linear_initializers
-from keras_crate.checks import is_positive_integer
 
 
 class SubspaceLayer(CompositeLayer):

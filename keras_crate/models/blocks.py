@@ -1,6 +1,7 @@
 """The white-box blocks of a model, found by the names of their layers."""
 
 import numbers
+import re
 from typing import NamedTuple
 
 import keras
@@ -32,6 +33,12 @@ class Block(NamedTuple):
     def output(self) -> keras.KerasTensor:
         """Symbolic tokens after the block."""
         return self.last.output
+
+
+def block_number(layer_name: str) -> int | None:
+    """The number of the block that a layer belongs to, by its name; None outside the blocks."""
+    match = re.match(r"block_(\d+)_", layer_name)
+    return int(match.group(1)) if match else None
 
 
 def white_box_blocks(model: keras.Model) -> list[Block]:

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise, TokenEmbedding
 from keras_crate.checks import is_number
+from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise, TokenEmbedding
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier

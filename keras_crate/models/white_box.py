@@ -7,11 +7,11 @@ import warnings
 import keras
 import numpy as np
 
+from keras_crate.export.export_model import export_model
+from keras_crate.keras_internals import run_graph
 from keras_crate.layers import TokenEmbedding
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
-from keras_crate.keras_internals import run_graph
-from keras_crate.export.export_model import export_model
 from keras_crate.models.graph import channels_axis
 from keras_crate.models.options import document
 

@@ -8,13 +8,13 @@ import keras
 from keras_crate import models
 from keras_crate.data import LabelledImages
 from keras_crate.hub.open_model import open_model
-from keras_crate.weights.variants import variants
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
 from keras_crate.models.sizes import SIZES, snake_case
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.recipe import Recipe
+from keras_crate.weights.variants import variants
 
 _MODEL_SETTINGS = ("drop_path_rate", "dropout_rate")
 

@@ -8,11 +8,11 @@ import keras
 from keras_crate.data import open_data
 from keras_crate.evaluation.evaluation import number_of_classes
 from keras_crate.evaluation.labelled_images import wordnet_ids_of
-from keras_crate.weights.variants import variants
 from keras_crate.models import CRATEMAE
 from keras_crate.training.model_to_train import adapted, name_of, new_model, trained_model
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import RunOptions, train
+from keras_crate.weights.variants import variants
 
 _RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import keras
 
+from keras_crate.checks import is_number, is_positive_integer
 from keras_crate.data import Augmentation
 from keras_crate.data.image_files import check_interpolation
-from keras_crate.checks import is_number, is_positive_integer
 
 if sys.version_info >= (3, 11):
     import tomllib

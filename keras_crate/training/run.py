@@ -16,16 +16,16 @@ from keras_crate.data import (
 )
 from keras_crate.data.batches import check_batch_size, image_mode
 from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
-from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.evaluation.batches import evaluation_batches
+from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.models import CRATEMAE
 from keras_crate.models.checks import check_positive
 from keras_crate.training.checkpoints import Backup, Checkpoints
 from keras_crate.training.divergence import FiniteLoss
 from keras_crate.training.epoch_seeds import EpochSeeds
 from keras_crate.training.losses import SmoothedBinaryCrossentropy
-from keras_crate.training.optimizers import build_optimizer
 from keras_crate.training.model_to_train import freeze_all_but_head
+from keras_crate.training.optimizers import build_optimizer
 from keras_crate.training.progress import RichProgress, Throughput
 from keras_crate.training.recipe import WHOLE, Recipe
 from keras_crate.training.run_folder import RunFolder, write_json

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from keras_crate.benchmark import peers, report, timing
 from marks import TORCH, compiles_long
 
 from keras_crate import CRATE, fuse
-from keras_crate.benchmark import peers, report, timing
 from keras_crate.cli.main import main
 
 
