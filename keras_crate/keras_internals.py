@@ -1,24 +1,78 @@
-"""A functional model's graph, run without keeping what nothing reads any more."""
+"""Every private part of Keras that the package uses, each behind a function of its own.
+
+Keras may change these parts without notice. `tests/test_keras_internals.py` has a
+test for each, so that a new version of Keras that breaks one says which.
+"""
 
 from collections.abc import Callable
 
 import keras
 
 
-def run_graph(model: keras.Model, inputs, operation_fn: Callable):
-    """Computes a functional model's outputs; frees each tensor after its last use.
+def parts_of(layer: keras.layers.Layer, include_self: bool = True, recursive: bool = True) -> list:
+    """A layer and the layers inside it, depth first.
 
-    Keras' own way keeps all tensors between layers until the end, which costs
-    an eager backend memory and the time to fetch it: of a CRATE-B's prediction
-    of 32 images, 1.2 GB. Compilers do this by themselves.
+    `keras.Model.layers` gives a model's own layers, but not what is inside a
+    layer, such as the Dense layers of MSSA. Without this, adapters, quantised
+    parts and stored variables of sublayers would not be found.
+
+    Args:
+        layer: A layer or model.
+        include_self: Whether the layer itself comes first.
+        recursive: Whether layers inside layers inside it are given too.
+    """
+    return list(layer._flatten_layers(recursive=recursive, include_self=include_self))
+
+
+def stored_kernel(dense: keras.layers.Dense):
+    """The variable that holds a Dense layer's kernel, without adapters of LoRA.
+
+    `Dense.kernel` is the kernel with the adapters added, which cannot be
+    assigned. Without this, a layer with adapters could not be quantised.
+    """
+    return dense._kernel
+
+
+def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
+    """The path of a variable that an optimizer updates.
+
+    Under TensorFlow `update_step` receives the backend's variable, which has
+    no Keras path. Without this, the learning rate could not depend on the
+    depth of a variable.
+    """
+    return optimizer._trainable_variables[optimizer._get_variable_index(variable)].path
+
+
+def compile_steps_anew(model: keras.Model) -> None:
+    """Makes `fit` and `evaluate` compile their steps again at their next call.
+
+    `make_train_function(force=True)` would compile at once. Without this, a loss
+    term that is added after the first `fit` would be ignored.
+    """
+    model.train_function = model.test_function = None
+
+
+def random_seed_dtype() -> str:
+    """The dtype of the seeds of the backend's random numbers."""
+    return keras.src.backend.random_seed_dtype()
+
+
+def run_graph(model: keras.Model, inputs, operation_fn: Callable):
+    """Computes a functional model's outputs, and frees each tensor after its last use.
+
+    Keras keeps all tensors between layers until the end. An eager backend pays
+    for that in memory and in time: 1.2 GB for a CRATE-B's prediction of 32
+    images. Compilers free tensors by themselves. The graph is read from
+    `_nodes_by_depth`, `arguments.fill_in` and `_outputs_struct`; without them
+    PyTorch would run the model by Keras' own, slower way.
 
     Args:
         model: A functional model.
         inputs: What the model is called with.
-        operation_fn: Called with each layer; returns what is to be called for it.
+        operation_fn: Called with each layer; returns what is called in its place.
 
     Returns:
-        The outputs, in the structure of the model's.
+        The outputs, in the structure of the model's outputs.
     """
     by_depth = model._nodes_by_depth
     nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_crate.data.image_files import check_interpolation
+from keras_crate.keras_internals import random_seed_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +186,7 @@ class BatchAugmentation:
 
             seed = KeyedSeed(tf.cast(key, "int32"), tf.stack)
         else:
-            dtype = keras.src.backend.random_seed_dtype()
+            dtype = random_seed_dtype()
             seed = KeyedSeed(keras.ops.convert_to_tensor(key, dtype), keras.ops.stack)
         data = {"images": images, "labels": labels}
         change = layer.get_random_transformation(data, training=True, seed=seed)

@@ -15,6 +15,7 @@ from pathlib import Path
 import keras
 
 from keras_crate.extras import needed
+from keras_crate.keras_internals import parts_of
 
 BACKEND_NAMES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 
@@ -325,7 +326,7 @@ def _images(model, input_signature):
 
 def _check_arithmetic(model, format):
     """Refuses what the format's tools or runtimes do not compute."""
-    layers = list(model._flatten_layers(include_self=False))
+    layers = parts_of(model, include_self=False)
     half = [layer.compute_dtype for layer in layers if "float16" in (layer.compute_dtype or "")]
     if half and not FORMATS[format].takes_half:
         raise ValueError(

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_crate.extras import needed
+from keras_crate.keras_internals import parts_of
 from keras_crate.models import CRATE, CRATEMAE, CRATEAlpha, checks
 from keras_crate.models.sizes import SIZES, constructor_of, snake_case
 from keras_crate.models.white_box import HEAD_LAYERS, WhiteBoxModel
@@ -409,7 +410,7 @@ def _layout_of_model(model) -> Layout:
 def _merged_weights(model) -> dict[str, np.ndarray]:
     """The model's weights by path, adapters merged."""
     merged, adapters = {}, set()
-    for layer in model._flatten_layers():
+    for layer in parts_of(model):
         if getattr(layer, "quantization_mode", None):
             raise ValueError(
                 f"The layer {layer.path} is quantised ({layer.quantization_mode}): its integers "

@@ -15,6 +15,7 @@ from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.convert import to_pytorch
 from keras_crate.hub.pull import KERAS_FILES, load_folder
 from keras_crate.hub.safety import check_keras_folder
+from keras_crate.keras_internals import parts_of
 from keras_crate.objective import measure
 from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
 
@@ -244,7 +245,7 @@ def _never_trained(model) -> bool:
     """Whether every normalisation still has its initial values, which any step changes."""
     norms = [
         layer
-        for layer in model._flatten_layers()
+        for layer in parts_of(model)
         if isinstance(layer, keras.layers.LayerNormalization) and layer.weights
     ]
     return bool(norms) and all(

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_crate.keras_internals import stored_kernel
 from keras_crate.layers.affine import torch_affine
 
 
@@ -102,8 +103,8 @@ class FusedISTA(keras.layers.Dense):
             )
         if not self.residual_form:
             # Without adapters of LoRA, which stay beside it.
-            kernel = ops.convert_to_numpy(self._kernel).astype("float64")
-            self._kernel.assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
+            kernel = ops.convert_to_numpy(stored_kernel(self)).astype("float64")
+            stored_kernel(self).assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
             self.residual_form = True
         # Keras checks the type to leave out layers that call themselves otherwise.
         super().quantize(mode, type_check=False, **kwargs)

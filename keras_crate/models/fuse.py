@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding, SubspaceLayer
 from keras_crate.models.graph import channels_axis, rescaling_of
 from keras_crate.models.white_box import WhiteBoxModel
@@ -83,7 +84,7 @@ def _check(model) -> None:
         raise ValueError(f"`model` is fused already. Received: {model.name!r}. Use it as it is.")
     quantized = [
         part.path
-        for part in model._flatten_layers(include_self=False)
+        for part in parts_of(model, include_self=False)
         if getattr(part, "quantization_mode", None) is not None and part.weights
     ]
     if quantized:
@@ -146,7 +147,7 @@ def _scale_and_offset(norm: keras.layers.LayerNormalization) -> tuple[np.ndarray
 
 def _copy(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
     """Copies weights as a file would: with adapters of LoRA merged into the maps."""
-    for part, other in zip(source._flatten_layers(), target._flatten_layers(), strict=True):
+    for part, other in zip(parts_of(source), parts_of(target), strict=True):
         if not part.weights:
             continue
         store = {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import keras
 
+from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models.graph import BLOCK_LAYERS
 from keras_crate.models.operators import operator_config, operator_prototype
@@ -194,7 +195,7 @@ def _targets(model) -> dict[tuple[str, str], keras.layers.Layer]:
     """The model's layers that store something, addressed as `_read` addresses a file's."""
     targets = {}
     for layer in model.layers:
-        parts = layer._flatten_layers(include_self=False, recursive=False)
+        parts = parts_of(layer, include_self=False, recursive=False)
         parts = {"": layer, **{part.name: part for part in parts}}
         targets |= {(layer.name, name): part for name, part in parts.items() if _stored(part)}
     return targets

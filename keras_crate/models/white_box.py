@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_crate.export.export_model import export_model
-from keras_crate.keras_internals import run_graph
+from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers import TokenEmbedding
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
@@ -146,10 +146,10 @@ class WhiteBoxModel(keras.Model):
             in_block = "block_" in layer.name
             if layer.name in HEAD_LAYERS:
                 continue
-            for part in layer._flatten_layers():
+            for part in parts_of(layer):
                 if in_block and isinstance(part, keras.layers.Dense):
                     part.enable_lora(rank)
-                elif part.weights and not list(part._flatten_layers(include_self=False)):
+                elif part.weights and not parts_of(part, include_self=False):
                     part.trainable = False
 
     def export(

@@ -6,6 +6,7 @@ import warnings
 import keras
 from keras import ops
 
+from keras_crate.keras_internals import compile_steps_anew
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
 from keras_crate.objective.rates import check_eps, check_not_negative, rate_reduction
 
@@ -108,8 +109,7 @@ class SparseRateReduction:
         for layer in model.layers:
             if isinstance(layer.activity_regularizer, _BlockTerm):
                 layer.activity_regularizer = None
-        # What was compiled for the loss as it was is compiled anew.
-        model.train_function = model.test_function = None
+        compile_steps_anew(model)
         return model
 
 

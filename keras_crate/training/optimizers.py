@@ -4,6 +4,7 @@ import re
 
 import keras
 
+from keras_crate.keras_internals import variable_path
 from keras_crate.layers import ISTA, OvercompleteISTA, TokenEmbedding
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.schedule import warmup_cosine
@@ -29,8 +30,7 @@ class _ScaledSteps:
         self.not_decayed = tuple(not_decayed)
 
     def update_step(self, gradient, variable, learning_rate):
-        # Under TensorFlow it is the backend's variable: Keras' own optimizers find theirs so.
-        path = self._trainable_variables[self._get_variable_index(variable)].path
+        path = variable_path(self, variable)
         rate = learning_rate * self.scales[depth_of(path, len(self.scales) - 2)]
         if self.scaled_weight_decay and path not in self.not_decayed:
             factor = keras.ops.cast(rate * self.scaled_weight_decay, variable.dtype)
