@@ -32,7 +32,7 @@ from keras_crate.benchmark.timing import (
 from keras_crate.extras import needed
 from keras_crate.layers.attention import attention_form, subspace_attention
 from keras_crate.models import CRATEBase, CRATELarge, CRATESmall, CRATETiny, fuse
-from keras_crate.models.sizes import SIZES
+from keras_crate.weights.sizes import SIZES
 
 SIZES_OF_CRATE = {"T": CRATETiny, "S": CRATESmall, "B": CRATEBase, "L": CRATELarge}
 BASES = {"predict": "CRATE-B fused", "train": "CRATE-B"}  # whose ratios to the others are wanted

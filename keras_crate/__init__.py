@@ -28,14 +28,7 @@ if _NO_BACKEND is None:
         decode_predictions,
         fuse,
     )
-
-    def _find_weights(*arguments):
-        from keras_crate.weights.find import find
-
-        return find(*arguments)
-
-    # The hub knows the models, so they do not know it: this brings the two together.
-    models.weights_source.set_finder(_find_weights)
+    from keras_crate.models.load import load
 
 __all__ = [
     "CRATE",
@@ -59,6 +52,7 @@ __all__ = [
     "hub",
     "interpret",
     "layers",
+    "load",
     "models",
     "objective",
     "training",

@@ -1,9 +1,30 @@
 """Checks of arguments, for the place where a user passes them."""
 
 import difflib
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorates a public function so that an unknown argument's error names the nearest one."""
+    known = list(inspect.signature(function).parameters)
+    title = function.__qualname__.removesuffix(".__init__")
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        unknown = next((name for name in kwargs if name not in known), None)
+        if unknown is not None:
+            raise TypeError(f"{title} has no argument `{unknown}`{did_you_mean(unknown, known)}")
+        return function(*args, **kwargs)
+
+    return call
 
 
 def is_positive_integer(value) -> bool:

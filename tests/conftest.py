@@ -1,6 +1,8 @@
 import keras
 import numpy as np
 import pytest
+from hub_client import MODELS, HubClient
+from hub_server import HubServer
 
 import keras_crate  # noqa: F401  (chooses an installed backend)
 
@@ -17,3 +19,25 @@ def _fresh_state():
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A local Hub."""
+    with HubServer() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_faults(request):
+    yield
+    if "server" in request.fixturenames:
+        request.getfixturevalue("server").faults.clear()
+
+
+@pytest.fixture(scope="module")
+def client(server, tmp_path_factory):
+    """A process that is logged in to the local Hub as `writer`."""
+    with HubClient(server, tmp_path_factory.mktemp("writer")) as client:
+        client(MODELS)
+        yield client

@@ -16,7 +16,7 @@ from marks import COMPILES_LONG, compiles_long, needs_remat
 
 import keras_crate
 from keras_crate.layers import ISTA
-from keras_crate.models.weights_file import load_weights_file
+from keras_crate.weights.assign import load_weights
 
 
 class FamilyChecks:
@@ -410,7 +410,7 @@ class FamilyChecks:
                 tmp_path / name
             )
             other = self.build()
-            load_weights_file(other, tmp_path / name)
+            load_weights(other, tmp_path / name)
             np.testing.assert_array_equal(
                 other.predict(images, verbose=0), model.predict(images, verbose=0)
             )
@@ -420,7 +420,7 @@ class FamilyChecks:
         model.save(tmp_path / "a.keras")
         other = self.build(input_shape=(24, 32, 3))
         with pytest.warns(UserWarning, match=r"grid of \(2, 2\) patches"):
-            load_weights_file(other, tmp_path / "a.keras")
+            load_weights(other, tmp_path / "a.keras")
         images = self.images(shape=(24, 32, 3))
         expected = model.with_input_shape((24, 32, 3)).predict(images, verbose=0)
         assert_close(other.predict(images, verbose=0), expected, atol=1e-6)
@@ -431,11 +431,11 @@ class FamilyChecks:
         other = self.build(classes=7)
         head = other.get_layer("head").get_weights()
         with pytest.warns(UserWarning, match="no head for this model's 7 classes"):
-            load_weights_file(other, tmp_path / "a.keras")
+            load_weights(other, tmp_path / "a.keras")
         for before, after in zip(head, other.get_layer("head").get_weights(), strict=True):
             np.testing.assert_array_equal(before, after)
         features = self.build(include_top=False)
-        load_weights_file(features, tmp_path / "a.keras")
+        load_weights(features, tmp_path / "a.keras")
         images = self.images()
         inside = keras.Model(other.input, other.get_layer("pooling").output)
         expected = features.predict(images, verbose=0)
@@ -449,8 +449,12 @@ class FamilyChecks:
         model.save_weights(tmp_path / "a.weights.h5")
         images = self.images()
         for name in ("a.keras", "a.weights.h5"):
-            other = type(model).from_config(model.get_config())
-            load_weights_file(other, tmp_path / name)
+            if change == "int8":
+                with pytest.raises(ValueError, match=r"type int8.*keras.saving.load_model"):
+                    load_weights(self.build(), tmp_path / name)
+                continue
+            other = self.build()  # the file holds the merged adapters
+            load_weights(other, tmp_path / name)
             expected = model.predict(images, verbose=0)
             assert_close(other.predict(images, verbose=0), expected, atol=1e-6)
 
@@ -459,7 +463,7 @@ class FamilyChecks:
         features.save(tmp_path / "a.keras")
         model = self.build()
         with pytest.warns(UserWarning, match="no head for this model's 5 classes"):
-            load_weights_file(model, tmp_path / "a.keras")
+            load_weights(model, tmp_path / "a.keras")
         inside = keras.Model(model.input, model.get_layer("pooling").output)
         expected = features.predict(self.images(), verbose=0)
         np.testing.assert_array_equal(inside.predict(self.images(), verbose=0), expected)
@@ -467,20 +471,20 @@ class FamilyChecks:
     def test_weights_file_of_other_settings(self, tmp_path):
         self.build(penalty=0.5, mean=0.5, std=0.5).save(tmp_path / "a.keras")
         with pytest.warns(UserWarning, match=r"penalty=0.5 there and 0.1 here, mean=0.5 there"):
-            load_weights_file(self.build(penalty=0.1), tmp_path / "a.keras")
+            load_weights(self.build(penalty=0.1), tmp_path / "a.keras")
 
     def test_weights_file_of_a_wrapper(self, tmp_path):
         wrapper = keras.Sequential([keras.Input((16, 16, 3)), self.build()])
         wrapper.save(tmp_path / "a.keras")
         with pytest.raises(ValueError, match=r"holds a model inside another.*`get_layer`"):
-            load_weights_file(self.build(), tmp_path / "a.keras")
+            load_weights(self.build(), tmp_path / "a.keras")
 
     def test_weights_file_of_another_size(self, tmp_path):
         self.build(**self.bigger).save(tmp_path / "a.keras")
         model = self.build()
         before = model.get_weights()
-        with pytest.raises(ValueError, match=r"belong to another model.*First variable that diff"):
-            load_weights_file(model, tmp_path / "a.keras")
+        with pytest.raises(ValueError, match=r"belong to another model.*First difference"):
+            load_weights(model, tmp_path / "a.keras")
         for old, new in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(old, new)
 

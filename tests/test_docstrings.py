@@ -10,7 +10,7 @@ import pytest
 
 import keras_crate
 from keras_crate import data, hub, interpret, layers, models, objective, training
-from keras_crate.models.sizes import SIZES
+from keras_crate.weights.sizes import SIZES
 
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)

@@ -12,7 +12,7 @@ from keras_crate.checks import is_number, is_positive_integer
 from keras_crate.data.image_files import ImageFiles, check_interpolation, check_resize
 from keras_crate.evaluation.scores import RealLabels, Scores
 from keras_crate.models.checks import check_positive
-from keras_crate.models.graph import IMAGENET_MEAN, IMAGENET_STD, channels_axis
+from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD, channels_axis
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Published weights: a registry, the authors' checkpoints, the Hugging Face Hub."""
+"""Published weights: the authors' checkpoints, and the Hugging Face Hub."""
 
 from keras_crate.evaluation.evaluation import Evaluation
-from keras_crate.hub.convert import from_checkpoint, to_pytorch
+from keras_crate.hub.from_checkpoint import from_checkpoint
 from keras_crate.hub.pull import pull
 from keras_crate.hub.push import push
+from keras_crate.hub.to_pytorch import to_pytorch
 from keras_crate.hub.verify import Verification, verify
 from keras_crate.weights.variants import ListedWeights, list_weights
 

@@ -1,4 +1,4 @@
-"""Model cards: what a publication says of itself, and nothing that was not given or measured."""
+"""Model cards, made of what the publisher gives and what is measured."""
 
 import dataclasses
 import json
@@ -11,22 +11,21 @@ import keras
 from keras_crate import __version__
 from keras_crate.checks import is_number
 from keras_crate.evaluation.evaluation import Evaluation
-from keras_crate.hub.convert import settings_beside
+from keras_crate.hub.to_pytorch import settings_not_in_tensors
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import Address, parse_address
-from keras_crate.weights.variants import STATES
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """What the publisher says of a model.
+    """The publisher's statements about a model.
 
     Attributes:
         address: `hf://user/name`.
         dataset: What it was trained and evaluated on.
         metrics: Results by name.
         license: Identifier of the licence.
-        base_model: Model on the Hub that it was made from.
+        base_model: Model on the Hub that it was fine-tuned from.
         training: Facts of the training.
         evaluation: How images were prepared for the metrics.
     """
@@ -71,9 +70,9 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
 
     Args:
         model: The model.
-        published: What the publisher says.
+        published: The publisher's statements.
         measured: `LayerMeasurements` for the figure, or None.
-        files: What is published beside the card.
+        files: Names of the files that are published with the card.
 
     Returns:
         A `huggingface_hub.ModelCard`; its text is `str(card)`.
@@ -88,7 +87,7 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
         pipeline_tag=_pipeline_tag(model),
         license=published.license,
         base_model=published.base_model,
-        # The Hub's data sets have such names; any other is told in the text alone.
+        # The Hub's data sets have such names. Any other stands in the text only.
         datasets=[published.dataset]
         if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", published.dataset or "")
         else None,
@@ -118,56 +117,8 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
     return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
 
 
-def variant_card(variant) -> str:
-    """The card of a variant of the registry.
-
-    Args:
-        variant: A `registry.Variant`.
-    """
-    from huggingface_hub import ModelCardData
-
-    about = variant.provenance
-    accuracy = about["accuracy"]
-    data = ModelCardData(
-        library_name="keras",
-        tags=_TAGS,
-        pipeline_tag="image-classification" if variant.classifies else _FEATURES,
-        license=_HUB_LICENCES.get((about["licence"] or "").split(" ")[0]),
-    )
-    reported, measured = (
-        "not reported" if accuracy["reported"] is None else f"{accuracy['reported']:g} %",
-        "not measured" if accuracy["measured"] is None else f"{accuracy['measured']:g} %",
-    )
-    facts = {
-        "trained on": about["data"],
-        "parameters": f"{about['parameters']:,}" if about["parameters"] else None,
-        "weights": f"{STATES[variant.state]}; source: {about['source']}",
-        "form of the checkpoint": about["form"],
-        "file": about["files"]["path"],
-        "the same without PyTorch": about["files"].get("without_pytorch"),
-        "revision": about["files"]["revision"] or (about["files"]["path"] and "not pinned"),
-        "SHA-256": about["files"]["sha256"] or (about["files"]["path"] and "not known"),
-        "licence": about["licence"],
-        f"{accuracy['metric']} on {accuracy['dataset']}, reported by the authors": reported,
-        f"{accuracy['metric']} on {accuracy['dataset']}, measured by us": measured,
-        "evaluation": str(variant.evaluation),
-        "recipe": about["recipe"],
-        "paper": about["paper"],
-    }
-    rows = "\n".join(f"| {name} | {value} |" for name, value in facts.items() if value)
-    sections = [
-        f"# {variant.name}",
-        f"```python\nimport keras_crate\n\nmodel = {variant.call()}\n```",
-        f"| | |\n| --- | --- |\n{rows}",
-    ]
-    if about["notes"]:
-        sections.append(about["notes"])
-    return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"
-
-
 _TAGS = ["keras", "keras_crate", "crate", "white-box"]
 _FEATURES = "image-feature-extraction"
-_HUB_LICENCES = {"MIT": "mit", "Apache-2.0": "apache-2.0"}
 
 
 def _pipeline_tag(model) -> str | None:
@@ -232,7 +183,7 @@ def _usage(model, address: Address, files: set[str]) -> str:
             f'Where TensorFlow is installed, `keras.saving.load_model("{address}")` does the same.',
         ]
     if "model.safetensors" in files:
-        beside = ", ".join(f"{k}={v!r}" for k, v in settings_beside(model).items())
+        beside = ", ".join(f"{k}={v!r}" for k, v in settings_not_in_tensors(model).items())
         text = "`model.safetensors` holds the weights in the authors' PyTorch layout"
         lines += ["", f"{text}; it does not hold `{beside}`." if beside else f"{text}."]
     return "\n".join(lines)

@@ -12,18 +12,24 @@ import numpy as np
 
 from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.hub.card import Published, model_card
-from keras_crate.hub.convert import to_pytorch
-from keras_crate.hub.pull import KERAS_FILES, load_folder
+from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder
+from keras_crate.hub.to_pytorch import to_pytorch
 from keras_crate.keras_internals import parts_of
 from keras_crate.objective import measure
-from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
+from keras_crate.weights.hub_files import (
+    EVALUATION_FILE,
+    SCHEME,
+    parse_address,
+    reason_of,
+    transport_errors,
+)
+from keras_crate.weights.tensor_files import KERAS_FILES
 
 AUTHORS_FILE = "model.safetensors"
 CLASS_NAMES_FILE = "class_names.json"
-EVALUATION_FILE = "evaluation.json"
 FIGURE_FILE = "layers.png"
-# Larger models get no second copy: whoever loads one with Keras fetches every file.
+# Larger models get no second copy: Keras downloads every file of a repository.
 _SECOND_COPY = 200_000_000
 
 
@@ -47,45 +53,46 @@ def push(
 ) -> str:
     """Publishes a model on the Hugging Face Hub, in one commit.
 
-    It holds the model in Keras' own format, so that after `import keras_crate`
-    `keras.saving.load_model("hf://user/name")` loads it (Keras reads `hf://`
-    only where TensorFlow is installed; `pull` does on every backend); for
-    models of the authors' architectures a safetensors copy in their PyTorch
-    layout; the names of the classes; and a model card, which says what is
-    given here and what can be read off the model, no more. The repository is
-    made where it does not exist, and a branch too. Until the commit they hold
-    nothing of the model.
+    The commit holds:
+
+    - the model in Keras' own format. After `import keras_crate`,
+      `keras.saving.load_model("hf://user/name")` loads it where TensorFlow is
+      installed, and `pull` loads it on every backend;
+    - for the authors' architectures, a safetensors copy in their PyTorch layout;
+    - the names of the classes;
+    - a model card with what is given here and what the model itself shows.
+
+    A repository or branch that does not exist is made. It stays empty until
+    the commit.
 
     Args:
         model: The model.
-        address: `"hf://user/name"`; you, or an organisation of yours.
-        dataset: What it was trained on, by its name on the Hub or any other.
-        metrics: Results on that data set by name, as fractions or whatever the
-            name says, such as `{"accuracy": 0.97}`.
+        address: `"hf://user/name"`, where `user` is you or your organisation.
+        dataset: Name of the training data, on the Hub or elsewhere.
+        metrics: Results on that data set by name, such as `{"accuracy": 0.97}`.
         license: Identifier such as `"mit"` or `"apache-2.0"`.
-        base_model: Name on the Hub of the model that this one was made from.
-        training: What the card says of the training, such as epochs. The
+        base_model: Name on the Hub of the model that this one was fine-tuned from.
+        training: Facts of the training for the card, such as epochs. The
             optimizer and loss of a compiled model are added.
-        evaluation: How images are prepared where the metrics were measured.
-        images: Array of images in the range the model takes, on which coding
-            rate and sparsity of every layer are measured for the card's figure.
-        private: Whether a repository that is made is private. One that is there
-            already must be as private.
-        revision: Branch to commit to, made where it does not exist; by default
-            `main`.
-        authors_copy: Whether to add the safetensors copy; by default where the
+        evaluation: How images were prepared for the metrics.
+        images: Array of images in the model's range, on which the coding rate
+            and sparsity of every layer are measured for the card's figure.
+        private: Whether the repository is private. An existing public
+            repository is refused.
+        revision: Branch to commit to; by default `main`.
+        authors_copy: Whether to add the safetensors copy; by default, if the
             model has such a layout and is smaller than 200 MB.
-        message: Of the commit.
-        force: Publish a model that was never trained.
-        token: Of the Hub; by default that of `HF_TOKEN` or `hf auth login`.
+        message: Message of the commit.
+        force: Whether to publish a model that was never trained.
+        token: Token of the Hub; by default that of `HF_TOKEN` or `hf auth login`.
 
     Returns:
         Address of the commit on the Hub.
 
     Raises:
-        ValueError: If the address is none, there is no token, the model was
-            never trained or would not load again, or an argument does not suit
-            the card.
+        ValueError: If the address is not valid, there is no token, the model
+            was never trained or would not load again, or an argument does not
+            fit the card.
         PermissionError: If the repository is not yours, or the token may only
             read.
         OSError: If the Hub cannot be reached or refuses. Nothing is published.

@@ -1,4 +1,4 @@
-"""Refusals of downloaded models that could run code or read what is not theirs."""
+"""Checks of downloaded models, which could run code or read other files."""
 
 import importlib
 import json
@@ -8,13 +8,15 @@ from pathlib import Path
 import h5py
 import keras
 
-# What Keras writes for values that are no objects.
+from keras_crate.weights.tensor_files import hard_linked
+
+# Names under which Keras writes plain values.
 _VALUES = {
     "__tensor__", "__numpy__", "__bytes__", "__tuple__", "__slice__", "__ellipsis__",
     "__keras_tensor__", "__complex__",
 }  # fmt: skip
-# Parts of Keras that run what a file brings, or another framework's program, or
-# call what they are given.
+# Parts of Keras that run code from a file or another framework's program, or call
+# a function that they are given.
 _FOREIGN = {
     "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "Switch", "Cond", "Map",
     "Scan", "AssociativeScan", "WhileLoop", "ForiLoop", "VectorizedMap",
@@ -23,16 +25,17 @@ _FUNCTIONS = (
     "activations", "losses", "metrics", "initializers", "regularizers", "constraints",
 )  # fmt: skip
 _DEPTH = 64
+_NOTHING = "Nothing was loaded."
 
 
 def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
-    """Refuses a downloaded model before any of it is made.
+    """Refuses a dangerous model before any part of it is made.
 
-    A configuration may name only classes of Keras and of this package that
-    models are made of, Keras' functions for them such as activations, and what
-    the user registered in this process; no function that comes as code; and
-    weights that are in the file itself. Keras' safe mode, which loading keeps
-    on, refuses some of it too, and more of it in recent versions.
+    A configuration may name only: classes of Keras and of this package that
+    models are made of; Keras' functions for them, such as activations; and
+    classes and functions that the user registered in this process. A function
+    that comes as code is refused. The weights must be in the file itself.
+    Keras' safe mode, which stays on, refuses a part of this.
 
     Args:
         folder: Holds `config.json` and `model.weights.h5`.
@@ -40,14 +43,14 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
         compile: Whether its optimizer, loss and metrics will be made too.
 
     Raises:
-        ValueError: If the model is refused; the error names why.
+        ValueError: If the model is refused; the error says why.
     """
     try:
         config = json.loads((folder / "config.json").read_text("utf8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"The config.json of {origin} is no JSON: {error}.") from error
+        raise ValueError(f"The config.json of {origin} is not JSON: {error}.") from error
     if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-        raise ValueError(f"The config.json of {origin} describes no model.")
+        raise ValueError(f"The config.json of {origin} does not describe a model.")
     if not compile:
         config.pop("compile_config", None)
     _check(config, origin)
@@ -55,7 +58,7 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
         with h5py.File(folder / "model.weights.h5", "r") as file:
             _check_links(file, origin, set())
     except OSError as error:
-        raise ValueError(f"The model.weights.h5 of {origin} is no HDF5 file.") from error
+        raise ValueError(f"The model.weights.h5 of {origin} is not an HDF5 file.") from error
 
 
 def _check(config, origin: str, depth: int = 0, in_graph: bool = False) -> None:
@@ -100,8 +103,8 @@ def _check_object(config: dict, origin: str, in_graph: bool) -> None:
     known = (_is_known_function if is_function else _is_known_class)(name, config)
     if not known:
         raise ValueError(
-            f"{origin} names {module}.{name}, which is no part that Keras or keras_crate make "
-            "models of. If you trust it, import what registers it "
+            f"{origin} names {module}.{name}, which is not a part of "
+            "models of Keras or keras_crate. If you trust it, import what registers it "
             "(`keras.saving.register_keras_serializable`) and try again; the repository's own code "
             "is never run."
         )
@@ -158,17 +161,10 @@ def _parts_of_models() -> tuple[type, ...]:
 
 
 def _check_links(group, origin: str, seen: set) -> None:
-    for name in group:
-        link = group.get(name, getlink=True)
-        item = group[name] if isinstance(link, h5py.HardLink) else None
-        place = item is not None and h5py.h5o.get_info(item.id).addr
-        if place in seen:  # two names for one thing, or a circle
-            item = None
+    for item in hard_linked(group, origin):
+        place = h5py.h5o.get_info(item.id).addr
+        if place in seen:
+            raise ValueError(f"The weights of {origin} have two names for one place. {_NOTHING}")
         seen.add(place)
-        if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
-            raise ValueError(
-                f"The weights of {origin} point to another place or file ({name}). Nothing was "
-                "loaded."
-            )
         if isinstance(item, h5py.Group):
             _check_links(item, origin, seen)

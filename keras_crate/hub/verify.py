@@ -1,4 +1,4 @@
-"""What a user can confirm of published weights: hashes, a fingerprint, an accuracy."""
+"""`verify`: what anybody can check of published weights: a hash, a fingerprint, an accuracy."""
 
 import dataclasses
 import hashlib
@@ -8,10 +8,13 @@ import re
 import keras
 import numpy as np
 
+from keras_crate.evaluation.evaluation import Evaluation
 from keras_crate.evaluation.evaluation import accuracy as measured_accuracy
 from keras_crate.evaluation.labelled_images import labelled_images
+from keras_crate.files import sha256_of
 from keras_crate.models.class_names import decode_predictions
-from keras_crate.weights.find import locate
+from keras_crate.models.load import build
+from keras_crate.weights.find import fetch
 from keras_crate.weights.variants import variant_named
 
 
@@ -21,19 +24,19 @@ class Verification:
 
     Attributes:
         variant: Its name.
-        source: Where the weights came from.
-        sha256: Of the file that came, where one did.
+        source: Where the weights come from.
+        sha256: SHA-256 of the weights file.
         weights: SHA-256 of all weights' values, by path: the same on every
             backend.
-        outputs: The first outputs for the fixed input, rounded.
-        likeliest: The likeliest classes of the fixed input, where they have names.
-        accuracy: `top1`, `top5` and so on, where images were given.
+        outputs: The first outputs for the fixed input.
+        likeliest: The likeliest classes of the fixed input, if classes have names.
+        accuracy: `top1`, `top5` and so on, if images were given.
         reported: The reported accuracy in per cent, or None.
     """
 
     variant: str
     source: str
-    sha256: str | None
+    sha256: str
     weights: str
     outputs: tuple[float, ...]
     likeliest: tuple[tuple[str, float], ...] = ()
@@ -44,7 +47,7 @@ class Verification:
         lines = [
             f"variant      {self.variant}",
             f"source       {self.source}",
-            f"file         sha256 {self.sha256 or '-'}",
+            f"file         sha256 {self.sha256}",
             f"weights      sha256 {self.weights}",
             f"fixed input  {', '.join(f'{value:.4f}' for value in self.outputs)}",
         ]
@@ -65,22 +68,22 @@ class Verification:
 def verify(
     variant: str, *, imagenet: str | os.PathLike | None = None, batch_size: int = 32
 ) -> Verification:
-    """Gets a variant's weights, checks their hashes, and runs a fixed input.
+    """Loads a variant's weights, computes their hashes, and runs a fixed input.
 
     Args:
         variant: Its name, as `list_weights` has it.
-        imagenet: Folder of the images that the accuracy is measured on, one
-            subfolder a class: ImageNet's validation set by WordNet id, or by
-            names of classes. None to leave it out.
+        imagenet: Folder of the images to measure the accuracy on, with one
+            subfolder for each class, named by WordNet id or by the class.
+            None to measure no accuracy.
         batch_size: Images at a time.
 
     Returns:
         A `Verification`, which prints as a report.
 
     Raises:
-        ValueError: If there is no such variant, or a hash is not what it
-            should be.
-        FileNotFoundError: If the weights cannot be had.
+        ValueError: If there is no such variant, or a file has another hash
+            than the registry or the Hub states.
+        FileNotFoundError: If the weights are not published where a program can fetch them.
 
     Example:
 
@@ -91,27 +94,29 @@ def verify(
     chosen = variant_named(variant)
     if imagenet is not None and not chosen.classifies:
         raise ValueError(
-            f"The outputs of {variant} are no classes, so it has no accuracy: leave out the images."
+            f"The outputs of {variant} are not classes: it has no accuracy, so give no images."
         )
-    model = chosen.build()
-    source = locate(chosen)
+    found = fetch(chosen)
+    model = build(chosen)
     outputs = _outputs(model)
     likeliest = ()
     if getattr(model, "class_names", None):
         likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
     accuracy = None
     if imagenet is not None:
-        images, labels, _ = labelled_images(model, chosen.evaluation, imagenet, batch_size)
+        images, labels, _ = labelled_images(
+            model, Evaluation.from_dict(chosen.evaluation), imagenet, batch_size
+        )
         accuracy = measured_accuracy(model, images, labels, verbose=1)
     return Verification(
         variant=chosen.name,
-        source=source.origin,
-        sha256=source.sha256,
+        source=found.origin,
+        sha256=sha256_of(found.source),
         weights=fingerprint(model),
         outputs=tuple(float(value) for value in outputs[0, :5]),
         likeliest=likeliest,
         accuracy=accuracy,
-        reported=chosen.provenance["accuracy"]["reported"],
+        reported=chosen.top1,
     )
 
 

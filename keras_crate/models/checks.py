@@ -1,33 +1,11 @@
-"""Refusals of bad arguments and bad images, in words a user can act on."""
-
-import difflib
-import inspect
+"""Checks of the constructors' arguments and of images."""
 
 import keras
 import numpy as np
 
-from keras_crate.checks import is_number, is_positive_integer
+from keras_crate.checks import check_positive, is_number, is_positive_integer
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
-
-
-def check_positive(name: str, value) -> int:
-    """The value as an int; refuses what is no positive integer, of Python or NumPy."""
-    if not is_positive_integer(value):
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return int(value)
-
-
-def check_known(model_class: type, given) -> None:
-    """Refuses arguments that a family's constructor does not take."""
-    accepted = list(inspect.signature(model_class).parameters)
-    for name in given:
-        if name not in accepted:
-            close = difflib.get_close_matches(name, accepted, n=1)
-            raise TypeError(
-                f"{model_class.__name__} takes no argument `{name}`. "
-                + (f"Did you mean `{close[0]}`?" if close else f"It takes: {', '.join(accepted)}")
-            )
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -41,7 +19,7 @@ def check_heads(dim: int, heads: int) -> None:
 
 
 def check_pooling(pooling, include_top: bool) -> None:
-    """Refuses a pooling that does not exist, or none under a head."""
+    """Refuses an unknown pooling, or None with a head."""
     if pooling is None and not include_top:
         return
     if pooling not in POOLINGS:
@@ -53,7 +31,7 @@ def check_pooling(pooling, include_top: bool) -> None:
 
 
 def check_activation(activation) -> None:
-    """Refuses what is no Keras activation."""
+    """Refuses what is not a Keras activation."""
     try:
         keras.activations.get(activation)
     except (ValueError, TypeError) as error:
@@ -65,7 +43,7 @@ def check_activation(activation) -> None:
 
 
 def check_rematerialise(rematerialise, dropout_rate) -> None:
-    """Refuses operators that would draw other numbers when they are computed again."""
+    """Refuses operators that would draw other random numbers when they are computed again."""
     if rematerialise and not hasattr(keras, "RematScope"):
         raise ValueError(
             "`rematerialise=True` needs Keras 3.9 or newer. Received: Keras "
@@ -73,36 +51,14 @@ def check_rematerialise(rematerialise, dropout_rate) -> None:
         )
     if rematerialise and dropout_rate:
         raise ValueError(
-            "`rematerialise` computes operators again, whose dropout would then drop others. "
-            f"Received: rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave one "
-            "out; `drop_path_rate` goes with both."
+            "`rematerialise` computes operators again, and their dropout would then drop other "
+            f"values. Received: rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave "
+            "one out; `drop_path_rate` can be used with either."
         )
-
-
-def check_not_fused(fused: bool, weights) -> None:
-    """Refuses weights of their own for a form that is made of a model's weights."""
-    if fused and weights is not None:
-        raise ValueError(
-            "`fused` is the form that `keras_crate.fuse` gives a model. Received: fused=True, "
-            f"weights={weights!r}. Make the model without `fused` and pass it to "
-            "`keras_crate.fuse`; a saved fused model is loaded by `keras.saving.load_model`."
-        )
-
-
-def check_rate(name: str, rate) -> None:
-    """Refuses a rate outside [0, 1)."""
-    if not (is_number(rate) and 0 <= rate < 1):
-        raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={rate!r}")
-
-
-def check_epsilon(value) -> None:
-    """Refuses what cannot be added to a variance."""
-    if not (is_number(value) and value > 0):
-        raise ValueError(f"`epsilon` must be above 0. Received: epsilon={value!r}")
 
 
 def check_layer_scale(value) -> None:
-    """Refuses an initial factor that is no number above 0."""
+    """Refuses an initial factor that is not a number above 0."""
     if value is not None and not (is_number(value) and value > 0):
         raise ValueError(
             "`layer_scale` must be the initial factor, above 0 (such as 1e-5), or None for no "
@@ -111,7 +67,7 @@ def check_layer_scale(value) -> None:
 
 
 def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
-    """The image shape as a tuple, ImageNet's default turned to the data format."""
+    """The image shape as a tuple; the default shape follows the data format."""
     layouts = {
         "channels_last": "(height, width, channels)",
         "channels_first": "(channels, height, width)",
@@ -128,7 +84,7 @@ def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
             f"batch. Received: input_shape={shape!r}"
         )
     if data_format == "channels_first" and tuple(shape) == (224, 224, 3):
-        return (3, 224, 224)  # the default, which is written channels last
+        return (3, 224, 224)  # the default is written channels last
     return tuple(map(int, shape))
 
 

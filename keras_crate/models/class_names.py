@@ -6,6 +6,8 @@ import importlib.resources
 import keras
 import numpy as np
 
+from keras_crate.checks import check_positive
+
 
 @functools.cache
 def imagenet_classes() -> tuple[tuple[str, str], ...]:
@@ -75,15 +77,14 @@ def decode_predictions(
             "`probabilities` must have shape (batch, classes). "
             f"Received: shape {probabilities.shape}"
         )
-    if not isinstance(top, int) or top < 1:
-        raise ValueError(f"`top` must be a positive integer. Received: top={top!r}")
+    check_positive("top", top)
     names = model_or_names
     if isinstance(model_or_names, keras.Model):
         names = getattr(model_or_names, "class_names", None)
         if names is None:
             raise ValueError(
                 "The model does not know its classes' names. Pass them to its constructor as "
-                '`class_names=`, or to this function in the model\'s place; "imagenet" stands '
+                '`class_names=`, or to this function instead of the model; "imagenet" stands '
                 "for ImageNet-1K's."
             )
     names = resolve_class_names(names, probabilities.shape[1])

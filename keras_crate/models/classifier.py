@@ -1,17 +1,22 @@
-"""Classifiers: the head, and the options that every family's constructor takes."""
+"""Classifiers: the head, and how weights are loaded into a new model."""
 
-import os
-import types
+import contextlib
+from collections.abc import Iterator
 
 import keras
 
+from keras_crate.checks import check_positive
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.initializers import linear_initializers
+from keras_crate.layers.patch_embedding import as_pair
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
-from keras_crate.models.weights_source import find_weights
+from keras_crate.models.settings import Settings, arguments_of
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.weights.assign import Weights, open_weights
+from keras_crate.weights.find import find
+from keras_crate.weights.variants import Architecture
 
 
 class Classifier(WhiteBoxModel):
@@ -19,108 +24,38 @@ class Classifier(WhiteBoxModel):
 
     The graph's layers are `images`, `preprocessing`, `patch_embedding`,
     `token_embedding`, the blocks', `pooling`, `head_norm`, `head` and
-    `predictions`, which gives probabilities in the dtype of the variables:
-    float32 under a mixed policy.
+    `predictions`. The last gives probabilities in the dtype of the variables,
+    which is float32 under a mixed policy.
 
     Args:
-        dim, depth, heads: As in `CRATE`, which documents the options too.
-        **family: Further constructor arguments of the family.
+        arguments: `locals()` of the family's constructor.
     """
 
-    def __init__(
-        self,
-        *,
-        dim,
-        depth,
-        heads,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
-        patch_size: int | tuple[int, int] = 16,
-        classes: int = 1000,
-        include_top: bool = True,
-        pooling: str | None = "token",
-        classifier_activation="softmax",
-        include_preprocessing: bool = True,
-        mean=None,
-        std=None,
-        dropout_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        layer_scale: float | None = None,
-        class_names=None,
-        data_format: str | None = None,
-        dtype=None,
-        name: str | None = None,
-        weights: str | os.PathLike | None = None,
-        rematerialise: bool = False,
-        fused: bool = False,
-        layer_settings: dict | None = None,
-        **family,
-    ):
-        checks.check_known(type(self), family)
-        checks.check_pooling(pooling, include_top)
-        checks.check_activation(classifier_activation)
-        classes = checks.check_positive("classes", classes)
-        settings = types.SimpleNamespace(
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            input_shape=input_shape,
-            patch_size=patch_size,
-            classes=classes,
-            include_top=include_top,
-            pooling=pooling,
-            classifier_activation=classifier_activation,
-            include_preprocessing=include_preprocessing,
-            mean=mean,
-            std=std,
-            dropout_rate=dropout_rate,
-            drop_path_rate=drop_path_rate,
-            layer_scale=layer_scale,
-            class_names=resolve_class_names(class_names, classes),
-            data_format=data_format,
-            rematerialise=rematerialise,
-            fused=fused,
-            **family,
-        )
-        checks.check_not_fused(fused, weights)
-        source = None if weights is None else find_weights(weights, type(self), settings)
-        if source is not None:
-            source.fill(settings)
-        for setting, value in self.unset.items():
-            if getattr(settings, setting) is None:
-                setattr(settings, setting, value)
-        graph = Graph(settings, dtype, layer_settings)
-        parts = self.parts(settings)
-        images, patches = graph.stem(**parts.patches)
-        x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
-        if parts.norm_tokens:
-            x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
-        if pooling is not None:
-            x = graph.make(TokenPooling, "pooling", mode=pooling)(x)
-        if include_top:
-            if not parts.norm_tokens:
-                x = graph.norm("head_norm", parts.norm_epsilon, folded=fused)(x)
-            head = {**linear_initializers(settings.dim), **parts.head}
-            x = graph.make(keras.layers.Dense, "head", units=classes, **head)(x)
-            x = graph.make(
-                keras.layers.Activation,
-                "predictions",
-                activation=classifier_activation or "linear",
-                dtype=graph.policy.variable_dtype,
-            )(x)
-        super().__init__(images, x, settings=settings, policy=graph.policy, name=name)
-        if source is not None:
-            source.load(self)
-
-    # What a family's arguments are where neither the user nor the weights say.
-    unset = types.MappingProxyType({})
+    def __init__(self, arguments: dict):
+        settings = Settings(**arguments_of(arguments))
+        weights, dtype, name = (settings.__dict__.pop(k) for k in ("weights", "dtype", "name"))
+        checks.check_pooling(settings.pooling, settings.include_top)
+        checks.check_activation(settings.classifier_activation)
+        settings.classes = check_positive("classes", settings.classes)
+        settings.class_names = resolve_class_names(settings.class_names, settings.classes)
+        with weights_for(type(self), weights, settings) as opened:
+            graph = Graph(settings, dtype)
+            parts = self.parts(settings)
+            images, patches = graph.stem(**parts.patches)
+            x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
+            if parts.norm_tokens:
+                x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
+            if settings.pooling is not None:
+                x = graph.make(TokenPooling, "pooling", mode=settings.pooling)(x)
+            if settings.include_top:
+                x = _head(graph, parts, x)
+            super().__init__(images, x, settings=settings, policy=graph.policy, name=name)
+            if opened:
+                opened.assign_to(self)
 
     @staticmethod
-    def parts(settings) -> Parts:
-        """The family's operators and what else tells it from others.
-
-        Args:
-            settings: Namespace of the constructor's arguments.
-        """
+    def parts(settings: Settings) -> Parts:
+        """The family's operators and what else distinguishes it from other families."""
         raise NotImplementedError
 
     @property
@@ -138,3 +73,69 @@ class Classifier(WhiteBoxModel):
             **super().get_config(),
             "classifier_activation": keras.activations.serialize(activation),
         }
+
+
+@contextlib.contextmanager
+def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weights | None]:
+    """Opens what `weights=` names, and gives settings that are None the values it brings.
+
+    Args:
+        model_class: Class of the model.
+        weights: Argument of the constructor.
+        settings: The model's settings; they may be changed.
+
+    Yields:
+        The open weights, or None if `weights` is None.
+
+    Raises:
+        ValueError, FileNotFoundError, OSError, ImportError: If there are no such
+            weights, or they cannot be read.
+    """
+    if weights is None:
+        yield None
+        return
+    family = next(c.__name__ for c in model_class.__mro__ if c.__module__.startswith("keras_crate"))
+    with open_weights(find(weights, _architecture(family, settings))) as opened:
+        if opened.family not in (None, family):
+            raise ValueError(
+                f"The weights in {opened.origin} belong to another model, a {opened.family}. "
+                f"This model is a {family}."
+            )
+        _fill_in(settings, opened)
+        yield opened
+
+
+def _architecture(family: str, settings: Settings) -> Architecture | None:
+    """What published weights must have; None for other operators than the family's."""
+    s = settings
+    if family == "CRATE" and (s.compress, s.sparsify) != ("mssa", "ista"):
+        return None
+    patch = as_pair(s.patch_size, "patch_size")
+    return Architecture(family, s.dim, s.depth, s.heads, patch)
+
+
+def _fill_in(settings: Settings, opened: Weights) -> None:
+    brought = dict(opened.settings)
+    if not settings.include_preprocessing:
+        brought = {k: v for k, v in brought.items() if k not in ("mean", "std")}
+    names = brought.pop("class_names", None)
+    if getattr(settings, "include_top", False) and settings.classes == opened.classes:
+        brought["class_names"] = resolve_class_names(names, settings.classes)
+    for name, value in brought.items():
+        if getattr(settings, name, value) is None:
+            setattr(settings, name, value)
+
+
+def _head(graph: Graph, parts: Parts, x):
+    """Normalisation, linear classifier and activation."""
+    s = graph.settings
+    if not parts.norm_tokens:
+        x = graph.norm("head_norm", parts.norm_epsilon, folded=graph.form.fused)(x)
+    head = {**linear_initializers(s.dim), **parts.head}
+    x = graph.make(keras.layers.Dense, "head", units=s.classes, **head)(x)
+    return graph.make(
+        keras.layers.Activation,
+        "predictions",
+        activation=s.classifier_activation or "linear",
+        dtype=graph.policy.variable_dtype,
+    )(x)

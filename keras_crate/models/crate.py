@@ -1,11 +1,20 @@
 """CRATE, and its four sizes."""
 
+from collections.abc import Callable, Sequence
+
 import keras
 
+from keras_crate.checks import names_arguments
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
-from keras_crate.models.operators import given_operator, operator_config, operator_prototype
-from keras_crate.models.sizes import size_constructor
+from keras_crate.models.operators import (
+    Operator,
+    given_operator,
+    operator_config,
+    operator_prototype,
+)
+from keras_crate.models.settings import Settings
+from keras_crate.weights.find import WeightsArgument
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -19,28 +28,74 @@ class CRATE(Classifier):
         Z <- Z + MSSA(LN(Z))        layers block_i_norm_1, block_i_mssa, block_i_add
         Z <- ISTA(LN(Z))            layers block_i_norm_2, block_i_ista
 
-    Each of the two can be exchanged for another operator with the same role.
-    Its layer is named after it, such as `block_i_tssa`.
+    Each operator can be replaced by another with the same role. Its layer has
+    the operator's name, such as `block_i_tssa`.
 
-    It is a functional Keras model, so any of its layers can be an output:
+    The model is a functional Keras model, so any layer can be an output:
     `keras.Model(model.input, model.get_layer("block_5_ista").output)`.
 
     Args:
-        {options}
-        compress: What compresses the tokens: `"mssa"`, `"tssa"`, or an
-            operator of your own: a layer class, a factory or a layer. A class
-            or factory is called with those of `heads` and `dropout_rate` that
-            it takes by name; a layer is copied as it is. A block adds its
-            tokens to what the operator makes of them, unless its attribute
-            `residual` is false. To be measured, an operator has
-            `subspace_bases()` as `MSSA` has; to stay quantised and adapted
-            when saved, it is a `CompositeLayer`.
-        sparsify: What makes them sparse: `"ista"`, `"overcomplete_ista"`, or
-            an operator of your own, called with those of `step_size` and
-            `penalty` that it takes. A block does not add its tokens, unless
-            the attribute `residual` is true; where not the outputs are sparse
-            but something inside, `sparse_codes(inputs)` gives that to be
-            measured, as `OvercompleteISTA` does.
+        dim: Token width d. `heads` must divide it.
+        depth: Number of blocks.
+        heads: Number of subspaces in each block.
+        compress: What compresses the tokens: `"mssa"`, `"tssa"`, or an operator
+            of your own: a layer class, a factory or a layer. A class or factory
+            is called with those of `heads` and `dropout_rate` that it takes by
+            name. A layer is copied. A block adds its tokens to the operator's
+            output unless the operator's attribute `residual` is false. To be
+            measured, an operator needs a method `subspace_bases()` as `MSSA`
+            has. To stay quantised and adapted when saved, it must be a
+            `CompositeLayer`.
+        sparsify: What makes the tokens sparse: `"ista"`, `"overcomplete_ista"`,
+            or an operator of your own, called with those of `step_size` and
+            `penalty` that it takes. A block adds its tokens only if the
+            attribute `residual` is true. If the sparse codes are inside the
+            operator, a method `sparse_codes(inputs)` returns them to be
+            measured, as that of `OvercompleteISTA` does.
+        step_size: eta of the sparse coding step, > 0.
+        penalty: lambda of the sparse coding step, >= 0.
+        weights: None for initial values; the name of published weights, which
+            is the data that they were trained on, such as `"imagenet"`
+            (`keras_crate.hub.list_weights()` lists them);
+            `"hf://user/repository"` or `"hf://user/repository@revision"`; the
+            path of a file written by `model.save` (`.keras`) or
+            `model.save_weights` (`.weights.h5`), or of the authors' checkpoint
+            (`.pth`, `.safetensors`, `.npz`); or a dictionary of tensors.
+            Positions for another grid are resized. A head for other classes
+            keeps its initial values, with a warning.
+        include_top: Whether the model has the head: normalisation and linear
+            classifier.
+        input_shape: Image shape without the batch: `(height, width, channels)`,
+            or channels first where the data format says so. The patch must
+            divide height and width.
+        patch_size: Side of a patch in pixels, or a pair (height, width).
+        classes: Number of classes, if `include_top`.
+        pooling: `"token"` (class token), `"avg"` (mean of all tokens, class
+            token included), or None for all tokens, with `include_top=False`.
+        classifier_activation: Activation of the head; None for logits.
+        include_preprocessing: Whether the model takes pixels in [0, 255] and
+            normalises them; otherwise it takes normalised images.
+        mean: Mean of each channel for pixels in [0, 1]. By default ImageNet's
+            for 3 channels; other images are rescaled to [-1, 1].
+        std: Standard deviation of each channel, given with `mean`.
+        dropout_rate: In [0, 1): dropout of embedded tokens, attention weights
+            and the output of the compression step.
+        drop_path_rate: In [0, 1): probability with which the last block skips a
+            step that it would add, image by image, in training (stochastic
+            depth). The rate grows linearly from 0 in the first block.
+        layer_scale: Initial value, such as 1e-5, of a learned factor for each
+            channel on every step that a block adds; None for no factors.
+        rematerialise: Whether the operators of each block are computed again
+            for the gradient instead of kept: less memory in training, more
+            time. This holds for the package's operators and for every
+            `CompositeLayer`. Not with `dropout_rate`. XLA on CPUs (JAX) undoes it.
+        class_names: One name for each class, for `decode_predictions`;
+            `"imagenet"` stands for ImageNet-1K's names.
+        data_format: `"channels_last"` or `"channels_first"`; by default
+            `keras.config.image_data_format()`.
+        dtype: Dtype or policy of the layers, such as `"mixed_bfloat16"`; by
+            default `keras.config.dtype_policy()`.
+        name: Name of the model.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.
@@ -53,7 +108,8 @@ class CRATE(Classifier):
     Raises:
         ValueError: If an argument is out of range, two do not fit together, or
             the weights belong to another model.
-        FileNotFoundError: If there is no such weights file.
+        FileNotFoundError: If there is no such weights file, or nobody has
+            published the weights.
 
     Example:
 
@@ -69,32 +125,42 @@ class CRATE(Classifier):
         arXiv:2306.01129 (NeurIPS 2023).
     """
 
+    @names_arguments
     def __init__(
         self,
         dim: int,
         depth: int,
         heads: int,
         *,
-        compress="mssa",
-        sparsify="ista",
+        compress: Operator = "mssa",
+        sparsify: Operator = "ista",
         step_size: float = 0.1,
         penalty: float = 0.1,
-        **options,
+        weights: WeightsArgument = None,
+        include_top: bool = True,
+        input_shape: tuple[int, int, int] = (224, 224, 3),
+        patch_size: int | tuple[int, int] = 16,
+        classes: int = 1000,
+        pooling: str | None = "token",
+        classifier_activation: str | Callable | None = "softmax",
+        include_preprocessing: bool = True,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        layer_scale: float | None = None,
+        rematerialise: bool = False,
+        class_names: Sequence[str] | str | None = None,
+        data_format: str | None = None,
+        dtype=None,
+        name: str | None = None,
     ):
-        dropout_rate = options.get("dropout_rate", 0.0)
-        super().__init__(
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            compress=given_operator("compress", compress, heads=heads, dropout_rate=dropout_rate),
-            sparsify=given_operator("sparsify", sparsify, step_size=step_size, penalty=penalty),
-            step_size=step_size,
-            penalty=penalty,
-            **options,
-        )
+        compress = given_operator("compress", compress, heads=heads, dropout_rate=dropout_rate)
+        sparsify = given_operator("sparsify", sparsify, step_size=step_size, penalty=penalty)
+        super().__init__(locals())
 
     @staticmethod
-    def parts(settings) -> Parts:
+    def parts(settings: Settings) -> Parts:
         s = settings
         compress = {"heads": s.heads, "dropout_rate": s.dropout_rate}
         sparsify = {"step_size": s.step_size, "penalty": s.penalty}
@@ -112,16 +178,137 @@ class CRATE(Classifier):
         }
 
 
-def _size(constructor: str):
-    return size_constructor(
-        CRATE,
-        constructor,
-        reference="""Yu et al., "White-Box Transformers via Sparse Rate Reduction",
-        arXiv:2306.01129, table 1.""",
-    )
+@names_arguments
+def CRATETiny(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_tiny",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    compress: Operator = "mssa",
+    sparsify: Operator = "ista",
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATE:
+    """CRATETiny: width 384, 12 blocks, 6 heads, for image classification.
+
+    6,090,856 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    """
+    return CRATE(dim=384, depth=12, heads=6, **locals())
 
 
-CRATETiny = _size("CRATETiny")
-CRATESmall = _size("CRATESmall")
-CRATEBase = _size("CRATEBase")
-CRATELarge = _size("CRATELarge")
+@names_arguments
+def CRATESmall(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_small",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    compress: Operator = "mssa",
+    sparsify: Operator = "ista",
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATE:
+    """CRATESmall: width 576, 12 blocks, 12 heads, for image classification.
+
+    13,116,328 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    """
+    return CRATE(dim=576, depth=12, heads=12, **locals())
+
+
+@names_arguments
+def CRATEBase(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_base",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    compress: Operator = "mssa",
+    sparsify: Operator = "ista",
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATE:
+    """CRATEBase: width 768, 12 blocks, 12 heads, for image classification.
+
+    22,796,008 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    """
+    return CRATE(dim=768, depth=12, heads=12, **locals())
+
+
+@names_arguments
+def CRATELarge(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_large",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    compress: Operator = "mssa",
+    sparsify: Operator = "ista",
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATE:
+    """CRATELarge: width 1024, 24 blocks, 16 heads, for image classification.
+
+    77,641,192 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    """
+    return CRATE(dim=1024, depth=24, heads=16, **locals())

@@ -1,14 +1,15 @@
 """CRATE-alpha, and its three sizes."""
 
-import types
+from collections.abc import Callable, Sequence
 
 import keras
 
+from keras_crate.checks import check_above_zero, names_arguments
 from keras_crate.layers import MSSA, OvercompleteISTA
-from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
-from keras_crate.models.sizes import size_constructor
+from keras_crate.models.settings import Settings
+from keras_crate.weights.find import WeightsArgument
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -23,30 +24,27 @@ class CRATEAlpha(Classifier):
                                     layers block_i_norm_2, block_i_overcomplete_ista,
                                     block_i_add_2
 
-    Patches are embedded by a linear map alone; MSSA's output map has no bias;
-    the blocks' normalisations have epsilon 1e-6.
+    Patches are embedded by a linear map alone. MSSA's output map has no bias.
+    The blocks' normalisations have epsilon 1e-6.
 
     Args:
-        {options}
+        dim, depth, heads: As in `CRATE`.
         ratio: Atoms of the dictionary for each dimension of the tokens.
         decoupled: Whether tokens are rebuilt by a dictionary of their own.
-        residual: Whether the sparse coding step is added to its input.
-        epsilon: Of the head's normalisation: 1e-5 in the authors' PyTorch
-            code, 1e-6 in their JAX code. By default what the `weights` named
-            were trained with, else 1e-5.
+        residual: Whether a block adds its tokens to the sparse coding step.
+        epsilon: Epsilon of the head's normalisation: 1e-5 in the authors'
+            PyTorch code, 1e-6 in their JAX code. By default that of the
+            `weights`, else 1e-5.
+        others: As in `CRATE`.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.
 
     Returns:
-        Probabilities of shape `(batch, classes)`; without the head, features
-        of shape `(batch, dim)`, or tokens `(batch, n + 1, dim)` with
-        `pooling=None`, class token first.
+        As `CRATE`.
 
     Raises:
-        ValueError: If an argument is out of range, two do not fit together, or
-            the weights belong to another model.
-        FileNotFoundError: If there is no such weights file.
+        ValueError, FileNotFoundError: As `CRATE`.
 
     Example:
 
@@ -62,6 +60,7 @@ class CRATEAlpha(Classifier):
         arXiv:2405.20299 (NeurIPS 2024).
     """
 
+    @names_arguments
     def __init__(
         self,
         dim: int,
@@ -74,28 +73,34 @@ class CRATEAlpha(Classifier):
         epsilon: float | None = None,
         step_size: float = 0.1,
         penalty: float = 0.1,
-        **options,
+        weights: WeightsArgument = None,
+        include_top: bool = True,
+        input_shape: tuple[int, int, int] = (224, 224, 3),
+        patch_size: int | tuple[int, int] = 16,
+        classes: int = 1000,
+        pooling: str | None = "token",
+        classifier_activation: str | Callable | None = "softmax",
+        include_preprocessing: bool = True,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        layer_scale: float | None = None,
+        rematerialise: bool = False,
+        class_names: Sequence[str] | str | None = None,
+        data_format: str | None = None,
+        dtype=None,
+        name: str | None = None,
     ):
         if epsilon is not None:
-            checks.check_epsilon(epsilon)
-        super().__init__(
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            ratio=ratio,
-            decoupled=decoupled,
-            residual=residual,
-            epsilon=epsilon,
-            step_size=step_size,
-            penalty=penalty,
-            **options,
-        )
-
-    unset = types.MappingProxyType({"epsilon": 1e-5})
+            check_above_zero("epsilon", epsilon)
+        super().__init__(locals())
 
     @staticmethod
-    def parts(settings) -> Parts:
+    def parts(settings: Settings) -> Parts:
         s = settings
+        if s.epsilon is None:
+            s.epsilon = 1e-5
         return Parts(
             compress=MSSA(
                 s.heads,
@@ -121,16 +126,109 @@ def _normal(stddev: float) -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=stddev)
 
 
-def _size(constructor: str):
-    return size_constructor(
-        CRATEAlpha,
-        constructor,
-        reference="""Yang et al., "Scaling White-Box Transformers for Vision",
-        arXiv:2405.20299, table 1.""",
-        trained=" after pre-training on ImageNet-21K",
-    )
+@names_arguments
+def CRATEAlphaBase(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_alpha_base",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    ratio: int = 4,
+    decoupled: bool = True,
+    residual: bool = True,
+    epsilon: float | None = None,
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATEAlpha:
+    """CRATEAlphaBase: width 768, 12 blocks, 12 heads, for image classification.
+
+    72,328,936 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+    """
+    return CRATEAlpha(dim=768, depth=12, heads=12, **locals())
 
 
-CRATEAlphaBase = _size("CRATEAlphaBase")
-CRATEAlphaLarge = _size("CRATEAlphaLarge")
-CRATEAlphaHuge = _size("CRATEAlphaHuge")
+@names_arguments
+def CRATEAlphaLarge(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 14,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_alpha_large",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    ratio: int = 4,
+    decoupled: bool = True,
+    residual: bool = True,
+    epsilon: float | None = None,
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATEAlpha:
+    """CRATEAlphaLarge: width 1024, 24 blocks, 16 heads, for image classification.
+
+    253,650,920 parameters at patch 14, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+    """
+    return CRATEAlpha(dim=1024, depth=24, heads=16, **locals())
+
+
+@names_arguments
+def CRATEAlphaHuge(
+    weights: WeightsArgument = None,
+    include_top: bool = True,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 14,
+    classes: int = 1000,
+    pooling: str | None = "token",
+    classifier_activation: str | Callable | None = "softmax",
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    class_names: Sequence[str] | str | None = None,
+    name: str | None = "crate_alpha_huge",
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    rematerialise: bool = False,
+    ratio: int = 4,
+    decoupled: bool = True,
+    residual: bool = True,
+    epsilon: float | None = None,
+    step_size: float = 0.1,
+    penalty: float = 0.1,
+) -> CRATEAlpha:
+    """CRATEAlphaHuge: width 1280, 32 blocks, 16 heads, for image classification.
+
+    526,819,560 parameters at patch 14, for 224x224x3 pixels and 1,000 classes. The arguments
+    are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+    """
+    return CRATEAlpha(dim=1280, depth=32, heads=16, **locals())

@@ -1,23 +1,31 @@
 """CRATE-MAE, a masked autoencoder of white-box blocks, and its four sizes."""
 
-import os
 import types
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import is_number
-from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise, TokenEmbedding
+from keras_crate.checks import is_number, names_arguments
+from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
-from keras_crate.models.classifier import Classifier
-from keras_crate.models.graph import Graph, Parts, channels_axis, rescaling_of
+from keras_crate.models.classifier import Classifier, weights_for
+from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.operators import fused_operator
-from keras_crate.models.sizes import size_constructor
-from keras_crate.models.weights_source import find_weights
+from keras_crate.models.rebuild import carry_weights
+from keras_crate.models.settings import (
+    Form,
+    Settings,
+    arguments_of,
+    built_as,
+    channels_axis,
+    rescaling_of,
+)
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.weights.find import WeightsArgument
 
 
 class Reconstruction(NamedTuple):
@@ -57,13 +65,14 @@ class CRATEMAE(WhiteBoxModel):
     model itself sees images with hidden patches, others at each call.
 
     Args:
-        {options}
+        dim, depth, heads: As in `CRATE`.
         mask_ratio: Share in (0, 1) of the patches that is hidden.
         norm_pix_loss: Whether the pixels to predict are normalised within each
             patch (unbiased variance + 1e-6).
         penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
         seed: Seed of the masks: the same seed gives the same masks on one
-            backend. By default drawn by Keras' global seed.
+            backend. By default drawn from Keras' global seed.
+        others: As in `CRATE`, except for those of the head.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.
@@ -93,6 +102,7 @@ class CRATEMAE(WhiteBoxModel):
         Transformers", arXiv:2404.02446 (ICLR 2024).
     """
 
+    @names_arguments
     def __init__(
         self,
         dim: int,
@@ -106,74 +116,27 @@ class CRATEMAE(WhiteBoxModel):
         input_shape: tuple[int, int, int] = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         include_preprocessing: bool = True,
-        mean=None,
-        std=None,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
         dropout_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         layer_scale: float | None = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
-        weights: str | os.PathLike | None = None,
+        weights: WeightsArgument = None,
         seed: int | None = None,
         rematerialise: bool = False,
-        fused: bool = False,
-        layer_settings: dict | None = None,
     ):
-        settings = types.SimpleNamespace(
-            dim=dim,
-            depth=depth,
-            heads=heads,
-            mask_ratio=mask_ratio,
-            norm_pix_loss=norm_pix_loss,
-            step_size=step_size,
-            penalty=penalty,
-            input_shape=input_shape,
-            patch_size=patch_size,
-            include_preprocessing=include_preprocessing,
-            mean=mean,
-            std=std,
-            dropout_rate=dropout_rate,
-            drop_path_rate=drop_path_rate,
-            layer_scale=layer_scale,
-            data_format=data_format,
-            rematerialise=rematerialise,
-            fused=fused,
-            seed=seed,
-        )
-        checks.check_not_fused(fused, weights)
-        source = None if weights is None else find_weights(weights, type(self), settings)
-        if source is not None:
-            source.fill(settings)
-        graph = Graph(settings, dtype, layer_settings)
-        parts = _encoder_parts(settings)
-        images, patches = graph.stem(**parts.patches)
-        _check_mask_ratio(mask_ratio, patches.shape[1])
-        noise = graph.make(PatchNoise, "patch_noise", seed=seed)(patches)
-        masking = graph.make(PatchMasking, "patch_masking", ratio=mask_ratio)
-        patches, mask = masking(patches, noise)
-        x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
-        latent = x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
-        x = _decoder(graph, x, parts)
-        height, width = settings.patch_size
-        pixels = height * width * settings.input_shape[channels_axis(settings.data_format)]
-        if norm_pix_loss and pixels == 1:
-            raise ValueError(
-                "`norm_pix_loss` needs patches of more than one pixel. Received: "
-                f"norm_pix_loss={norm_pix_loss}, patch_size={settings.patch_size}"
-            )
-        x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **_XAVIER)(x)
-        x = x[:, 1:]
-        in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
-        outputs = {
-            "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(x),
-            "mask": mask,
-            "latent": graph.make(keras.layers.Activation, "latent", **in_full)(latent),
-        }
-        super().__init__(images, outputs, settings=settings, policy=graph.policy, name=name)
+        settings = Settings(**arguments_of(locals()))
+        del settings.weights, settings.dtype, settings.name
+        with weights_for(type(self), weights, settings) as opened:
+            graph = Graph(settings, dtype)
+            images, outputs = _graph(graph)
+            super().__init__(images, outputs, settings=settings, policy=graph.policy, name=name)
+            if opened:
+                opened.assign_to(self)
         self._derived = types.SimpleNamespace(form=None)  # not a part of the model
-        if source is not None:
-            source.load(self)
 
     def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
         """As `keras.Model.compile`, without a loss or metrics: the model has its own.
@@ -337,22 +300,16 @@ class CRATEMAE(WhiteBoxModel):
         ```
         """
         fixed = ("dim", "depth", "heads", "patch_size", "input_shape", "data_format", "layer_scale")
-        for name in fixed:
-            if name in options:
-                raise ValueError(
-                    f"`{name}` is the trained model's and cannot be given to `encoder`. "
-                    f"Received: {name}={options[name]!r}"
-                )
-        masked_only = ("mask_ratio", "norm_pix_loss", "seed", "name")
-        config = {k: v for k, v in self.get_config().items() if k not in masked_only}
-        encoder = CRATEMAEEncoder(**{**config, "include_top": include_top, **options})
-        for layer in encoder.layers:
-            if layer.name.startswith(("patch_", "token_", "block_", "encoder_norm")):
-                source = self.get_layer(layer.name)
-                if isinstance(layer, TokenEmbedding):
-                    layer.assign(source.class_token, source.positions, source.grid)
-                elif layer.weights:
-                    layer.set_weights(source.get_weights())
+        for name in options.keys() & set(fixed):
+            raise ValueError(
+                f"`{name}` is the trained model's and cannot be given to `encoder`. "
+                f"Received: {name}={options[name]!r}"
+            )
+        config = {k: v for k, v in self.get_config().items() if k not in _MASKED_ONLY}
+        form = Form(config.pop("fused", False), config.pop("layer_settings", {}))
+        with built_as(form):
+            encoder = CRATEMAEEncoder(**{**config, "include_top": include_top, **options})
+        carry_weights(self, encoder)
         return encoder
 
     def _patches(self, images):
@@ -383,26 +340,24 @@ class CRATEMAE(WhiteBoxModel):
 class CRATEMAEEncoder(Classifier):
     """The encoder of a CRATE-MAE, as a feature extractor or under a classifier.
 
-    `CRATEMAE.encoder()` gives one with trained weights. It differs from
+    `CRATEMAE.encoder()` returns one with trained weights. It differs from
     `CRATE` in its linear patch embedding, its fixed positions, and the
     normalisation of all tokens after the last block (`encoder_norm`), which
-    takes the place of the head's.
+    replaces the head's.
 
     Args:
-        {options}
+        dim, depth, heads: As in `CRATE`.
         penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
+        others: As in `CRATE`.
 
     Call arguments:
         inputs: Images of shape `(batch, *input_shape)`.
 
     Returns:
-        Probabilities of shape `(batch, classes)`; without the head, features
-        of shape `(batch, dim)`, or tokens `(batch, n + 1, dim)` with
-        `pooling=None`, class token first.
+        As `CRATE`.
 
     Raises:
-        ValueError: If an argument is out of range, or two do not fit together.
-        FileNotFoundError: If there is no such weights file.
+        ValueError, FileNotFoundError: As `CRATE`.
 
     Example:
 
@@ -416,6 +371,7 @@ class CRATEMAEEncoder(Classifier):
         Pai et al., arXiv:2404.02446.
     """
 
+    @names_arguments
     def __init__(
         self,
         dim: int,
@@ -424,17 +380,34 @@ class CRATEMAEEncoder(Classifier):
         *,
         step_size: float = 0.1,
         penalty: float = 0.5,
-        **options,
+        weights: WeightsArgument = None,
+        include_top: bool = True,
+        input_shape: tuple[int, int, int] = (224, 224, 3),
+        patch_size: int | tuple[int, int] = 16,
+        classes: int = 1000,
+        pooling: str | None = "token",
+        classifier_activation: str | Callable | None = "softmax",
+        include_preprocessing: bool = True,
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+        dropout_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        layer_scale: float | None = None,
+        rematerialise: bool = False,
+        class_names: Sequence[str] | str | None = None,
+        data_format: str | None = None,
+        dtype=None,
+        name: str | None = None,
     ):
-        super().__init__(
-            dim=dim, depth=depth, heads=heads, step_size=step_size, penalty=penalty, **options
-        )
+        super().__init__(locals())
 
     @staticmethod
-    def parts(settings) -> Parts:
+    def parts(settings: Settings) -> Parts:
         return _encoder_parts(settings)
 
 
+# Settings of a CRATEMAE that its encoder does not have.
+_MASKED_ONLY = ("mask_ratio", "norm_pix_loss", "seed", "name")
 _XAVIER = {"kernel_initializer": "glorot_uniform"}
 
 
@@ -453,25 +426,53 @@ def _encoder_parts(s) -> Parts:
     )
 
 
+def _graph(graph: Graph):
+    """The images and the outputs of a masked autoencoder."""
+    s = graph.settings
+    parts = _encoder_parts(s)
+    images, patches = graph.stem(**parts.patches)
+    _check_mask_ratio(s.mask_ratio, patches.shape[1])
+    noise = graph.make(PatchNoise, "patch_noise", seed=s.seed)(patches)
+    masking = graph.make(PatchMasking, "patch_masking", ratio=s.mask_ratio)
+    patches, mask = masking(patches, noise)
+    x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
+    latent = x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
+    x = _decoder(graph, x, parts)
+    height, width = s.patch_size
+    pixels = height * width * s.input_shape[channels_axis(s.data_format)]
+    if s.norm_pix_loss and pixels == 1:
+        raise ValueError(
+            "`norm_pix_loss` needs patches of more than one pixel. Received: "
+            f"norm_pix_loss={s.norm_pix_loss}, patch_size={s.patch_size}"
+        )
+    x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **_XAVIER)(x)
+    in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
+    return images, {
+        "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(x[:, 1:]),
+        "mask": mask,
+        "latent": graph.make(keras.layers.Activation, "latent", **in_full)(latent),
+    }
+
+
 def _decoder(graph: Graph, z, parts: Parts):
     """The blocks that undo the encoder's, and a last normalisation."""
     s = graph.settings
     for i in range(s.depth):
         prefix = f"decoder_block_{i}_"
-        y = graph.norm(prefix + "norm_1", parts.epsilon, folded=s.fused)(z)
+        y = graph.norm(prefix + "norm_1", parts.epsilon, folded=graph.form.fused)(z)
         # The kernel is D^T: a token is rebuilt from its code, row by row.
         y = graph.make(
             keras.layers.Dense,
             prefix + "dictionary",
             units=s.dim,
-            use_bias=s.fused,
+            use_bias=graph.form.fused,
             kernel_initializer="he_uniform",
         )(y)
-        noise = graph.norm(prefix + "norm_2", parts.epsilon, folded=s.fused)(y)
-        compress = fused_operator(parts.compress, s.dim) if s.fused else parts.compress
+        noise = graph.norm(prefix + "norm_2", parts.epsilon, folded=graph.form.fused)(y)
+        compress = fused_operator(parts.compress, s.dim) if graph.form.fused else parts.compress
         noise = graph.copy(compress, prefix + "mssa")(noise)
         z = graph.make(keras.layers.Subtract, prefix + "subtract")([y, noise])
-    return graph.norm("decoder_norm", parts.norm_epsilon, folded=s.fused)(z)
+    return graph.norm("decoder_norm", parts.norm_epsilon, folded=graph.form.fused)(z)
 
 
 def _statistics(patches):
@@ -496,16 +497,121 @@ def _check_mask_ratio(ratio, patches: int) -> None:
         )
 
 
-def _size(constructor: str):
-    return size_constructor(
-        CRATEMAE,
-        constructor,
-        reference="""Pai et al., "Masked Completion via Structured Diffusion with White-Box
-        Transformers", arXiv:2404.02446.""",
-    )
+@names_arguments
+def CRATEMAETiny(
+    weights: WeightsArgument = None,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    name: str | None = "crate_mae_tiny",
+    *,
+    mask_ratio: float = 0.75,
+    norm_pix_loss: bool = False,
+    step_size: float = 0.1,
+    penalty: float = 0.5,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    seed: int | None = None,
+    rematerialise: bool = False,
+) -> CRATEMAE:
+    """CRATEMAETiny: width 384, 12 blocks, 6 heads, a masked autoencoder.
+
+    11,331,840 parameters at patch 16, for 224x224x3 pixels. The arguments
+    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    """
+    return CRATEMAE(dim=384, depth=12, heads=6, **locals())
 
 
-CRATEMAETiny = _size("CRATEMAETiny")
-CRATEMAESmall = _size("CRATEMAESmall")
-CRATEMAEBase = _size("CRATEMAEBase")
-CRATEMAELarge = _size("CRATEMAELarge")
+@names_arguments
+def CRATEMAESmall(
+    weights: WeightsArgument = None,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    name: str | None = "crate_mae_small",
+    *,
+    mask_ratio: float = 0.75,
+    norm_pix_loss: bool = False,
+    step_size: float = 0.1,
+    penalty: float = 0.5,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    seed: int | None = None,
+    rematerialise: bool = False,
+) -> CRATEMAE:
+    """CRATEMAESmall: width 576, 12 blocks, 12 heads, a masked autoencoder.
+
+    24,960,000 parameters at patch 16, for 224x224x3 pixels. The arguments
+    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    """
+    return CRATEMAE(dim=576, depth=12, heads=12, **locals())
+
+
+@names_arguments
+def CRATEMAEBase(
+    weights: WeightsArgument = None,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    name: str | None = "crate_mae_base",
+    *,
+    mask_ratio: float = 0.75,
+    norm_pix_loss: bool = False,
+    step_size: float = 0.1,
+    penalty: float = 0.5,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    seed: int | None = None,
+    rematerialise: bool = False,
+) -> CRATEMAE:
+    """CRATEMAEBase: width 768, 12 blocks, 12 heads, a masked autoencoder.
+
+    43,896,576 parameters at patch 16, for 224x224x3 pixels. The arguments
+    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    """
+    return CRATEMAE(dim=768, depth=12, heads=12, **locals())
+
+
+@names_arguments
+def CRATEMAELarge(
+    weights: WeightsArgument = None,
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    patch_size: int | tuple[int, int] = 16,
+    include_preprocessing: bool = True,
+    dropout_rate: float = 0.0,
+    name: str | None = "crate_mae_large",
+    *,
+    mask_ratio: float = 0.75,
+    norm_pix_loss: bool = False,
+    step_size: float = 0.1,
+    penalty: float = 0.5,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    drop_path_rate: float = 0.0,
+    layer_scale: float | None = None,
+    data_format: str | None = None,
+    dtype=None,
+    seed: int | None = None,
+    rematerialise: bool = False,
+) -> CRATEMAE:
+    """CRATEMAELarge: width 1024, 24 blocks, 16 heads, a masked autoencoder.
+
+    153,023,232 parameters at patch 16, for 224x224x3 pixels. The arguments
+    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    """
+    return CRATEMAE(dim=1024, depth=24, heads=16, **locals())

@@ -7,41 +7,42 @@ import numpy as np
 
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding, SubspaceLayer
-from keras_crate.models.graph import channels_axis, rescaling_of
+from keras_crate.models.rebuild import rebuild
+from keras_crate.models.settings import Form, channels_axis, rescaling_of
 from keras_crate.models.white_box import WhiteBoxModel
 
 
 def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     """The same function with fewer multiplications, for inference.
 
-    What is linear and follows one another becomes one map, computed in float64:
+    Linear maps that follow each other become one map, computed in float64:
 
     - ISTA's products become one Dense layer with ReLU (`layers.FusedISTA`);
-    - scale and offset of a normalisation go into the linear map behind it: of
+    - scale and offset of a normalisation go into the linear map after it: of
       MSSA, TSSA, ISTA, the patch embedding and the head;
-    - CRATE-alpha's and CRATE-MAE's normalisation of pixels goes into their patch
-      embedding, in float32. CRATE normalises each patch next, which is not linear: its
-      pixels' normalisation stays.
+    - the normalisation of pixels goes into the patch embedding of CRATE-alpha
+      and CRATE-MAE, in float32. CRATE normalises each patch next, which is not
+      linear, so its normalisation of pixels stays.
 
-    Dropout and stochastic depth are left out. Operators of your own, and
-    CRATE-alpha's `OvercompleteISTA`, stay as they are, with the normalisation
-    before them. A CRATE-B so makes 5.0 billion multiplications for an image of
-    224 x 224 pixels, instead of 7.8 as the paper writes it.
+    Dropout and stochastic depth are removed. Operators of your own and
+    CRATE-alpha's `OvercompleteISTA` do not change, nor the normalisation
+    before them. For an image of 224 x 224 pixels, a fused CRATE-B makes 5.0
+    billion multiplications instead of the 7.8 of the paper's equations.
 
-    The model has the layers' names of the one it comes from; it can be saved,
-    loaded, exported, quantised, measured and looked into. To train, keep the
-    other: here the dictionaries are gone.
+    The fused model has the same layer names. It can be saved, loaded, exported,
+    quantised, measured and looked into. It has no dictionaries, so keep the
+    original model for training.
 
     Args:
-        model: A model of the package, with adapters of LoRA or without. To
+        model: A model of the package, with or without adapters of LoRA. To
             quantise, fuse first.
 
     Returns:
-        A new model, not compiled. The given one stays as it is.
+        A new model, not compiled. The given model does not change.
 
     Raises:
-        ValueError: If the model is fused already, is quantised, or is none of
-            the package's.
+        ValueError: If the model is fused already, is quantised, or is not a
+            model of the package.
 
     Example:
 
@@ -54,10 +55,8 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     """
     _check(model)
     training = {"dropout_rate": 0.0, "drop_path_rate": 0.0, "rematerialise": False}
-    # The settings as they are: an operator of the user's may not be serialisable.
-    config = {**model.get_config(), **vars(model.settings), **training, "fused": True}
-    config.pop("layer_settings", None)  # adapters of LoRA are merged below
-    fused = type(model)(**config)
+    # Adapters of LoRA are merged below, so the form has no layer settings.
+    fused = rebuild(model, form=Form(fused=True), **training)
     affine = None  # what is to go into the next map
     for target in fused.layers:
         source = model.get_layer(target.name)
@@ -77,8 +76,8 @@ def _check(model) -> None:
     if not isinstance(model, WhiteBoxModel):
         raise ValueError(
             "`model` must be a model of this package, such as CRATEBase(). Received: "
-            f"{type(model).__name__} {getattr(model, 'name', '')!r}. Of a model that has one "
-            "inside, pass `model.get_layer(...)`; a clone by Keras is no model of the package."
+            f"{type(model).__name__} {getattr(model, 'name', '')!r}. If it has one inside, pass "
+            "`model.get_layer(...)`. A clone by Keras is not a model of the package."
         )
     if model.settings.fused:
         raise ValueError(f"`model` is fused already. Received: {model.name!r}. Use it as it is.")

@@ -1,20 +1,15 @@
 """The graph that all models share: stem, tokens and blocks, each written once."""
 
 import dataclasses
-import types
 
 import keras
-import numpy as np
 
 from keras_crate.layers import CompositeLayer, LayerScale, PatchEmbedding, TokenEmbedding
 from keras_crate.layers.composite import restored_settings
-from keras_crate.layers.patch_embedding import as_pair
-from keras_crate.models import checks
 from keras_crate.models.operators import fused_operator, is_residual, operator_name
+from keras_crate.models.settings import Settings, checked, current_form, rescaling_of
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-# Layers of a block beside its two operators.
+# Layers of a block besides its two operators.
 BLOCK_LAYERS = (
     "norm_1", "norm_2", "add", "add_2",
     "layer_scale_1", "layer_scale_2", "drop_path_1", "drop_path_2",
@@ -23,10 +18,10 @@ BLOCK_LAYERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What tells one family from another.
+    """What distinguishes one family from another.
 
     Attributes:
-        compress: The first operator of every block; copied, not used itself.
+        compress: The first operator of every block. Each block gets a copy.
         sparsify: The second.
         epsilon: Of the blocks' normalisations.
         patches: Arguments of `PatchEmbedding`.
@@ -52,41 +47,23 @@ class Graph:
     """Adds a model's layers to a graph, in the model's dtype policy.
 
     Args:
-        settings: The model's constructor arguments. Those that the graph needs
-            are checked and brought into their normal form.
+        settings: The model's constructor arguments; they are checked.
         dtype: Dtype or policy of the layers.
-        layer_settings: What freezing, quantisation and LoRA changed, by layer
-            name.
+
+    Raises:
+        ValueError: If a setting is out of range, or two do not fit together.
     """
 
-    def __init__(self, settings: types.SimpleNamespace, dtype, layer_settings: dict | None):
+    def __init__(self, settings: Settings, dtype):
+        checked(settings)
         self.settings = settings
         self.policy = keras.dtype_policies.get(dtype)
-        self.layer_settings = layer_settings or {}
-        settings.dim = checks.check_positive("dim", settings.dim)
-        settings.depth = checks.check_positive("depth", settings.depth)
-        checks.check_heads(settings.dim, settings.heads)
-        settings.heads = int(settings.heads)
-        checks.check_rate("dropout_rate", settings.dropout_rate)
-        checks.check_rate("drop_path_rate", settings.drop_path_rate)
-        checks.check_layer_scale(settings.layer_scale)
-        checks.check_rematerialise(settings.rematerialise, settings.dropout_rate)
-        settings.data_format = settings.data_format or keras.config.image_data_format()
-        settings.input_shape = checks.check_input_shape(settings.input_shape, settings.data_format)
-        settings.patch_size = as_pair(settings.patch_size, "patch_size")
-        given = settings.mean is not None or settings.std is not None
-        if given and not settings.include_preprocessing:
-            raise ValueError(
-                "`mean` and `std` belong to the preprocessing. Received: "
-                f"include_preprocessing=False, mean={settings.mean}, std={settings.std}"
-            )
-        for name in ("mean", "std"):  # as a configuration can hold them
-            value = getattr(settings, name)
-            setattr(settings, name, None if value is None else np.asarray(value, "f8").tolist())
+        self.form = current_form()
+        settings.fused = self.form.fused
 
     def make(self, layer_class, name: str, **arguments) -> keras.layers.Layer:
-        """Makes a layer, as it was when the model was saved."""
-        settings = restored_settings(self.layer_settings.get(name))
+        """Makes a layer in the form that it was saved in."""
+        settings = restored_settings(self.form.layer_settings.get(name))
         return layer_class(name=name, **{"dtype": self.policy, **arguments, **settings})
 
     def stem(self, **patch_arguments):
@@ -102,17 +79,17 @@ class Graph:
             dim=s.dim,
             patch_size=s.patch_size,
             data_format=s.data_format,
-            folded_norm=s.fused,
+            folded_norm=self.form.fused,
             **patch_arguments,
         )
         embedding.compute_output_shape((None, *s.input_shape))  # refuses a bad size early
         self.grid = embedding.grid((None, *s.input_shape))
         images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
         x = images
-        # Folded into the patches' linear map, where that comes next; not in half
-        # precision, where pixels would lose digits.
+        # Folded into the patches' linear map if that comes next. Not in half precision:
+        # pixels would lose digits.
         exact = self.policy.compute_dtype in ("float32", "float64")
-        folded = s.fused and exact and not embedding.use_norm
+        folded = self.form.fused and exact and not embedding.use_norm
         if s.include_preprocessing and not folded:
             scale, offset = rescaling_of(s)
             x = self.make(
@@ -145,7 +122,7 @@ class Graph:
 
         s = self.settings
         prototype = getattr(parts, role)
-        fused = fused_operator(prototype, s.dim) if s.fused else None
+        fused = fused_operator(prototype, s.dim) if self.form.fused else None
         y = self.norm(name(f"norm_{half}"), parts.epsilon, folded=fused is not None)(z)
         y = self.copy(fused or prototype, name(self._operator_name(role, parts)))(y)
         if y.shape != z.shape:
@@ -186,40 +163,5 @@ class Graph:
         config = {**prototype.get_config(), "dtype": self.policy, "name": name}
         if self.settings.rematerialise and isinstance(prototype, CompositeLayer):
             config["rematerialise"] = True
-        config |= self.layer_settings.get(name) or {}
+        config |= self.form.layer_settings.get(name) or {}
         return type(prototype).from_config(config)
-
-
-def channels_axis(data_format: str) -> int:
-    """Where an image shape without the batch has its channels."""
-    return -1 if data_format == "channels_last" else 0
-
-
-def rescaling_of(settings) -> tuple[list, list]:
-    """`rescaling` of a model, by its settings."""
-    axis = channels_axis(settings.data_format)
-    return rescaling(settings.mean, settings.std, settings.input_shape[axis], axis)
-
-
-def rescaling(mean, std, channels: int, channels_axis: int) -> tuple[list, list]:
-    """Scale and offset that take pixels in [0, 255] to the model's range."""
-    if (mean is None) != (std is None):
-        raise ValueError(f"Give both `mean` and `std`, or none. Received: mean={mean}, std={std}")
-    if mean is None:
-        imagenet = channels == 3
-        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet else (0.5, 0.5)
-    shape = [1, 1, 1]
-    shape[channels_axis] = channels
-    statistics = []
-    for name, value in (("mean", mean), ("std", std)):
-        value = np.asarray(value, "float64")
-        if value.shape not in ((), (channels,)):
-            raise ValueError(
-                f"`{name}` must be a number or one for each of the {channels} channels, for "
-                f"pixels in [0, 1]. Received: {name}={value.tolist()}"
-            )
-        statistics.append(np.broadcast_to(value, (channels,)).reshape(shape))
-    mean, std = statistics
-    if not (std > 0).all():
-        raise ValueError(f"`std` must be above 0. Received: std={std.ravel().tolist()}")
-    return (1 / (255 * std)).tolist(), (-mean / std).tolist()

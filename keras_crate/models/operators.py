@@ -6,16 +6,20 @@ sum is there where the operator's attribute `residual` is true.
 
 import inspect
 import re
+from collections.abc import Callable
 
 import keras
 
 from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
 
+# What `compress` and `sparsify` take.
+Operator = str | Callable[..., keras.layers.Layer] | keras.layers.Layer | dict
+
 OPERATORS = {
     "compress": {"mssa": MSSA, "tssa": TSSA},
     "sparsify": {"ista": ISTA, "overcomplete_ista": OvercompleteISTA},
 }
-# What an operator without an attribute `residual` is taken for: the paper's.
+# The paper's, for an operator without an attribute `residual`.
 _RESIDUAL = {"compress": True, "sparsify": False}
 
 

@@ -8,12 +8,13 @@ import keras
 from keras_crate import models
 from keras_crate.data import LabelledImages
 from keras_crate.hub.open_model import open_model
-from keras_crate.layers import TokenEmbedding
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
-from keras_crate.models.sizes import SIZES, snake_case
+from keras_crate.models.load import build
+from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.recipe import Recipe
+from keras_crate.weights.sizes import SIZES, snake_case
 from keras_crate.weights.variants import variants
 
 _MODEL_SETTINGS = ("drop_path_rate", "dropout_rate")
@@ -48,10 +49,10 @@ def new_model(name: str, data: LabelledImages | None, recipe: Recipe, patch_size
     if name in variants():
         variant = variants()[name]
         if not variant.classifies:
-            raise ValueError(f"The outputs of {name} are no classes: {variant.provenance['notes']}")
+            raise ValueError(f"The outputs of {name} are no classes: {variant.notes}")
         if recipe.loss == "binary_crossentropy":
             settings["classifier_activation"] = None
-        return variant.build(weights=None, **settings)
+        return build(variant, weights=None, **settings)
     known = size_names()
     if name not in known:
         near = difflib.get_close_matches(name, [*known, *variants()], n=3)
@@ -146,7 +147,8 @@ def adapted(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> 
             changes["pooling"] = settings.pooling or "token"
     if data is None and not changes:
         return model
-    new = _rebuilt(model, changes)
+    new = rebuild(model, **changes)
+    carry_weights(model, new, new_head="classes" in changes)
     if data is not None and names and new.class_names is None:
         new.class_names = names
     return new
@@ -157,22 +159,6 @@ def freeze_all_but_head(model: keras.Model) -> None:
     *others, _ = [layer for layer in model.layers if layer.weights]
     for layer in others:
         layer.trainable = False
-
-
-def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
-    config = {**model.get_config(), **vars(model.settings), **changes}
-    new = type(model)(**config)
-    others = {layer.name: layer for layer in model.layers}
-    new_head = "classes" in changes
-    for layer in new.layers:
-        source = others.get(layer.name)
-        if source is None or not layer.weights or (new_head and layer.name == "head"):
-            continue
-        if isinstance(layer, TokenEmbedding):
-            layer.assign(source.class_token, source.positions, source.grid)
-        elif source.weights:
-            layer.set_weights(source.get_weights())
-    return new
 
 
 def _foreign(model, recipe: Recipe, data: LabelledImages | None):

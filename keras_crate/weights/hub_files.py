@@ -1,18 +1,22 @@
-"""Files from the Hugging Face Hub, each checked against what the Hub states of it."""
+"""Files of the Hugging Face Hub, in the cache of the Hub's own client.
+
+The client downloads, resumes and caches. It does not compare contents with
+hashes, so this is done here: the cache names each file by the hash that the Hub
+states of it.
+"""
 
 import contextlib
-import dataclasses
 import importlib
 import re
-import urllib.parse
 import warnings
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-from keras_crate.files import cache_folder, git_id_of, read_record, sha256_of, write_record
+from keras_crate.files import git_id_of, sha256_of
+from keras_crate.weights.tensor_files import KERAS_FILES
 
 SCHEME = "hf://"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+EVALUATION_FILE = "evaluation.json"
 _REPOSITORY = re.compile(
     r"(?!.*(--|\.\.))(?!.*\.git$)\w[\w.-]{0,95}(?<![.-])/\w[\w.-]{0,95}(?<![.-])", re.A
 )
@@ -33,10 +37,10 @@ def parse_address(address: str, revision: str | None = None) -> Address:
 
     Args:
         address: The address.
-        revision: Given apart from it.
+        revision: A branch, tag or commit, where the address names none.
 
     Raises:
-        ValueError: If it is no such address, or names two revisions.
+        ValueError: If it is not such an address, or names another revision.
     """
     name, _, inside = str(address).removeprefix(SCHEME).partition("@")
     if not str(address).startswith(SCHEME) or not _REPOSITORY.fullmatch(name):
@@ -46,259 +50,182 @@ def parse_address(address: str, revision: str | None = None) -> Address:
         )
     if inside and revision and inside != revision:
         raise ValueError(
-            f"The address {address} names a revision, and `revision={revision!r}` another."
+            f"The address {address} names a revision, and `revision={revision!r}` another one."
         )
     return Address(name, inside or revision or None)
 
 
-@dataclasses.dataclass(frozen=True)
-class HubFile:
-    """What the Hub states of a file.
-
-    Attributes:
-        size: Bytes.
-        sha256: Of the content, for large files.
-        git_id: Of the content, for others.
-    """
-
-    size: int
-    sha256: str | None = None
-    git_id: str | None = None
-
-    def fault(self, path: Path) -> str | None:
-        """What is wrong with a file's content, or None."""
-        size = path.stat().st_size
-        if size != self.size:
-            return f"it has {size} bytes instead of {self.size}"
-        expected, found = (
-            (self.sha256, sha256_of(path)) if self.sha256 else (self.git_id, git_id_of(path))
-        )
-        if found != expected:
-            return f"its hash is {found[:12]}... instead of {expected[:12]}..."
-        return None
-
-
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """The files of a repository at one commit.
-
-    Attributes:
-        repository: Its name.
-        commit: The commit.
-        files: What the Hub states of each file, by path.
-    """
-
-    repository: str
-    commit: str
-    files: dict[str, HubFile]
-
-    def __str__(self) -> str:
-        return f"{SCHEME}{self.repository}@{self.commit[:12]}"
-
-
-def snapshot(address: Address) -> Snapshot:
-    """What a repository holds at a revision.
-
-    A commit seen before is not asked for again. Where the Hub cannot be
-    reached, or may not (`HF_HUB_OFFLINE`), the commit that is in the client's
-    cache for this revision is taken.
+def download_model(address: Address) -> tuple[Path, str]:
+    """Downloads a Keras model's files, unless they are in the client's cache.
 
     Args:
         address: Repository and revision.
 
+    Returns:
+        The folder with the files, and the repository with its commit, for messages.
+
     Raises:
-        FileNotFoundError: If there is no such repository or revision, or it
-            may not be read.
-        OSError: If the Hub cannot be reached and nothing is in the cache.
-        ValueError: If the repository has a path that leads out of it.
+        FileNotFoundError: If there is no such repository or revision, it may
+            not be read, or it holds no Keras model.
+        OSError: If the Hub cannot be reached and the files are not in the cache.
+        ValueError: If a file is not what the Hub states.
     """
-    if address.revision and _COMMIT.fullmatch(address.revision):
-        known = _recalled(address.repository, address.revision)
-        if known is not None:
-            return known
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub import snapshot_download
 
-    api = HfApi(library_name="keras_crate")
-    try:
-        commit = api.model_info(address.repository, revision=address.revision).sha
-        _remember(_revision_record(address), {"commit": commit})
-        known = _recalled(address.repository, commit)
-        if known is not None:
-            return known
-        entries = list(api.list_repo_tree(address.repository, recursive=True, revision=commit))
-    except HfHubHTTPError as error:
-        raise _refusal(address, error) from None
-    except (OfflineModeIsEnabled, *transport_errors()) as error:
-        cached = _cached_commit(address)
-        if cached is not None:
-            return cached
-        raise OSError(
-            f"{address} was not downloaded before, and the Hub cannot be reached "
-            f"({reason_of(error)}). Its address is {api.endpoint}, unless HF_ENDPOINT says another."
-        ) from None
-    files = {}
-    for entry in entries:
-        _check_path(address, entry.path)
-        if hasattr(entry, "blob_id"):
-            lfs = entry.lfs
-            files[entry.path] = HubFile(
-                size=lfs.size if lfs else entry.size,
-                sha256=lfs.sha256 if lfs else None,
-                git_id=None if lfs else entry.blob_id,
+    wanted = [*KERAS_FILES, "assets/*", EVALUATION_FILE]
+    with _hub_errors(address):
+        folder = Path(
+            snapshot_download(
+                address.repository,
+                revision=address.revision,
+                allow_patterns=wanted,
+                library_name="keras_crate",
             )
-    found = Snapshot(address.repository, commit, files)
-    record = {path: dataclasses.asdict(file) for path, file in files.items()}
-    _remember(_record(address.repository, commit), record)
-    return found
+        )
+    origin = f"{SCHEME}{address.repository}@{folder.name[:12]}"
+    missing = [name for name in KERAS_FILES if not (folder / name).exists()]
+    if missing:
+        raise FileNotFoundError(
+            f"{origin} holds no Keras model: {', '.join(missing)} is missing. A checkpoint of the "
+            "authors must be downloaded and passed to `keras_crate.hub.from_checkpoint`."
+        )
+    commit = Address(address.repository, folder.name)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _check_content(path, commit, path.relative_to(folder).as_posix(), origin)
+    return folder, origin
 
 
-def download(snap: Snapshot, paths) -> dict[str, Path]:
-    """Files of a snapshot on this machine, whose content is what the Hub states.
-
-    A file that is in the cache and damaged is downloaded again, with a
-    warning that says so.
+def download_file(address: Address, name: str, sha256: str | None = None) -> Path:
+    """Downloads one file of a repository, unless it is in the client's cache.
 
     Args:
-        snap: The snapshot.
-        paths: Paths in it.
+        address: Repository and revision.
+        name: Path of the file in the repository.
+        sha256: Hash that the file must have, or None if none is known.
 
     Returns:
-        A local path for each.
+        The file on this machine.
 
     Raises:
-        FileNotFoundError: If the repository has no such file.
-        ValueError: If what the Hub sends is not what it states.
-        OSError: If the Hub cannot be reached.
+        FileNotFoundError, OSError: As `download_model`.
+        ValueError: If the file is not what the Hub states, or has another hash.
     """
-    return {path: _checked(snap, path) for path in paths}
-
-
-def _checked(snap: Snapshot, path: str) -> Path:
-    stated = snap.files.get(path)
-    if stated is None:
-        raise FileNotFoundError(
-            f"{snap} has no file {path}. It has: {', '.join(sorted(snap.files)) or 'no files'}"
-        )
-    local = _fetch(snap, path)
-    fault = stated.fault(local)
-    if fault is None:
-        return local
-    damaged = f"The cached file {path} of {snap} is damaged: {fault}."
-    try:
-        local = _fetch(snap, path, force_download=True)
-    except (OSError, ValueError) as error:  # the client's, where it may not ask the Hub
-        raise OSError(f"{damaged} To mend it, it must be downloaded again. {error}") from None
-    warnings.warn(f"{damaged} It was downloaded again.", stacklevel=5)
-    fault = stated.fault(local)
-    if fault is not None:
-        _discard(local)
+    path = _fetch(address, name)
+    path = _check_content(path, address, name, f"{address}/{name}")
+    if sha256 is not None and sha256 != (found := sha256_of(path)):
         raise ValueError(
-            f"The file {path} of {snap} is not what the Hub states of it: {fault}. It was "
-            "discarded and nothing was loaded. Try again, by another network if it stays so."
+            f"{address}/{name} is not the file that is registered. Its SHA-256 is {found}, "
+            f"expected {sha256}. Nothing was loaded."
         )
-    return local
+    return path
 
 
-def _fetch(snap: Snapshot, path: str, force_download: bool = False) -> Path:
+def in_cache(address: Address, name: str) -> bool:
+    """Whether a file of a repository is in the client's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(address.repository, name, revision=address.revision)
+    return isinstance(found, str)
+
+
+def _fetch(address: Address, name: str, force_download: bool = False) -> Path:
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    try:
+    with _hub_errors(address, name):
         return Path(
             hf_hub_download(
-                snap.repository,
-                path,
-                revision=snap.commit,
+                address.repository,
+                name,
+                revision=address.revision,
                 force_download=force_download,
                 library_name="keras_crate",
             )
         )
-    except LocalEntryNotFoundError as error:
-        raise OSError(
-            f"The file {path} of {snap} is not in the cache, and the Hub cannot be reached "
-            f"({reason_of(error.__cause__ or error)})."
-        ) from None
-    except HfHubHTTPError as error:
-        raise _refusal(Address(snap.repository, snap.commit), error) from None
-    except (OSError, *transport_errors()) as error:
-        raise OSError(f"The download of {path} of {snap} failed: {reason_of(error)}.") from None
 
 
-def _discard(local: Path) -> None:
-    """Removes a file from the client's cache, with the content that its link points to."""
-    local.resolve().unlink(missing_ok=True)
-    local.unlink(missing_ok=True)
-
-
-def _cached_commit(address: Address) -> Snapshot | None:
-    """The commit that a revision was when the Hub was last asked for it."""
-    record = read_record(_revision_record(address)) or {}
-    return _recalled(address.repository, record.get("commit", address.revision or ""))
-
-
-def _revision_record(address: Address) -> Path:
-    revision = urllib.parse.quote(address.revision or "main", safe="")
-    return _record(address.repository, f"revision-{revision}")
-
-
-def _remember(path: Path, record: dict) -> None:
-    """Notes what spares a question to the Hub; where it cannot be noted, that is asked again."""
-    with contextlib.suppress(OSError):
-        write_record(path, record)
-
-
-def _record(repository: str, name: str) -> Path:
-    return cache_folder() / "repositories" / repository.replace("/", "--") / f"{name}.json"
-
-
-def _recalled(repository: str, commit: str) -> Snapshot | None:
+def _check_content(path: Path, address: Address, name: str, origin: str) -> Path:
+    """Compares a cached file with the hash in its name; downloads it again if it is damaged."""
+    if _is_whole(path):
+        return path
+    damaged = f"The cached file {name} of {origin} is damaged"
     try:
-        record = read_record(_record(repository, commit)) or {}
-        files = {path: HubFile(**stated) for path, stated in record.items()}
-    except TypeError:
-        return None
-    whole = files and all(file.sha256 or file.git_id for file in files.values())
-    return Snapshot(repository, commit, files) if whole else None
+        path = _fetch(address, name, force_download=True)
+    except (OSError, ValueError) as error:  # the client's, where it may not ask the Hub
+        raise OSError(f"{damaged}. It must be downloaded again. {error}") from None
+    if _is_whole(path):
+        warnings.warn(f"{damaged}. It was downloaded again.", stacklevel=5)
+        return path
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    raise ValueError(
+        f"The file {name} of {origin} is not what the Hub states: its content has another hash. "
+        "It was removed and nothing was loaded. Try again, on another network if that fails."
+    )
 
 
-def _check_path(address: Address, path: str) -> None:
-    parts = PurePosixPath(path).parts
-    if not path or path.startswith("/") or "\\" in path or ".." in parts or ":" in path:
-        raise ValueError(
-            f"{address} holds the path {path!r}, which leads out of the repository. Nothing was "
-            "downloaded."
-        )
+def _is_whole(path: Path) -> bool:
+    stated = path.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", stated):
+        return sha256_of(path) == stated
+    if re.fullmatch(r"[0-9a-f]{40}", stated):
+        return git_id_of(path) == stated
+    return True  # a system without links, where the cache does not name hashes
 
 
-def _refusal(address: Address, error) -> OSError:
-    """What an answer of the Hub means, in words. The client's own may quote the request."""
+@contextlib.contextmanager
+def _hub_errors(address: Address, name: str = ""):
+    """Turns the client's errors into short ones. The client's may quote the whole request."""
     from huggingface_hub.errors import (
+        EntryNotFoundError,
         GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    status = getattr(error.response, "status_code", "?")
-    if isinstance(error, GatedRepoError):
-        return FileNotFoundError(
+    what = f"{name} of {address}" if name else str(address)
+    try:
+        yield
+    except GatedRepoError:
+        raise FileNotFoundError(
             f"{address} is gated: ask for access on its page on the Hub, then log in with "
             "`hf auth login`."
-        )
-    if isinstance(error, RepositoryNotFoundError):
-        return FileNotFoundError(
+        ) from None
+    except RepositoryNotFoundError:
+        raise FileNotFoundError(
             f"There is no repository {SCHEME}{address.repository}, or it is private and you are "
-            "not logged in as somebody who may read it (`hf auth login`)."
-        )
-    if isinstance(error, RevisionNotFoundError):
-        return FileNotFoundError(
+            "not logged in as a user who may read it (`hf auth login`)."
+        ) from None
+    except RevisionNotFoundError:
+        raise FileNotFoundError(
             f"{SCHEME}{address.repository} has no branch, tag or commit {address.revision!r}."
-        )
+        ) from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, HfHubHTTPError):
+            raise _refused(address, cause) from None
+        raise OSError(
+            f"{what} is not in the cache, and the Hub cannot be reached ({reason_of(cause)}). "
+            "HF_ENDPOINT sets the Hub's address."
+        ) from None
+    except EntryNotFoundError:
+        raise FileNotFoundError(f"{address} has no file {name}.") from None
+    except HfHubHTTPError as error:
+        raise _refused(address, error) from None
+    except (OSError, *transport_errors()) as error:
+        raise OSError(f"The download of {what} failed: {reason_of(error)}.") from None
+
+
+def _refused(address: Address, error) -> OSError:
+    status = getattr(error.response, "status_code", "?")
     return OSError(f"The Hub refused {address}: status {status}. Try again later.")
 
 
 def transport_errors() -> tuple[type[BaseException], ...]:
-    """What the client raises where no answer comes, by the HTTP library it is built on."""
+    """Errors of the HTTP library that the client is built on, for requests without an answer."""
     found = []
     for name in ("httpx2", "httpx"):
         with contextlib.suppress(ImportError):
@@ -307,5 +234,5 @@ def transport_errors() -> tuple[type[BaseException], ...]:
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """An error's message in one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,7 +1,8 @@
-"""How the authors' checkpoints name, shape and turn the tensors of a model.
+"""Layouts: how the authors' checkpoints name, shape and transpose a model's weights.
 
-A layout is the list of a model's weights beside the authors' tensors. It is
-read in both directions: a checkpoint becomes a model, a model a checkpoint.
+A layout lists the authors' tensors beside the paths of the model's variables. It
+is read in both directions: `from_authors` makes variables of a checkpoint,
+`hub.to_pytorch` a checkpoint of a model.
 """
 
 import dataclasses
@@ -12,6 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_crate.weights.sizes import SIZES, constructor_of
+from keras_crate.weights.tensor_files import Tensor
+
+_SHOWN = 5  # names in an error message
+# The authors' segmentation checkpoints have this size, this classifier, and other heads
+# than the published size.
+_SEGMENTATION = (768, 12, 8 * 8 * 3)
+_SEGMENTATION_CLASSES, _SEGMENTATION_HEADS = 21_842, 6
+
 
 class Entry(NamedTuple):
     """One tensor of a checkpoint.
@@ -19,26 +29,37 @@ class Entry(NamedTuple):
     Attributes:
         name: The authors' name.
         shape: The authors' shape.
-        path: Path of the weight in our model.
-        form: What makes ours of theirs: `"same"` (values in the same order,
-            whatever the axes), `"transposed"`, or `"convolution"`.
+        path: Path of the model's variable.
+        form: How the variable is made of the tensor: `"same"` (values in the
+            same order, reshaped), `"transposed"`, or `"convolution"`.
+        reshaped: Shape of the variable, where it is not that of the form.
     """
 
     name: str
     shape: tuple[int, ...]
     path: str
     form: str = "same"
+    reshaped: tuple[int, ...] | None = None
 
-    def ours(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """The authors' values as our weight of `shape`."""
+    @property
+    def variable_shape(self) -> tuple[int, ...]:
+        """Shape of the model's variable."""
+        if self.form == "transposed":
+            return self.shape[::-1]
+        if self.form == "convolution":  # (d, channels, rows, columns)
+            return (math.prod(self.shape[1:]), self.shape[0])
+        return self.reshaped or self.shape
+
+    def to_variable(self, values: np.ndarray) -> np.ndarray:
+        """The model's variable, of the authors' tensor."""
         if self.form == "transposed":
             values = values.T
-        elif self.form == "convolution":  # (d, channels, rows, columns)
+        elif self.form == "convolution":
             values = values.transpose(2, 3, 1, 0)
-        return values.reshape(shape)
+        return values.reshape(self.variable_shape)
 
-    def theirs(self, values: np.ndarray) -> np.ndarray:
-        """Our weight as the authors' tensor."""
+    def to_tensor(self, values: np.ndarray) -> np.ndarray:
+        """The authors' tensor, of the model's variable."""
         if self.form == "transposed":
             values = values.T
         elif self.form == "convolution":
@@ -49,18 +70,18 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Dimensions:
-    """What shapes tell of a model.
+    """A model's dimensions, as the shapes of its tensors show them.
 
     Attributes:
         dim: Token width.
-        depth: Blocks.
+        depth: Number of blocks.
         pixels: Numbers in a patch.
         positions: Rows of the table of positions.
         classes: Outputs of the head, or None without one.
         patch: `(rows, columns, channels)` of a patch, or None where a
-            flattened patch does not tell.
-        heads: Where shapes tell.
-        output_map: Whether MSSA has one.
+            flattened patch does not show them.
+        heads: Number of subspaces, or None where no shape shows it.
+        output_map: Whether MSSA has an output map.
         ratio: Atoms of an overcomplete dictionary for each dimension.
     """
 
@@ -82,16 +103,17 @@ class Layout:
     Attributes:
         title: What to call it.
         family: Name of the model's class.
-        recognised: Regular expression that a name of its tensors, and of no
-            layout's after it, matches.
+        recognised: Regular expression that a name of its tensors matches, and no
+            name of a later layout.
         entries: Its tensors, for a model's dimensions.
-        keys: Names of the tensors that tell the dimensions, see `dimensions`;
+        keys: Names of the tensors that show the dimensions, see `dimensions`;
             of blocks and the output map, regular expressions.
         settings: Arguments of the model's constructor that it implies.
-        unused: Regular expression of tensors that its model does not use.
-        unused_are: What those are.
+        unused: Regular expression of tensors that the model does not use.
+        unused_are: What these are.
+        zeros: Paths of biases that the authors' layers lack, and their dimension.
         token_rank: Rank of its class token and of its table of positions.
-        prepare: Makes tensors of other shapes ready to be read.
+        prepare: Changes tensors of other shapes before they are read.
     """
 
     title: str
@@ -102,7 +124,8 @@ class Layout:
     settings: Mapping = dataclasses.field(default_factory=dict)
     unused: str | None = None
     unused_are: str = ""
-    prepare: Callable[[dict], dict] | None = None
+    zeros: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     token_rank: int = 3
 
 
@@ -192,19 +215,34 @@ def _alpha_jax(s: Dimensions) -> list[Entry]:
 
     kernel = (rows, columns, channels, s.dim)
     entries = [
-        Entry("embedding/kernel", kernel, "patch_embedding/projection/kernel"),
+        Entry(
+            "embedding/kernel",
+            kernel,
+            "patch_embedding/projection/kernel",
+            reshaped=(s.pixels, s.dim),
+        ),
         Entry("embedding/bias", (s.dim,), "patch_embedding/projection/bias"),
         *_tokens(s, "cls", "pos_embedding"),
     ]
-    split = (s.heads, s.dim // s.heads)
+    split, square = (s.heads, s.dim // s.heads), (s.dim, s.dim)
     for i in range(s.depth):
         ours, theirs = f"block_{i}", f"Transformer/encoderblock_{i}"
         mssa = f"{theirs}/MultiHeadDotProductSubspaceAttention_0"
         ista = f"{theirs}/OvercompleteISTABlock_0"
         entries += norm(f"{ours}_norm_1", f"{theirs}/LayerNorm_0")
         entries += [
-            Entry(f"{mssa}/proj/kernel", (s.dim, *split), f"{ours}_mssa/subspaces/kernel"),
-            Entry(f"{mssa}/out/kernel", (*split, s.dim), f"{ours}_mssa/output_projection/kernel"),
+            Entry(
+                f"{mssa}/proj/kernel",
+                (s.dim, *split),
+                f"{ours}_mssa/subspaces/kernel",
+                reshaped=square,
+            ),
+            Entry(
+                f"{mssa}/out/kernel",
+                (*split, s.dim),
+                f"{ours}_mssa/output_projection/kernel",
+                reshaped=square,
+            ),
         ][: 2 if s.output_map else 1]
         entries += norm(f"{ours}_norm_2", f"{theirs}/LayerNorm_1")
         entries += _dictionaries(ours, (f"{ista}/D", f"{ista}/D1"), s)
@@ -241,8 +279,18 @@ def _mae(s: Dimensions) -> list[Entry]:
 def _clipa(s: Dimensions) -> list[Entry]:
     entries = [
         *_convolution("visual.conv1", s, bias=False),
-        Entry("visual.class_embedding", (s.dim,), "token_embedding/class_token"),
-        Entry("visual.positional_embedding", (s.positions, s.dim), "token_embedding/positions"),
+        Entry(
+            "visual.class_embedding",
+            (s.dim,),
+            "token_embedding/class_token",
+            reshaped=(1, 1, s.dim),
+        ),
+        Entry(
+            "visual.positional_embedding",
+            (s.positions, s.dim),
+            "token_embedding/positions",
+            reshaped=(1, s.positions, s.dim),
+        ),
     ]
     for i in range(s.depth):
         ours, theirs = f"block_{i}", f"visual.transformer.resblocks.{i}"
@@ -260,20 +308,29 @@ def _clipa(s: Dimensions) -> list[Entry]:
     return entries
 
 
-def _one_projection(tensors: dict) -> dict:
-    """Query, key and value of CLIPA's attention are one in a white box: keeps one of them."""
-    tensors = dict(tensors)
-    for name, values in tensors.items():
-        fused = re.fullmatch(r"visual\..*\.in_proj_weight", name) and values.ndim == 2
-        if fused and len(values) == 3 * values.shape[1]:
-            query, key, value = np.split(values, 3)
+def _one_projection(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """CLIPA's attention stacks query, key and value, which are the same in CRATE: keeps one."""
+
+    def one_of_three(name: str, tensor: Tensor) -> Tensor:
+        def read():
+            query, key, value = np.split(tensor.read(), 3)
             if not (np.array_equal(query, key) and np.array_equal(query, value)):
                 raise ValueError(
-                    f"{name} has different projections for query, key and value: this is no "
-                    "CRATE-alpha, whose attention has one."
+                    f"{name} has different projections for query, key and value. A CRATE-alpha "
+                    "has one projection for all three."
                 )
-            tensors[name] = query
-    return tensors
+            return query
+
+        return tensor._replace(shape=(tensor.shape[1], tensor.shape[1]), read=read)
+
+    return {
+        name: one_of_three(name, tensor)
+        if re.fullmatch(r"visual\..*\.in_proj_weight", name)
+        and len(tensor.shape) == 2
+        and tensor.shape[0] == 3 * tensor.shape[1]
+        else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 _TORCH_KEYS = {
@@ -286,7 +343,7 @@ _TORCH_KEYS = {
 
 _JAX_MSSA = "Transformer/encoderblock_0/MultiHeadDotProductSubspaceAttention_0"
 
-# Each is looked for after those before it.
+# In the order in which they are tried.
 LAYOUTS = (
     Layout(
         title="CRATE-alpha-CLIPA of PyTorch",
@@ -303,6 +360,7 @@ LAYOUTS = (
         settings={"epsilon": 1e-6, "classifier_activation": None},
         unused=r"(?!visual\.)",
         unused_are="the text tower",
+        zeros={"patch_embedding/projection/bias": "dim", "head/bias": "classes"},
         prepare=_one_projection,
         token_rank=2,
     ),
@@ -361,6 +419,105 @@ LAYOUTS = (
 )
 
 
+class Recognised(NamedTuple):
+    """A checkpoint whose layout is known and whose tensors are complete.
+
+    Attributes:
+        layout: Its layout.
+        size: Its dimensions.
+        tensors: Its tensors by the authors' names.
+        is_backbone: Whether the authors' model leaves its own head aside.
+    """
+
+    layout: Layout
+    size: Dimensions
+    tensors: dict[str, Tensor]
+    is_backbone: bool
+
+    def variables(self) -> dict[str, Tensor]:
+        """The tensors as variables of a model, by the variables' paths."""
+        found = {}
+        for entry in self.layout.entries(self.size):
+            tensor = self.tensors[entry.name]
+            read = _transforming(entry, tensor)
+            found[entry.path] = Tensor(entry.variable_shape, tensor.dtype, read)
+        for path, dimension in self.layout.zeros.items():
+            if length := getattr(self.size, dimension):
+                zeros = np.zeros(length, "float32")
+                found[path] = Tensor(zeros.shape, "float32", lambda zeros=zeros: zeros)
+        return found
+
+    def unused(self) -> list[str]:
+        """Names of the tensors that no variable is made of."""
+        return sorted(self.tensors.keys() - {e.name for e in self.layout.entries(self.size)})
+
+    def heads(self) -> int | None:
+        """The number of heads: shown by a shape, or that of a published size; else None."""
+        if self.size.heads is not None:
+            return self.size.heads
+        if not self.size.output_map:
+            return 1
+        family, size = self.layout.family, self.size
+        if family == "CRATE" and (size.dim, size.depth, size.pixels) == _SEGMENTATION:
+            classifier = self.tensors.get("head.weight")
+            is_demo = classifier is not None and classifier.shape[0] == _SEGMENTATION_CLASSES
+            return _SEGMENTATION_HEADS if is_demo else None
+        constructor = constructor_of(family, size.dim, size.depth)
+        return None if constructor is None else SIZES[constructor].heads
+
+
+def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
+    """Finds the layout of a checkpoint and checks that it is complete.
+
+    Args:
+        tensors: Tensors by the authors' names.
+        origin: What to call the checkpoint in errors.
+
+    Raises:
+        ValueError: If its layout is not known, or tensors are missing, not
+            known, or of a wrong shape.
+    """
+    layout = layout_of(tensors)
+    if layout is None:
+        raise ValueError(
+            f"The tensors of {origin} have no known layout "
+            f"({', '.join(known.title for known in LAYOUTS)}).\n"
+            f"Received {len(tensors)} tensors, such as: {', '.join(sorted(tensors)[:_SHOWN])}"
+        )
+    if layout.prepare is not None:
+        tensors = layout.prepare(tensors)
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    size = dimensions(layout, shapes)
+    if size is None:
+        raise ValueError(
+            f"{origin} looks like {layout.title}, but has neither {layout.keys['positions']} with "
+            f"the width of tokens nor blocks.\nIt has: {_listed(shapes)}. Nothing was loaded."
+        )
+    if size.depth > len(tensors):
+        raise ValueError(
+            f"{origin} has a block numbered {size.depth - 1}, but only {len(tensors)} tensors: "
+            "blocks are missing. Nothing was loaded."
+        )
+    entries = {entry.name: entry for entry in layout.entries(size)}
+    unused = [name for name in shapes.keys() - entries.keys() if _is_unused(layout, name)]
+    problems = {
+        "Missing": [name for name in entries if name not in shapes],
+        "Of another shape": [
+            f"{name} {shapes[name]}, expected ({', '.join(str(n or '?') for n in entry.shape)})"
+            for name, entry in entries.items()
+            if shapes.get(name, entry.shape) != entry.shape
+        ],
+        "Not known": sorted(shapes.keys() - entries.keys() - set(unused)),
+    }
+    if any(problems.values()):
+        lists = [f"{kind} ({len(n)}): {_listed(n)}." for kind, n in problems.items() if n]
+        raise ValueError(
+            f"{origin} is not a complete {layout.title} of width {size.dim} and {size.depth} "
+            f"blocks.\n{' '.join(lists)}\nNothing was loaded."
+        )
+    return Recognised(layout, size, tensors, bool(unused) and layout.family == "CRATE")
+
+
 def layout_of(names) -> Layout | None:
     """The layout that tensors of these names belong to, or None."""
     for layout in LAYOUTS:
@@ -369,16 +526,30 @@ def layout_of(names) -> Layout | None:
     return None
 
 
+def _is_unused(layout: Layout, name: str) -> bool:
+    return bool(layout.unused and re.match(layout.unused, name))
+
+
+def _transforming(entry: Entry, tensor: Tensor) -> Callable[[], np.ndarray]:
+    return lambda: entry.to_variable(tensor.read())
+
+
+def _listed(names) -> str:
+    names = list(names)
+    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return "; ".join(names[:_SHOWN]) + more
+
+
 def dimensions(layout: Layout, shapes: Mapping[str, tuple]) -> Dimensions | None:
-    """A model's dimensions, read off its tensors.
+    """A model's dimensions, as the shapes of a checkpoint show them.
 
     Args:
-        layout: What the names belong to.
+        layout: The checkpoint's layout.
         shapes: Shape of each tensor.
 
     Returns:
-        The dimensions, 0 where the tensor that tells one is missing or of
-        another rank; None if not even width and depth are told.
+        The dimensions. A dimension is 0 where the tensor that shows it is missing
+        or has another rank. None if no tensor shows the width and the depth.
     """
     keys = layout.keys
 

@@ -1,157 +1,312 @@
-"""Tensors from files of any published form. No code from a file is ever run."""
+"""Weights files of any format, as arrays by name.
+
+Opening a file reads names, shapes and dtypes. An array is read when it is asked
+for, so that memory holds one at a time. No code from a file is ever run.
+"""
 
 import argparse
+import contextlib
+import dataclasses
+import io
+import json
 import os
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
+import h5py
 import numpy as np
 
 from keras_crate.extras import needed
 
-# What trainers call the weights that they save beside an optimizer and the like.
+FORMATS = (
+    "a file of Keras (.keras, .weights.h5), of PyTorch (.pth, .pt, .pth.tar, or no extension), "
+    ".safetensors, or JAX parameters (.npz)"
+)
+KERAS_FILES = ("config.json", "metadata.json", "model.weights.h5")
+# Keys under which trainers save the weights, beside an optimizer's state and the like.
 _WRAPPERS = ("state_dict", "model", "net", "params")
 # What wrapped models put before each name.
 _PREFIXES = ("module.", "_orig_mod.")
-CHECKPOINT_ENDINGS = (".pth", ".pt", ".tar", ".npz", ".safetensors", "")
-_FORMS = (
-    "PyTorch (.pth, .pt, .pth.tar, or no extension), .safetensors, or a NumPy archive of JAX "
-    "parameters (.npz)"
-)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+class Tensor(NamedTuple):
+    """One array of a file.
+
+    Attributes:
+        shape: Its shape.
+        dtype: Name of its dtype, such as `"float32"`.
+        read: Reads it; returns a NumPy array in float32, or float64 where it was.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorFile:
+    """An open file.
+
+    Attributes:
+        origin: What to call the file in messages.
+        tensors: The arrays by name. In a file of Keras, a name is
+            `layer/index` or `layer/sublayer/index`; elsewhere, the authors' name.
+        facts: What layers of Keras store besides weights, such as
+            `{"block_0_mssa/heads": 4}`.
+        config: The model's configuration in a file of Keras that has one.
+        is_keras: Whether it is a file of Keras.
+    """
+
+    origin: str
+    tensors: dict[str, Tensor]
+    facts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    config: dict = dataclasses.field(default_factory=dict)
+    is_keras: bool = False
+
+
+@contextlib.contextmanager
+def open_tensors(source: str | os.PathLike | Mapping, origin: str | None = None):
+    """Opens a weights file of any format, for a `with` statement.
+
+    Args:
+        source: Path of a file; a folder that holds an unpacked `.keras` file; or
+            a dictionary of tensors of any library, or one that has such a dictionary inside.
+        origin: What to call it in messages; by default the path.
+
+    Yields:
+        A `TensorFile`, which can be read until the `with` statement ends.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, is of no known format, holds no tensors,
+            would need code to be run, or takes its content from other files.
+        ImportError: If it is a file of PyTorch and PyTorch is not installed.
+    """
+    if isinstance(source, Mapping):
+        origin = origin or "the dictionary"
+        yield TensorFile(origin, _tensors_in(source, origin))
+        return
+    path = Path(source)
+    origin = origin or str(path)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = _open(path, origin, stack)
+        except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+            if isinstance(error, FileNotFoundError) or not path.exists():
+                raise
+            raise ValueError(
+                f"The weights file {origin} is truncated or damaged: copy or download it again. "
+                f"({str(error)[:200]})"
+            ) from error
+        yield file
+
+
+def read_config(path: Path) -> dict:
+    """The configuration of the model in a `.keras` file or folder; empty if there is none."""
+    try:
+        if path.is_dir():
+            text = (path / "config.json").read_text("utf8")
+        elif zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                text = archive.read("config.json")
+        else:
+            return {}
+        return json.loads(text).get("config", {})
+    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+        return {}  # reading the weights says what is wrong
+
+
+def needs_pytorch(name: str) -> bool:
+    """Whether a file of this name needs PyTorch to be read."""
+    return not name.endswith((".npz", ".safetensors", ".keras", ".h5"))
 
 
 def check_readable(name: str) -> None:
     """Refuses a file that cannot be read here, before it is downloaded.
 
     Raises:
-        ImportError: If it is PyTorch's and PyTorch is not installed.
+        ImportError: If it is a file of PyTorch and PyTorch is not installed.
     """
-    if not name.endswith((".npz", ".safetensors")):
-        with needed("torch", f"Converting {Path(name).name}, a file of PyTorch, needs"):
+    if needs_pytorch(name):
+        with needed("torch", f"Reading {Path(name).name}, a file of PyTorch, needs"):
             import torch  # noqa: F401
 
 
-def read_tensors(source: str | os.PathLike | Mapping) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint by name, as float arrays.
-
-    The weights may stand plainly, or under `state_dict`, `model`, `net` or
-    `params` beside an optimizer's state and whatever a trainer saves; with or
-    without `module.` before their names.
-
-    Args:
-        source: Path of a file, or what one holds: a dictionary of tensors of
-            any library, or one that has such a dictionary inside.
-
-    Returns:
-        Arrays in float32, or float64 where they were.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, holds anything that would need code to be
-            run, or no tensors.
-        ImportError: If it is PyTorch's and PyTorch is not installed.
-    """
-    if isinstance(source, Mapping):
-        content, origin = source, "The dictionary"
-    else:
-        content, origin = _read(Path(source)), str(source)
-    tensors = _unwrapped(content)
-    for prefix in _PREFIXES * 2:  # in any order
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    if not tensors:
-        raise ValueError(
-            f"{origin} holds no tensors, neither at its top nor under any of "
-            f"{', '.join(_WRAPPERS)}. It has: {', '.join(map(str, list(content)[:8])) or 'nothing'}"
-        )
-    return {name: _array(name, value) for name, value in tensors.items()}
-
-
-def _read(path: Path) -> Mapping:
+def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
+    if path.is_dir():
+        weights = path / "model.weights.h5"
+        if not weights.is_file():
+            raise FileNotFoundError(f"The folder {origin} has no file model.weights.h5.")
+        return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin)
     if not path.is_file():
-        raise FileNotFoundError(f"There is no checkpoint at {path}. It may be one of {_FORMS}.")
+        raise FileNotFoundError(f"There is no weights file at {path}. It can be {FORMATS}.")
     with path.open("rb") as file:
-        start = file.read(10)
-    try:
-        if path.suffix == ".safetensors":
-            return _read_safetensors(path)
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-            if names and all(name.endswith(".npy") for name in names):
-                with np.load(path, allow_pickle=False) as arrays:
-                    return {name: arrays[name] for name in arrays.files if _wanted(name)}
-            if any(name.endswith("/data.pkl") for name in names):
-                return _read_torch(path)
-            raise ValueError(f"{path} is a zip archive of another kind. A checkpoint is {_FORMS}.")
-        if start[:1] == b"\x80":  # PyTorch's format before version 1.6
-            return _read_torch(path)
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise ValueError(f"The checkpoint {path} is truncated or damaged ({error}).") from error
-    raise ValueError(f"{path} is no checkpoint that can be read. It may be one of {_FORMS}.")
+        start = file.read(8)
+    if path.suffix == ".safetensors":
+        return TensorFile(origin, _safetensors(path, origin, stack))
+    if start == _HDF5:
+        return _keras(stack.enter_context(h5py.File(path, "r")), path, origin)
+    if start[:4] == b"PK\x03\x04":
+        return _zip(path, origin, stack)
+    if start[:1] == b"\x80":  # PyTorch's format before version 1.6
+        return TensorFile(origin, _tensors_in(_torch(path), origin))
+    raise ValueError(f"{origin} is not a weights file. It can be {FORMATS}.")
 
 
-def _wanted(name: str) -> bool:
-    """Whether an entry of a JAX archive is a parameter: others may need pickle to be read."""
-    return not name.startswith(("opt/", "chrono/"))
+def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    names = archive.namelist()
+    if "model.weights.h5" in names:
+        # Unpacked to disk, which checks its sum: HDF5 reads single arrays from there.
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        weights = archive.extract("model.weights.h5", folder)
+        return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin)
+    if names and all(name.endswith(".npy") for name in names):
+        # Other entries of a JAX archive may need pickle.
+        wanted = [name for name in names if not name.startswith(("opt/", "chrono/"))]
+        tensors = {name.removesuffix(".npy"): _npy(archive, name) for name in wanted}
+        return TensorFile(origin, _renamed(tensors, origin))
+    if any(name.endswith("/data.pkl") for name in names):
+        return TensorFile(origin, _tensors_in(_torch(path, mmap=True), origin))
+    raise ValueError(f"{origin} is a zip archive without weights. A weights file can be {FORMATS}.")
 
 
-def _read_safetensors(path: Path) -> Mapping:
+def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
+    """The layout of Keras' HDF5 files: `layers/GROUP/vars/INDEX`, the layer's name in `vars`."""
+    if "layers" not in file:
+        raise ValueError(f"{origin} is an HDF5 file without layers of Keras.")
+    tensors, facts = {}, {}
+    for group in hard_linked(file["layers"], origin):
+        if "layers" in group:
+            raise ValueError(
+                f"{origin} holds a model inside another. Load it with `keras.saving.load_model`, "
+                "take the model inside with `get_layer`, and save that."
+            )
+        layer = group["vars"].attrs["name"]
+        for part in hard_linked(group, origin):
+            name = part.name.rpartition("/")[2]
+            if name == "seed_generator":  # of dropout, which no weights are
+                continue
+            prefix = layer if name == "vars" else f"{layer}/{name}"
+            variables = part if name == "vars" else part.get("vars", {})
+            for dataset in hard_linked(variables, origin):
+                key = dataset.name.rpartition("/")[2]
+                if key.isdigit():
+                    tensors[f"{prefix}/{key}"] = _lazy(prefix, dataset, dataset.dtype)
+                elif dataset.size <= 4:
+                    facts[f"{prefix}/{key}"] = dataset[()]
+    return TensorFile(origin, tensors, facts, read_config(path), is_keras=True)
+
+
+def hard_linked(group, origin: str) -> Iterator:
+    """What is in a group. Refuses what another file or place holds."""
+    for name in group:
+        is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
+        item = group[name] if is_hard else None
+        if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
+            raise ValueError(
+                f"{origin} takes weights from another file or place ({name}). Nothing was loaded."
+            )
+        yield item
+
+
+def _safetensors(path: Path, origin: str, stack: contextlib.ExitStack) -> dict[str, Tensor]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        file = stack.enter_context(safe_open(path, framework="np"))
+        tensors = {}
+        for name in file.keys():  # noqa: SIM118 (it is not a mapping)
+            part = file.get_slice(name)
+            dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+            dtype = dtype.get(part.get_dtype(), part.get_dtype())
+            read = _reader(name, lambda name=name: file.get_tensor(name))
+            tensors[name] = Tensor(tuple(part.get_shape()), dtype, read)
     except SafetensorError as error:
-        raise ValueError(f"The checkpoint {path} is truncated or damaged ({error}).") from error
+        raise ValueError(f"The weights file {origin} is truncated or damaged ({error}).") from error
+    return _renamed(tensors, origin)
 
 
-def _read_torch(path: Path) -> Mapping:
+def _npy(archive: zipfile.ZipFile, name: str) -> Tensor:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        headers = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }
+        if version not in headers:
+            raise ValueError(f"{archive.filename} has an array of an unknown version: {name}.")
+        shape, _, dtype = headers[version](file)
+    if dtype.hasobject:
+        raise ValueError(
+            f"{archive.filename} holds Python objects ({name}), which only pickle could read. "
+            "Pickle would run code from the file, so nothing was loaded."
+        )
+
+    def read():
+        return np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+
+    kind = "bfloat16" if dtype.kind == "V" and dtype.itemsize == 2 else dtype.name
+    return Tensor(shape, kind, _reader(name, read))
+
+
+def _torch(path: Path, mmap: bool | None = None) -> Mapping:
     check_readable(path.name)
     import torch
 
     try:
         with torch.serialization.safe_globals(_harmless()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # unpickling raises errors of many kinds
-        # PyTorch's own words advise to load with code after all: they are not passed on.
-        unsafe = "weights_only" in str(error) or "Unsupported" in str(error)
-        reason = (
-            "it holds objects other than tensors and plain values, which only code that comes "
-            "with the file could make, and such code is never run. Ask its owner for the state "
-            "dict alone, or for a .safetensors file"
-            if unsafe
-            else "it is truncated or damaged: copy or download it again"
-        )
-        raise ValueError(f"The checkpoint {path} cannot be read: {reason}.") from None
+        # PyTorch's own message advises to run the file's code, so it is not passed on.
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise ValueError(
+                f"{path} holds objects other than tensors and plain values. Only code that comes "
+                "with the file could make them, and such code is never run. Ask the file's owner "
+                "for the state dict alone, or for a .safetensors file."
+            ) from None
+        raise ValueError(
+            f"The weights file {path} is truncated or damaged: copy or download it again."
+        ) from None
     if not isinstance(content, Mapping):
         raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors.")
     return content
 
 
-def _harmless() -> list[type]:
-    """What trainers put beside tensors, and holds values alone: arguments and NumPy's numbers."""
+def _harmless() -> list:
+    """Types that trainers save beside tensors and that only hold values."""
     numbers = [np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")]
     scalar = np.float64(0).__reduce__()[0]
-    # NumPy moved it: files tell of its place by the version that wrote them.
+    # NumPy moved this function: a file names its place in the version that wrote it.
     places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     return [argparse.Namespace, np.dtype, *map(type, numbers), *places]
 
 
+def _tensors_in(content: Mapping, origin: str) -> dict[str, Tensor]:
+    """The tensors of a dictionary, wherever they are in it."""
+    found = {name: _lazy(name, value, value.dtype) for name, value in _unwrapped(content).items()}
+    if not found:
+        raise ValueError(
+            f"{origin} holds no tensors, neither at its top nor under any of "
+            f"{', '.join(_WRAPPERS)}. It has: {', '.join(map(str, list(content)[:8])) or 'nothing'}"
+        )
+    return _renamed(found, origin)
+
+
 def _unwrapped(content: Mapping) -> dict:
-    """The dictionary of tensors, wherever it is."""
     for key in _WRAPPERS:
         inside = content.get(key)
         if isinstance(inside, Mapping) and (tensors := _unwrapped(inside)):
             return tensors
-    flat = _flattened(content)
-    inside = {k[7:]: v for k, v in flat.items() if k.startswith("params/")}
-    return inside or flat
+    return _flattened(content)
 
 
 def _flattened(content: Mapping, prefix: str = "") -> dict:
-    """The tensors, those of nested dictionaries (a JAX tree) by `/` between the names."""
+    """The tensors. Names inside a nested dictionary (a JAX tree) are joined by `/`."""
     tensors = {}
     for name, value in content.items():
         if isinstance(value, Mapping):
@@ -161,19 +316,40 @@ def _flattened(content: Mapping, prefix: str = "") -> dict:
     return tensors
 
 
-def _array(name: str, value) -> np.ndarray:
-    if hasattr(value, "detach"):  # a tensor of PyTorch, perhaps of bfloat16, which NumPy lacks
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
-    array = np.asarray(value)
-    if array.dtype.kind == "V" and array.dtype.itemsize == 2:  # bfloat16, as NumPy stores it
-        import ml_dtypes
+def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
+    """Without the prefixes of wrapped models and of a JAX archive's parameters."""
+    parameters = {k.removeprefix("params/"): v for k, v in tensors.items() if "params/" in k[:7]}
+    tensors = parameters or tensors
+    for prefix in _PREFIXES * 2:  # in any order
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    if not tensors:
+        raise ValueError(f"{origin} holds no tensors.")
+    return tensors
 
-        array = array.view(ml_dtypes.bfloat16)
-    if array.dtype == np.float64:
-        return array
-    if array.dtype.kind not in "fV":
-        raise ValueError(
-            f"The tensor {name} has numbers of type {array.dtype}, where weights are floats."
-        )
-    return array.astype("float32")
+
+def _lazy(name: str, value, dtype) -> Tensor:
+    """A tensor of any library that has a shape and a dtype."""
+    dtype = str(dtype).removeprefix("torch.")
+    if dtype in ("|V2", "void16"):  # how NumPy stores bfloat16, which it lacks
+        dtype = "bfloat16"
+
+    def read():
+        if not hasattr(value, "detach"):
+            return value[()] if isinstance(value, h5py.Dataset) else np.asarray(value)
+        tensor = value.detach().cpu()  # of PyTorch, perhaps in bfloat16, which NumPy lacks
+        return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+    return Tensor(tuple(value.shape), dtype, _reader(name, read))
+
+
+def _reader(name: str, read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+    def array() -> np.ndarray:
+        values = np.asarray(read())
+        if values.dtype.kind == "V" and values.dtype.itemsize == 2:
+            import ml_dtypes
+
+            values = values.view(ml_dtypes.bfloat16)
+        return values if values.dtype in ("float32", "float64") else values.astype("float32")
+
+    return array

@@ -1,59 +1,106 @@
 """The registry of variants: which weights exist, where, and what is known of them."""
 
 import dataclasses
-import difflib
 import functools
-import json
-import re
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from keras_crate.files import cache_folder, read_record
-from keras_crate.evaluation.evaluation import Evaluation
-from keras_crate.weights.hub_files import SCHEME
-from keras_crate.models.sizes import SIZES, family_of
+from keras_crate.checks import did_you_mean
+from keras_crate.weights.hub_files import SCHEME, Address, in_cache
+from keras_crate.weights.sizes import SIZES, family_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 MODEL_FILE = "model.keras"
-
-# What a variant's weights are to a user.
 STATES = {
     "shipped": "comes with the package",
-    "published": "published by the authors, downloaded and converted when asked for",
+    "published": "published by the authors, downloaded when asked for",
     "by hand": "published by the authors where no program can fetch it",
-    "unpublished": "nobody has published them",
+    "unpublished": "nobody has published it",
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """A model with certain weights.
+class Architecture(NamedTuple):
+    """What weights and a model must share.
 
     Attributes:
-        name: Its folder's name.
-        folder: Holds the card, the configuration, the provenance, and the
-            weights where they are small.
-        weights: What `weights=` calls it.
-        also: What `weights=` may call it too.
+        family: Name of the family's class, such as `"CRATE"`.
+        dim: Token width.
+        depth: Number of blocks.
+        heads: Number of subspaces in a block.
+        patch: Rows and columns of a patch.
+    """
+
+    family: str
+    dim: int
+    depth: int
+    heads: int
+    patch: tuple[int, int]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.family} of width {self.dim}, {self.depth} blocks, {self.heads} heads, patch "
+            f"{self.patch[0]}x{self.patch[1]}"
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """A model with a named set of weights: a table of `variants.toml`.
+
+    Attributes:
+        name: Its name.
         constructor: Name of the model's constructor.
-        arguments: Of the constructor.
-        evaluation: How images are prepared for the reported accuracy.
-        outputs: `"classes"`, or `"embeddings"` where they are none.
-        provenance: Where the weights come from, in what form, under which
-            licence, with what accuracy.
+        arguments: Arguments of the constructor.
+        weights: What `weights=` calls it, besides its name.
+        state: A key of `STATES`.
+        data: What the model was trained on.
+        parameters: Number of parameters.
+        paper: Its identifier.
+        repository, file, revision, sha256: The file on the Hub; revision and
+            hash only where they are known.
+        file_without_pytorch: The same model in a form that needs no PyTorch.
+        source, form: Where weights come from that are not on the Hub, and their form.
+        licence: Licence of the weights.
+        top1, zero_shot: Accuracy in per cent, as the authors report it.
+        measured: Accuracy in per cent, measured for this package.
+        measured_on: The images of these accuracies, if not those of `data`.
+        evaluation: How images are prepared for it, where that is not the default.
+        outputs: `"classes"` or `"embeddings"`.
+        recipe: Name of the recipe with the authors' settings.
+        notes: What else to know.
     """
 
     name: str
-    folder: Path
-    weights: str
-    also: tuple[str, ...]
     constructor: str
-    arguments: dict
-    evaluation: Evaluation
-    outputs: str
-    provenance: dict
+    weights: tuple[str, ...]
+    state: str
+    data: str
+    parameters: int
+    paper: str
+    arguments: dict = dataclasses.field(default_factory=dict)
+    repository: str | None = None
+    file: str | None = None
+    revision: str | None = None
+    sha256: str | None = None
+    file_without_pytorch: str | None = None
+    source: str | None = None
+    form: str | None = None
+    licence: str | None = None
+    top1: float | None = None
+    zero_shot: float | None = None
+    measured: float | None = None
+    measured_on: str | None = None
+    evaluation: dict = dataclasses.field(default_factory=dict)
+    outputs: str = "classes"
+    recipe: str | None = None
+    notes: str = ""
 
     @property
     def classifies(self) -> bool:
@@ -63,46 +110,85 @@ class Variant:
     @property
     def names(self) -> tuple[str, ...]:
         """All that `weights=` may call it."""
-        return (self.weights, *self.also)
+        return (self.name, *self.weights)
 
     @property
-    def state(self) -> str:
-        """One of `STATES`."""
-        return self.provenance["state"]
+    def can_be_loaded(self) -> bool:
+        """Whether the weights ship with the package or are on the Hub."""
+        return self.state in ("shipped", "published")
 
     @property
-    def architecture(self) -> tuple:
-        """Family, width, blocks, heads and patch: what weights and model must share."""
+    def shipped_file(self) -> Path:
+        """Where the weights are if they ship with the package."""
+        return weights_folder() / self.name / MODEL_FILE
+
+    @property
+    def address(self) -> Address | None:
+        """The repository and revision on the Hub."""
+        return Address(self.repository, self.revision) if self.repository else None
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the weights are on this machine."""
+        if self.state == "shipped":
+            return True
+        files = [file for file in (self.file, self.file_without_pytorch) if file]
+        return any(in_cache(self.address, file) for file in files)
+
+    @property
+    def architecture(self) -> Architecture:
+        """What weights and model must share."""
         size = SIZES.get(self.constructor)
-        family = self.constructor
-        dim, depth, heads = (self.arguments.get(k) for k in ("dim", "depth", "heads"))
-        patch = self.arguments.get("patch_size", 16)
+        family, numbers, patch = self.constructor, self.arguments, 16
         if size is not None:
-            family = family_of(self.constructor)
-            dim, depth, heads = size.dim, size.depth, size.heads
-            patch = self.arguments.get("patch_size", size.patch)
-        return family, dim, depth, heads, tuple(int(n) for n in np.broadcast_to(patch, 2))
+            family, numbers, patch = family_of(family), size._asdict(), size.patch
+        patch = tuple(int(n) for n in np.broadcast_to(self.arguments.get("patch_size", patch), 2))
+        return Architecture(family, *(numbers[k] for k in ("dim", "depth", "heads")), patch)
 
     def call(self) -> str:
         """The Python line that makes the model."""
-        # What the weights bring themselves need not be said.
+        # The weights bring these themselves.
         implied = ("class_names", "epsilon", "mean", "std")
         given = {k: v for k, v in self.arguments.items() if k not in implied}
-        given["weights"] = self.weights
-        words = ", ".join(f"{k}={_literal(v)}" for k, v in given.items())
-        return f"keras_crate.{self.constructor}({words})"
+        given["weights"] = self.weights[0]
+        words = (f'{k}="{v}"' if isinstance(v, str) else f"{k}={v!r}" for k, v in given.items())
+        return f"keras_crate.{self.constructor}({', '.join(words)})"
 
-    def build(self, **arguments):
-        """Makes the model, with the weights unless `weights=None` is given."""
-        import keras_crate
 
-        given = {"weights": self.weights, **self.arguments, **arguments}
-        data_format = given.get("data_format") or keras.config.image_data_format()
-        own_shape = "input_shape" in self.arguments and "input_shape" not in arguments
-        if own_shape and data_format == "channels_first":
-            height, width, channels = given["input_shape"]
-            given["input_shape"] = (channels, height, width)
-        return getattr(keras_crate, self.constructor)(**given)
+@functools.cache
+def variants() -> dict[str, Variant]:
+    """All variants by name."""
+    text = (weights_folder() / "variants.toml").read_text("utf8")
+    return {name: _variant(name, table) for name, table in tomllib.loads(text).items()}
+
+
+def variant_named(name: str) -> Variant:
+    """The variant of a name.
+
+    Raises:
+        ValueError: If there is none; the error has near names.
+    """
+    if name not in variants():
+        raise ValueError(
+            "There is no variant of this name; `keras-crate weights` lists them. "
+            f"Received: {name!r}{did_you_mean(name, variants())}"
+        )
+    return variants()[name]
+
+
+def weights_folder() -> Path:
+    """The registry's folder: inside the installed package, or beside it in a checkout."""
+    here = Path(__file__).parent
+    installed = here / "files"
+    return installed if installed.is_dir() else here.parents[1] / "weights"
+
+
+def _variant(name: str, table: dict) -> Variant:
+    arguments = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in table.get("arguments", {}).items()
+    }
+    names = tuple(table["weights"])
+    return Variant(name=name, **{**table, "arguments": arguments, "weights": names})
 
 
 class ListedWeights(NamedTuple):
@@ -111,18 +197,18 @@ class ListedWeights(NamedTuple):
     Attributes:
         variant: Its name.
         call: The Python line that makes the model.
-        parameters: How many, or None where the size is not a published one.
+        parameters: Number of parameters.
         data: What it was trained on.
-        top1: Reported top-1 accuracy in per cent, or None.
-        measured: Accuracy measured for this package in per cent, or None.
+        top1: Top-1 accuracy in per cent as the authors report it, or None.
+        measured: Accuracy in per cent measured for this package, or None.
         source: Where the weights come from, or None.
         state: `"shipped"`, `"published"`, `"by hand"` or `"unpublished"`.
-        cached: Whether they are on this machine.
+        cached: Whether the weights are on this machine.
     """
 
     variant: str
     call: str
-    parameters: int | None
+    parameters: int
     data: str
     top1: float | None
     measured: float | None
@@ -139,28 +225,27 @@ class WeightsList(list):
         rows = [
             (
                 row.variant,
-                f"{row.parameters:,}" if row.parameters else "-",
+                f"{row.parameters:,}",
                 row.data,
-                f"{row.top1:g}" if row.top1 is not None else "-",
-                f"{row.measured:g}" if row.measured is not None else "-",
+                "-" if row.top1 is None else f"{row.top1:g}",
+                "-" if row.measured is None else f"{row.measured:g}",
                 row.state,
                 (row.source or "-").partition(" (")[0],
                 "yes" if row.cached else "no",
             )
             for row in self
         ]
-        widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             for row in (head, *rows)
         ]
-        states = [f"{state}: {words}" for state, words in STATES.items()]
-        note = "top-1: per cent, as reported by the authors. measured: by us."
-        return "\n".join([*lines, "", note, *states])
+        note = "top-1: per cent, as reported by the authors. measured: by this package."
+        return "\n".join([*lines, "", note, *(f"{k}: {words}" for k, words in STATES.items())])
 
 
 def list_weights() -> WeightsList:
-    """All weights that exist or were reported, whether or not they can be had.
+    """All weights that exist or were reported, whether or not they can be loaded.
 
     Returns:
         A list of `ListedWeights`, which prints as a table.
@@ -176,100 +261,13 @@ def list_weights() -> WeightsList:
         ListedWeights(
             variant=variant.name,
             call=variant.call(),
-            parameters=variant.provenance.get("parameters"),
-            data=variant.provenance["data"],
-            top1=_top1(variant),
-            measured=variant.provenance["accuracy"]["measured"],
-            source=variant.provenance["source"],
+            parameters=variant.parameters,
+            data=variant.data,
+            top1=variant.top1,
+            measured=variant.measured,
+            source=f"{SCHEME}{variant.repository}" if variant.repository else variant.source,
             state=variant.state,
-            cached=is_cached(variant),
+            cached=variant.is_cached,
         )
         for variant in variants().values()
     )
-
-
-@functools.cache
-def variants() -> dict[str, Variant]:
-    """All variants by name, in alphabetical order."""
-    folders = sorted(path.parent for path in weights_folder().glob("*/config.json"))
-    return {folder.name: read_variant(folder) for folder in folders}
-
-
-def _top1(variant: Variant) -> float | None:
-    accuracy = variant.provenance["accuracy"]
-    return accuracy["reported"] if accuracy["metric"] == "top-1" else None
-
-
-def variant_named(name: str) -> Variant:
-    """The variant of a name.
-
-    Raises:
-        ValueError: If there is none; the error has near names.
-    """
-    if name not in variants():
-        close = difflib.get_close_matches(name, variants(), n=3)
-        advice = f"Did you mean {' or '.join(close)}? " if close else ""
-        raise ValueError(
-            f"There is no variant {name!r}. {advice}`keras-crate weights` lists all of them."
-        )
-    return variants()[name]
-
-
-def weights_folder() -> Path:
-    """The registry's folder: in the package where it is installed, beside it in a checkout."""
-    here = Path(__file__).parent
-    inside = here / "files"
-    return inside if inside.is_dir() else here.parents[1] / "weights"
-
-
-def read_variant(folder: Path) -> Variant:
-    """The variant that a folder describes."""
-    config = json.loads((folder / "config.json").read_text("utf8"))
-    provenance = json.loads((folder / "provenance.json").read_text("utf8"))
-    return Variant(
-        name=folder.name,
-        folder=folder,
-        weights=config["weights"],
-        also=tuple(config.get("also", ())),
-        constructor=config["constructor"],
-        arguments=_arguments(config["arguments"]),
-        evaluation=Evaluation.from_dict(config["evaluation"]),
-        outputs=config.get("outputs", "classes"),
-        provenance=provenance,
-    )
-
-
-def converted_file(variant: Variant) -> Path:
-    """Where the conversion of the authors' file is kept."""
-    return cache_folder() / "converted" / f"{variant.name}.keras"
-
-
-def arrival_record(variant: Variant, source: str) -> Path:
-    """Where it is noted what first arrived of a variant from a source."""
-    place = re.sub(r"[^A-Za-z0-9.-]+", "_", source.removeprefix(SCHEME))
-    return cache_folder() / "arrivals" / variant.name / f"{place}.json"
-
-
-def is_cached(variant: Variant) -> bool:
-    """Whether the weights are on this machine."""
-    if (variant.folder / MODEL_FILE).is_file() or converted_file(variant).is_file():
-        return True
-    from huggingface_hub import try_to_load_from_cache
-
-    for path in arrival_record(variant, "").parent.glob("*.json"):
-        record = read_record(path) or {}
-        repository = record.get("source", "").removeprefix(SCHEME)
-        if repository.count("/") == 1:  # the others are files of the authors
-            commit = record.get("commit")
-            found = try_to_load_from_cache(repository, "model.weights.h5", revision=commit)
-            if isinstance(found, str):
-                return True
-    return False
-
-
-def _arguments(arguments: dict) -> dict:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()}
-
-
-def _literal(value) -> str:
-    return f'"{value}"' if isinstance(value, str) else repr(value)

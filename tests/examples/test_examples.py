@@ -155,7 +155,7 @@ def test_the_readmes_lines(folder):
 
 
 def test_the_readmes_table_is_the_code():
-    from keras_crate.models.sizes import SIZES
+    from keras_crate.weights.sizes import SIZES
 
     readme = (ROOT / "README.md").read_text("utf8")
     for name, size in SIZES.items():

@@ -8,7 +8,7 @@ from family import FamilyChecks
 import keras_crate
 from keras_crate import CRATEAlpha, objective
 from keras_crate.layers import ISTA, OvercompleteISTA
-from keras_crate.models.sizes import SIZES
+from keras_crate.weights.sizes import SIZES
 
 _MICRO = {"dim": 48, "depth": 2, "heads": 4, "input_shape": (32, 32, 3), "classes": 10}
 

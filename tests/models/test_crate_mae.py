@@ -10,7 +10,7 @@ from family import FamilyChecks
 import keras_crate
 from keras_crate import CRATEMAE, CRATEMAEEncoder, objective
 from keras_crate.layers.patch_embedding import cut_patches
-from keras_crate.models.sizes import SIZES
+from keras_crate.weights.sizes import SIZES
 
 
 def _model(**overrides):

@@ -1,17 +1,22 @@
-import json
 import math
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 import keras_crate
-from keras_crate.hub import layouts, list_weights
-from keras_crate.hub.card import variant_card
-from keras_crate.weights.variants import STATES, arrival_record, is_cached, variant_named, variants
-from keras_crate.models.graph import IMAGENET_MEAN, IMAGENET_STD
-from keras_crate.models.sizes import SIZES
+from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.hub import list_weights
+from keras_crate.models.load import build
+from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
+from keras_crate.training import list_recipes
+from zoo_page import zoo_page
+
+from keras_crate.weights import layouts
+from keras_crate.weights.sizes import SIZES
+from keras_crate.weights.variants import STATES, variant_named, variants
 
 PUBLISHED = {  # the checkpoints that exist, where a program can fetch them
     "crate_alpha_base_imagenet21k_imagenet": "torch/crate_alpha_B16.pth",
@@ -37,14 +42,14 @@ BY_HAND = {
 
 
 def test_every_checkpoint_has_its_entry():
-    found = {v.name: v.provenance["files"] for v in variants().values() if v.state == "published"}
-    assert {name: files["path"] for name, files in found.items()} == PUBLISHED
-    assert {files["repository"] for files in found.values()} == {"UCSC-VLAA/CRATE-alpha"}
+    found = {v.name: v for v in variants().values() if v.state == "published"}
+    assert {name: variant.file for name, variant in found.items()} == PUBLISHED
+    assert {variant.repository for variant in found.values()} == {"UCSC-VLAA/CRATE-alpha"}
     assert {v.name for v in variants().values() if v.state == "by hand"} == BY_HAND
 
 
 def test_forms_that_need_no_pytorch():
-    found = {v.name: v.provenance["files"].get("without_pytorch") for v in variants().values()}
+    found = {v.name: v.file_without_pytorch for v in variants().values()}
     assert {name: path for name, path in found.items() if path} == {
         "crate_alpha_base_imagenet21k_imagenet": "jax/crate_alpha_B16_in1k.npz",
         "crate_alpha_large_imagenet21k_imagenet": "jax/crate_alpha_L14_in1k.npz",
@@ -55,41 +60,48 @@ def test_every_size_has_what_nobody_published():
     for size in ("tiny", "small", "base", "large"):
         for data in ("cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet"):
             variant = variants()[f"crate_{size}_{data}"]
-            assert (variant.weights, variant.state) == (data, "unpublished")
-        assert variants()[f"crate_{size}_imagenet"].weights == "imagenet"
+            assert (variant.weights, variant.state) == ((data,), "unpublished")
+        assert variants()[f"crate_{size}_imagenet"].weights == ("imagenet",)
 
 
-@pytest.mark.parametrize("name", variants())
-def test_an_entry_is_complete(name):
-    variant = variants()[name]
-    about = variant.provenance
-    assert about["state"] in STATES
-    assert about["data"] and about["paper"].startswith("arXiv:")
-    assert about["accuracy"].keys() == {"metric", "dataset", "reported", "measured"}
-    has_source = all(about[k] for k in ("source", "form", "licence"))
-    assert has_source == (about["state"] != "unpublished")
-    if name != "crate_demo_mnist":
-        assert about["accuracy"]["measured"] is None  # nobody here has measured it
-        assert variant.evaluation.mean == IMAGENET_MEAN
-        assert variant.evaluation.std == IMAGENET_STD
-        assert variant.evaluation.size == (224, 224)
-    fine_tuned = variant.weights in ("cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet")
-    if fine_tuned:
-        assert variant.evaluation.resize == (224, 224)
-    assert (variant.folder / "README.md").read_text("utf8") == variant_card(variant), (
-        "the card is made by keras_crate.hub.card.variant_card"
-    )
+def test_every_entry_is_complete():
+    for name, variant in variants().items():
+        assert variant.state in STATES
+        assert variant.paper.startswith("arXiv:"), name
+        assert (variant.licence is not None) == (variant.state != "unpublished"), name
+        assert (variant.repository is not None) == (variant.state == "published"), name
+        assert (variant.source is not None) == (variant.state in ("shipped", "by hand")), name
+        assert variant.shipped_file.is_file() == (variant.state == "shipped"), name
+        assert variant.recipe is None or variant.recipe in list_recipes()
+        evaluation = Evaluation.from_dict(variant.evaluation)
+        if name == "crate_demo_mnist":
+            continue
+        assert variant.measured is None  # the authors' weights were not measured
+        assert (evaluation.mean, evaluation.std) == (IMAGENET_MEAN, IMAGENET_STD)
+        assert evaluation.size == (224, 224)
+        if variant.recipe == f"{variant.weights[0]}-paper":  # fine-tuned
+            assert evaluation.resize == (224, 224)
 
 
-def test_accuracies_are_those_of_the_sizes():
-    for variant in variants().values():
-        size = SIZES.get(variant.constructor)
-        reported = variant.provenance["accuracy"]["reported"]
-        if size and variant.weights in ("imagenet", "imagenet21k-imagenet"):
-            assert reported == size.top1.get(variant.architecture[-1][0])
+def test_reported_accuracies():
+    """Those of the papers' tables."""
+    found = {v.name: v.top1 for v in variants().values() if "imagenet" in v.weights}
+    found = {name: top1 for name, top1 in found.items() if top1 is not None}
+    assert found == {
+        "crate_tiny_imagenet": 66.7,
+        "crate_small_imagenet": 69.2,
+        "crate_base_imagenet": 70.8,
+        "crate_large_imagenet": 71.3,
+        "crate_alpha_base_8_imagenet21k_imagenet": 83.2,
+        "crate_alpha_base_imagenet21k_imagenet": 81.2,
+        "crate_alpha_base_32_imagenet21k_imagenet": 76.5,
+        "crate_alpha_large_8_imagenet21k_imagenet": 85.1,
+        "crate_alpha_large_imagenet21k_imagenet": 83.9,
+        "crate_alpha_large_32_imagenet21k_imagenet": 80.2,
+    }
 
 
-def test_outputs_that_are_no_classes():
+def test_outputs_that_are_not_classes():
     from keras_crate.hub.open_model import open_classifier
 
     embeddings = {v.name for v in variants().values() if not v.classifies}
@@ -101,52 +113,50 @@ def test_outputs_that_are_no_classes():
         "crate_mae_base_imagenet",
     }
     for name in embeddings:
-        assert "image-feature-extraction" in (variants()[name].folder / "README.md").read_text()
-        with pytest.raises(ValueError, match=f"outputs of {name} are no classes"):
+        with pytest.raises(ValueError, match=f"outputs of {name} are not classes"):
             open_classifier(name)
     listed = {row.variant: row.top1 for row in list_weights()}
-    assert listed["crate_alpha_huge_datacomp1b"] is None  # its accuracy is of another kind
+    assert listed["crate_alpha_huge_datacomp1b"] is None  # its accuracy is zero-shot
 
 
-@pytest.mark.parametrize("name", variants())
-def test_parameters(name):
+def test_parameters():
     """Counted by the layout, which the golden checkpoints' shapes confirm."""
-    variant = variants()[name]
-    family, dim, depth, _, patch = variant.architecture
-    arguments = variant.arguments
-    top = arguments.get("include_top", True)
-    classes = arguments.get("classes", 1000) if top else None
-    rows, columns, channels = arguments.get("input_shape", (224, 224, 3))
-    pixels = math.prod(patch) * channels
-    size = layouts.Dimensions(
-        dim=dim,
-        depth=depth,
-        pixels=pixels,
-        positions=1 + rows // patch[0] * (columns // patch[1]),
-        classes=classes,
-        patch=(*patch, channels),
-    )
-    entries = {"CRATE": layouts._crate, "CRATEAlpha": layouts._alpha, "CRATEMAE": layouts._mae}
-    count = sum(math.prod(entry.shape) for entry in entries[family](size))
-    assert count == variant.provenance["parameters"]
+    by_family = {"CRATE": layouts._crate, "CRATEAlpha": layouts._alpha, "CRATEMAE": layouts._mae}
+    for variant in variants().values():
+        family, dim, depth, _, patch = variant.architecture
+        arguments = variant.arguments
+        top = arguments.get("include_top", True)
+        classes = arguments.get("classes", 1000) if top else None
+        rows, columns, channels = arguments.get("input_shape", (224, 224, 3))
+        size = layouts.Dimensions(
+            dim=dim,
+            depth=depth,
+            pixels=math.prod(patch) * channels,
+            positions=1 + rows // patch[0] * (columns // patch[1]),
+            classes=classes,
+            patch=(*patch, channels),
+        )
+        count = sum(math.prod(entry.shape) for entry in by_family[family](size))
+        assert count == variant.parameters, variant.name
 
 
 def test_the_shipped_model_is_what_it_says():
-    from keras_crate.data import load
+    from keras_crate.data import open_data
 
     variant = variant_named("crate_demo_mnist")
-    model = variant.build()
-    assert model.count_params() == variant.provenance["parameters"]
-    images, labels = load("mnist5k").test
-    accuracy = (model.predict(images, verbose=0).argmax(axis=1) == labels).mean()
-    assert 100 * accuracy == pytest.approx(variant.provenance["accuracy"]["measured"], abs=0.11)
-    assert keras_crate.decode_predictions(model.predict(images[:1], verbose=0), model, top=1)
-    assert model.settings.mean == list(variant.evaluation.mean)
+    model = keras_crate.load("crate_demo_mnist")
+    assert model.count_params() == variant.parameters
+    digits = open_data("mnist5k").validation
+    accuracy = (model.predict(digits.images, verbose=0).argmax(axis=1) == digits.labels).mean()
+    assert 100 * accuracy == pytest.approx(variant.measured, abs=0.11)
+    images = digits.images[:8]
+    assert keras_crate.decode_predictions(model.predict(images, verbose=0), model, top=1)
+    assert model.settings.mean == list(Evaluation.from_dict(variant.evaluation).mean)
     same = keras_crate.CRATE(
         128, 4, 4, patch_size=7, input_shape=(28, 28, 1), classes=10, weights="mnist"
     )
     np.testing.assert_array_equal(
-        same.predict(images[:8], verbose=0), model.predict(images[:8], verbose=0)
+        same.predict(images, verbose=0), model.predict(images, verbose=0)
     )
 
 
@@ -165,33 +175,31 @@ def test_the_list():
 
 
 def test_every_call_makes_a_model_of_its_entry():
-    """The Python line of an entry, without the weights and on small images."""
+    """The Python line of an entry, without the weights and with small images."""
     for variant in variants().values():
-        if variant.state == "shipped" or variant.architecture[1] > 384:
+        if variant.state == "shipped" or variant.architecture.dim > 384:
             continue
-        built = variant.build(weights=None, input_shape=(32, 32, 3))
-        assert type(built).__name__ == variant.architecture[0]
-        assert built.settings.heads == variant.architecture[3]
+        built = build(variant, weights=None, input_shape=(32, 32, 3))
+        assert type(built).__name__ == variant.architecture.family
+        assert built.settings.heads == variant.architecture.heads
         assert re.fullmatch(r"keras_crate\.\w+\(.*weights=\"[\w-]+\"\)", variant.call())
 
 
-def test_an_unknown_name():
-    with pytest.raises(
-        ValueError, match=r"no variant 'crate_bas_imagenet'. Did you mean crate_base"
-    ):
-        variant_named("crate_bas_imagenet")
+def test_constructors_have_the_published_sizes():
+    for constructor, size in SIZES.items():
+        if size.parameters < 10_000_000:
+            model = getattr(keras_crate, constructor)()
+            assert model.count_params() == size.parameters
+            s = model.settings
+            assert (s.dim, s.depth, s.heads, s.patch_size[0]) == size[:4]
 
 
-def test_what_is_cached(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_CRATE_CACHE", str(tmp_path))
-    variant = variant_named("crate_base_imagenet")
-    assert not is_cached(variant)
-    record = arrival_record(variant, "hf://keras-crate/none")
-    assert tmp_path in record.parents
-    record.parent.mkdir(parents=True)
-    record.write_text(json.dumps({"source": "hf://keras-crate/none", "commit": "0" * 40}))
-    assert not is_cached(variant)  # the record alone is no model
-    assert is_cached(variant_named("crate_demo_mnist"))
+def test_the_zoo_page():
+    """docs/zoo.md is made of the registry."""
+    page = Path(__file__).parents[2] / "docs" / "zoo.md"
+    if not page.exists():
+        pytest.skip("docs are not here")
+    assert zoo_page() == page.read_text("utf8"), "write docs/zoo.md by `python tests/zoo_page.py`"
 
 
 def test_a_fingerprint_is_the_same_everywhere():
@@ -205,7 +213,7 @@ def test_a_fingerprint_is_the_same_everywhere():
         first = keras_crate.hub.verify("crate_demo_mnist")
         assert first.outputs == pytest.approx(found.outputs, abs=1e-4)
     keras.config.set_image_data_format("channels_last")
-    model = variant_named("crate_demo_mnist").build()
+    model = keras_crate.load("crate_demo_mnist")
     gamma = model.get_layer("head_norm").gamma
     gamma.assign(keras.ops.add(gamma, 1e-6))
     assert keras_crate.hub.verify.__globals__["fingerprint"](model) != found.weights

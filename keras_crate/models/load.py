@@ -1,0 +1,43 @@
+"""`load`: the model of a variant, with its weights."""
+
+import keras
+
+from keras_crate import models
+from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.weights.variants import Variant, variant_named
+
+
+def load(variant: str, **arguments) -> WhiteBoxModel:
+    """Makes the model of a variant, with its weights.
+
+    Args:
+        variant: Name of the variant, as `keras_crate.hub.list_weights()` gives it.
+        **arguments: Arguments of its constructor, in place of the variant's:
+            such as `classes=10`, or `weights=None` for initial values.
+
+    Returns:
+        The model, not compiled.
+
+    Raises:
+        ValueError: If there is no such variant.
+        FileNotFoundError: If its weights are not published where a program can fetch them.
+        OSError: If the Hub cannot be reached and the weights are not in its cache.
+
+    Example:
+
+    ```python
+    model = keras_crate.load("crate_demo_mnist")
+    ```
+    """
+    return build(variant_named(variant), **arguments)
+
+
+def build(variant: Variant, **arguments) -> WhiteBoxModel:
+    """As `load`, for a table of the registry."""
+    given = {"weights": variant.name, "name": variant.name, **variant.arguments, **arguments}
+    data_format = given.get("data_format") or keras.config.image_data_format()
+    is_own = "input_shape" in variant.arguments and "input_shape" not in arguments
+    if is_own and data_format == "channels_first":
+        height, width, channels = given["input_shape"]
+        given["input_shape"] = (channels, height, width)
+    return getattr(models, variant.constructor)(**given)

@@ -1,0 +1,46 @@
+"""The same model with other settings, and the weights carried over."""
+
+import keras
+
+from keras_crate.layers import TokenEmbedding
+from keras_crate.models.settings import Form, built_as
+
+
+def rebuild(
+    model: keras.Model, model_class: type | None = None, form: Form | None = None, **changes
+) -> keras.Model:
+    """Builds a model with a model's settings and some changes, with initial weights.
+
+    Args:
+        model: A model of the package.
+        model_class: Class of the new model; by default the model's.
+        form: Form of the new model; by default the model's.
+        **changes: Arguments of the constructor.
+    """
+    config = model.get_config()
+    saved = Form(config.pop("fused", False), config.pop("layer_settings", {}))
+    # The settings as they are: an operator of the user's may not be serialisable.
+    settings = {k: v for k, v in vars(model.settings).items() if k in config}
+    with built_as(form or saved):
+        return (model_class or type(model))(**{**config, **settings, **changes})
+
+
+def carry_weights(source: keras.Model, target: keras.Model, new_head: bool = False) -> None:
+    """Copies the weights of the layers that two models share by name.
+
+    Positions are resized to the target's grid of patches (bicubic).
+
+    Args:
+        source: The model that the weights come from.
+        target: The model that they go to.
+        new_head: Whether the target's layer `head` keeps its initial values.
+    """
+    layers = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        other = layers.get(layer.name)
+        if other is None or not other.weights or (new_head and layer.name == "head"):
+            continue
+        if isinstance(layer, TokenEmbedding):
+            layer.assign(other.class_token, other.positions, other.grid)
+        else:
+            layer.set_weights(other.get_weights())

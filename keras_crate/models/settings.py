@@ -1,0 +1,121 @@
+"""The arguments of a model's constructor, checked and in their normal form."""
+
+import contextlib
+import contextvars
+import types
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from keras_crate.checks import check_positive, check_rate
+from keras_crate.layers.patch_embedding import as_pair
+from keras_crate.models import checks
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Settings(types.SimpleNamespace):
+    """Arguments that make a model anew; `get_config` writes them.
+
+    A namespace, since Keras would track and wrap a dictionary.
+    """
+
+
+class Form(NamedTuple):
+    """What a saved or fused model has besides its settings.
+
+    Attributes:
+        fused: Whether it has the form that `keras_crate.fuse` gives it.
+        layer_settings: What freezing, quantisation and LoRA changed, by layer name.
+    """
+
+    fused: bool = False
+    layer_settings: dict = {}
+
+
+_form: contextvars.ContextVar[Form | None] = contextvars.ContextVar("form", default=None)
+
+
+@contextlib.contextmanager
+def built_as(form: Form):
+    """Within it, constructors build models of this form. Users never pass it."""
+    token = _form.set(form)
+    try:
+        yield
+    finally:
+        _form.reset(token)
+
+
+def current_form() -> Form:
+    """The form that the model under construction has."""
+    return _form.get() or Form()
+
+
+def arguments_of(local_variables: dict) -> dict:
+    """The arguments of a constructor, of its `locals()` at its first line."""
+    return {k: v for k, v in local_variables.items() if k not in ("self", "__class__")}
+
+
+def checked(settings: Settings) -> None:
+    """Checks the settings that all families share and brings them into their normal form.
+
+    Raises:
+        ValueError: If one is out of range, or two do not fit together.
+    """
+    s = settings
+    s.dim = check_positive("dim", s.dim)
+    s.depth = check_positive("depth", s.depth)
+    checks.check_heads(s.dim, s.heads)
+    s.heads = int(s.heads)
+    check_rate("dropout_rate", s.dropout_rate)
+    check_rate("drop_path_rate", s.drop_path_rate)
+    checks.check_layer_scale(s.layer_scale)
+    checks.check_rematerialise(s.rematerialise, s.dropout_rate)
+    s.data_format = s.data_format or keras.config.image_data_format()
+    s.input_shape = checks.check_input_shape(s.input_shape, s.data_format)
+    s.patch_size = as_pair(s.patch_size, "patch_size")
+    if not s.include_preprocessing and not (s.mean is None and s.std is None):
+        raise ValueError(
+            "`mean` and `std` belong to the preprocessing. Received: "
+            f"include_preprocessing=False, mean={s.mean}, std={s.std}"
+        )
+    for name in ("mean", "std"):  # as a configuration can hold them
+        value = getattr(s, name)
+        setattr(s, name, None if value is None else np.asarray(value, "f8").tolist())
+
+
+def channels_axis(data_format: str) -> int:
+    """The axis of the channels in an image shape without the batch."""
+    return -1 if data_format == "channels_last" else 0
+
+
+def rescaling_of(settings: Settings) -> tuple[list, list]:
+    """Scale and offset that take pixels in [0, 255] to the model's range.
+
+    Raises:
+        ValueError: If `mean` or `std` does not fit the channels, or only one is given.
+    """
+    mean, std = settings.mean, settings.std
+    axis = channels_axis(settings.data_format)
+    channels = settings.input_shape[axis]
+    if (mean is None) != (std is None):
+        raise ValueError(f"Give both `mean` and `std`, or none. Received: mean={mean}, std={std}")
+    if mean is None:
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (0.5, 0.5)
+    shape = [1, 1, 1]
+    shape[axis] = channels
+    statistics = []
+    for name, value in (("mean", mean), ("std", std)):
+        value = np.asarray(value, "float64")
+        if value.shape not in ((), (channels,)):
+            raise ValueError(
+                f"`{name}` must be a number or one for each of the {channels} channels, for "
+                f"pixels in [0, 1]. Received: {name}={value.tolist()}"
+            )
+        statistics.append(np.broadcast_to(value, (channels,)).reshape(shape))
+    mean, std = statistics
+    if not (std > 0).all():
+        raise ValueError(f"`std` must be above 0. Received: std={std.ravel().tolist()}")
+    return (1 / (255 * std)).tolist(), (-mean / std).tolist()

@@ -1,0 +1,268 @@
+"""Arrays into a model's variables: all are compared before any is assigned."""
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+
+import keras
+
+from keras_crate.keras_internals import parts_of
+from keras_crate.weights.find import Found
+from keras_crate.weights.layouts import Recognised, recognise
+from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
+
+HEAD_LAYERS = ("head_norm", "head")
+# Settings that change what a model computes and that no weight shows.
+_SETTINGS = (
+    "step_size", "penalty", "residual", "epsilon", "norm_pix_loss", "include_preprocessing",
+    "mean", "std", "patch_size", "compress", "sparsify",
+)  # fmt: skip
+# Those of them that weights bring to a model whose user left them open.
+_BROUGHT = ("epsilon", "mean", "std", "class_names")
+_EMBEDDING = ("class_token", "positions")
+
+
+class Weights:
+    """Weights that are open to be read.
+
+    Args:
+        file: The open file.
+        found: Where it comes from.
+
+    Attributes:
+        settings: Arguments of the constructor that the weights were trained
+            with and that fill in what the user left at None: `epsilon`, `mean`,
+            `std`, `class_names`.
+        classes: Number of classes that `class_names` are for.
+        family: Name of the model's class, or None where the file does not show it.
+    """
+
+    def __init__(self, file: TensorFile, found: Found):
+        self.file, self.origin = file, found.origin
+        self.recognised: Recognised | None = None
+        known = {**found.settings, **{k: v for k, v in file.config.items() if v is not None}}
+        if not file.is_keras:
+            self.recognised = recognise(file.tensors, found.origin)
+            known |= self.recognised.layout.settings
+        self.settings = {k: known[k] for k in _BROUGHT if known.get(k) is not None}
+        self.classes = known.get("classes", 1000)
+        self.family = self.recognised and self.recognised.layout.family
+
+    def assign_to(self, model: keras.Model) -> None:
+        """Puts the weights into a model.
+
+        Layers are matched by name, so files of any backend fit. Positions for
+        another grid of patches are resized. The model's head keeps its initial
+        values where the file has none, or one for other classes.
+
+        Args:
+            model: A model with a layer `token_embedding`, not quantised.
+
+        Raises:
+            ValueError: If the weights belong to another model. Nothing is
+                assigned then.
+        """
+        if self.recognised is not None:
+            assign(model, self.recognised.variables(), self.origin, facts=self._heads(model))
+            return
+        if "decoder_norm/0" in self.file.tensors and _layer(model, "decoder_norm") is None:
+            raise ValueError(
+                f"The weights in {self.origin} belong to another model, a CRATEMAE. Load that, "
+                "and take its `encoder()`."
+            )
+        _warn_of_other_settings(self.file.config, model, self.origin)
+        variables = _named_as_in_keras_files(model)
+        tensors = {variables.get(k, k): tensor for k, tensor in self.file.tensors.items()}
+        assign(model, tensors, self.origin, self.file.facts)
+
+    def _heads(self, model) -> dict:
+        """Number of heads by layer, where a shape shows it; warns of a published size's others."""
+        heads, own = self.recognised.heads(), getattr(_layer(model, "block_0_mssa"), "heads", None)
+        if self.recognised.size.heads is None:
+            if None not in (heads, own) and heads != own:
+                warn_of_heads(self.origin, heads, own)
+            return {}
+        return {f"block_{i}_mssa/heads": heads for i in range(self.recognised.size.depth)}
+
+
+@contextlib.contextmanager
+def open_weights(found: Found) -> Iterator[Weights]:
+    """Opens weights that were found, for a `with` statement.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: As `open_tensors` and `recognise`.
+    """
+    with open_tensors(found.source, found.origin) as file:
+        yield Weights(file, found)
+
+
+def load_weights(model: keras.Model, source) -> None:
+    """Loads a file of any format into a model, as `weights=` of the constructors does.
+
+    Args:
+        model: A model of the package, not quantised.
+        source: What `open_tensors` takes.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: As `open_tensors` and `Weights.assign_to`.
+    """
+    with open_tensors(source) as file:
+        Weights(file, Found(source, file.origin)).assign_to(model)
+
+
+def assign(
+    model: keras.Model, tensors: dict[str, Tensor], origin: str, facts: dict | None = None
+) -> None:
+    """Assigns arrays to a model's variables by their paths.
+
+    Args:
+        model: Any Keras model; it has a layer `token_embedding`.
+        tensors: The arrays. Positions may be for another grid.
+        origin: What to call them in messages.
+        facts: What layers store besides weights: `heads` of MSSA, `grid` of the positions.
+
+    Raises:
+        ValueError: If a variable has no array, an array no variable, shapes or
+            heads differ, or arrays are not floats. Nothing is assigned then.
+    """
+    facts = facts or {}
+    # The seeds of random layers are not weights.
+    variables = {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
+    left_out = _head_to_train(tensors, variables)
+    variables = {p: v for p, v in variables.items() if _layer_of(p) not in left_out}
+    head = {_layer_of(path) for path in variables} & set(HEAD_LAYERS)
+    tensors = {p: t for p, t in tensors.items() if _layer_of(p) not in {*HEAD_LAYERS} - head}
+    _check(model, variables, tensors, origin, facts)
+
+    # First the positions: they cannot be resized between all grids.
+    class_token, positions = (tensors.pop(f"token_embedding/{k}") for k in _EMBEDDING)
+    grid = facts.get("token_embedding/grid")
+    grid = None if grid is None else tuple(map(int, grid))
+    embedding = model.get_layer("token_embedding")
+    grids = embedding.assign(class_token.read(), positions.read(), grid)
+    for path, tensor in tensors.items():
+        variables[path].assign(tensor.read())
+    _say(model, origin, left_out, grids)
+
+
+def warn_of_heads(origin: str, published: int, received: int) -> None:
+    """Warns that a published size has other heads than the model."""
+    warnings.warn(
+        f"The authors' models of the size in {origin} have {published} heads. Received: "
+        f"heads={received}, with which the outputs would be wrong.",
+        stacklevel=5,
+    )
+
+
+def _check(model, variables, tensors, origin, facts) -> None:
+    """Compares names, shapes, heads and dtypes."""
+
+    def refuse(difference):
+        raise ValueError(
+            f"The weights in {origin} belong to another model: {_describe(tensors)}. This model: "
+            f"{_describe(variables)}.\nFirst difference: {difference}."
+        )
+
+    quantised = [name for name, tensor in tensors.items() if "float" not in tensor.dtype]
+    if quantised:
+        raise ValueError(
+            f"{origin} holds numbers of type {tensors[quantised[0]].dtype} ({quantised[0]}), and "
+            "weights are floats. Load a quantised model with `keras.saving.load_model`."
+        )
+    for path, variable in variables.items():
+        if path not in tensors:
+            refuse(f"{path} is in the model and not in the file")
+        found, own = tensors[path].shape, tuple(variable.shape)
+        if path == "token_embedding/positions":  # any number of them
+            found, own = found[-1:], own[-1:]
+        if found != own:
+            refuse(f"{path} has shape {found} in the file and {own} in the model")
+    for path in tensors:
+        if path not in variables:
+            refuse(f"{path} is in the file and not in the model")
+    for name, value in facts.items():
+        layer, _, fact = name.rpartition("/")
+        own = getattr(_layer(model, layer), "heads", None)
+        if fact == "heads" and own is not None and own != int(value):
+            refuse(f"{layer} has {int(value)} heads in the file and {own} in the model")
+
+
+def _head_to_train(tensors: dict, variables: dict) -> list[str]:
+    """The head's layers if the file has no head for the model's classes, else nothing."""
+    own, found = variables.get("head/kernel"), tensors.get("head/kernel")
+    if own is None or "token_embedding/positions" not in tensors:
+        return []
+    shape = tuple(own.shape)
+    if found is not None and (found.shape == shape or found.shape[:1] != shape[:1]):
+        return []  # the same, or another model's
+    return sorted({_layer_of(path) for path in variables} & set(HEAD_LAYERS))
+
+
+def _say(model, origin, left_out, grids) -> None:
+    if left_out:
+        classes = model.get_layer("head").units
+        warnings.warn(
+            f"{origin} has no head for this model's {classes} classes: {' and '.join(left_out)} "
+            "keep their initial values and must be trained.",
+            stacklevel=5,
+        )
+    if grids:
+        warnings.warn(
+            f"The positions in {origin} are for a grid of {grids[0]} patches; they were resized "
+            f"to {grids[1]}.",
+            stacklevel=5,
+        )
+
+
+def _named_as_in_keras_files(model) -> dict[str, str]:
+    """Paths of a model's variables by the names that `open_tensors` gives in files of Keras."""
+    paths = {}
+    for layer in model.layers:
+        for part in [layer, *parts_of(layer, include_self=False, recursive=False)]:
+            inner = {id(w) for p in parts_of(part, include_self=False) for w in p.weights}
+            own = [weight for weight in part.weights if id(weight) not in inner]
+            prefix = layer.name if part is layer else f"{layer.name}/{part.name}"
+            paths |= {f"{prefix}/{index}": weight.path for index, weight in enumerate(own)}
+    return paths
+
+
+def _warn_of_other_settings(config: dict, model, origin: str) -> None:
+    """Warns of settings, which no weight shows, that the file's model has otherwise."""
+    if not (config and hasattr(model, "settings")):
+        return
+    if config.get("fused"):
+        raise ValueError(
+            f"{origin} holds a fused model. Load it with `keras.saving.load_model`."
+        )
+    own = json.loads(json.dumps(model.get_config(), default=str))
+    names = _SETTINGS
+    if config.get("include_top") and own.get("include_top"):
+        names = (*names, "pooling")  # what the head sees of the tokens
+    other = [
+        k
+        for k in names
+        if k in config and k in own and config[k] != own[k]
+    ]
+    if other:
+        differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
+        warnings.warn(
+            f"The model in {origin} was made with other settings: {differences}.", stacklevel=5
+        )
+
+
+def _describe(tensors) -> str:
+    """Width and blocks of the model that has these variables."""
+    if "token_embedding/positions" not in tensors:
+        return "a model of another kind"
+    dim = tensors["token_embedding/positions"].shape[-1]
+    blocks = {path.split("_")[1] for path in tensors if path.startswith("block_")}
+    return f"width {dim}, {len(blocks)} blocks"
+
+
+def _layer_of(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _layer(model, name: str):
+    return next((layer for layer in model.layers if layer.name == name), None)

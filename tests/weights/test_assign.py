@@ -1,0 +1,170 @@
+import h5py
+import numpy as np
+import pytest
+from authors import golden, images_of, state_of
+
+import keras_crate
+from keras_crate import CRATE
+from keras_crate.hub import from_checkpoint, to_pytorch
+from keras_crate.weights.assign import load_weights
+
+SMALL = {"dim": 24, "depth": 2, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
+
+
+def _model(**overrides):
+    return CRATE(**{**SMALL, "classes": 5, **overrides})
+
+
+def _saved(model, path):
+    model.save_weights(path) if path.name.endswith(".weights.h5") else model.save(path)
+    return path
+
+
+def test_published_sizes_are_described(tmp_path):
+    shape = {"input_shape": (32, 32, 3)}
+    keras_crate.CRATESmall(**shape).save_weights(tmp_path / "s.weights.h5")
+    with pytest.raises(
+        ValueError,
+        match=r"another model: width 576, 12 blocks. This model: width 384, 12 blocks.\n"
+        r"First difference: patch_embedding/projection/kernel has shape \(768, 576\) in the file "
+        r"and \(768, 384\) in the model",
+    ):
+        keras_crate.CRATETiny(weights=tmp_path / "s.weights.h5", **shape)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "variable"),
+    [
+        ({"depth": 1}, "block_1_norm_1/gamma is in the model and not in the file"),
+        ({"depth": 3}, "block_2_ista/dictionary/0 is in the file and not in the model"),
+        ({"patch_size": 4}, r"patch_embedding/patch_norm/gamma has shape \(48,\) in the file"),
+    ],
+)
+def test_the_first_difference_is_named(overrides, variable, tmp_path):
+    _model(**overrides).save(tmp_path / "a.keras")
+    with pytest.raises(ValueError, match=variable):
+        load_weights(_model(), tmp_path / "a.keras")
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.weights.h5"])
+def test_other_heads_are_refused_though_all_shapes_agree(name, tmp_path):
+    path = _saved(_model(heads=4), tmp_path / name)
+    with pytest.raises(ValueError, match=r"block_0_mssa has 4 heads in the file and 2"):
+        load_weights(_model(), path)
+    with pytest.raises(ValueError, match="4 heads"):
+        _model().load_weights(path)
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.weights.h5"])
+def test_nothing_is_assigned_if_a_later_variable_differs(name, tmp_path):
+    path = _saved(_model(classes=5, dim=24), tmp_path / name)
+    with h5py.File(tmp_path / "a.weights.h5", "a") as file:
+        if name == "a.weights.h5":
+            group = next(g for g in file["layers"].values() if g["vars"].attrs["name"] == "head")
+            del group["vars/1"]
+            group["vars/1"] = np.zeros(4, "float32")
+    if name == "a.keras":
+        return  # a .keras file is compared by the same code
+    model = _model()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"head/bias has shape \(4,\) in the file and \(5,\)"):
+        load_weights(model, path)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_weights_of_a_model_with_dropout(tmp_path):
+    """Its layers store seeds besides weights."""
+    trained = _model(dropout_rate=0.1, drop_path_rate=0.1)
+    path = _saved(trained, tmp_path / "a.keras")
+    for model in (_model(dropout_rate=0.1), _model()):
+        load_weights(model, path)
+        images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
+        np.testing.assert_allclose(
+            model.predict(images, verbose=0), trained.predict(images, verbose=0), atol=1e-6
+        )
+
+
+def test_a_fused_file_is_sent_to_load_model(tmp_path):
+    keras_crate.fuse(_model()).save(tmp_path / "a.keras")
+    with pytest.raises(ValueError, match=r"holds a fused model.*load_model"):
+        _model(weights=tmp_path / "a.keras")
+
+
+def test_settings_come_with_the_weights(tmp_path):
+    """They fill in what the user leaves open; a difference from what the user says is a warning."""
+    trained = _model(mean=[0.2, 0.3, 0.4], std=[0.5, 0.6, 0.7], class_names=list("abcde"))
+    trained.save(tmp_path / "a.keras")
+    trained.save_weights(tmp_path / "a.weights.h5")
+    model = _model(weights=tmp_path / "a.keras")
+    assert model.settings.mean == [0.2, 0.3, 0.4]
+    assert model.class_names == tuple("abcde")
+    given = {"mean": [0.1, 0.1, 0.1], "std": [1.0, 1.0, 1.0], "class_names": list("vwxyz")}
+    with pytest.warns(UserWarning, match=r"made with other settings: mean=\[0.2, 0.3, 0.4\] there"):
+        model = _model(weights=tmp_path / "a.keras", **given)
+    assert (model.settings.mean, model.class_names) == ([0.1, 0.1, 0.1], tuple("vwxyz"))
+    plain = _model(include_preprocessing=False, weights=tmp_path / "a.weights.h5")
+    assert plain.settings.mean is None
+    with pytest.warns(UserWarning, match="pooling='token' there and 'avg' here"):
+        _model(pooling="avg", weights=tmp_path / "a.keras")
+
+
+def test_the_settings_of_a_users_subclass(tmp_path):
+    class Mine(CRATE):
+        """A user's, with the same weights."""
+
+    _model(mean=[0.2, 0.3, 0.4], std=[0.5, 0.6, 0.7]).save(tmp_path / "a.keras")
+    model = Mine(**SMALL, classes=5, weights=tmp_path / "a.keras")
+    assert model.settings.mean == [0.2, 0.3, 0.4]
+
+
+@pytest.mark.parametrize("form", ["safetensors", "npz", "dictionary"])
+def test_the_authors_layouts_as_weights(form, tmp_path):
+    jax = form == "npz"
+    numbers = golden("crate_alpha_jax_micro" if jax else "crate_micro")
+    weights = state_of(numbers)
+    if jax:
+        np.savez(tmp_path / "a.npz", **weights)
+    if form == "safetensors":
+        plain = {"heads": 4, "classifier_activation": None, "include_preprocessing": False}
+        to_pytorch(from_checkpoint(weights, **plain), tmp_path / "a.safetensors")
+    if form != "dictionary":
+        weights = tmp_path / f"a.{form}"
+    family = keras_crate.CRATEAlpha if jax else CRATE
+    model = family(
+        48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10, classifier_activation=None,
+        include_preprocessing=False, weights=weights,
+    )  # fmt: skip
+    found = model.predict(images_of(numbers), verbose=0)
+    np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
+    if jax:
+        assert model.settings.epsilon == 1e-6
+        with pytest.raises(ValueError, match="block_0_mssa has 4 heads in the file and 2 in the"):
+            family(48, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10, weights=weights)
+    with pytest.raises(ValueError, match="belong to another model"):
+        keras_crate.CRATETiny(weights=weights)
+
+
+def test_a_checkpoint_of_another_family(tmp_path):
+    to_pytorch(_model(), tmp_path / "a.safetensors")
+    for family in (keras_crate.CRATEMAE, keras_crate.CRATEAlpha):
+        with pytest.raises(ValueError, match=r"another model, a CRATE. This model is a CRATE\w+"):
+            family(**SMALL, weights=tmp_path / "a.safetensors")
+
+
+def test_a_checkpoint_of_a_grid_that_is_not_a_square(tmp_path):
+    shape = {**SMALL, "input_shape": (16, 48, 1), "classes": 3}
+    trained = CRATE(**shape)
+    to_pytorch(trained, tmp_path / "a.safetensors")
+    model = CRATE(**shape, weights=tmp_path / "a.safetensors")
+    for a, b in zip(model.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ValueError, match="can be resized only between known grids"):
+        CRATE(**{**shape, "input_shape": (16, 80, 1)}, weights=tmp_path / "a.safetensors")
+
+
+def test_heads_of_a_published_size(tmp_path):
+    shape = {"input_shape": (16, 16, 3), "patch_size": 8}
+    to_pytorch(keras_crate.CRATETiny(**shape), tmp_path / "a.safetensors")
+    with pytest.warns(UserWarning, match="have 6 heads. Received: heads=12"):
+        CRATE(384, 12, 12, **shape, weights=tmp_path / "a.safetensors")

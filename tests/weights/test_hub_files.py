@@ -1,0 +1,39 @@
+import pytest
+from marks import without_backend
+
+from keras_crate.files import git_id_of
+from keras_crate.weights.hub_files import parse_address
+
+pytestmark = without_backend
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "hf://a/b--c",
+        "hf://a/b.git",
+        "hf://a/b c",
+        "hf:/writer/a",
+        "writer/a",
+        "hf://writer",
+        "hf://a/b/c",
+        "hf://../x",
+    ],
+)
+def test_addresses_that_are_not_valid(address):
+    with pytest.raises(ValueError, match='"hf://user/repository@revision"'):
+        parse_address(address)
+
+
+def test_an_address_and_a_revision():
+    assert parse_address("hf://a/b@").revision is None
+    assert parse_address("hf://a/b.c-d@v1") == ("a/b.c-d", "v1")
+    assert parse_address("hf://a/b", "v1") == parse_address("hf://a/b@v1", "v1")
+    with pytest.raises(ValueError, match=r"names a revision, and `revision='v2'` another"):
+        parse_address("hf://a/b@v1", "v2")
+
+
+def test_a_hash_of_git(tmp_path):
+    (tmp_path / "a").write_bytes(b"hello\n")
+    # As `git hash-object` prints it.
+    assert git_id_of(tmp_path / "a") == "ce013625030ba8dba906f756967f9e9ca394464a"
