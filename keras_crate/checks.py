@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Decorates a public function so that an unknown argument's error names the nearest one."""
-    known = list(inspect.signature(function).parameters)
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
     title = function.__qualname__.removesuffix(".__init__")
 
     @functools.wraps(function)
@@ -24,6 +24,8 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(f"{title} has no argument `{unknown}`{did_you_mean(unknown, known)}")
         return function(*args, **kwargs)
 
+    # Keras reads it without following `__wrapped__`, to tell models from functional ones.
+    call.__signature__ = inspect.signature(function)
     return call
 
 

@@ -240,15 +240,35 @@ def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     if config.get("include_top") and own.get("include_top"):
         names = (*names, "pooling")  # what the head sees of the tokens
     other = [
-        k
-        for k in names
-        if k in config and k in own and config[k] != own[k]
+        k for k in names if k in config and k in own and not _agree(k, config, own)
     ]
     if other:
         differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
         warnings.warn(
-            f"The model in {origin} was made with other settings: {differences}.", stacklevel=5
+            f"The model in {origin} was made with other settings: {differences[:500]}.",
+            stacklevel=5,
         )
+
+
+def _agree(name: str, config: dict, own: dict) -> bool:
+    """Whether two configurations agree on a setting."""
+    if name not in ("compress", "sparsify"):
+        return config[name] == own[name]
+    # One may name an operator where the other holds the layer.
+    (ours, our_numbers), (theirs, their_numbers) = (
+        _operator(c[name], c) for c in (own, config)
+    )
+    shared = our_numbers.keys() & their_numbers.keys()
+    return ours == theirs and all(our_numbers[k] == their_numbers[k] for k in shared)
+
+
+def _operator(value: str | dict, config: dict) -> tuple[str, dict]:
+    """Name and numbers of an operator in a configuration."""
+    if isinstance(value, str):
+        return value.replace("_", ""), {k: config.get(k) for k in ("step_size", "penalty")}
+    numbers = {k: v for k, v in value["config"].items() if isinstance(v, (int, float))}
+    numbers = {k: v for k, v in numbers.items() if k not in ("trainable", "dropout_rate")}
+    return value["class_name"].lower(), numbers
 
 
 def _describe(tensors) -> str:

@@ -195,7 +195,7 @@ def test_no_code_of_a_file_is_run(new, tmp_path):
     content = {"state_dict": {"cls_token": torch.ones(1, 1, 4)}, "args": Trap(trace)}
     torch.save(content, path, _use_new_zipfile_serialization=new)
     with pytest.raises(
-        ValueError, match=r"only code that comes with the file could make"
+        ValueError, match=r"Only code that comes with the file could make"
     ) as raised:
         from_checkpoint(path)
     assert not trace.exists()
@@ -247,7 +247,7 @@ def test_settings_that_tensors_do_not_hold(options):
     small = {"dim": 24, "depth": 1, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
     model = keras_crate.CRATE(**small, classes=3, **options)
     names = ".*".join(options)
-    with pytest.warns(UserWarning, match=f"tensors do not hold .*{names}.* pass this to"):
+    with pytest.warns(UserWarning, match=f"tensors do not hold .*{names}.* Pass this to"):
         tensors = to_pytorch(model)
     images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
     same = from_checkpoint(tensors, heads=2, **options)
@@ -354,7 +354,7 @@ def test_what_is_no_checkpoint(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(ValueError, match=r"a.safetensors is truncated or damaged"):
         from_checkpoint(tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"The dictionary holds no tensors.*It has: epoch"):
+    with pytest.raises(ValueError, match=r"the dictionary holds no tensors.*It has: epoch"):
         from_checkpoint({"epoch": 3})
     with pytest.raises(
         ValueError, match=r"no known layout \(.*CRATE of PyTorch(.|\n)*such as: conv"

@@ -147,7 +147,7 @@ def test_a_download_that_breaks_off(server, client, other):
 
 def test_a_download_that_always_breaks_off(server, client, other):
     server.faults.append(Fault("GET", "resolve/.*h5", truncate=1000))
-    with pytest.raises(ClientError, match=r"download of model.weights.h5 of .* failed") as raised:
+    with pytest.raises(ClientError, match=r"download of hf:.* failed") as raised:
         client(PULL.format(f"hf://{other}"))
     assert raised.value.kind == "OSError"
     server.faults.clear()
@@ -197,7 +197,7 @@ def test_a_path_that_leads_out(path, server, client, files):
     server.add_repository(name, {**files, path: b"x"})
     server.requests.clear()
     if path.startswith("assets"):
-        with pytest.raises(ClientError, match=r"Invalid pointer path"):
+        with pytest.raises(ClientError, match=r"Invalid filename"):
             client(PULL.format(f"hf://{name}"))
     else:  # it is not a file of a model, so it is not downloaded
         client(PULL.format(f"hf://{name}"))

@@ -111,7 +111,9 @@ def test_custom_objects_for_a_configuration():
 def test_a_file_of_other_operators_warns(tmp_path):
     _model(sparsify="overcomplete_ista").save(tmp_path / "a.keras")
     other = OvercompleteISTA(residual=False, penalty=9.0)
-    with pytest.warns(UserWarning, match=r"sparsify={'OvercompleteISTA': .*'penalty': 9.0"):
+    with pytest.warns(
+        UserWarning, match=r"sparsify='overcomplete_ista' there and {.*OvercompleteISTA"
+    ):
         _model(sparsify=other, weights=tmp_path / "a.keras")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
