@@ -158,6 +158,12 @@ def CRATEAlphaBase(
 
     72,328,936 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
     are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+
+    Example:
+
+    ```python
+    model = keras_crate.CRATEAlphaBase(input_shape=(32, 32, 3), patch_size=8)
+    ```
     """
     return CRATEAlpha(dim=768, depth=12, heads=12, **locals())
 
@@ -194,6 +200,12 @@ def CRATEAlphaLarge(
 
     253,650,920 parameters at patch 14, for 224x224x3 pixels and 1,000 classes. The arguments
     are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+
+    Example:
+
+    ```python
+    model = keras_crate.CRATEAlphaLarge(input_shape=(32, 32, 3), patch_size=8)
+    ```
     """
     return CRATEAlpha(dim=1024, depth=24, heads=16, **locals())
 
@@ -230,5 +242,11 @@ def CRATEAlphaHuge(
 
     526,819,560 parameters at patch 14, for 224x224x3 pixels and 1,000 classes. The arguments
     are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+
+    Example:
+
+    ```python
+    model = keras_crate.CRATEAlphaHuge(input_shape=(32, 32, 3), patch_size=8)
+    ```
     """
     return CRATEAlpha(dim=1280, depth=32, heads=16, **locals())

@@ -4,7 +4,6 @@ Opening a file reads names, shapes and dtypes. An array is read when it is asked
 for, so that memory holds one at a time. No code from a file is ever run.
 """
 
-import argparse
 import contextlib
 import dataclasses
 import io
@@ -279,6 +278,8 @@ def _torch(path: Path, mmap: bool | None = None) -> Mapping:
 
 def _harmless() -> list:
     """Types that trainers save beside tensors and that only hold values."""
+    import argparse
+
     numbers = [np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")]
     scalar = np.float64(0).__reduce__()[0]
     # NumPy moved this function: a file names its place in the version that wrote it.

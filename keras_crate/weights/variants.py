@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import importlib
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -11,11 +12,6 @@ import numpy as np
 from keras_crate.checks import did_you_mean
 from keras_crate.weights.hub_files import SCHEME, Address, in_cache
 from keras_crate.weights.sizes import SIZES, family_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 MODEL_FILE = "model.keras"
 STATES = {
@@ -158,6 +154,8 @@ class Variant:
 @functools.cache
 def variants() -> dict[str, Variant]:
     """All variants by name."""
+    # Imported here: importing the package must add nothing to what Keras imports.
+    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     text = (weights_folder() / "variants.toml").read_text("utf8")
     return {name: _variant(name, table) for name, table in tomllib.loads(text).items()}
 

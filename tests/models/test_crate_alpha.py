@@ -128,8 +128,8 @@ def test_epsilons_are_the_authors():
 
 
 @pytest.mark.parametrize("epsilon", [0, -1, "a"])
-def test_refuses_an_epsilon_that_is_none(epsilon):
-    with pytest.raises(ValueError, match="`epsilon` must be above 0"):
+def test_refuses_an_epsilon_that_is_not_positive(epsilon):
+    with pytest.raises(ValueError, match="`epsilon` must be a number above 0"):
         TestCRATEAlpha().build(epsilon=epsilon)
 
 

@@ -345,7 +345,7 @@ def test_weights_of_another_model_are_refused(tmp_path):
     with pytest.warns(UserWarning, match="norm_pix_loss=True there and False here"):
         _model(weights=tmp_path / "m.keras")
     config = {k: v for k, v in classifier.get_config().items() if k != "layer_settings"}
-    with pytest.raises(ValueError, match=r"It is a CRATEMAE: load that, and take its `encoder"):
+    with pytest.raises(ValueError, match=r"a CRATEMAE. Load that, and take its `encoder"):
         CRATEMAEEncoder(**{**config, "weights": tmp_path / "m.keras"})
 
 
@@ -407,7 +407,7 @@ def test_refuses_bad_images_and_noise():
         model.reconstruct(images[:0])
     with pytest.raises(ValueError, match=r"`dim` is the trained model's"):
         model.encoder(dim=32)
-    with pytest.raises(TypeError, match=r"no argument `poolin`. Did you mean `pooling`"):
+    with pytest.raises(TypeError, match=r"no argument `poolin`. Did you mean 'pooling'"):
         model.encoder(poolin="avg")
     images[1] = np.nan
     for run in (model.fit, model.evaluate, model.reconstruct):
