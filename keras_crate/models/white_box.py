@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 
-from keras_crate.export.export_model import export_model
+from keras_crate.export import export_model
 from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers import TokenEmbedding
 from keras_crate.layers.composite import changed_settings
@@ -173,7 +173,7 @@ class WhiteBoxModel(keras.Model):
             input_signature: A list of one `keras.InputSpec`, to fix the batch
                 or rename the input.
             **kwargs: Further options, as in
-                `keras_crate.export.export_model.export_model`.
+                `keras_crate.export.export_model`.
 
         Raises:
             ValueError: If the backend cannot make the format, or it does not
