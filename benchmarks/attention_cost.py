@@ -1,37 +1,29 @@
-"""What MSSA and TSSA cost as the number of tokens grows: time and memory, measured.
+"""What MSSA and TSSA cost as the number of tokens grows: time and memory of one layer.
 
     KERAS_BACKEND=jax python benchmarks/attention_cost.py
 
-MSSA compares all pairs of tokens, TSSA only sums over them. Measured is a forward
-pass of one layer on a CPU, batch 1, float32, compiled where the backend compiles
-(JAX; TensorFlow as a graph); PyTorch runs eagerly, without gradients.
+MSSA compares all pairs of tokens; TSSA only sums over them. Measured is a forward pass of one
+layer on a CPU, batch 1, float32, compiled under JAX and TensorFlow. PyTorch runs eagerly,
+without gradients.
 
-Time: processor time, which other work on the machine disturbs less than elapsed
-time, on one core where the system lets a process choose (Linux). Median of runs that
-alternate between the two layers, after one of each that is not counted, in one
-process.
+Time is processor time, which other work on the machine changes less than elapsed time, on one
+core where the system lets a process choose it (Linux). It is the median of runs in turns.
 
-Memory: a fresh process for each layer and number of tokens. It runs the layer on
-`WARM_UP` tokens, makes its input, compiles (JAX), and calls the layer once: the
-peak resident memory (`ru_maxrss`) by then, minus that before the call. This counts
-the output and all intermediate results, and what buffers the backend takes; neither
-weights nor input. Memory that was freed before and not given back to the system is
-not seen, nor is what an import freed where the peak cannot be reset (outside Linux).
+Memory: a fresh process for each layer and number of tokens runs the layer on 16 tokens, makes
+its input and compiles. The memory is what one call then raises the peak resident memory by: the
+output, all intermediate results and the backend's buffers, but neither weights nor input.
+Memory that was freed before and not given back to the system is not seen.
 
 The exponent is the slope of log cost against log tokens over the largest four sizes.
 """
 
 import argparse
-import importlib
-import json
 import os
 import statistics
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
+import script
 
 LAYERS = ("MSSA", "TSSA")
 SMALLEST = 256
@@ -39,84 +31,49 @@ WARM_UP = 16
 LARGEST_SIZES = 4  # that an exponent is fitted to
 
 
-def compiled(name, dim, heads):
-    """A function of n that makes a layer's call on n random tokens, compiled."""
-    import keras
-
-    import keras_crate  # before keras, for which it picks an installed backend
+def make_layer(name, dim, heads):
+    import keras_crate
 
     layer = getattr(keras_crate.layers, name)(heads=heads)
     layer.build((1, None, dim))
-    backend = keras.backend.backend()
+    return layer
 
-    def inputs(n):
-        rng = np.random.default_rng(0)
-        return keras.ops.convert_to_tensor(rng.standard_normal((1, n, dim), "float32"))
 
-    if backend == "jax":
-        import jax
+def call_of(layer, n, dim):
+    """A compiled call of the layer on n random tokens."""
+    import keras
+    from timing import compiled
 
-        def prepare(n):
-            x = inputs(n)
-            function = jax.jit(lambda x: layer(x, training=False)).lower(x).compile()
-            return lambda: jax.block_until_ready(function(x))
-
-    elif backend == "tensorflow":
-        import tensorflow as tf
-
-        # One graph for every n, so that a tiny call warms up the large ones.
-        signature = [tf.TensorSpec((1, None, dim), "float32")]
-        function = tf.function(lambda x: layer(x, training=False), input_signature=signature)
-
-        def prepare(n):
-            x = inputs(n)
-            return lambda: function(x).numpy()
-
-    else:
-        import torch
-
-        def prepare(n):
-            x = inputs(n)
-
-            def call():
-                with torch.no_grad():
-                    layer(x, training=False)
-
-            return call
-
-    return prepare
+    tokens = np.random.default_rng(0).standard_normal((1, n, dim), "float32")
+    return compiled(lambda x: layer(x, training=False), keras.ops.convert_to_tensor(tokens))
 
 
 def measure_memory(name, n, dim, heads) -> float:
     """MiB by which one call raises the peak. For a fresh process."""
-    from keras_crate.benchmark.timing import peak_raised_by
+    from memory import peak_raised_by
 
-    prepare = compiled(name, dim, heads)
-    prepare(WARM_UP)()
-    call = prepare(n)
-    return peak_raised_by(call)
+    layer = make_layer(name, dim, heads)
+    call_of(layer, WARM_UP, dim)()
+    return peak_raised_by(call_of(layer, n, dim))
 
 
-def measure_times(sizes, dim, heads, repeats) -> dict:
-    """Median seconds of a call: for each layer, one per size."""
-    prepares = {name: compiled(name, dim, heads) for name in LAYERS}
+def measure_times(sizes, dim, heads, rounds) -> dict:
+    """Median milliseconds of a call: for each layer, one for each size."""
+    from timing import interleaved
+
+    layers = {name: make_layer(name, dim, heads) for name in LAYERS}
     medians = {name: [] for name in LAYERS}
     for n in sizes:
-        calls = {name: prepare(n) for name, prepare in prepares.items()}
-        times = {name: [] for name in LAYERS}
-        for turn in range(repeats + 1):
-            for name, call in calls.items():
-                start = time.process_time()
-                call()
-                if turn:  # the first warms up
-                    times[name].append(time.process_time() - start)
-        for name in LAYERS:
-            medians[name].append(statistics.median(times[name]))
+        calls = {name: call_of(layer, n, dim) for name, layer in layers.items()}
+        for call in calls.values():
+            call()
+        for name, seconds in interleaved(calls, rounds, time.process_time).items():
+            medians[name].append(1e3 * statistics.median(seconds))
     return medians
 
 
 def exponent(sizes, costs) -> float | None:
-    """Slope of log cost against log tokens, where the costs were seen at all."""
+    """Slope of log cost against log tokens; None if a cost was too small to measure."""
     if min(costs[-LARGEST_SIZES:]) <= 0:
         return None
     logs = (np.log(values[-LARGEST_SIZES:]) for values in (sizes, costs))
@@ -160,46 +117,38 @@ def plot(results, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = script.parser(__doc__, rounds=7)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--heads", type=int, default=2)
     parser.add_argument("--largest", type=int, default=16384, help="tokens (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)  # the fresh process
     arguments = parser.parse_args()
     dim, heads = arguments.dim, arguments.heads
     if arguments.memory_of:
         name, n = arguments.memory_of
-        print(measure_memory(name, int(n), dim, heads))
-        return
+        return print(measure_memory(name, int(n), dim, heads))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sizes = [SMALLEST]
     while 2 * sizes[-1] <= arguments.largest:
         sizes.append(2 * sizes[-1])
-    # Before this process imports Keras: a new process starts from its parent's peak.
-    mebibytes = {name: [] for name in LAYERS}
-    for name in LAYERS:
-        for n in sizes:
-            command = [sys.executable, __file__, "--memory-of", name, str(n)]
-            command += ["--dim", str(dim), "--heads", str(heads)]
-            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            mebibytes[name].append(float(output.split()[-1]))
-    seconds = measure_times(sizes, dim, heads, arguments.repeats)
-    milliseconds = {name: [1e3 * s for s in seconds[name]] for name in LAYERS}
+    # Before this process imports Keras: see `in_fresh_process`.
+    options = ("--dim", dim, "--heads", heads)
+    mebibytes = {
+        name: [script.in_fresh_process(__file__, "--memory-of", name, n, *options) for n in sizes]
+        for name in LAYERS
+    }
+    milliseconds = measure_times(sizes, dim, heads, arguments.rounds)
 
     import keras
+    from machine import machine
 
-    backend = keras.backend.backend()
-    version = importlib.import_module(backend).__version__
     costs = {"milliseconds": milliseconds, "mebibytes": mebibytes}
     results = {
-        "backend": backend,
-        "versions": {"keras": keras.__version__, backend: version},
+        "machine": machine(),
         "dim": dim,
         "heads": heads,
-        "repeats": arguments.repeats,
+        "rounds": arguments.rounds,
         "tokens": sizes,
         **costs,
         "exponents": {
@@ -207,14 +156,11 @@ def main():
             for key, cost in costs.items()
         },
     }
-    print(f"{backend} {version}, width {dim}, {heads} heads, batch 1, float32")
+    print(f"{keras.backend.backend()}, width {dim}, {heads} heads, batch 1, float32")
     print_table("time (ms)", sizes, milliseconds)
     print_table("memory (MiB)", sizes, mebibytes)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / f"attention_cost_{backend}"
-    path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")
-    plot(results, path.with_suffix(".png"))
-    print(f"\nwrote {path}.json and .png")
+    script.write_results(arguments.output, "attention_cost", results)
+    plot(results, arguments.output / f"attention_cost_{keras.backend.backend()}.png")
 
 
 if __name__ == "__main__":

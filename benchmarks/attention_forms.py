@@ -1,24 +1,23 @@
-"""MSSA's attention in all its forms side by side: which is fastest, and what does it hold?
+"""MSSA's attention in all its forms: which is fastest, and how much memory does it take?
 
     KERAS_BACKEND=jax python benchmarks/attention_forms.py
 
-The forms are those of `keras_crate/layers/attention.py`, of which `attention_form`
-chooses one; 12 heads of 64. Times are medians of interleaved rounds in one process,
-forward (`predict`) and with the gradient (`train`). Memory is what one call raises
-the peak resident memory of a fresh process by, with the gradient, on a CPU.
+The forms are those of `keras_crate/layers/attention.py`, from which `attention_form` chooses;
+12 heads of 64. Times are medians of interleaved rounds in one process, forward (`predict`) and
+with the gradient (`train`). Memory is what compiling and one call with the gradient raise the
+peak resident memory of a fresh process by, on a CPU.
 """
 
 import argparse
 import json
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
-from keras_crate.benchmark.peers import machine
-from keras_crate.benchmark.timing import compiled, interleaved, peak_raised_by
+import script
+from machine import machine
+from memory import peak_raised_by
+from timing import compiled, gradients, interleaved
 
 import keras_crate  # noqa: F401 (chooses a backend)
 from keras_crate.layers.attention import FORMS, attention_form, subspace_attention
@@ -34,69 +33,39 @@ def coordinates(batch, tokens):
     )
 
 
-def gradient(form):
-    """A function of coordinates that gives the gradient of a sum."""
+def call_of(form, task, w):
+    def forward(w):
+        return subspace_attention(w, form)
 
     def loss(w):
-        return keras.ops.sum(keras.ops.square(subspace_attention(w, form)))
+        return keras.ops.sum(keras.ops.square(forward(w)))
 
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.grad(loss)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        def function(w):
-            with tf.GradientTape() as tape:
-                tape.watch(w)
-                value = loss(w)
-            return tape.gradient(value, w)
-
-        return function
-    import torch
-
-    def function(w):
-        with torch.inference_mode(False), torch.enable_grad():
-            w = w.clone().requires_grad_()
-            return torch.autograd.grad(loss(w), w)[0]
-
-    return function
-
-
-def call_of(form, task, w):
-    if task == "train":
-        return compiled(gradient(form), w)
-    return compiled(lambda w: subspace_attention(w, form), w)
+    return compiled(gradients(loss) if task == "train" else forward, w)
 
 
 def forms_of(task):
     return [name for name in FORMS if task == "train" or not name.startswith("tied")]
 
 
-def print_memory(form, batch, tokens):
+def measure_memory(form, batch, tokens):
+    """MiB by which compiling and one call raise the peak. For a fresh process."""
     call_of(form, "train", coordinates(1, 5))()
     w = coordinates(batch, tokens)
-    call = call_of(form, "train", w)
-    print(peak_raised_by(call))
+    return peak_raised_by(lambda: call_of(form, "train", w)())
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = script.parser(__doc__, rounds=9)
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)  # the fresh process
     arguments = parser.parse_args()
     if arguments.memory_of:
         form, batch, tokens = arguments.memory_of
-        return print_memory(form, int(batch), int(tokens))
-    memory = {}
-    for case in CASES:  # before this process grows: a new one starts from its parent's peak
-        for form in forms_of("train"):
-            command = [sys.executable, __file__, "--memory-of", form, *map(str, case)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            memory[case, form] = float(done.stdout.split()[-1])
+        return print(measure_memory(form, int(batch), int(tokens)))
+    memory = {
+        (case, form): script.in_fresh_process(__file__, "--memory-of", form, *case)
+        for case in CASES
+        for form in forms_of("train")
+    }
     rows = []
     for batch, tokens in CASES:
         w = coordinates(batch, tokens)
@@ -112,10 +81,8 @@ def main():
                 row["mebibytes"] = {form: memory[(batch, tokens), form] for form in calls}
             rows.append(row)
             print(json.dumps(row), flush=True)
-    path = arguments.output / f"attention_forms_{keras.backend.backend()}.json"
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": machine(), "cases": rows}, indent=1) + "\n")
-    print(f"wrote {path}")
+    results = {"machine": machine(), "cases": rows}
+    script.write_results(arguments.output, "attention_forms", results)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""CRATE as its equations are written, in plain PyTorch: what the package is compared with.
+"""CRATE as the paper writes its equations, in eager PyTorch: what the package is compared with.
 
-Nothing is folded, and nothing compiled: ISTA takes its three products, and
-attention forms its scores. It needs PyTorch, whatever Keras' backend is.
+Nothing is folded or compiled: ISTA takes its three products, and attention forms its scores.
+Needs PyTorch, whatever Keras' backend is.
 """
 
+import keras
 import numpy as np
 
 from keras_crate.extras import needed
 
 
 class EagerCRATE:
-    """A CRATE-B, or another size, with the weights of a Keras model.
+    """A CRATE with the weights of a Keras model.
 
     Args:
         model: A `CRATE` with MSSA, ISTA and the head, without preprocessing,
             in channels-last format, not fused.
-        device: A PyTorch device; by default the GPU where there is one.
+        device: A PyTorch device; by default the GPU if there is one.
         dtype: Name of the dtype that `torch.autocast` computes in.
     """
 
@@ -32,7 +33,9 @@ class EagerCRATE:
         self.step_size, self.penalty = model.settings.step_size, model.settings.penalty
         self.parameters = {
             weight.path: torch.tensor(
-                np.asarray(_numpy(weight), "float32"), device=self.device, requires_grad=True
+                np.asarray(keras.ops.convert_to_numpy(weight), "float32"),
+                device=self.device,
+                requires_grad=True,
             )
             for weight in model.trainable_weights
         }
@@ -44,7 +47,7 @@ class EagerCRATE:
             return self._logits(self._tensor(images)).float().cpu().numpy()
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> float:
-        """One step of AdamW; the loss."""
+        """Makes one step of AdamW; returns the loss."""
         labels = self.torch.as_tensor(labels, device=self.device).long()
         with self.autocast():
             logits = self._logits(self._tensor(images))
@@ -89,9 +92,3 @@ class EagerCRATE:
         parts = (scores @ w).transpose(1, 2).reshape(batch, tokens, dim)
         kernel, bias = (p[f"{name}/output_projection/{part}"] for part in ("kernel", "bias"))
         return parts @ kernel + bias
-
-
-def _numpy(weight):
-    import keras
-
-    return keras.ops.convert_to_numpy(weight)

@@ -1,26 +1,25 @@
-"""What `import keras_crate` costs on top of `import keras`.
+"""What `import keras_crate` costs after `import keras`.
 
     KERAS_BACKEND=jax python benchmarks/import_time.py
 
-Fresh processes, the two imports in turn; medians in seconds.
+Prints the median seconds of seven fresh processes.
 """
 
 import statistics
-import subprocess
-import sys
 
-CODE = (
-    "import time, keras; start = time.perf_counter(); import keras_crate; "
-    "print(time.perf_counter() - start)"
-)
+from script import in_fresh_process
+
+CODE = """
+import time, keras
+start = time.perf_counter()
+import keras_crate
+print(time.perf_counter() - start)
+"""
 
 
 def main():
-    times = [
-        float(subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True).stdout)
-        for _ in range(7)
-    ]
-    print(f"import keras_crate after import keras: {statistics.median(times):.3f} s")
+    seconds = statistics.median(in_fresh_process("-c", CODE) for _ in range(7))
+    print(f"import keras_crate after import keras: {seconds:.3f} s")
 
 
 if __name__ == "__main__":

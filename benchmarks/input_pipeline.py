@@ -1,32 +1,32 @@
-"""How many images a second the pipelines make on one core, and whether a model waits for them.
+"""How many images per second the pipelines make on one core, and whether a model waits for them.
 
     KERAS_BACKEND=tensorflow python benchmarks/input_pipeline.py
 
-Photographs of scikit-image are stored as JPEGs of ImageNet's usual size (500 x 375); batches of 64
-are made of them as the paper's recipes ask, at 224 x 224. Without TensorFlow the tf.data rows are
-left out. CRATE-Tiny is then trained on a few batches, with and without a pipeline in front of it.
+Photographs of scikit-image are stored as JPEGs of ImageNet's usual size (500 x 375). Batches of
+64 are made from them by the paper's recipes, at 224 x 224. Without TensorFlow the rows of tf.data
+are left out. Then CRATE-Tiny is trained on a few batches behind each pipeline, and on one batch
+in memory.
 """
 
 import argparse
-import datetime
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-ONE_CORE = "--one-core" in sys.argv
-if ONE_CORE:  # before anything starts threads
+if "--one-core" in sys.argv:  # before anything starts threads
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 import keras_crate  # before keras, for which it picks an installed backend
-import keras
 import numpy as np
+import script
 from keras_crate.data import Augmentation, TrainingBatches, training_dataset
 from keras_crate.data.image_sources import FileSource
+from machine import machine
+from timing import interleaved
 
 SHAPE, BATCH, FILES = (224, 224, 3), 64, 256
 RECIPES = {
@@ -53,16 +53,16 @@ def photographs(folder: Path) -> FileSource:
     return FileSource(files, np.arange(FILES) % 10)
 
 
-def pipelines(source, augmentation):
-    """Each pipeline's batches without end, by name."""
+def pipelines(source, augmentation) -> dict:
+    """Each pipeline's endless batches, by name."""
 
-    def ours():
+    def pydataset():
         batches = TrainingBatches(source, 10, SHAPE, BATCH, augmentation)
         while True:
             yield from (batches[k] for k in range(len(batches)))
             batches.on_epoch_end()
 
-    found = {"pydataset": ours()}
+    found = {"pydataset": pydataset()}
     try:
         dataset, _ = training_dataset(source, 10, SHAPE, BATCH, augmentation)
         found["tf.data"] = iter(dataset)
@@ -71,50 +71,43 @@ def pipelines(source, augmentation):
     return found
 
 
-def seconds(batches, count: int) -> float:
-    start = time.perf_counter()
-    for _ in range(count):
-        next(batches)
-    return time.perf_counter() - start
-
-
 def images_per_second(source, augmentation, rounds: int) -> dict:
-    """In turns, each alone and anew: a pipeline fills its buffers while nobody asks it."""
-    taken = {}
+    """In turns, each pipeline alone and new: one that waits would fill its buffers."""
+    seconds = {}
     for _ in range(rounds):
         for name in pipelines(source, augmentation):
             batches = pipelines(source, augmentation)[name]
-            seconds(batches, 2)
-            taken.setdefault(name, []).append(seconds(batches, 10))
+            for _ in range(2):
+                next(batches)
+            start = time.perf_counter()
+            for _ in range(10):
+                next(batches)
+            seconds.setdefault(name, []).append(time.perf_counter() - start)
             del batches
-    return {name: 10 * BATCH / statistics.median(times) for name, times in taken.items()}
+    return {name: 10 * BATCH / statistics.median(values) for name, values in seconds.items()}
 
 
 def waiting(source, rounds: int) -> dict:
-    """Time of CRATE-Tiny's steps behind each pipeline, over that on one batch in memory."""
+    """Time of CRATE-Tiny's steps behind each pipeline, divided by that on one batch in memory."""
     batch = next(pipelines(source, Augmentation())["pydataset"])
     model = keras_crate.CRATETiny(classes=10)
     model.compile("adamw", "categorical_crossentropy")
-    model.train_on_batch(*batch)
-    running = pipelines(source, RECIPES["crop, flip, RandAugment(2, 14)"])
-    for batches in running.values():
-        seconds(batches, 1)
-    taken = {"in memory": [], **{name: [] for name in running}}
-    for _ in range(rounds):
-        for name in taken:
-            start = time.perf_counter()
-            images, labels = batch if name == "in memory" else next(running[name])
-            model.train_on_batch(np.asarray(images), np.asarray(labels))
-            taken[name].append(time.perf_counter() - start)
-    middle = {name: statistics.median(times) for name, times in taken.items()}
-    ratios = {name: value / middle["in memory"] for name, value in middle.items()}
-    return {"images_per_second": BATCH / middle["in memory"], "time_ratios": ratios}
+
+    def step(batches):
+        model.train_on_batch(*map(np.asarray, next(batches)))
+
+    running = {"in memory": iter(lambda: batch, None)}
+    running |= pipelines(source, RECIPES["crop, flip, RandAugment(2, 14)"])
+    calls = {name: lambda batches=batches: step(batches) for name, batches in running.items()}
+    for call in calls.values():
+        call()
+    medians = {name: statistics.median(s) for name, s in interleaved(calls, rounds).items()}
+    ratios = {name: value / medians["in memory"] for name, value in medians.items()}
+    return {"images_per_second": BATCH / medians["in memory"], "time_ratios": ratios}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser = script.parser(__doc__, rounds=5)
     parser.add_argument("--one-core", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -124,23 +117,17 @@ def main():
                 name: images_per_second(source, augmentation, arguments.rounds)
                 for name, augmentation in RECIPES.items()
             }
-            print(json.dumps(found))
-            return
-        command = [sys.executable, __file__, "--one-core", "--rounds", str(arguments.rounds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
+            return print(json.dumps(found))
+        found = script.in_fresh_process(__file__, "--one-core", "--rounds", arguments.rounds)
         training = waiting(source, arguments.rounds)
-    report = {
-        "date": datetime.date.today().isoformat(),
-        "backend": keras.backend.backend(),
-        "keras": keras.__version__,
+    results = {
+        "machine": machine(),
         "images": "JPEG, 500 x 375, to 224 x 224",
         "images_per_second_on_one_core": found,
         "training_crate_tiny": training,
     }
-    print(json.dumps(report, indent=1))
-    file = arguments.output / f"input_pipeline_{keras.backend.backend()}.json"
-    file.write_text(json.dumps(report, indent=1) + "\n", "utf8")
+    print(json.dumps(results, indent=1))
+    script.write_results(arguments.output, "input_pipeline", results)
 
 
 if __name__ == "__main__":

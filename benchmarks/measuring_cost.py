@@ -1,33 +1,26 @@
-"""What looking inside costs: the coding rate beside the forward pass, the callback beside an epoch.
+"""What measuring the objective costs: beside a forward pass, and beside an epoch of training.
 
-    python benchmarks/measuring_cost.py --output benchmarks/results/measuring_cost.json
+    KERAS_BACKEND=jax python benchmarks/measuring_cost.py
 
-The first part is a CRATE-Base layer's R^c for 8 images of 197 tokens, in
-float64 on NumPy as `measure` computes it, beside the model's forward pass of
-the same 8 images; the two are timed in turn, and the ratio is the median of
-the rounds' ratios. The second is `LayerwiseObjective` on 32 images beside an
-epoch of the demo, timed in one training.
+First, R^c of one CRATE-Base layer for 8 images of 197 tokens, in float64 in NumPy as `measure`
+computes it, beside the model's forward pass of these images, in interleaved rounds. Second,
+`LayerwiseObjective` on 32 images beside an epoch of the demo, timed in one training.
 """
 
-import argparse
 import dataclasses
 import json
+import statistics
 import tempfile
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
+import script
+from timing import interleaved, ratio
 
 import keras_crate
 from keras_crate.objective import LayerwiseObjective, subspace_coding_rate
 from keras_crate.training import demo
-
-
-def seconds(call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def coding_rate_cost(rounds: int) -> dict:
@@ -43,19 +36,15 @@ def coding_rate_cost(rounds: int) -> dict:
     }
     for call in calls.values():
         call()
-    times = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            times[name].append(seconds(call))
-    found = {f"{name}_ms": 1e3 * float(np.median(t)) for name, t in times.items()}
+    seconds = interleaved(calls, rounds)
+    found = {f"{name}_ms": 1e3 * statistics.median(values) for name, values in seconds.items()}
     for name in ("authors", "paper"):
-        ratios = np.divide(times[name], times["forward"])
-        found[f"{name}_to_forward"] = float(np.median(ratios))
+        found[f"{name}_to_forward"] = ratio(seconds, name, "forward")
     return found
 
 
 class Clock(keras.callbacks.Callback):
-    """Times epochs, and the calls of another callback within them."""
+    """Times epochs, and the measurements of another callback within them."""
 
     def __init__(self, callback):
         super().__init__()
@@ -77,37 +66,31 @@ class Clock(keras.callbacks.Callback):
         self.epochs.append(time.perf_counter() - self.start)
 
 
-def callback_cost(epochs: int, folder) -> dict:
+def callback_cost(epochs: int) -> dict:
     digits = keras_crate.data.load("mnist5k")
     layerwise = LayerwiseObjective(digits.test[0][:32])
     clock = Clock(layerwise)
     recipe = dataclasses.replace(demo.FULL, epochs=epochs, warmup_epochs=1)
-    # Keras calls the layerwise callback first: its time is in the epoch's.
-    demo.run_demo(folder, recipe, digits, say=lambda line: None, callbacks=[layerwise, clock])
-    epoch = float(np.median(clock.epochs[1:]))  # the first compiles
-    within = float(np.median(clock.within[2:]))
+    # Keras calls the layerwise callback first: its time is part of the epoch's.
+    callbacks = [layerwise, clock]
+    with tempfile.TemporaryDirectory() as folder:
+        demo.run_demo(folder, recipe, digits, say=lambda line: None, callbacks=callbacks)
+    epoch = statistics.median(clock.epochs[1:])  # the first compiles
+    within = statistics.median(clock.within[2:])
     return {"epoch_s": epoch, "callback_ms": 1e3 * within, "share": within / epoch}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
+    parser = script.parser(__doc__, rounds=15)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument(
-        "--folder", default=tempfile.gettempdir() + "/measuring-cost", help="for the demo's files"
-    )
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     found = {
         "backend": keras.backend.backend(),
         "coding_rate": coding_rate_cost(arguments.rounds),
-        "callback": callback_cost(arguments.epochs, arguments.folder),
+        "callback": callback_cost(arguments.epochs),
     }
     print(json.dumps(found, indent=1))
-    if arguments.output:
-        records = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-        records[found["backend"]] = found
-        arguments.output.write_text(json.dumps(records, indent=1) + "\n")
+    script.write_results(arguments.output, "measuring_cost", found)
 
 
 if __name__ == "__main__":

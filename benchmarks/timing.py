@@ -1,25 +1,26 @@
-"""Times that can be compared on a machine that others use too."""
+"""Times that can be compared on a machine that runs other work too."""
 
-import contextlib
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+import keras
 import numpy as np
 
 
-def interleaved(calls: dict[str, Callable], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    calls: dict[str, Callable], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each call, in turns.
 
-    Every round makes each call once, beginning with another one each time, so
-    that what else the machine does meets all alike. Make each call once before,
-    so that nothing is compiled here.
+    Every round makes each call once and starts with a different one, so that other work on
+    the machine slows all of them alike. Make each call once before, so that nothing is
+    compiled here.
 
     Args:
-        calls: What to time, by name. A call returns when its result is there.
-        rounds: How often.
+        calls: What to time, by name. A call must wait for its result.
+        rounds: How often each call is made.
+        clock: Returns the time in seconds.
 
     Returns:
         A list of `rounds` seconds for each name.
@@ -29,21 +30,19 @@ def interleaved(calls: dict[str, Callable], rounds: int) -> dict[str, list[float
     for turn in range(rounds):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
-            start = time.perf_counter()
+            start = clock()
             calls[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     return seconds
 
 
 def ratio(seconds: dict[str, list[float]], name: str, base: str) -> float:
-    """Median over rounds of one call's seconds by another's of the same round."""
+    """Median over rounds of one call's seconds divided by another's in the same round."""
     return statistics.median(a / b for a, b in zip(seconds[name], seconds[base], strict=True))
 
 
 def matrix_product(rows: int, width: int, dtype: str) -> Callable:
-    """A call that multiplies `(rows, width)` by `(width, width)` on the backend, compiled."""
-    import keras
-
+    """A compiled call that multiplies `(rows, width)` by `(width, width)` on the backend."""
     rng = np.random.default_rng(0)
     a = keras.ops.cast(rng.standard_normal((rows, width), "float32"), dtype)
     b = keras.ops.cast(rng.standard_normal((width, width), "float32"), dtype)
@@ -52,20 +51,27 @@ def matrix_product(rows: int, width: int, dtype: str) -> Callable:
     return call
 
 
-def compiled(function: Callable, *tensors) -> Callable:
-    """A call of a function of tensors as the backend compiles it, that waits for its result."""
-    import keras
+def compiled(function: Callable, *tensors, xla: bool = False) -> Callable:
+    """Compiles a function for tensors; PyTorch runs it as it is, without gradients.
 
+    Args:
+        function: A function of tensors.
+        *tensors: What it is called with.
+        xla: Whether TensorFlow compiles by XLA.
+
+    Returns:
+        A function without arguments. It calls `function` and waits for the result.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        run = jax.jit(function)
+        run = jax.jit(function).lower(*tensors).compile()
         return lambda: jax.block_until_ready(run(*tensors))
     if backend == "tensorflow":
         import tensorflow as tf
 
-        run = tf.function(function)
+        run = tf.function(function, jit_compile=xla).get_concrete_function(*tensors)
 
         def call():
             outputs = run(*tensors)
@@ -85,23 +91,28 @@ def compiled(function: Callable, *tensors) -> Callable:
     return call
 
 
-def peak_raised_by(call: Callable) -> float:
-    """MiB by which a call raises this process's peak resident memory."""
-    reset_peak()
-    before = peak_memory()
-    call()
-    return peak_memory() - before
+def gradients(loss: Callable) -> Callable:
+    """A function of tensors that returns the gradients of a loss with respect to each."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
 
+        return lambda *tensors: jax.grad(loss, argnums=tuple(range(len(tensors))))(*tensors)
+    if backend == "tensorflow":
+        import tensorflow as tf
 
-def peak_memory() -> float:
-    """This process's peak resident memory so far, in MiB."""
-    import resource
+        def function(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                value = loss(*tensors)
+            return tape.gradient(value, tensors)
 
-    unit = 1024 if platform.system() == "Darwin" else 1  # macOS counts bytes, Linux KiB
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit / 1024
+        return function
+    import torch
 
+    def function(*tensors):
+        with torch.inference_mode(False), torch.enable_grad():
+            tensors = [x.clone().requires_grad_() for x in tensors]
+            return torch.autograd.grad(loss(*tensors), tensors)
 
-def reset_peak() -> None:
-    """Sets the peak back to what is resident now, where the system can (Linux)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
+    return function

@@ -2,15 +2,16 @@
 
     python examples/denoising.py denoising.png
 
-The derivation of CRATE's compression step (arXiv:2306.01129, section 2.3), run:
-tokens near K orthogonal subspaces, and Z <- (1 - step) Z + step MSSA(Z) with the
-subspaces' own bases, where the paper has step = kappa p / (n eps^2).
+Runs CRATE's compression step as the paper derives it (arXiv:2306.01129, section
+2.3): the tokens lie near K orthogonal subspaces, and each step computes
+Z <- (1 - step) Z + step MSSA(Z) with the bases of these subspaces. In the paper,
+step = kappa p / (n eps^2).
 
-The layer divides its scores by sqrt(p), which the paper's formula does not, so the
-tokens' variance in their subspace is sqrt(p) here: over many tokens of one Gaussian,
-a head multiplies coordinates by variance / sqrt(p). That signal stays and weaker
-noise shrinks. Run for much longer, tokens are drawn to the outermost ones, whosever
-they are, and both distance and R^c rise again.
+The layer divides its scores by sqrt(p), and the paper's formula does not. Over many
+tokens of one Gaussian, a head therefore multiplies coordinates by
+variance / sqrt(p). The tokens' variance within their subspace is sqrt(p) here, so
+that the signal stays and weaker noise shrinks. After many more steps, all tokens
+move towards the outermost ones of any subspace, and distance and R^c rise again.
 """
 
 import argparse
@@ -29,7 +30,7 @@ def random_bases(rng, subspaces, p):
 
 
 def mixture(rng, bases, tokens):
-    """Noise-free tokens (n, d), as many in each subspace, and whose they are."""
+    """Noise-free tokens (n, d), equally many from each subspace, and the index of each's."""
     members = np.arange(tokens) % len(bases)
     coordinates = rng.normal(size=(tokens, bases.shape[2])) * bases.shape[2] ** 0.25
     return np.einsum("np,ndp->nd", coordinates, bases[members]), members
@@ -50,7 +51,7 @@ def denoise(tokens, bases, steps=12, step=0.12):
 
 
 def measure(history, bases, members):
-    """Every token's distance to its subspace and length within it, and R^c."""
+    """Distance of each token to its subspace, its length within it, and R^c."""
     own = np.einsum("snd,ndp->snp", history, bases[members])
     outside = history - np.einsum("snp,ndp->snd", own, bases[members])
     return {
@@ -61,7 +62,7 @@ def measure(history, bases, members):
 
 
 def plot(measured, clean_rate, path):
-    """Distance and length over the tokens, and the rate, at each step."""
+    """Plots the distance and length of the tokens, and the rate, at each step."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -84,11 +85,13 @@ def plot(measured, clean_rate, path):
 
 
 def main():
-    """Draws the tokens, denoises them, prints and plots what was measured."""
+    """Makes the tokens, denoises them, prints and plots the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", help="where the figure goes (.png)")
+    parser.add_argument("output", help="file for the figure (.png)")
     parser.add_argument("--steps", type=int, default=12, help="(%(default)s)")
-    parser.add_argument("--noise", type=float, default=0.5, help="its deviation (%(default)s)")
+    parser.add_argument(
+        "--noise", type=float, default=0.5, help="standard deviation of the noise (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     arguments = parser.parse_args()
     rng = np.random.default_rng(arguments.seed)

@@ -1,10 +1,10 @@
-"""Do objects' masks emerge in a CRATE that only learns to name shapes?
+"""Do masks of objects emerge in a CRATE that is only trained to classify shapes?
 
-Trains a CRATE and a ViT of the same number of parameters in the same way to
-classify shapes on textures, and scores the masks that their tokens, keys and
-attention give without any further training: mean IoU on held-out shapes and on
-pictures of scikit-image whose masks are known. Untrained models and methods
-that look at pixels alone stand beside them.
+Trains a CRATE and a ViT with the same number of parameters in the same way to
+classify shapes on textures. Then scores the masks that their tokens, keys and
+attention give without further training: mean IoU on test shapes and on pictures
+of scikit-image whose masks are known. Untrained models and methods that use only
+the pixels are scored for comparison.
 
     python examples/emergent_segmentation.py            # trains and scores
     python examples/emergent_segmentation.py --epochs 0 # scores what was saved
@@ -27,7 +27,7 @@ SIZE, PATCH, HEAD_DIM, DEPTH = 48, 6, 32, 4
 
 @keras.saving.register_keras_serializable(package="emergent_segmentation")
 class SelfAttention(keras_crate.layers.SubspaceLayer):
-    """A ViT's attention: the coordinates are the keys; queries and values have own maps."""
+    """A ViT's attention: the coordinates are the keys; queries and values have their own maps."""
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -53,7 +53,7 @@ class SelfAttention(keras_crate.layers.SubspaceLayer):
 
 @keras.saving.register_keras_serializable(package="emergent_segmentation")
 class MLP(keras_crate.layers.CompositeLayer):
-    """A ViT's second operator: expand to four times the width, GELU, contract, and a skip."""
+    """A ViT's second operator: four times the width, GELU, back to the width, and a skip."""
 
     residual = True
 
@@ -71,12 +71,12 @@ class MLP(keras_crate.layers.CompositeLayer):
 
 
 def crate(dim: int, seed: int):
-    """A CRATE of 3 d^2 parameters a block."""
+    """A CRATE with 3 d^2 parameters in a block."""
     return _model(dim, seed, "crate")
 
 
 def vit(dim: int, seed: int):
-    """A ViT in the same graph: 12 d^2 parameters a block, so half as wide."""
+    """A ViT in the same graph: 12 d^2 parameters in a block, so half as wide."""
     return _model(dim // 2, seed, "vit", compress=SelfAttention, sparsify=MLP)
 
 
@@ -90,7 +90,7 @@ def _model(dim, seed, name, **operators):
 
 
 def train(model, images: int, epochs: int) -> dict:
-    """Trains on shapes; returns the record."""
+    """Trains on shapes; returns the size, accuracy, time and history."""
     x, y, _ = data.shapes_on_textures(images, SIZE, seed=1)
     test_x, test_y, _ = data.shapes_on_textures(1000, SIZE, seed=2)
     steps = -(-len(x) // 64)
@@ -115,7 +115,7 @@ def train(model, images: int, epochs: int) -> dict:
 
 
 def horses() -> tuple[np.ndarray, np.ndarray]:
-    """The outline of a horse that scikit-image ships: one photograph in it, another around it."""
+    """The outline of scikit-image's horse, filled with one texture on another."""
     import skimage
 
     size = (SIZE, SIZE)
@@ -139,10 +139,10 @@ def horses() -> tuple[np.ndarray, np.ndarray]:
 
 
 def coins() -> tuple[np.ndarray, np.ndarray]:
-    """The coins on scikit-image's photograph, one by one.
+    """Each coin on scikit-image's photograph.
 
-    Their masks are the bright regions of the photograph by Otsu's threshold,
-    holes filled: right to the eye, and no hand has drawn them.
+    The masks are the bright regions by Otsu's threshold, with holes filled. They
+    look right, but were not drawn by hand.
     """
     import skimage
     from scipy import ndimage
@@ -167,9 +167,9 @@ def _in_colour(grey: list) -> np.ndarray:
 
 
 def masks_by_method(model, images) -> tuple[dict, dict]:
-    """What each method takes for the object, by where it looks: boolean, a value a patch.
+    """The masks that each method finds, by block or head: a boolean for each patch.
 
-    The second dictionary has the attention itself, by block and head.
+    The second dictionary holds the attention itself, by block and head.
     """
     at_once = {"batch_size": len(images)}
     methods, attention = {name: {} for name in METHODS}, {}
@@ -192,7 +192,7 @@ METHODS = ("attention of a head", "cut of keys", "cut of tokens", "first compone
 
 
 def most_attended(maps: np.ndarray) -> np.ndarray:
-    """The fewest patches that hold 60 % of what the class token gives to patches."""
+    """The fewest patches that hold 60 % of the class token's attention to patches."""
     flat = maps.reshape(len(maps), -1)
     order = np.sort(flat, axis=1)[:, ::-1]
     short = np.cumsum(order, axis=1) < 0.6 * flat.sum(axis=1, keepdims=True)
@@ -217,9 +217,8 @@ def on_object(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def score(models: dict, test_sets: dict) -> tuple[dict, dict, dict]:
     """Mean IoU by method, model and set of images; attention on the object; the first masks.
 
-    Where to look, which block and which head, is chosen for each model and
-    method on other shapes than those that are scored. (The CRATE has 16 heads
-    to choose from, the ViT 8.)
+    The block or head is chosen for each model and method on other shapes than
+    those that are scored. The CRATE has 16 heads to choose from, the ViT 8.
     """
     choosing, _, true = data.shapes_on_textures(200, SIZE, seed=4)
     every = np.concatenate([choosing, *(images for images, _ in test_sets.values())])
@@ -244,7 +243,7 @@ def score(models: dict, test_sets: dict) -> tuple[dict, dict, dict]:
                 test_sets.items(), parts[chosen][1:], strict=True
             ):
                 row[set_name] = _mean(iou(found, masks))
-            # Against the mask of another image: what place and size alone score.
+            # Scored with another image's mask: what position and size alone reach.
             shuffled = np.roll(test_sets["shapes"][1], 1, axis=0)
             row["shuffled"] = _mean(iou(parts[chosen][1], shuffled))
             drawn[method, name] = parts[chosen][1]
@@ -278,7 +277,7 @@ def _mean(values) -> list[float]:
 
 
 def draw(images, masks, drawn: dict, count: int = 8):
-    """The first images, their masks, and what the trained models find."""
+    """Draws the first images, their masks, and the masks that the trained models find."""
     found = [
         drawn[method, name]
         for method in ("cut of keys", "attention of a head")
@@ -297,13 +296,15 @@ def draw(images, masks, drawn: dict, count: int = 8):
 
 
 def main():
-    """Trains, scores, and writes what was found."""
+    """Trains, scores, and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="emergent-segmentation", type=Path)
     parser.add_argument("--epochs", type=int, default=24, help="0: score saved models")
-    parser.add_argument("--images", type=int, default=12000, help="to train on (%(default)s)")
+    parser.add_argument("--images", type=int, default=12000, help="training images (%(default)s)")
     parser.add_argument("--dim", type=int, default=128, help="width of the CRATE (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the training (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="random seed of the training (%(default)s)"
+    )
     arguments = parser.parse_args()
     folder = arguments.output
     folder.mkdir(parents=True, exist_ok=True)
@@ -321,7 +322,7 @@ def main():
     for name, of_model in record.items():
         print(
             f"{name}: {of_model['parameters']:,} parameters, {of_model['accuracy']:.1%} of 1,000 "
-            f"held-out shapes named, {of_model['seconds']:.0f} s"
+            f"test shapes classified correctly, {of_model['seconds']:.0f} s"
         )
 
     images, _, masks = data.shapes_on_textures(300, SIZE, seed=3)

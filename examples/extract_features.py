@@ -1,4 +1,4 @@
-"""Extracts features of images: all tokens, pooled, and of any layer.
+"""Extracts features of images: all tokens, pooled tokens, and the output of any layer.
 
 python examples/extract_features.py crate-demo/model.keras features.npz --layer block_1_ista
 """
@@ -11,19 +11,19 @@ import numpy as np
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a .keras file, such as the demo's")
-parser.add_argument("output", help="where the features go (.npz)")
+parser.add_argument("output", help="file for the features (.npz)")
 parser.add_argument("--layer", default="block_1_ista", help="name of a layer (%(default)s)")
 arguments = parser.parse_args()
 
 model = keras.saving.load_model(arguments.model)
 images, labels = keras_crate.data.load("mnist5k").test
 
-# The same weights without the head: one vector an image, or all tokens.
+# The same weights without the head: one vector for each image, or all tokens.
 config = model.get_config() | {"include_top": False, "weights": arguments.model}
 pooled = keras_crate.CRATE(**config | {"pooling": "avg"})
 tokens = keras_crate.CRATE(**config | {"pooling": None})
 
-# Any layer of a functional model is an output away.
+# The output of any layer of a functional model can be computed by another model.
 inside = keras.Model(model.input, model.get_layer(arguments.layer).output)
 
 features = {

@@ -2,7 +2,7 @@
 
     python examples/fine_tune.py crate-demo/model.keras even-odd.keras
 
-First the new head alone, then all layers at a smaller learning rate.
+Trains the new head alone first, then all layers at a smaller learning rate.
 """
 
 import argparse
@@ -12,8 +12,8 @@ import keras
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a .keras file, such as the demo's")
-parser.add_argument("output", help="where the fine-tuned model goes (.keras)")
-parser.add_argument("--epochs", type=int, default=5, help="of each stage (%(default)s)")
+parser.add_argument("output", help="file for the fine-tuned model (.keras)")
+parser.add_argument("--epochs", type=int, default=5, help="epochs of each stage (%(default)s)")
 arguments = parser.parse_args()
 
 # The same model with two classes; all weights but the head's come from the file.
@@ -38,7 +38,7 @@ for stage, learning_rate in (("head", 1e-2), ("all layers", 5e-4)):
     )
     model.fit(x, y, epochs=arguments.epochs, verbose=0)
     accuracy = model.evaluate(test_x, test_y, verbose=0, return_dict=True)["accuracy"]
-    print(f"{stage}: {accuracy:.1%} of {len(test_y)} held-out digits")
+    print(f"{stage}: {accuracy:.1%} of {len(test_y)} test digits")
 
 model.save(arguments.output)
 print("wrote", arguments.output)

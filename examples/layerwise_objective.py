@@ -1,13 +1,13 @@
-"""Compression and sparsity at every layer, as a CRATE learns: the paper's figure 3 in small.
+"""Compression and sparsity at every layer while a CRATE learns: the paper's figure 3, smaller.
 
     python examples/layerwise_objective.py
 
-Trains the demo's model on 4,000 MNIST digits and measures 256 held-out digits
-every few epochs: R^c and the share of non-zeros at each block, in the authors'
+Trains the demo's model on 4,000 MNIST digits and measures 256 test digits every
+few epochs: R^c and the share of non-zeros at each block, in the authors'
 convention and in the paper's. Writes the curves (layers-authors.png,
-layers-paper.png), the same as moving pictures (.gif), all numbers (layers.json),
-and what the trained model's heads and patches show of five digits, at twice
-their size (heads.png, blocks.png).
+layers-paper.png), the curves as animations (.gif) and all numbers (layers.json).
+Also draws what the trained model's heads attend to and what its blocks compute,
+for five digits at twice their size (heads.png, blocks.png).
 """
 
 import argparse
@@ -24,9 +24,11 @@ from keras_crate.training import demo
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", default="layerwise-objective", type=Path)
 parser.add_argument("--epochs", type=int, default=demo.FULL.epochs, help="(%(default)s)")
-parser.add_argument("--every", type=int, default=5, help="epochs between measures (%(default)s)")
-parser.add_argument("--images", type=int, help="to train on; by default all 4,000")
-parser.add_argument("--seed", type=int, default=0, help="of all chance (%(default)s)")
+parser.add_argument(
+    "--every", type=int, default=5, help="epochs between measurements (%(default)s)"
+)
+parser.add_argument("--images", type=int, help="training images; by default all 4,000")
+parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
 arguments = parser.parse_args()
 
 digits = keras_crate.data.load("mnist5k")

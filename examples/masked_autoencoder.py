@@ -1,11 +1,11 @@
-"""Learns from images without labels, then from few labels: CRATE-MAE on digits.
+"""Trains CRATE-MAE on digits without labels, then classifiers with few labels.
 
     python examples/masked_autoencoder.py mae
 
-Trains a small masked autoencoder, draws what it completes, and compares three
-classifiers on a few labelled digits: a linear probe on its features, its
-encoder fine-tuned, and the same network from scratch. Writes `mae.keras` and
-`reconstruction.png` to the folder.
+Trains a small masked autoencoder, draws digits that it reconstructs, and compares
+three classifiers that learn from a few labelled digits: a linear probe on its
+features, its fine-tuned encoder, and the same network trained from scratch. Writes
+`mae.keras` and `reconstruction.png` into the folder.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import numpy as np
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("output", type=Path, help="folder for the model and the picture")
-parser.add_argument("--epochs", type=int, default=40, help="without labels (%(default)s)")
+parser.add_argument("--epochs", type=int, default=40, help="epochs without labels (%(default)s)")
 parser.add_argument("--labels", type=int, default=500, help="labelled digits (%(default)s)")
 arguments = parser.parse_args()
 arguments.output.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ mae.compile(keras.optimizers.AdamW(1e-3, weight_decay=0.01))
 before = mae.evaluate(test_images, verbose=0)
 mae.fit(images, batch_size=128, epochs=arguments.epochs, verbose=0)
 after = mae.evaluate(test_images, verbose=0)
-print(f"loss on hidden patches of held-out digits: {before:.3f} before, {after:.3f} after")
+print(f"loss on hidden patches of test digits: {before:.3f} before, {after:.3f} after")
 mae.save(arguments.output / "mae.keras")
 
 masked, reconstruction, pasted, _ = mae.reconstruct(test_images[:6])
@@ -44,7 +44,7 @@ print("digits, masked, reconstructed, pasted:", arguments.output / "reconstructi
 
 
 def accuracy(model, trainable, learning_rate):
-    """Trains some layers on the labelled digits, and tests."""
+    """Trains some layers on the labelled digits; returns the accuracy on the test digits."""
     for layer in model.layers:
         layer.trainable = trainable(layer)
     model.compile(
@@ -62,5 +62,5 @@ probe = accuracy(mae.encoder(**options), lambda layer: layer.name == "head", 1e-
 tuned = accuracy(mae.encoder(**options), lambda layer: True, 5e-4)
 fresh = type(mae).from_config(mae.get_config()).encoder(**options)
 scratch = accuracy(fresh, lambda layer: True, 5e-4)
-print(f"with {few} labels, of {len(test_labels)} held-out digits:")
+print(f"with {few} labels, of {len(test_labels)} test digits:")
 print(f"linear probe {probe:.1%}, fine-tuned {tuned:.1%}, from scratch {scratch:.1%}")

@@ -1,10 +1,10 @@
-"""A new white-box architecture: defines an operator, trains with it, looks inside.
+"""A new white-box architecture: defines an operator, trains a model with it, measures it.
 
     python examples/new_white_box.py new.keras
 
-The operator is MSSA as the paper derives it, before the authors' learned output
-map: a gradient step on the coding rate R^c, in which the subspaces that project
-the tokens also map them back (Yu et al., arXiv:2306.01129, section 2.3).
+The operator is MSSA as the paper derives it, a gradient step on the coding rate R^c
+(Yu et al., arXiv:2306.01129, section 2.3). The same bases that project the tokens
+into the subspaces map them back, where the authors' code learns an output map.
 """
 
 import argparse
@@ -23,7 +23,7 @@ class PaperMSSA(keras_crate.layers.SubspaceLayer):
         self.kappa, self.eps = kappa, eps
 
     def has_output_map(self):
-        return False  # the subspaces themselves lead back
+        return False  # the subspaces' bases map back
 
     def call(self, inputs):
         w = self.coordinates(inputs)  # (batch, heads, n, p)
@@ -31,14 +31,14 @@ class PaperMSSA(keras_crate.layers.SubspaceLayer):
         gain = self.head_dim / (inputs.shape[1] * self.eps**2)
         bases = ops.cast(self.subspace_bases(), w.dtype)
         mssa = gain * ops.einsum("bknp,kdp->bnd", ops.matmul(attention, w), bases)
-        return self.kappa * gain * (mssa - inputs)  # a block adds its tokens to this
+        return self.kappa * gain * (mssa - inputs)  # the block adds its tokens
 
     def get_config(self):
         return {**super().get_config(), "kappa": self.kappa, "eps": self.eps}
 
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("output", help="where the trained model goes (.keras)")
+parser.add_argument("output", help="file for the trained model (.keras)")
 parser.add_argument("--epochs", type=int, default=10, help="(%(default)s)")
 arguments = parser.parse_args()
 
@@ -61,7 +61,7 @@ model.compile(
 )
 model.fit(*digits.train, batch_size=128, epochs=arguments.epochs, verbose=2)
 accuracy = model.evaluate(*digits.test, verbose=0, return_dict=True)["accuracy"]
-print(f"{accuracy:.1%} of {len(digits.test[1])} held-out digits")
+print(f"{accuracy:.1%} of {len(digits.test[1])} test digits")
 print(keras_crate.objective.measure(model, digits.test[0][:256], convention="paper"))
 model.save(arguments.output)
 print("wrote", arguments.output)

@@ -1,4 +1,4 @@
-"""Names what is in image files.
+"""Prints the likeliest classes of image files.
 
 python examples/predict_image.py crate-demo/model.keras digit.png
 """
@@ -12,7 +12,7 @@ import numpy as np
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model", help="a .keras file whose model has class names, such as the demo's")
 parser.add_argument("images", nargs="+", help="image files of any size")
-parser.add_argument("--top", type=int, default=3, help="how many classes to name (%(default)s)")
+parser.add_argument("--top", type=int, default=3, help="number of classes to print (%(default)s)")
 arguments = parser.parse_args()
 
 model = keras.saving.load_model(arguments.model)

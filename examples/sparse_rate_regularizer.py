@@ -1,12 +1,11 @@
-"""Trains with the sparse rate reduction in the loss, and without, from the same start.
+"""Trains with and without the sparse rate reduction in the loss, from the same initial weights.
 
     python examples/sparse_rate_regularizer.py --weights 0 1e-4 1e-3
 
-Prints, for each weight, the accuracy on held-out digits and, mean over blocks,
-the terms of the objective in the paper's convention: what the regulariser does
-to them, and what that does to the accuracy. (Under JAX on a CPU, start it with
-XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false: see
-`SparseRateReduction`.)
+Prints the accuracy on the test digits for each weight of the regulariser, and the
+terms of the objective in the paper's convention, averaged over the blocks. Under JAX
+on a CPU, set XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false, for
+the reason that `SparseRateReduction` gives.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Does what a small CRATE learned on MNIST help it on digits of another source?
+"""Does pre-training on MNIST help a small CRATE on digits of another source?
 
-Pre-trains a CRATE and a ViT of as many parameters on 4,000 MNIST images, fine-tunes both, with the
-head they have, on scikit-learn's digits (8x8 pixels, another source), and sets beside them the same
-models trained on those digits alone: everything by the same recipe, for three seeds. What the
-models give before their head is also classified linearly, by all of the new digits and by 1, 5 and
-10 of each class.
+Pre-trains a CRATE and a ViT with about as many parameters on 4,000 MNIST images, and fine-tunes
+both, with the head they have, on scikit-learn's digits (8x8 pixels). The same models trained on
+those digits alone are the comparison. All use the same recipe, for three seeds. The features
+before the head are also classified linearly, from all of the new digits and from 1, 5 and 10 of
+each class.
 
     python examples/transfer.py
 
-Writes transfer.md and transfer.json; a run that is cut off goes on where it was.
+Writes transfer.md and transfer.json. A run that was interrupted continues where it stopped.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class Positions(layers.Layer):
 
 
 def crate() -> keras.Model:
-    """A CRATE: 3 d^2 parameters a block."""
+    """A CRATE: 3 d^2 parameters in a block."""
     return keras_crate.CRATE(
         WIDTH, DEPTH, HEADS, input_shape=SHAPE, patch_size=PATCH, classes=10, pooling="avg",
         name="crate",
@@ -47,7 +47,7 @@ def crate() -> keras.Model:
 
 
 def vit() -> keras.Model:
-    """A ViT: 12 d^2 parameters a block, so half as wide."""
+    """A ViT: 12 d^2 parameters in a block, so half as wide."""
     dim, tokens = WIDTH // 2, (SHAPE[0] // PATCH) * (SHAPE[1] // PATCH)
     images = keras.Input(SHAPE, name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1)(images)
@@ -69,7 +69,7 @@ def vit() -> keras.Model:
 def one_seed(
     make, seed: int, folder: Path, recipes: tuple, draws: int, quiet: dict
 ) -> dict[str, float]:
-    """All accuracies of a model for a seed, in per cent of the held-out digits."""
+    """All accuracies of a model for a seed, in per cent of the test digits."""
     first, then = recipes
 
     def untrained():
@@ -96,7 +96,7 @@ def one_seed(
 
 
 def linear(model: keras.Model, seed: int, draws: int) -> dict[str, float]:
-    """Accuracy of linear classifiers on what a model gives before its head."""
+    """Accuracy of linear classifiers on the features before a model's head."""
     digits = data.load("digits")
     features = keras.Model(model.input, model.get_layer("head").input)
     (x, y), (test_x, test_y) = (
@@ -140,9 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("crate-transfer"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=60, help="on MNIST (%(default)s)")
-    parser.add_argument("--then", type=int, default=20, help="on digits (%(default)s)")
-    parser.add_argument("--draws", type=int, default=10, help="of few-shot digits (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=60, help="epochs on MNIST (%(default)s)")
+    parser.add_argument("--then", type=int, default=20, help="epochs on digits (%(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=10, help="random choices of the few digits (%(default)s)"
+    )
     parser.add_argument("--pipeline", default="pydataset")
     arguments = parser.parse_args()
 

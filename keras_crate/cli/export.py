@@ -43,7 +43,7 @@ def add_to(commands) -> None:
 
 def run(arguments) -> int:
     """Runs the command."""
-    from keras_crate.export.export_model import FORMATS, check_format, check_path, export_model
+    from keras_crate.export import FORMATS, check_format, check_path, export_model
 
     out = new_file(arguments, (Path(arguments.out).suffix,))
     formats = {known.ending: name for name, known in FORMATS.items()}

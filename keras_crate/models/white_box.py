@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import check_positive
-from keras_crate.export.export_model import export_model
+from keras_crate.export import export_model
 from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks

@@ -1,16 +1,21 @@
+"""benchmarks/peers.py: what it compares is the same computation, and what it writes."""
+
 import json
 import sys
 import types
 
+import contenders
 import keras
 import numpy as np
+import peers
 import pytest
+import report
+import timing
 from compare import assert_close
-from keras_crate.benchmark import peers, report, timing
+from machine import machine
 from marks import TORCH, compiles_long
 
 from keras_crate import CRATE, fuse
-from keras_crate.cli.main import main
 
 
 def _small(*_, **options):
@@ -22,20 +27,20 @@ def _small(*_, **options):
 
 @pytest.mark.skipif(not TORCH, reason="the comparison is with PyTorch, which is not installed")
 def test_eager_pytorch_computes_the_same_and_trains_alike():
-    from keras_crate.benchmark.eager import EagerCRATE
+    from eager import EagerCRATE
 
     model = _small()
     eager = EagerCRATE(model, device="cpu")
-    images, labels = peers.images_and_labels(4)
+    images, labels = contenders.images_and_labels(4)
     assert_close(eager.predict(images), model.predict_on_batch(images), atol=1e-5)
-    peers.compile_to_train(model)
+    contenders.compile_to_train(model)
     losses = [(eager.train(images, labels), model.train_on_batch(images, labels)) for _ in range(3)]
     np.testing.assert_allclose(*zip(*losses, strict=True), rtol=1e-3)
 
 
 def test_multiplications_are_those_of_the_layers():
     """Counted again from the kernels of the real layers."""
-    model = fuse(peers.crate("T"))
+    model = fuse(contenders.crate("T"))
     tokens = {"patch_embedding": 196, "head": 1}
     linear = sum(
         tokens.get(layer.name, 197) * np.prod(part.kernel.shape)
@@ -44,10 +49,10 @@ def test_multiplications_are_those_of_the_layers():
         if isinstance(part, keras.layers.Dense)
     )
     attention = 12 * 2 * 197**2 * 384
-    assert peers.multiplications("CRATE-T") == linear + attention
-    vit = peers.multiplications("ViT-S")
-    assert peers.multiplications("CRATE-B") / vit == pytest.approx(1.09, abs=0.005)
-    assert peers.multiplications("CRATE-B three") / vit == pytest.approx(1.70, abs=0.005)
+    assert contenders.crate_multiplications("T", products=1) == linear + attention
+    vit = contenders.multiplications(contenders.VIT)
+    assert contenders.multiplications("CRATE-B") / vit == pytest.approx(1.09, abs=0.005)
+    assert contenders.multiplications(contenders.EAGER) / vit == pytest.approx(1.70, abs=0.005)
 
 
 def test_runs_are_interleaved_and_compared_round_by_round():
@@ -69,15 +74,14 @@ def test_compiled_waits_for_the_result(rng):
 @compiles_long
 def test_the_report_of_a_small_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "keras_hub", types.ModuleType("keras_hub"))  # not called
-    monkeypatch.setattr(peers, "crate", _small)
-    monkeypatch.setattr(peers, "vit", lambda side=224, **options: _small(**options))
+    monkeypatch.setattr(contenders, "crate", _small)
+    monkeypatch.setattr(contenders, "vit", lambda side=224, **options: _small(**options))
     monkeypatch.setattr(
         peers, "matrix_product", lambda rows, *rest: timing.matrix_product(64, 64, "float32")
     )
-    command = ["bench", "--quick", "--batches", "2", "1", "--rounds", "1", "--output"]
-    assert main([*command, str(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert "train, batch 2: CRATE-B takes" in told
+    words = ["--quick", "--batches", "2", "1", "--rounds", "1", "--output", str(tmp_path)]
+    peers.main(words)
+    assert "train, batch 2: CRATE-B takes" in capsys.readouterr().out
     (file,) = tmp_path.glob("*.json")
     results = json.loads(file.read_text())
     assert [(r["task"], r["batch"]) for r in results["comparisons"]] == [
@@ -88,57 +92,46 @@ def test_the_report_of_a_small_run(tmp_path, monkeypatch, capsys):
     assert row["ratios"].keys() == row["seconds"].keys() - {"CRATE-B fused"}
     assert min(row["seconds"].values()) > 0
     table = file.with_suffix(".md").read_text()
-    assert f"{row['ratios'][peers.VIT]:.2f}" in table
+    assert f"{row['ratios'][contenders.VIT]:.2f}" in table
     assert file.with_suffix(".png").stat().st_size > 5000
 
 
 def test_the_report_shows_every_measurement():
     comparison = {
         "task": "predict", "batch": 8, "rounds": 3,
-        "seconds": {"CRATE-B fused": 2.0, peers.VIT: 4.0},
-        "ratios": {peers.VIT: 0.51},
-        "first_step_seconds": {"CRATE-B fused": 3.5, peers.VIT: 4.5},
+        "seconds": {"CRATE-B fused": 2.0, contenders.VIT: 4.0},
+        "ratios": {contenders.VIT: 0.51},
+        "first_step_seconds": {"CRATE-B fused": 3.5, contenders.VIT: 4.5},
         "gflops_of_matrix_product": 100.0,
-        "share_of_matrix_rate": {"CRATE-B fused": 0.77, peers.VIT: 0.66},
+        "share_of_matrix_rate": {"CRATE-B fused": 0.77, contenders.VIT: 0.66},
     }  # fmt: skip
     results = {
-        "machine": peers.machine(),
+        "machine": machine(),
         "policy": "float32",
         "comparisons": [comparison],
         "import_seconds": {"keras_crate": 3.21},
-        "memory_mib": {"train": {"CRATE-B": 1234.4, peers.VIT: 2345.0}},
+        "memory_mib": {"train": {"CRATE-B": 1234.4, contenders.VIT: 2345.0}},
         "scaling": [
             {"model": "CRATE-B fused", "side": 384, "batch": 4, "seconds_per_image": 0.1234}
         ],
         "parts_seconds": {"MSSA: attention": 0.25, "sum": 0.25, "whole model": 1.0},
     }
     text = report.markdown(results)
-    for cell in (
-        "4.00",
-        "77%",
-        "3.5",
-        "0.51",
-        "66%",
-        "4.5",
-        "3.21",
-        "1,234",
-        "0.1234",
-        "25.0%",
-        "50.0%",
-    ):
+    cells = "4.00 77% 3.5 0.51 66% 4.5 3.21 1,234 0.1234 25.0% 50.0%"
+    for cell in cells.split():
         assert f"| {cell} |" in text
     assert len(report.figure(results).axes) == 3
 
 
 @pytest.mark.parametrize("words", [["--batches", "0"], ["--rounds", "0"]])
-def test_bad_numbers_are_refused(words, tmp_path, capsys):
-    assert main(["bench", *words, "--output", str(tmp_path / "out")]) == 1
-    assert "must be 1 or more" in capsys.readouterr().err
+def test_bad_numbers_are_refused(words, tmp_path):
+    with pytest.raises(ValueError, match="must be a positive integer"):
+        peers.main([*words, "--output", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
 def test_without_keras_hub(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
-    for call in (peers.vit, peers.run):
+    for call in (contenders.vit, lambda: peers.run([1], 1, "float32", ["predict"])):
         with pytest.raises(ImportError, match="pip install keras-hub"):
             call()

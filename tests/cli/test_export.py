@@ -10,12 +10,12 @@ from marks import needs
 
 import keras_crate
 from keras_crate.cli.main import main
-from keras_crate.export.export_model import FORMATS
+from keras_crate.export import FORMATS
 
 # To each backend the format that takes the least time, or no tools.
 FORMAT = {"jax": "onnx", "tensorflow": "tf_saved_model", "torch": "torch"}[keras.backend.backend()]
 KNOWN = FORMATS[FORMAT]
-needs_tools = needs(*KNOWN.ways[keras.backend.backend()].tools, KNOWN.runtime)
+needs_tools = needs(*KNOWN.writers[keras.backend.backend()].tools, KNOWN.runtime)
 
 
 def run_as_told(told, images):
@@ -71,7 +71,10 @@ def test_a_model_that_cannot_be_fused(model_file, tmp_path, capsys, rng):
     [
         (["{none}", "{dir}/a{ending}"], "none.keras"),
         (["{none}", "{dir}/a.xml", "--format", "{format}"], "`path` must "),
-        (["{none}", "{dir}/a", "--format", "onyx"], "`format` must be one of tf_saved_model, on"),
+        (
+            ["{none}", "{dir}/a", "--format", "onyx"],
+            "`format` must be one of 'tf_saved_model', 'on",
+        ),
         (["{none}", "{dir}/a{other}"], "cannot be made by the backend"),
         (["{none}", "{dir}/a.onx"], "OUT must end in .onnx, .xml, .tflite, .pt2, or have no"),
         (["{none}", "{dir}/none/a{ending}"], "folder of .*a.* does not exist"),
