@@ -73,7 +73,7 @@ def onnx_calls(images, folder):
 
 
 def print_memory(name):
-    images = keras_crate.data.load("mnist5k").test[0].astype("float32")
+    images = keras_crate.data.load("mnist5k").validation.images.astype("float32")
     predict_of(model := model_of(name), images[:1])()
     print(peak_raised_by(predict_of(model, images)))
 
@@ -99,8 +99,8 @@ def main():
         command = [sys.executable, __file__, "--memory-of", name]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         memory[name] = float(done.stdout.split()[-1])
-    images, labels = keras_crate.data.load("mnist5k").test
-    images = images.astype("float32")
+    digits = keras_crate.data.load("mnist5k").validation
+    images, labels = digits.images.astype("float32"), digits.labels
     models = {name: model_of(name) for name in KERAS}
     calls = {name: predict_of(model, images) for name, model in models.items()}
     sizes = {name: weights_size(model) for name, model in models.items()}

@@ -2,7 +2,7 @@
 
     python examples/layerwise_objective.py
 
-Trains the demo's model on 4,000 MNIST digits and measures 256 held-out digits
+Trains the demo's model on 4,000 MNIST digits and measures 256 validation digits
 every few epochs: R^c and the share of non-zeros at each block, in the authors'
 convention and in the paper's. Writes the curves (layers-authors.png,
 layers-paper.png), the same as moving pictures (.gif), all numbers (layers.json),
@@ -30,7 +30,7 @@ parser.add_argument("--seed", type=int, default=0, help="of all chance (%(defaul
 arguments = parser.parse_args()
 
 digits = keras_crate.data.load("mnist5k")
-validation = digits.test[0][:256]
+validation = digits.validation.images[:256]
 conventions = {
     name: LayerwiseObjective(validation, every=arguments.every, convention=name)
     for name in ("authors", "paper")
