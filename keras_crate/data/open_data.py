@@ -126,7 +126,7 @@ def _opened(data, expected: dict) -> LabelledImages:
     if Path(name).is_dir():
         return _open_folder(Path(name), expected)
     raise ValueError(
-        f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS)}\n"
+        f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'}\n"
         f"Data sets: {', '.join(KNOWN_SETS)}, and {HUGGING_FACE}NAME of Hugging Face."
     )
 

@@ -4,7 +4,7 @@ import pytest
 from marks import needs_new_layers
 
 from keras_crate.data import Augmentation
-from keras_crate.data.augmentation import BatchAugmentation
+from keras_crate.data.batch_augmentation import BatchAugmentation
 
 LABELS = np.eye(4, dtype="float32")[np.arange(64) % 4]
 # Every image is one grey, and its label is known by it.
