@@ -12,13 +12,13 @@ from keras_crate.keras_internals import random_seed_dtype
 class KeyedSeed(keras.random.SeedGenerator):
     """Seeds that depend on a key alone, for the `seed` of Keras' augmentation layers.
 
-    Keras' own generator has a state, so what a layer draws would depend on what
-    was drawn before. With a key, a resumed training draws the same numbers as
-    one that was not interrupted, and batches can be made in parallel.
+    Keras' own generator has a state: what a layer draws would depend on what was
+    drawn before. With a key, a resumed training draws the same numbers as one
+    that was not interrupted, and batches can be made in parallel.
 
     Args:
-        key: A tensor of two integers, of the layers' backend.
-        stack: That backend's function that stacks tensors.
+        key: A tensor of two integers.
+        stack: The backend's function that stacks tensors.
     """
 
     def __init__(self, key, stack: Callable):
@@ -32,21 +32,16 @@ class KeyedSeed(keras.random.SeedGenerator):
 class BatchAugmentation:
     """Erases parts of images and mixes images, as an `Augmentation` says.
 
+    It is called with images, one-hot labels and two integers below 2^31, from
+    which everything random follows. It returns images and labels.
+
     Args:
         augmentation: The settings.
         in_tf_data: Whether it is called in a `tf.data` pipeline. Otherwise the
             layers run on Keras' backend.
 
-    Call arguments:
-        images: Tensor or array `(n, height, width, channels)`, in [0, 255].
-        labels: One-hot, `(n, classes)`.
-        key: Two integers below 2^31, from which everything random follows.
-
-    Returns:
-        Images and labels of the same shapes.
-
     Raises:
-        ImportError: If this Keras has no such layers.
+        ImportError: If this Keras does not have the layers.
     """
 
     def __init__(self, augmentation: Augmentation, in_tf_data: bool):

@@ -39,8 +39,8 @@ class _ImageBatches(keras.utils.PyDataset):
         if index + 1 < len(self):
             self.ahead[index + 1] = self._start(index + 1)
         images = np.stack([future.result() for future in futures])
-        labels = np.eye(self.classes, dtype="float32")[self.source.labels[self._chosen(index)]]
-        return images, labels
+        labels = self.source.labels[self._chosen(index)]
+        return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
 
     def _start(self, index: int) -> list[Future]:
         """Starts to read a batch. The epoch is passed, since it may change meanwhile."""

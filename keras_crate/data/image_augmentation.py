@@ -10,16 +10,10 @@ from keras_crate.data.resizing import resampling
 
 
 def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.ndarray:
-    """Crops, resizes, flips and changes an image at random.
-
-    Args:
-        image: A Pillow image.
-        input_shape: Height, width and channels of the result.
-        augmentation: The settings.
-        rng: A `numpy.random.Generator`.
+    """Crops, resizes, flips and changes a Pillow image at random.
 
     Returns:
-        Float32 pixels in [0, 255].
+        Float32 pixels of shape `input_shape`, in [0, 255].
     """
     from PIL import ImageOps
 
@@ -38,12 +32,7 @@ def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.nda
 def random_box(
     size: tuple[int, int], rng, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Draws a part of an image.
-
-    Args:
-        size: Width and height of the image.
-        rng: A `numpy.random.Generator`.
-        area, ratio: `crop_area` and `crop_ratio` of an `Augmentation`.
+    """Draws a part of an image of some width and height.
 
     Returns:
         Left, upper, right and lower edge in pixels. If ten draws do not fit in

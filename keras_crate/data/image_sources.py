@@ -57,11 +57,7 @@ class ImageSource:
         return len(self.labels)
 
     def image(self, k: int, mode: str):
-        """Returns image `k` as a Pillow image.
-
-        Args:
-            k: Index of the image.
-            mode: `"L"`, `"RGB"` or `"RGBA"`.
+        """Returns image `k` as a Pillow image of mode `"L"`, `"RGB"` or `"RGBA"`.
 
         Raises:
             ValueError: If it cannot be read. The message names the image.
@@ -93,16 +89,12 @@ class ArraySource(ImageSource):
 
     Args:
         images: `(n, height, width, channels)` with 1, 3 or 4 channels, in
-            [0, 255].
-        labels: Integers `(n,)` or `(n, 1)`.
-
-    Attributes:
-        images: The images as uint8.
-        labels: The labels as int64 `(n,)`.
+            [0, 255]. The attribute `images` is uint8.
+        labels: Integers `(n,)` or `(n, 1)`. The attribute `labels` is int64
+            `(n,)`.
 
     Raises:
-        ValueError: If the shapes do not fit together, or pixels are out of
-            range.
+        ValueError: If a shape or a pixel is out of range.
     """
 
     def __init__(self, images, labels):
@@ -147,12 +139,7 @@ def _as_bytes(images: np.ndarray) -> np.ndarray:
 
 
 class FileSource(ImageSource):
-    """Images in files, which are read when they are needed.
-
-    Args:
-        files: The files.
-        labels: Class of each.
-    """
+    """Images in files, which are read when they are needed."""
 
     def __init__(self, files: Sequence[Path], labels):
         super().__init__(labels)
@@ -169,13 +156,7 @@ class FileSource(ImageSource):
 
 
 class HuggingFaceSource(ImageSource):
-    """Images of a data set of Hugging Face's `datasets`.
-
-    Args:
-        dataset: A `datasets.Dataset`.
-        image: Name of its column of images.
-        label: Name of its column of classes.
-    """
+    """Images of a `datasets.Dataset`, with the names of its columns of images and classes."""
 
     def __init__(self, dataset, image: str, label: str):
         super().__init__(dataset[label])
@@ -195,12 +176,7 @@ class HuggingFaceSource(ImageSource):
 
 
 class TFDSSource(ImageSource):
-    """A split of a data set of TensorFlow Datasets, in its stored order.
-
-    Args:
-        builder: A prepared `tfds.core.DatasetBuilder`.
-        split: Name of the split.
-    """
+    """A split of a prepared `tfds.core.DatasetBuilder`, in its stored order."""
 
     def __init__(self, builder, split: str):
         self.builder, self.split = builder, split

@@ -168,8 +168,8 @@ def _validation(validation, opened: LabelledImages, expected: dict):
             "`validation` must be a folder or a pair (images, labels). Received: "
             f"{type(validation).__name__}"
         )
-    if opened.class_names is not None and expected["wordnet_ids"] is None:
-        expected = {"class_names": opened.class_names}
+    if expected["wordnet_ids"] is None:
+        expected = {"class_names": opened.class_names, "classes": opened.classes}
     files, labels, _ = labelled_files(validation, **expected)
     return FileSource(files, labels)
 

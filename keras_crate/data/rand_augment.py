@@ -60,10 +60,7 @@ def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude
 def operations_on(image, share: float, sign: int) -> dict[str, Callable]:
     """Returns the operations on an image by name, as functions without arguments.
 
-    Args:
-        image: A Pillow image, grey or RGB.
-        share: Share in [0, 1] of the highest strength.
-        sign: Direction, -1 or 1.
+    The strength is a share in [0, 1] of the highest, the sign 1 or -1.
     """
     from PIL import Image, ImageEnhance, ImageOps
 

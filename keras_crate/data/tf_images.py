@@ -21,15 +21,10 @@ def fold_in(key, number):
 
 
 def shuffled_images(source: ImageSource, mode: str) -> Callable:
-    """Returns a function from a random key to a data set of images, in a random order.
+    """Returns a function from a random key to a data set of images in a random order.
 
-    Args:
-        source: Images in arrays, in files or in a set of TensorFlow Datasets.
-        mode: Pillow's mode of the images.
-
-    Returns:
-        A function whose data set has pairs: pixels, or the content of an image
-        file, and the class.
+    The data set has pairs: pixels of Pillow's mode, or the content of an image
+    file; and the class.
     """
     if isinstance(source, TFDSSource):
         return _shuffled_stream(source)
@@ -78,12 +73,8 @@ def _shuffled_stream(source: TFDSSource) -> Callable:
 def augment_image(image, key, input_shape, augmentation: Augmentation):
     """Does what `image_augmentation.augment_image` does, with other random numbers.
 
-    Args:
-        image: Pixels as uint8, or the content of an image file. A JPEG is decoded
-            only inside the crop.
-        key: Two integers, from which everything random follows.
-        input_shape: Height, width and channels of the result.
-        augmentation: The settings.
+    The image is given by its pixels, or by the content of a file. A JPEG is
+    decoded only inside the crop. Everything random follows from the key.
     """
     height, width, channels = input_shape
     crop = augmentation.crop_area and (lambda shape: _random_box(shape, key, augmentation))

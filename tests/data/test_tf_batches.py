@@ -1,4 +1,4 @@
-"""Of TensorFlow alone: without it there is no tf.data."""
+"""The pipeline by tf.data, for TensorFlow only."""
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ def test_an_epoch_has_every_image_once():
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING])
-def test_a_later_epoch_is_what_it_would_have_been(augmentation):
+def test_a_resumed_run_gets_the_same_batches(augmentation):
     source = open_data("digits").train.sample(64)
     batches, steps = training_dataset(source, 10, (16, 16, 1), 16, augmentation, seed=7)
     whole = _arrays(batches, 3 * steps)
@@ -52,7 +52,7 @@ def test_a_later_epoch_is_what_it_would_have_been(augmentation):
 
 @pytest.fixture
 def photographs(tmp_path):
-    """JPEGs and a PNG with a horizontal ramp of red, and the class in blue."""
+    """Three JPEGs and a PNG: red grows to the right, and blue is the index times 60."""
     files = []
     for k in range(4):
         pixels = np.zeros((60, 90, 3), "uint8")
@@ -70,7 +70,7 @@ def test_files_as_pillow_reads_them(photographs):
     batches = TrainingBatches(source, 2, (32, 32, 3), 4, PLAIN)
     ours, _ = batches[0]
     ours = ours[ours[..., 2].mean(axis=(1, 2)).argsort()]
-    assert np.abs(images[order] - ours).mean() < 2  # other decoder, other antialiasing
+    assert np.abs(images[order] - ours).mean() < 2  # decoders and antialiasing differ
     np.testing.assert_array_equal(labels[order].argmax(axis=1), [0, 1, 0, 1])
 
 
