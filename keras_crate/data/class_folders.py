@@ -100,7 +100,7 @@ def _classes_of(folders, class_names, classes, wordnet_ids) -> list[int]:
     if len(unknown) < len(folders) or len(folders) != (classes or len(folders)):
         raise ValueError(
             "Each folder must have the name or the WordNet identifier of one of the "
-            f"{classes} classes, or there must be one folder for each class.\nReceived: "
+            f"{classes} classes, or there must be one folder for each class. Received: "
             f"{len(folders)} folders, of which {len(unknown)} match no class, such as "
             f"{unknown[0]!r}{did_you_mean(unknown[0], known)}"
         )

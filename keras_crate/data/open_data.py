@@ -126,7 +126,7 @@ def _opened(data, expected: dict) -> LabelledImages:
     if Path(name).is_dir():
         return _open_folder(Path(name), expected)
     raise ValueError(
-        f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'}\n"
+        f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'} "
         f"Data sets: {', '.join(KNOWN_SETS)}, and {HUGGING_FACE}NAME of Hugging Face."
     )
 
@@ -251,7 +251,7 @@ def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) ->
     k, ours, theirs = next((k, *pair) for k, pair in pairs if pair[0] != pair[1])
     raise ValueError(
         "The data's classes must be the model's, in the same order. Received: class "
-        f"{k} is {ours!r} in the data ({opened.source}) and {theirs!r} in the model.\nMake the "
+        f"{k} is {ours!r} in the data ({opened.source}) and {theirs!r} in the model. Make the "
         "model with the data's `class_names`, or fine-tune it, which gives it a new head."
     )
 

@@ -48,7 +48,7 @@ def test_validation_folders_are_matched_with_the_training_s_classes(folder, tmp_
     """In any order of their names. A folder that matches none of them is refused."""
     (folder / "val/cat").rename(folder / "val/ant")
     for given in ({}, {"classes": 2}):
-        with pytest.raises(ValueError, match=r"have the name .*\n.*'ant'"):
+        with pytest.raises(ValueError, match=r"have the name .*'ant'"):
             open_data(folder, **given)
     (folder / "val/ant").rename(folder / "val/cat")
     with pytest.warns(UserWarning, match="in alphabetical order"):
