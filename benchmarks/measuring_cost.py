@@ -68,7 +68,7 @@ class Clock(keras.callbacks.Callback):
 
 def callback_cost(epochs: int) -> dict:
     digits = keras_crate.data.load("mnist5k")
-    layerwise = LayerwiseObjective(digits.test[0][:32])
+    layerwise = LayerwiseObjective(digits.validation.images[:32])
     clock = Clock(layerwise)
     recipe = dataclasses.replace(demo.FULL, epochs=epochs, warmup_epochs=1)
     # Keras calls the layerwise callback first: its time is part of the epoch's.

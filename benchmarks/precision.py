@@ -67,8 +67,8 @@ def onnx_calls():
 
 
 def digits():
-    images, labels = keras_crate.data.load("mnist5k").test
-    return images.astype("float32"), labels
+    digits = keras_crate.data.load("mnist5k").validation
+    return digits.images.astype("float32"), digits.labels
 
 
 def measure_memory(name):

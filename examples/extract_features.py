@@ -16,7 +16,8 @@ parser.add_argument("--layer", default="block_1_ista", help="name of a layer (%(
 arguments = parser.parse_args()
 
 model = keras.saving.load_model(arguments.model)
-images, labels = keras_crate.data.load("mnist5k").test
+digits = keras_crate.data.load("mnist5k").validation
+images, labels = digits.images, digits.labels
 
 # The same weights without the head: one vector for each image, or all tokens.
 config = model.get_config() | {"include_top": False, "weights": arguments.model}

@@ -23,9 +23,9 @@ model = keras_crate.CRATE(**config)
 
 digits = keras_crate.data.load("digits")  # 8x8 pixels, from scikit-learn
 size = model.input_shape[1:3]
-(x, y), (test_x, test_y) = (
-    (keras.ops.image.resize(images, size), labels % 2)
-    for images, labels in (digits.train, digits.test)
+(x, y), (val_x, val_y) = (
+    (keras.ops.image.resize(part.images, size), part.labels % 2)
+    for part in (digits.train, digits.validation)
 )
 
 for stage, learning_rate in (("head", 1e-2), ("all layers", 5e-4)):
@@ -37,8 +37,8 @@ for stage, learning_rate in (("head", 1e-2), ("all layers", 5e-4)):
         metrics=["accuracy"],
     )
     model.fit(x, y, epochs=arguments.epochs, verbose=0)
-    accuracy = model.evaluate(test_x, test_y, verbose=0, return_dict=True)["accuracy"]
-    print(f"{stage}: {accuracy:.1%} of {len(test_y)} test digits")
+    accuracy = model.evaluate(val_x, val_y, verbose=0, return_dict=True)["accuracy"]
+    print(f"{stage}: {accuracy:.1%} of {len(val_y)} validation digits")
 
 model.save(arguments.output)
 print("wrote", arguments.output)

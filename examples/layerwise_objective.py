@@ -2,8 +2,8 @@
 
     python examples/layerwise_objective.py
 
-Trains the demo's model on 4,000 MNIST digits and measures 256 test digits every
-few epochs: R^c and the share of non-zeros at each block, in the authors'
+Trains the demo's model on 4,000 MNIST digits and measures 256 validation digits
+every few epochs: R^c and the share of non-zeros at each block, in the authors'
 convention and in the paper's. Writes the curves (layers-authors.png,
 layers-paper.png), the curves as animations (.gif) and all numbers (layers.json).
 Also draws what the trained model's heads attend to and what its blocks compute,
@@ -32,7 +32,7 @@ parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)
 arguments = parser.parse_args()
 
 digits = keras_crate.data.load("mnist5k")
-validation = digits.test[0][:256]
+validation = digits.validation.images[:256]
 conventions = {
     name: LayerwiseObjective(validation, every=arguments.every, convention=name)
     for name in ("authors", "paper")

@@ -24,27 +24,28 @@ arguments.output.mkdir(parents=True, exist_ok=True)
 
 keras.utils.set_random_seed(0)
 digits = keras_crate.data.load("mnist5k")
-(images, labels), (test_images, test_labels) = digits.train, digits.test
+images, labels = digits.train.images, digits.train.labels
+val_images, val_labels = digits.validation.images, digits.validation.labels
 
 mae = keras_crate.CRATEMAE(
     dim=96, depth=2, heads=4, input_shape=images.shape[1:], patch_size=7, mask_ratio=0.5, seed=0
 )
 mae.compile(keras.optimizers.AdamW(1e-3, weight_decay=0.01))
-before = mae.evaluate(test_images, verbose=0)
+before = mae.evaluate(val_images, verbose=0)
 mae.fit(images, batch_size=128, epochs=arguments.epochs, verbose=0)
-after = mae.evaluate(test_images, verbose=0)
-print(f"loss on hidden patches of test digits: {before:.3f} before, {after:.3f} after")
+after = mae.evaluate(val_images, verbose=0)
+print(f"loss on hidden patches of validation digits: {before:.3f} before, {after:.3f} after")
 mae.save(arguments.output / "mae.keras")
 
-masked, reconstruction, pasted, _ = mae.reconstruct(test_images[:6])
-rows = (test_images[:6], masked, reconstruction, pasted)
+masked, reconstruction, pasted, _ = mae.reconstruct(val_images[:6])
+rows = (val_images[:6], masked, reconstruction, pasted)
 picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
 keras.utils.save_img(arguments.output / "reconstruction.png", picture, scale=False)
 print("digits, masked, reconstructed, pasted:", arguments.output / "reconstruction.png")
 
 
 def accuracy(model, trainable, learning_rate):
-    """Trains some layers on the labelled digits; returns the accuracy on the test digits."""
+    """Trains some layers on the labelled digits, and measures the accuracy."""
     for layer in model.layers:
         layer.trainable = trainable(layer)
     model.compile(
@@ -53,7 +54,7 @@ def accuracy(model, trainable, learning_rate):
         metrics=["accuracy"],
     )
     model.fit(images[:few], labels[:few], batch_size=50, epochs=30, verbose=0)
-    return model.evaluate(test_images, test_labels, verbose=0, return_dict=True)["accuracy"]
+    return model.evaluate(val_images, val_labels, verbose=0, return_dict=True)["accuracy"]
 
 
 few = arguments.labels
@@ -62,5 +63,5 @@ probe = accuracy(mae.encoder(**options), lambda layer: layer.name == "head", 1e-
 tuned = accuracy(mae.encoder(**options), lambda layer: True, 5e-4)
 fresh = type(mae).from_config(mae.get_config()).encoder(**options)
 scratch = accuracy(fresh, lambda layer: True, 5e-4)
-print(f"with {few} labels, of {len(test_labels)} test digits:")
+print(f"with {few} labels, of {len(val_labels)} validation digits:")
 print(f"linear probe {probe:.1%}, fine-tuned {tuned:.1%}, from scratch {scratch:.1%}")

@@ -44,13 +44,14 @@ arguments = parser.parse_args()
 
 keras.utils.set_random_seed(0)
 digits = keras_crate.data.load("mnist5k")
+train, validation = digits.train, digits.validation
 model = keras_crate.CRATE(
     dim=64,
     depth=3,
     heads=4,
     compress=PaperMSSA,
     sparsify="ista",
-    input_shape=digits.train[0].shape[1:],
+    input_shape=train.images.shape[1:],
     patch_size=7,
     classes=10,
 )
@@ -59,9 +60,9 @@ model.compile(
     loss="sparse_categorical_crossentropy",
     metrics=["accuracy"],
 )
-model.fit(*digits.train, batch_size=128, epochs=arguments.epochs, verbose=2)
-accuracy = model.evaluate(*digits.test, verbose=0, return_dict=True)["accuracy"]
-print(f"{accuracy:.1%} of {len(digits.test[1])} test digits")
-print(keras_crate.objective.measure(model, digits.test[0][:256], convention="paper"))
+model.fit(train.images, train.labels, batch_size=128, epochs=arguments.epochs, verbose=2)
+_, accuracy = model.evaluate(validation.images, validation.labels, verbose=0)
+print(f"{accuracy:.1%} of {len(validation)} validation digits")
+print(keras_crate.objective.measure(model, validation.images[:256], convention="paper"))
 model.save(arguments.output)
 print("wrote", arguments.output)

@@ -100,8 +100,8 @@ def linear(model: keras.Model, seed: int, draws: int) -> dict[str, float]:
     digits = data.load("digits")
     features = keras.Model(model.input, model.get_layer("head").input)
     (x, y), (test_x, test_y) = (
-        (features.predict(keras.ops.image.resize(images, SHAPE[:2]), verbose=0), labels)
-        for images, labels in (digits.train, digits.test)
+        (features.predict(keras.ops.image.resize(part.images, SHAPE[:2]), verbose=0), part.labels)
+        for part in (digits.train, digits.validation)
     )
     scale = x.std(axis=0) + 1e-6
     x, test_x = x / scale, test_x / scale

@@ -23,7 +23,6 @@ METHODS = {
 } | {f"CRATEMAE.{name}": getattr(models.CRATEMAE, name) for name in ("encoder", "reconstruct")}
 NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "LayerMeasurements",
-    "ImageSet",
     "TokenPCA",
     "rate_reduction",
     "sparsity",

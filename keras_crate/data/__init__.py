@@ -1,4 +1,4 @@
-"""Images to train and measure on."""
+"""Images for training and validation."""
 
 from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batches import EvaluationBatches, TrainingBatches
@@ -9,7 +9,7 @@ from keras_crate.data.image_sources import LabelledImages
 from keras_crate.data.open_data import open_data
 from keras_crate.data.rand_augment import rand_augment
 from keras_crate.data.shapes import SHAPES, shapes_on_textures
-from keras_crate.data.small_sets import ImageSet, load
+from keras_crate.data.small_sets import load
 from keras_crate.data.tf_batches import evaluation_dataset, training_dataset
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "Augmentation",
     "EvaluationBatches",
     "ImageFiles",
-    "ImageSet",
     "LabelledImages",
     "TrainingBatches",
     "distort",

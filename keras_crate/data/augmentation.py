@@ -1,34 +1,34 @@
-"""What chance does to training images: the settings, and where chance comes from."""
+"""Settings of how training images are changed at random."""
 
 import dataclasses
+import math
 
-import keras
-import numpy as np
-
-from keras_crate.data.image_files import check_interpolation
-from keras_crate.keras_internals import random_seed_dtype
+from keras_crate.checks import is_number, is_positive_integer
+from keras_crate.data.rand_augment import HIGHEST
+from keras_crate.data.resizing import check_interpolation
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is done to the images of a training batch, in this order.
+    """How the images of a training batch are changed at random, in this order.
 
     Attributes:
-        crop_area: Least and greatest share in (0, 1] of an image's area that is
-            cut out and resized to the model's size, or None to resize the whole.
-        crop_ratio: Least and greatest proportion, width to height, of that part.
-        interpolation: `"bilinear"`, `"bicubic"` or `"area"`; antialiased.
-        flip: Whether half of the images are turned left to right.
-        rand_augment: Pair (operations an image, magnitude in [0, 30]) of
+        crop_area: Lowest and highest share in (0, 1] of an image's area that a
+            random crop has, before it is resized to the model's size. None
+            resizes the whole image.
+        crop_ratio: Lowest and highest aspect ratio (width / height) of the crop.
+        interpolation: `"bilinear"`, `"bicubic"` or `"area"`, with antialiasing.
+        flip: Whether an image is flipped left to right with probability 1/2.
+        rand_augment: Number of operations and magnitude in [0, 30] of
             `keras_crate.data.rand_augment`, or None.
         random_erasing: Probability in [0, 1] that a part of an image is
             replaced by noise (`keras.layers.RandomErasing`).
-        mixup: The parameter of MixUp's beta distribution, in [0, 1]; 0 for none.
-        cutmix: The same of CutMix. With both, each batch is given one of them,
-            half the time either.
+        mixup: Parameter in [0, 1] of MixUp's beta distribution; 0 for none.
+        cutmix: Parameter in [0, 1] of CutMix's beta distribution; 0 for none.
+            With both, each batch gets either with probability 1/2.
 
     Raises:
-        ValueError: If one is out of range.
+        ValueError: If a value is out of range.
 
     Example:
 
@@ -54,150 +54,33 @@ class Augmentation:
     def __post_init__(self):
         for name in ("crop_area", "crop_ratio", "rand_augment"):
             value = getattr(self, name)
-            if isinstance(value, list):
+            if isinstance(value, list):  # JSON has no tuples
                 object.__setattr__(self, name, tuple(value))
         check_interpolation(self.interpolation)
-        share = "a pair (least, greatest) of shares in (0, 1], or None"
-        for name, valid, accepted in (
-            ("crop_area", self.crop_area is None or _is_range(self.crop_area, 1), share),
-            ("crop_ratio", _is_range(self.crop_ratio, np.inf), "a pair (least, greatest) above 0"),
-            ("flip", isinstance(self.flip, bool), "True or False"),
-            ("rand_augment", _is_rand_augment(self.rand_augment),
-             "a pair (operations >= 1, magnitude in [0, 30]), or None"),
-            ("random_erasing", _is_share(self.random_erasing), "in [0, 1]"),
-            ("mixup", _is_share(self.mixup), "in [0, 1]"),
-            ("cutmix", _is_share(self.cutmix), "in [0, 1]"),
-        ):  # fmt: skip
-            if not valid:
-                raise ValueError(
-                    f"`{name}` must be {accepted}. Received: {name}={getattr(self, name)!r}"
-                )
+        if self.crop_area is not None:
+            shares = "None, or a pair (lowest, highest) in (0, 1]"
+            self._check("crop_area", _is_range(self.crop_area, 1), shares)
+        ratios = "a pair (lowest, highest) above 0"
+        self._check("crop_ratio", _is_range(self.crop_ratio, math.inf), ratios)
+        self._check("flip", isinstance(self.flip, bool), "True or False")
+        if self.rand_augment is not None:
+            valid = _is_pair(self.rand_augment) and is_positive_integer(self.rand_augment[0])
+            valid = valid and 0 <= self.rand_augment[1] <= HIGHEST
+            accepted = f"None, or a pair (operations >= 1, magnitude in [0, {HIGHEST}])"
+            self._check("rand_augment", valid, accepted)
+        for name in ("random_erasing", "mixup", "cutmix"):
+            value = getattr(self, name)
+            self._check(name, is_number(value) and 0 <= value <= 1, "a number in [0, 1]")
 
-
-def _is_number(value) -> bool:
-    is_bool = isinstance(value, bool)
-    return not is_bool and isinstance(value, (int, float)) and bool(np.isfinite(value))
-
-
-def _is_share(value) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    def _check(self, name: str, valid: bool, accepted: str) -> None:
+        if not valid:
+            value = getattr(self, name)
+            raise ValueError(f"`{name}` must be {accepted}. Received: {name}={value!r}")
 
 
 def _is_pair(value) -> bool:
-    return isinstance(value, tuple) and len(value) == 2 and all(map(_is_number, value))
+    return isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))
 
 
 def _is_range(value, highest: float) -> bool:
     return _is_pair(value) and 0 < value[0] <= value[1] <= highest
-
-
-def _is_rand_augment(value) -> bool:
-    if value is None:
-        return True
-    return _is_pair(value) and isinstance(value[0], int) and value[0] >= 1 and 0 <= value[1] <= 30
-
-
-class KeyedSeed(keras.random.SeedGenerator):
-    """A source of seeds without a state: the key decides them.
-
-    Keras' augmentation layers take it as `seed`. What they do then depends on
-    the key alone, not on what they did before, so that a training that is
-    resumed draws what it would have drawn, and batches may be made in parallel.
-
-    Args:
-        key: A tensor of two integers, of the backend that the layers compute by.
-        stack: That backend's function that stacks tensors.
-    """
-
-    def __init__(self, key, stack):
-        self.key, self.stack, self.drawn = key, stack, 0
-
-    def next(self, ordered: bool = True):
-        self.drawn += 1
-        return self.stack([self.key[0], self.key[1] + 7919 * self.drawn])
-
-
-class BatchAugmentation:
-    """Erases and mixes a batch by Keras' layers, as an `Augmentation` says.
-
-    Args:
-        augmentation: The settings.
-        in_tf_data: Whether it is called while a `tf.data` pipeline is traced;
-            otherwise the layers compute by Keras' backend.
-
-    Call arguments:
-        images: Tensor or array `(n, height, width, channels)`, in [0, 255].
-        labels: One-hot, `(n, classes)`.
-        key: Two integers below 2^31 that decide what chance does.
-
-    Returns:
-        Images and labels of the same shapes.
-
-    Raises:
-        ImportError: If Keras is too old to have the layers.
-    """
-
-    def __init__(self, augmentation: Augmentation, in_tf_data: bool):
-        self.in_tf_data = in_tf_data
-        self.erasing = self.mixing = ()
-        if augmentation.random_erasing:
-            probability = (augmentation.random_erasing,) * 2
-            self.erasing = (_layer("RandomErasing", factor=probability, scale=(0.02, 0.33)),)
-        # Keras draws CutMix' parameter from a range; of width 0 it is what was asked for.
-        self.mixing = tuple(
-            _layer(name, **arguments)
-            for name, value, arguments in (
-                ("MixUp", augmentation.mixup, {"alpha": augmentation.mixup}),
-                ("CutMix", augmentation.cutmix, {"factor": (augmentation.cutmix,) * 2}),
-            )
-            if value
-        )
-        if in_tf_data:
-            for layer in (*self.erasing, *self.mixing):
-                layer.backend.set_backend("tensorflow")
-
-    def __bool__(self) -> bool:
-        """Whether it does anything."""
-        return bool(self.erasing or self.mixing)
-
-    def __call__(self, images, labels, key):
-        for layer in self.erasing:
-            images, labels = self._apply(layer, images, labels, key)
-        if len(self.mixing) == 1:
-            return self._apply(self.mixing[0], images, labels, key)
-        if len(self.mixing) == 2:
-            return self._either(images, labels, key)
-        return images, labels
-
-    def _either(self, images, labels, key):
-        mixup, cutmix = (
-            lambda layer=layer: self._apply(layer, images, labels, key) for layer in self.mixing
-        )
-        if not self.in_tf_data:
-            return mixup() if np.random.default_rng(key).random() < 0.5 else cutmix()
-        import tensorflow as tf
-
-        chosen = tf.random.stateless_uniform((), key)
-        return tf.cond(chosen < 0.5, mixup, cutmix)
-
-    def _apply(self, layer, images, labels, key):
-        if self.in_tf_data:
-            import tensorflow as tf
-
-            seed = KeyedSeed(tf.cast(key, "int32"), tf.stack)
-        else:
-            dtype = random_seed_dtype()
-            seed = KeyedSeed(keras.ops.convert_to_tensor(key, dtype), keras.ops.stack)
-        data = {"images": images, "labels": labels}
-        change = layer.get_random_transformation(data, training=True, seed=seed)
-        images = layer.transform_images(images, change, training=True)
-        return images, layer.transform_labels(labels, change, training=True)
-
-
-def _layer(name: str, **arguments):
-    if not hasattr(keras.layers, name):
-        raise ImportError(
-            f"`keras.layers.{name}` needs a newer Keras. Installed: Keras {keras.__version__}. "
-            "Upgrade Keras, or leave the augmentation out."
-        )
-    return getattr(keras.layers, name)(data_format="channels_last", dtype="float32", **arguments)

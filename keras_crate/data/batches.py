@@ -1,85 +1,80 @@
-"""Batches without TensorFlow: Pillow and NumPy, and Keras' layers on what they make."""
+"""Batches without TensorFlow: images are read and changed by Pillow in threads."""
 
-import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 import numpy as np
 
-from keras_crate.data.augmentation import Augmentation, BatchAugmentation
-from keras_crate.data.image_files import INTERPOLATIONS, MODES, fit_image
+from keras_crate.checks import check_positive
+from keras_crate.data.augmentation import Augmentation
+from keras_crate.data.batch_augmentation import BatchAugmentation, call_augment
+from keras_crate.data.image_augmentation import augment_image
+from keras_crate.data.image_files import check_pillow, image_mode
 from keras_crate.data.image_sources import ImageSource
-from keras_crate.data.rand_augment import rand_augment
+from keras_crate.data.resizing import check_interpolation, check_resize, fit_image
 
 
 class _ImageBatches(keras.utils.PyDataset):
-    """Base: images are read by threads, those of the next batch while the model has this one.
+    """Base class: threads read the images of the next batch while the model has this one.
 
-    Keras' own workers are not used: they read ahead while the epoch changes.
-
-    Args:
-        source, classes, input_shape, batch_size: As in `TrainingBatches`.
-        workers: Threads.
+    The workers of Keras are not used, because they read ahead across the end of
+    an epoch. A subclass has `_chosen(index)`, which returns the indices of a
+    batch's images, and `_image(k, epoch)`, which returns an image's pixels.
     """
 
     def __init__(self, source: ImageSource, classes: int, input_shape, batch_size, workers: int):
         super().__init__()
+        check_pillow()
         self.mode = image_mode(input_shape)
         self.source, self.classes, self.input_shape = source, classes, tuple(input_shape)
         self.batch_size = check_batch_size(batch_size, len(source))
-        self.threads = ThreadPoolExecutor(max(1, workers))
-        self.ahead: dict = {}
+        self.epoch = 0
+        self.threads = ThreadPoolExecutor(check_positive("workers", workers))
+        self.ahead: dict[int, list[Future]] = {}  # the next batch's images, by its index
 
-    def _chosen(self, index: int) -> np.ndarray:
-        """Which images are in a batch."""
-        raise NotImplementedError
-
-    def _reader(self) -> Callable[[int], np.ndarray]:
-        """What reads an image; it keeps what it reads by, should the epoch change meanwhile."""
-        raise NotImplementedError
-
-    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images and one-hot labels of a batch."""
-        chosen = self._chosen(index)
-        running = self.ahead.pop(index, None) or self._submitted(chosen)
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        futures = self.ahead.pop(index, None) or self._start(index)
         self.ahead.clear()
         if index + 1 < len(self):
-            self.ahead[index + 1] = self._submitted(self._chosen(index + 1))
-        images = np.stack([future.result() for future in running])
-        labels = np.zeros((len(chosen), self.classes), "float32")
-        labels[np.arange(len(chosen)), self.source.labels[chosen]] = 1
-        return images, labels
+            self.ahead[index + 1] = self._start(index + 1)
+        images = np.stack([future.result() for future in futures])
+        labels = self.source.labels[self._chosen(index)]
+        return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
 
-    def _submitted(self, chosen) -> list:
-        read = self._reader()
-        return [self.threads.submit(read, int(k)) for k in chosen]
+    def _start(self, index: int) -> list[Future]:
+        """Starts to read a batch. The epoch is passed, since it may change meanwhile."""
+        read, epoch = self._image, self.epoch
+        return [self.threads.submit(read, int(k), epoch) for k in self._chosen(index)]
 
 
 class TrainingBatches(_ImageBatches):
-    """Batches of augmented images with one-hot labels, shuffled at every epoch.
+    """Batches of augmented images with one-hot labels, in a new random order at each epoch.
 
-    The seed, the epoch and the image decide all of it but what `augment` does:
-    the same seed gives the same batches, from whichever epoch on.
+    Everything random follows from the seed, the epoch and the image, except what
+    `augment` draws: batches from a later epoch on are those that an
+    uninterrupted run would have had.
 
     Args:
         source: The images.
         classes: Number of classes.
-        input_shape: Shape of an image, channels last.
-        batch_size: Images a batch, >= 1; what is left over at the end of an
-            epoch is left out of it.
-        augmentation: What chance does to the images.
-        seed: Seed of all chance.
-        epoch: The first epoch, from 0.
+        input_shape: Height, width and channels of the images. There must be 1,
+            3 or 4 channels.
+        batch_size: Number of images per batch, at least 1. Images that do not
+            fill the last batch of an epoch are left out of it.
+        augmentation: How the images are changed at random.
+        seed: The seed.
+        epoch: The first epoch, counted from 0.
         augment: A Keras or KerasCV layer, or a function, that changes a batch of
-            images `(n, height, width, channels)` in [0, 255], before erasing
-            and mixing; it draws chance by itself.
-        workers: Threads that read images, >= 1; their number changes nothing
-            else.
+            images `(n, height, width, channels)` in [0, 255] before erasing and
+            mixing. It draws its own random numbers.
+        workers: Number of threads that read images. It does not change the
+            batches.
 
     Raises:
-        ValueError: If images have another number of channels, or later, if one
-            is broken.
+        ValueError: If an argument is out of range, or later, if an image is
+            broken.
+        ImportError: If Pillow is not installed.
 
     Example:
 
@@ -103,8 +98,7 @@ class TrainingBatches(_ImageBatches):
         workers: int = 1,
     ):
         super().__init__(source, classes, input_shape, batch_size, workers)
-        self.seed = seed
-        self.augmentation, self.augment = augmentation, augment
+        self.augmentation, self.seed, self.augment = augmentation, seed, augment
         self.on_batch = BatchAugmentation(augmentation, in_tf_data=False)
         self.start(epoch)
 
@@ -114,11 +108,14 @@ class TrainingBatches(_ImageBatches):
         self.epoch = epoch
         self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.source))
 
+    def on_epoch_end(self) -> None:
+        self.start(self.epoch + 1)
+
     def __len__(self) -> int:
         return len(self.source) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        images, labels = self._read(index)
+        images, labels = super().__getitem__(index)
         if self.augment is not None:
             images = _as_numpy(call_augment(self.augment, images))
         if self.on_batch:
@@ -127,33 +124,25 @@ class TrainingBatches(_ImageBatches):
             images, labels = map(_as_numpy, self.on_batch(images, labels, key))
         return images, labels
 
-    def on_epoch_end(self) -> None:
-        self.start(self.epoch + 1)
-
     def _chosen(self, index: int) -> np.ndarray:
         return self.order[index * self.batch_size : (index + 1) * self.batch_size]
 
-    def _reader(self) -> Callable[[int], np.ndarray]:
-        epoch = self.epoch
-
-        def read(k: int) -> np.ndarray:
-            rng = np.random.default_rng([self.seed, epoch, k])
-            image = self.source.image(k, self.mode)
-            return augmented(image, self.input_shape, self.augmentation, rng)
-
-        return read
+    def _image(self, k: int, epoch: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, epoch, k])
+        image = self.source.image(k, self.mode)
+        return augment_image(image, self.input_shape, self.augmentation, rng)
 
 
 class EvaluationBatches(_ImageBatches):
-    """Batches of images as a model is measured on them, with one-hot labels, in order.
+    """Batches of images with one-hot labels, in order, prepared as for measuring accuracy.
 
     Args:
-        source: The images.
-        classes: Number of classes.
-        input_shape: Shape of an image, channels last.
-        batch_size: Images a batch; the last one may be smaller.
+        source, classes, input_shape, workers: As in `TrainingBatches`.
+        batch_size: Number of images per batch. The last batch may be smaller.
         resize, interpolation: As in `keras_crate.data.ImageFiles`.
-        workers: Threads that read images, >= 1.
+
+    Raises:
+        ValueError, ImportError: As in `TrainingBatches`.
 
     Example:
 
@@ -175,103 +164,27 @@ class EvaluationBatches(_ImageBatches):
         workers: int = 1,
     ):
         super().__init__(source, classes, input_shape, batch_size, workers)
-        self.resize, self.interpolation = resize, interpolation
+        self.resize = check_resize(resize, self.input_shape[:2])
+        self.interpolation = check_interpolation(interpolation)
 
     def __len__(self) -> int:
         return -(-len(self.source) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        return self._read(index)
-
     def _chosen(self, index: int) -> np.ndarray:
-        first = index * self.batch_size
-        return np.arange(first, min(first + self.batch_size, len(self.source)))
+        return np.arange(len(self.source))[index * self.batch_size :][: self.batch_size]
 
-    def _reader(self) -> Callable[[int], np.ndarray]:
-        def read(k: int) -> np.ndarray:
-            image = self.source.image(k, self.mode)
-            return fit_image(image, self.input_shape[:2], self.resize, self.interpolation)
-
-        return read
-
-
-def image_mode(input_shape: tuple[int, int, int]) -> str:
-    """Pillow's mode for images of a shape; refuses other numbers of channels."""
-    if input_shape[-1] not in MODES:
-        raise ValueError(
-            "Image files have 1, 3 or 4 channels. Received: "
-            f"input_shape={tuple(input_shape)}, with {input_shape[-1]}"
-        )
-    return MODES[input_shape[-1]]
+    def _image(self, k: int, epoch: int) -> np.ndarray:
+        image = self.source.image(k, self.mode)
+        return fit_image(image, self.input_shape[:2], self.resize, self.interpolation)
 
 
 def check_batch_size(batch_size, images: int) -> int:
-    """The batch size, at most all images; refuses less than 1."""
-    if not batch_size >= 1:
-        raise ValueError(f"`batch_size` must be 1 or more. Received: batch_size={batch_size!r}")
-    return min(int(batch_size), images)
+    """Returns the batch size, at most the number of images.
 
-
-def call_augment(augment: Callable, images):
-    """What a layer, which is told that it trains, or a function makes of images."""
-    if isinstance(augment, keras.layers.Layer):
-        return augment(images, training=True)
-    return augment(images)
-
-
-def augmented(image, input_shape, augmentation: Augmentation, rng) -> np.ndarray:
-    """An image cropped, turned and changed as chance has it.
-
-    Args:
-        image: A Pillow image.
-        input_shape: Height, width and channels of what comes out.
-        augmentation: The settings.
-        rng: Where chance comes from.
-
-    Returns:
-        Float32 pixels in [0, 255].
+    Raises:
+        ValueError: If it is not a positive integer.
     """
-    height, width, _ = input_shape
-    from PIL import Image, ImageOps
-
-    box = None
-    if augmentation.crop_area is not None:
-        box = random_box(image.size, rng, augmentation.crop_area, augmentation.crop_ratio)
-    method = Image.Resampling[INTERPOLATIONS[augmentation.interpolation]]
-    image = image.resize((width, height), method, box=box)
-    if augmentation.flip and rng.random() < 0.5:
-        image = ImageOps.mirror(image)
-    if augmentation.rand_augment is not None:
-        image = rand_augment(image, rng, *augmentation.rand_augment)
-    return np.asarray(image, "float32").reshape(input_shape)
-
-
-def random_box(
-    size: tuple[int, int],
-    rng,
-    area: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-) -> tuple[float, float, float, float]:
-    """A part of an image.
-
-    Args:
-        size: Width and height of the image.
-        rng: A `numpy.random.Generator`.
-        area: Least and greatest share of the image's area.
-        ratio: Least and greatest proportion, width to height.
-
-    Returns:
-        Left, upper, right and lower edge in pixels.
-    """
-    width, height = size
-    for _ in range(10):
-        wanted = rng.uniform(*area) * width * height
-        proportion = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
-        w, h = math.sqrt(wanted * proportion), math.sqrt(wanted / proportion)
-        if w <= width and h <= height:
-            left, upper = rng.uniform(0, width - w), rng.uniform(0, height - h)
-            return left, upper, left + w, upper + h
-    return 0, 0, width, height  # of a long and narrow image, the whole
+    return min(check_positive("batch_size", batch_size), images)
 
 
 def _as_numpy(tensor) -> np.ndarray:

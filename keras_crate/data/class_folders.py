@@ -1,6 +1,5 @@
-"""Labelled images from a folder with one folder a class."""
+"""Labelled images in a folder that has one folder per class."""
 
-import difflib
 import os
 import warnings
 from collections.abc import Sequence
@@ -8,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.data.image_files import EXTENSIONS, find_files
-
-_SHOWN = 8  # folders that an error names
+from keras_crate.checks import check_positive, did_you_mean
+from keras_crate.data.image_files import find_files
 
 
 def labelled_files(
@@ -19,32 +17,32 @@ def labelled_files(
     classes: int | None = None,
     wordnet_ids: Sequence[str] | None = None,
 ) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-    """Image files and their classes, from a folder with one folder a class.
+    """Finds image files and their classes in a folder that has one folder per class.
 
-    A folder stands for the class whose name it bears, or else whose WordNet
-    identifier, such as `n01440764`, it bears. Some folders of many classes are
-    enough. Where none bears either, and there are as many as classes, they
-    stand for the classes in the order of their names (`"10"` before `"2"`),
-    which is a guess and is warned of if anything was given to match them with.
+    A class's folder has the class's name or its WordNet identifier, such as
+    `n01440764`; names come first. Classes may be missing. If no folder matches
+    a class and there are as many folders as classes, the folders are assumed to
+    be the classes in alphabetical order (`"10"` before `"2"`). A warning says
+    so, unless only the folder was passed.
 
     Args:
-        folder: The folder with the classes' folders, which are searched through
-            with those in them. Files beside them belong to no class and are
-            passed over, and so are folders whose name begins with a dot.
+        folder: The folder with one folder per class, each of which is searched
+            recursively. Files directly in it, and folders whose name begins with
+            a dot, are ignored.
         class_names: Names of the classes in the order of a model's outputs, or
             None.
-        classes: Number of classes, or None for as many as there are names or,
-            without any, folders.
+        classes: Number of classes. By default, the number of names or, without
+            names, of folders.
         wordnet_ids: WordNet identifiers of the classes in the same order, or
             None.
 
     Returns:
-        The files, folder by folder in the order of their names; the class of
-        each as an int64 array; and the folders' names in their order.
+        The files, sorted within each folder; the class of each file, int64; and
+        the names of the folders, sorted.
 
     Raises:
-        ValueError: If there is no such folder, one has no images, or one
-            stands for no class or for several.
+        ValueError: If the folder does not exist or has no folders, or if one of
+            these has no images or matches no class, or several.
 
     Example:
 
@@ -54,88 +52,62 @@ def labelled_files(
     ```
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f"`folder` must be a folder with one folder a class. Received: {folder}")
-    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not inside:
-        loose = sum(p.suffix.lower() in EXTENSIONS for p in folder.iterdir())
+    names = class_folders(folder)
+    if not names:
         raise ValueError(
-            f"The folder {folder} must have one folder a class, with its images. Received: a "
-            f"folder with no folders and {loose} images in it."
+            f"`folder` must be a folder that has one folder per class. Received: {folder}, which "
+            + ("has no folders" if folder.is_dir() else "is not a folder")
         )
-    matches = _classes_of([p.name for p in inside], class_names, classes, wordnet_ids)
+    numbers = _classes_of(names, class_names, classes, wordnet_ids)
     files, labels = [], []
-    for path, label in zip(inside, matches, strict=True):
-        found = find_files([path])
+    for name, label in zip(names, numbers, strict=True):
+        found = find_files([folder / name])
         files += found
         labels += [label] * len(found)
-    return files, np.array(labels, "int64"), tuple(p.name for p in inside)
+    return files, np.array(labels, "int64"), tuple(names)
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Returns the names of the folders in a folder, sorted; none if it does not exist."""
+    inside = folder.iterdir() if folder.is_dir() else ()
+    return sorted(p.name for p in inside if p.is_dir() and not p.name.startswith("."))
 
 
 def _classes_of(folders, class_names, classes, wordnet_ids) -> list[int]:
-    """The class of each folder."""
-    is_integer = isinstance(classes, (int, np.integer)) and not isinstance(classes, bool)
-    if classes is not None and not (is_integer and classes >= 1):
-        raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
-    lists = {"class_names": class_names, "wordnet_ids": wordnet_ids}
-    given = {name: list(values) for name, values in lists.items() if values is not None}
-    for name, values in given.items():
-        if isinstance(lists[name], str):
-            raise ValueError(f"`{name}` must be a sequence. Received: {name}={lists[name]!r}")
-        if classes is None:
-            classes = len(values)
-        elif len(values) != classes:
+    """Returns the class of each folder."""
+    if classes is not None:
+        check_positive("classes", classes)
+    known = {}
+    for name, values in (("wordnet_ids", wordnet_ids), ("class_names", class_names)):
+        if values is None:
+            continue
+        classes = len(values) if classes is None else classes
+        if len(values) != classes:
             raise ValueError(
-                f"`{name}` must have one entry a class. Received: {len(values)} of them for "
-                f"{classes} classes"
+                f"`{name}` must have one entry for each of the {classes} classes. Received: "
+                f"{len(values)} entries"
             )
-    matches = [_match(folder, given) for folder in folders]
-    if None not in matches:
-        return matches
-    if any(match is not None for match in matches) or len(folders) != (classes or len(folders)):
-        unknown = [f for f, match in zip(folders, matches, strict=True) if match is None]
-        raise ValueError(_unmatched(unknown, len(folders), given, classes))
+        known |= {value: k for k, value in enumerate(values)}
+    for folder in folders:
+        if list(class_names or ()).count(folder) > 1:  # as "crane" of ImageNet
+            raise ValueError(
+                f"The folder {folder!r} must match one class, but `class_names` has that name "
+                "more than once. Make the names differ, or use WordNet identifiers."
+            )
+    unknown = [folder for folder in folders if folder not in known]
+    if not unknown:
+        return [known[folder] for folder in folders]
+    if len(unknown) < len(folders) or len(folders) != (classes or len(folders)):
+        raise ValueError(
+            "Each folder must have the name or the WordNet identifier of one of the "
+            f"{classes} classes, or there must be one folder for each class. Received: "
+            f"{len(folders)} folders, of which {len(unknown)} match no class, such as "
+            f"{unknown[0]!r}{did_you_mean(unknown[0], known)}"
+        )
     if classes is not None:
         warnings.warn(
-            f"No folder bears the name of a class: the {classes} folders are taken for the "
-            f"classes in the order of their names, {folders[0]!r} for class 0.",
+            f"No folder has the name of a class: the {classes} folders are assumed to be the "
+            f"classes in alphabetical order, {folders[0]!r} for class 0.",
             stacklevel=3,
         )
     return list(range(len(folders)))
-
-
-def _match(folder: str, given: dict) -> int | None:
-    for name, values in given.items():
-        if values.count(folder) > 1:
-            where = [k for k, value in enumerate(values) if value == folder]
-            raise ValueError(
-                f"The folder {folder!r} must stand for one class, and `{name}` has that entry for "
-                f"classes {', '.join(map(str, where))}. Make the names differ."
-            )
-        if folder in values:
-            return values.index(folder)
-    return None
-
-
-def _unmatched(unknown: list[str], number: int, given: dict, classes: int) -> str:
-    """What is wrong with folders that match no class, and which class may be meant."""
-    known = [value for values in given.values() for value in values]
-    told = []
-    for folder in unknown[:_SHOWN]:
-        nearest = difflib.get_close_matches(folder, known, n=3, cutoff=0.4)
-        told.append(folder + (f" (nearest: {', '.join(nearest)})" if nearest else ""))
-    if len(unknown) > _SHOWN:
-        told.append(f"and {len(unknown) - _SHOWN} more")
-    told = ", ".join(told)
-    if not given:
-        return (
-            f"There must be one folder for each of the {classes} classes, in the order of their "
-            f"names. Received: {number} folders: {told}. Give the model `class_names` to match "
-            "some of them by name."
-        )
-    accepted = {"class_names": "the name", "wordnet_ids": "the WordNet identifier"}
-    return (
-        f"Each folder must bear {' or '.join(accepted[name] for name in given)} of one of the "
-        f"{classes} classes. Received: {number} folders, of which {len(unknown)} bear none: "
-        f"{told}. Rename or remove them."
-    )

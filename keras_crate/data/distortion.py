@@ -11,23 +11,25 @@ def distort(
     zoom: float = 0.12,
     shear: float = 0.15,
 ) -> np.ndarray:
-    """Shifts, turns, zooms and shears each image by chance.
+    """Shifts, rotates, zooms and shears each image at random.
 
-    One interpolation (bilinear, black beyond the edge) does all four for the
-    whole batch; on a CPU that is many times faster than Keras' augmentation
-    layers, one after the other.
+    One bilinear interpolation, with black beyond the edges, does all of it for
+    the whole batch. On a CPU that is many times faster than Keras' augmentation
+    layers.
 
     Args:
-        images: Array of shape `(n, height, width, channels)`.
-        rng: Where chance comes from; the same state gives the same images.
+        images: Array `(n, height, width, channels)`.
+        rng: The source of randomness.
         shift: Largest shift in pixels, along each axis.
         rotation: Largest angle in degrees.
         zoom: Largest change of the logarithm of height and of width.
         shear: Largest shift of a row against the next, in pixels.
 
     Returns:
-        Array of float32 of the same shape and range. Needs SciPy
-        (`keras-crate[data]`).
+        Float32 array of the same shape and range.
+
+    Raises:
+        ImportError: If SciPy is not installed.
     """
     from scipy import ndimage
 

@@ -1,4 +1,4 @@
-"""Labelled images from wherever they lie: arrays, files, Hugging Face data sets, TensorFlow's."""
+"""Labelled images of any kind: arrays, files, data sets of Hugging Face and of TensorFlow."""
 
 import dataclasses
 import functools
@@ -9,20 +9,27 @@ from pathlib import Path
 import numpy as np
 
 from keras_crate.data.image_files import MODES, open_image
-from keras_crate.extras import needed
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """Images to train on and images held out, with the classes' names.
+    """A set of labelled images, split for training and validation.
+
+    Validation images are those that accuracy is measured on after each epoch.
+    Where a set's publishers call these test images, as MNIST's and CIFAR's do,
+    they are called validation images here too.
 
     Attributes:
-        name: Name of the data.
-        train: The images to train on.
-        validation: Those to measure on, or None.
-        class_names: One name a class, or None where only their number is known.
+        name: Name of the set.
+        train: The training images, an
+            `keras_crate.data.image_sources.ImageSource`: `len(train)`,
+            `train.labels` (int64 from 0) and `train.image(k, "RGB")`. Of sets
+            that are arrays, `train.images` is uint8
+            `(n, height, width, channels)`.
+        validation: The validation images, likewise, or None.
+        class_names: One name per class, or None if they are not known.
         classes: Number of classes.
-        source: Where the images come from, in a line.
+        source: Where the images come from, in one line.
     """
 
     name: str
@@ -34,7 +41,10 @@ class LabelledImages:
 
 
 class ImageSource:
-    """Base: images that can be had one by one, and their classes.
+    """Base class: images that are read one by one, and their classes.
+
+    A subclass has `_read(k, mode)`, which returns an image, and
+    `_subset(indices)`, which returns a source of some of the images.
 
     Args:
         labels: Class of each image, integers from 0.
@@ -47,24 +57,17 @@ class ImageSource:
         return len(self.labels)
 
     def image(self, k: int, mode: str):
-        """Image `k` as Pillow has it.
-
-        Args:
-            k: From 0.
-            mode: `"L"`, `"RGB"` or `"RGBA"`.
+        """Returns image `k` as a Pillow image of mode `"L"`, `"RGB"` or `"RGBA"`.
 
         Raises:
-            ValueError: If it cannot be read; the message names it.
+            ValueError: If it cannot be read. The message names the image.
         """
         try:
-            return self._image(k, mode)
+            return self._read(k, mode)
         except Exception as error:  # decoders raise errors of many kinds
             raise ValueError(
                 f"{self.describe(k)} cannot be read ({error}). Remove or replace it."
             ) from error
-
-    def _image(self, k: int, mode: str):
-        raise NotImplementedError
 
     @property
     def channels(self) -> int:
@@ -72,62 +75,48 @@ class ImageSource:
         return 3
 
     def describe(self, k: int) -> str:
-        """What image `k` is called in a message."""
+        """Returns what image `k` is called in messages."""
         return f"Image {k}"
 
     def sample(self, count: int) -> "ImageSource":
-        """Some of the images, always the same ones, in their order.
-
-        Args:
-            count: How many; all, if there are fewer.
-        """
+        """Returns `count` random images, or all if there are fewer. The same ones at each call."""
         order = np.random.default_rng(0).permutation(len(self))
         return self._subset(np.sort(order[:count]))
-
-    def _subset(self, chosen: np.ndarray) -> "ImageSource":
-        raise NotImplementedError
 
 
 class ArraySource(ImageSource):
     """Images in one array.
 
     Args:
-        images: `(n, height, width, channels)`, in [0, 255], of 1, 3 or 4 channels.
-        labels: `(n,)`.
+        images: `(n, height, width, channels)` with 1, 3 or 4 channels, in
+            [0, 255]. The attribute `images` is uint8.
+        labels: Integers `(n,)` or `(n, 1)`. The attribute `labels` is int64
+            `(n,)`.
 
     Raises:
-        ValueError: If they do not fit together, or pixels are out of range.
+        ValueError: If a shape or a pixel is out of range.
     """
 
     def __init__(self, images, labels):
         images, labels = np.asarray(images), np.asarray(labels)
         if images.ndim != 4 or images.shape[-1] not in MODES:
             raise ValueError(
-                "Images must be of shape (n, height, width, channels), of 1, 3 or 4 channels. "
+                "Images must have shape (n, height, width, channels), with 1, 3 or 4 channels. "
                 f"Received: shape {images.shape}"
             )
         if labels.shape == (len(images), 1):
-            labels = labels[:, 0]  # as keras.datasets gives them
+            labels = labels[:, 0]  # as in keras.datasets
         if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(
-                f"Labels must be {len(images)} integers, one an image. Received: shape "
+                f"Labels must be {len(images)} integers, one per image. Received: shape "
                 f"{labels.shape}, {labels.dtype}"
             )
-        if images.dtype != np.uint8:
-            if len(images) and not (np.isfinite(images).all() and images.min() >= 0):
-                raise ValueError("Pixels must be finite and in [0, 255]. Received: others")
-            if len(images) and not 1 < images.max() <= 255:
-                raise ValueError(
-                    "Pixels must be in [0, 255], not rescaled. Received: a largest pixel of "
-                    f"{images.max()}"
-                )
-            images = images.round().astype("uint8")
         super().__init__(labels)
-        self.images = images
+        self.images = images if images.dtype == np.uint8 else _as_bytes(images)
 
-    def _image(self, k: int, mode: str):
-        with needed("pillow", "Images need"):
-            from PIL import Image
+    def _read(self, k: int, mode: str):
+        from PIL import Image
+
         pixels = self.images[k]
         return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).convert(mode)
 
@@ -139,23 +128,25 @@ class ArraySource(ImageSource):
         return ArraySource(self.images[chosen], self.labels[chosen])
 
 
-class FileSource(ImageSource):
-    """Images in files, read when they are needed.
+def _as_bytes(images: np.ndarray) -> np.ndarray:
+    lowest, highest = (images.min(), images.max()) if images.size else (0, 255)
+    if not (lowest >= 0 and 1 < highest <= 255):
+        raise ValueError(
+            "Pixels must be finite and in [0, 255], not rescaled to [0, 1]. Received: pixels from "
+            f"{lowest} to {highest}"
+        )
+    return images.round().astype("uint8")
 
-    Args:
-        files: The files.
-        labels: Class of each.
-    """
+
+class FileSource(ImageSource):
+    """Images in files, which are read when they are needed."""
 
     def __init__(self, files: Sequence[Path], labels):
         super().__init__(labels)
-        if not len(files):
-            raise ValueError("`files` must name at least one image. Received: none")
         self.files = [Path(file) for file in files]
 
-    def _image(self, k: int, mode: str):
-        with needed("pillow", "Image files need"):
-            return open_image(self.files[k], mode)
+    def _read(self, k: int, mode: str):
+        return open_image(self.files[k], mode)
 
     def describe(self, k: int) -> str:
         return f"The image {self.files[k]}"
@@ -165,19 +156,13 @@ class FileSource(ImageSource):
 
 
 class HuggingFaceSource(ImageSource):
-    """Images of a data set of Hugging Face's `datasets`.
-
-    Args:
-        dataset: A `datasets.Dataset`.
-        image: Name of its column of images.
-        label: Name of its column of classes.
-    """
+    """Images of a `datasets.Dataset`, with the names of its columns of images and classes."""
 
     def __init__(self, dataset, image: str, label: str):
         super().__init__(dataset[label])
         self.dataset, self.columns = dataset, (image, label)
 
-    def _image(self, k: int, mode: str):
+    def _read(self, k: int, mode: str):
         from PIL import ImageOps
 
         return ImageOps.exif_transpose(self.dataset[int(k)][self.columns[0]]).convert(mode)
@@ -191,19 +176,14 @@ class HuggingFaceSource(ImageSource):
 
 
 class TFDSSource(ImageSource):
-    """A split of a data set of TensorFlow Datasets, read in its order.
-
-    Args:
-        builder: A `tfds.core.DatasetBuilder` that is prepared.
-        split: Name of the split.
-    """
+    """A split of a prepared `tfds.core.DatasetBuilder`, in its stored order."""
 
     def __init__(self, builder, split: str):
         self.builder, self.split = builder, split
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
-        """Class of each image; reads the split through once."""
+        """Class of each image. The first access reads the whole split."""
         return np.fromiter((int(label) for _, label in self.encoded()), "int64")
 
     def __len__(self) -> int:
@@ -211,13 +191,12 @@ class TFDSSource(ImageSource):
 
     @functools.cached_property
     def _count(self) -> int:
-        number = int(self.encoded().cardinality())
-        return number if number >= 0 else sum(1 for _ in self.encoded())
+        return int(self.encoded().cardinality())
 
     def encoded(self):
-        """A `tf.data.Dataset` of pairs: an image as it is stored, encoded, and its class."""
-        with needed("tensorflow-datasets", "TensorFlow's data sets need"):
-            import tensorflow_datasets as tfds
+        """Returns a `tf.data.Dataset` of pairs: an encoded image and its class."""
+        import tensorflow_datasets as tfds
+
         return self.builder.as_dataset(
             split=self.split,
             decoders=tfds.decode.PartialDecoding(
@@ -225,9 +204,9 @@ class TFDSSource(ImageSource):
             ),
         ).map(lambda example: (example["image"], example["label"]))
 
-    def _image(self, k: int, mode: str):
+    def _read(self, k: int, mode: str):
         [(data, _)] = self.encoded().skip(k).take(1).as_numpy_iterator()
-        return decode(data, mode)
+        return open_image(io.BytesIO(data), mode)
 
     def describe(self, k: int) -> str:
         return f"Image {k} of {self.builder.name}, split {self.split}"
@@ -237,16 +216,5 @@ class TFDSSource(ImageSource):
         return self.builder.info.features["image"].shape[-1] or 3
 
     def sample(self, count: int) -> "TFDSSource":
-        # The first ones: sets are shuffled when they are stored.
+        """Returns the first `count` images. The stored order is random."""
         return TFDSSource(self.builder, f"{self.split}[:{count}]")
-
-
-def decode(data: bytes, mode: str):
-    """An image as Pillow has it, from the bytes of a file.
-
-    Args:
-        data: The bytes.
-        mode: `"L"`, `"RGB"` or `"RGBA"`.
-    """
-    with needed("pillow", "Images need"):
-        return open_image(io.BytesIO(data), mode)

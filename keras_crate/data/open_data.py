@@ -1,14 +1,14 @@
-"""Data by whatever names them: a known set, a folder, arrays, a Hugging Face data set."""
+"""Opens data of any kind: a set's name, a folder, arrays, a Hugging Face data set."""
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from keras_crate.data.class_folders import labelled_files
+from keras_crate.checks import check_positive, did_you_mean
+from keras_crate.data.class_folders import class_folders, labelled_files
 from keras_crate.data.image_sources import (
     ArraySource,
     FileSource,
@@ -17,10 +17,10 @@ from keras_crate.data.image_sources import (
     TFDSSource,
 )
 from keras_crate.data.small_sets import NAMES as SMALL_SETS
-from keras_crate.data.small_sets import ImageSet, load
+from keras_crate.data.small_sets import load
 from keras_crate.extras import needed
 
-# Which split the papers train on, and which they measure on.
+# The splits that the papers train on and report.
 TFDS_SPLITS = {
     "imagenet2012": ("train", "validation"),
     "cifar10": ("train", "test"),
@@ -28,11 +28,9 @@ TFDS_SPLITS = {
     "oxford_flowers102": ("train", "test"),
     "oxford_iiit_pet": ("train", "test"),
 }
-HUGGING_FACE = "huggingface:"
-TRAINING_FOLDERS = ("train",)
-VALIDATION_FOLDERS = ("val", "validation", "test")
 KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
-_VALIDATION_SPLITS = ("validation", "valid", "val", "test")
+VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # folders and splits, the first wins
+HUGGING_FACE = "huggingface:"
 
 
 def open_data(
@@ -44,36 +42,45 @@ def open_data(
     wordnet_ids: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> LabelledImages:
-    """Opens labelled images to train and measure on.
+    """Opens labelled images for training and validation.
 
     Args:
-        data: One of: the name of a set of TensorFlow Datasets that CRATE's papers
-            use (`"imagenet2012"`, `"cifar10"`, `"cifar100"`,
-            `"oxford_flowers102"`, `"oxford_iiit_pet"`), each with the papers'
-            splits; the name of a small set that a package ships (`"mnist5k"`,
-            `"digits"`); a folder with one folder of images a class, or with
-            folders `train` and `val` (or `validation`, `test`) that have those;
-            `"huggingface:NAME"`, a data set of Hugging Face's `datasets` by its
-            name or its folder; a `datasets.Dataset` or `DatasetDict`; an
-            `ImageSet`; or a pair of arrays (images, labels). A folder that is called
-            as a set is `"./digits"`.
-        validation: Folder or pair of arrays to measure on, instead of what `data`
-            brings to that end.
-        class_names: Names of the classes in the order of a model's outputs,
-            by which folders are told; by default the folders' own.
-        classes: Number of classes, or None to learn it from the data.
-        wordnet_ids: WordNet identifiers of the classes, as other names of folders.
-        limit: How many of the images to train on are taken, drawn with a fixed
-            seed, or None for all.
+        data: One of:
+
+            - a data set of TensorFlow Datasets that CRATE's papers use
+              (`"imagenet2012"`, `"cifar10"`, `"cifar100"`,
+              `"oxford_flowers102"`, `"oxford_iiit_pet"`), with the papers'
+              splits;
+            - a small set that a Python package ships (`"mnist5k"`, `"digits"`);
+            - a folder that has one folder of images per class, or a folder
+              `train` and possibly `val`, `validation`, `valid` or `test` that
+              have one folder per class. For a folder with the name of a set,
+              write `"./digits"`;
+            - `"huggingface:NAME"`: a data set of Hugging Face's `datasets`, by
+              its name or its folder;
+            - a `datasets.Dataset` or `datasets.DatasetDict`;
+            - a pair of arrays (images, labels): `(n, height, width, channels)`
+              in [0, 255], and integers;
+            - a `LabelledImages`.
+        validation: Folder or pair of arrays of the validation images. By default,
+            those that come with `data`, if any.
+        class_names: Names of the classes in the order of a model's outputs, with
+            which folders are matched. By default, the names in the data.
+        classes: Number of classes. By default, the number in the data.
+        wordnet_ids: WordNet identifiers of the classes, which folders may have
+            as names instead.
+        limit: Number of training images to use, drawn with a fixed seed, or
+            None for all.
 
     Returns:
         A `LabelledImages`.
 
     Raises:
-        ValueError: If there are no such data, they are empty or of one class,
-            or labels are out of range.
-        ImportError: If a package that they need is not installed.
-        OSError: If the data must be fetched and cannot be.
+        ValueError: If the data do not exist, have no images, fewer than two
+            classes or other classes than expected, or if labels are out of
+            range.
+        ImportError: If a package that is needed to read them is not installed.
+        OSError: If they cannot be downloaded.
 
     Example:
 
@@ -82,153 +89,119 @@ def open_data(
     print(pets.class_names, len(pets.train))
     ```
     """
-    names = {"class_names": class_names, "classes": classes, "wordnet_ids": wordnet_ids}
-    if isinstance(data, ImageSet):
-        opened = _image_set(data)
-    elif isinstance(data, (str, os.PathLike)):
-        opened = _named(data, names)
-    elif isinstance(data, (tuple, list)) and len(data) == 2:
-        opened = _arrays(data, class_names, classes)
-    elif type(data).__module__.split(".")[0] == "datasets":
-        opened = _hugging_face(data, "a data set of Hugging Face's datasets")
-    else:
+    expected = {"class_names": class_names, "classes": classes, "wordnet_ids": wordnet_ids}
+    opened = _opened(data, expected)
+    _check_classes(opened, **expected)
+    if validation is not None:
+        source = _validation(validation, opened, expected)
+        opened = dataclasses.replace(opened, validation=source)
+    if limit is not None:
+        train = opened.train.sample(check_positive("limit", limit))
+        opened = dataclasses.replace(opened, train=train)
+    for source in (opened.train, opened.validation):
+        _check_labels(source, opened)
+    return opened
+
+
+def _opened(data, expected: dict) -> LabelledImages:
+    """Opens what was passed, by its kind."""
+    if isinstance(data, LabelledImages):
+        return data
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        return _open_arrays(data, expected)
+    if type(data).__module__.split(".")[0] == "datasets":
+        return _open_hugging_face(data, "The data set")
+    if not isinstance(data, (str, os.PathLike)):
         raise ValueError(
             "`data` must be the name of a set, a folder, a Hugging Face data set or a pair "
             f"(images, labels). Received: {type(data).__name__}"
         )
-    if opened.classes == (classes or opened.classes):
-        _check_names(opened, class_names, wordnet_ids)
-    if validation is not None:
-        opened = dataclasses.replace(opened, validation=_validation(validation, opened, names))
-    if limit is not None:
-        if not isinstance(limit, (int, np.integer)) or limit < 1:
-            raise ValueError(f"`limit` must be a positive integer. Received: limit={limit!r}")
-        opened = dataclasses.replace(opened, train=opened.train.sample(limit))
-    _check(opened, classes)
+    name = str(data)
+    if name.startswith(HUGGING_FACE):
+        return _open_hugging_face(_load_hugging_face(name.removeprefix(HUGGING_FACE)), name)
+    if name in SMALL_SETS:
+        return load(name)
+    if name in TFDS_SPLITS:
+        return _open_tfds(name)
+    if Path(name).is_dir():
+        return _open_folder(Path(name), expected)
+    raise ValueError(
+        f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'} "
+        f"Data sets: {', '.join(KNOWN_SETS)}, and {HUGGING_FACE}NAME of Hugging Face."
+    )
+
+
+def _open_arrays(pair, expected: dict) -> LabelledImages:
+    train, names = ArraySource(*pair), expected["class_names"]
+    classes = expected["classes"] or len(names or ()) or int(train.labels.max(initial=-1)) + 1
+    return LabelledImages("arrays", train, None, names and tuple(names), classes, "arrays")
+
+
+def _open_folder(folder: Path, expected: dict) -> LabelledImages:
+    has_splits = bool(class_folders(folder / "train"))  # else it is a class, as in CIFAR-100
+    training = folder / "train" if has_splits else folder
+    files, labels, folders = labelled_files(training, **expected)
+    names, wordnet_ids = expected["class_names"], expected["wordnet_ids"]
+    if names is None and wordnet_ids is None:
+        names = folders
+    opened = LabelledImages(
+        name=folder.name,
+        train=FileSource(files, labels),
+        validation=None,
+        class_names=names and tuple(names),
+        classes=expected["classes"] or len(names or wordnet_ids),
+        source=f"the folder {folder}",
+    )
+    splits = [folder / name for name in VALIDATION_SPLITS if (folder / name).is_dir()]
+    if has_splits and splits:
+        source = _validation(splits[0], opened, expected)
+        opened = dataclasses.replace(opened, validation=source)
     return opened
 
 
-def _named(name, names: dict) -> LabelledImages:
-    if str(name).startswith(HUGGING_FACE):
-        return _hugging_face(_load_hugging_face(str(name)), str(name))
-    if str(name) in SMALL_SETS:
-        return _image_set(load(str(name)))
-    if str(name) in TFDS_SPLITS:
-        return _tfds(str(name))
-    if Path(name).is_dir():
-        return _folder(Path(name), names)
-    near = difflib.get_close_matches(str(name), KNOWN_SETS, n=3, cutoff=0.5)
-    raise ValueError(
-        f"There is no data set and no folder {str(name)!r}."
-        + (f" Did you mean {' or '.join(map(repr, near))}?" if near else "")
-        + f" Known sets: {', '.join(KNOWN_SETS)}; a Hugging Face data set is {HUGGING_FACE}NAME."
-    )
-
-
-def _image_set(images: ImageSet) -> LabelledImages:
-    return LabelledImages(
-        images.name,
-        ArraySource(*images.train),
-        ArraySource(*images.test),
-        tuple(images.class_names),
-        len(images.class_names),
-        images.source,
-    )
-
-
-def _arrays(pair, class_names, classes) -> LabelledImages:
-    train = ArraySource(*pair)
-    if classes is None:
-        classes = len(class_names) if class_names else int(train.labels.max(initial=-1)) + 1
-    names = class_names and tuple(class_names)
-    return LabelledImages("arrays", train, None, names, classes, "arrays")
-
-
-def _validation(validation, opened: LabelledImages, names: dict):
-    """What was given to measure on."""
+def _validation(validation, opened: LabelledImages, expected: dict):
+    """Opens validation images, whose folders are matched with the classes of the training data."""
     if isinstance(validation, (tuple, list)) and len(validation) == 2:
         return ArraySource(*validation)
-    if isinstance(validation, (str, os.PathLike)):
-        return _matched(Path(validation), opened, names)
-    raise ValueError(
-        "`validation` must be a folder or a pair (images, labels). Received: "
-        f"{type(validation).__name__}"
-    )
-
-
-def _matched(folder: Path, opened: LabelledImages, names: dict) -> FileSource:
-    """Held-out files, whose folders stand for the same classes as those of the training images."""
-    if opened.class_names is not None and names["wordnet_ids"] is None:
-        names = {"class_names": opened.class_names, "classes": opened.classes, "wordnet_ids": None}
-    files, labels, _ = labelled_files(folder, **names)
+    if not isinstance(validation, (str, os.PathLike)):
+        raise ValueError(
+            "`validation` must be a folder or a pair (images, labels). Received: "
+            f"{type(validation).__name__}"
+        )
+    if expected["wordnet_ids"] is None:
+        expected = {"class_names": opened.class_names, "classes": opened.classes}
+    files, labels, _ = labelled_files(validation, **expected)
     return FileSource(files, labels)
 
 
-def _folder(folder: Path, names: dict) -> LabelledImages:
-    inside = {path.name for path in folder.iterdir() if path.is_dir()}
-    parts = [next((n for n in group if n in inside), None)
-             for group in (TRAINING_FOLDERS, VALIDATION_FOLDERS)]  # fmt: skip
-    training = folder / parts[0] if parts[0] else folder
-    files, labels, folders = labelled_files(training, **names)
-    train = FileSource(files, labels)
-    class_names = names["class_names"]
-    if class_names is None and names["wordnet_ids"] is None:
-        class_names = folders  # taken for the classes in their order
-    count = names["classes"] or len(class_names)
-    class_names = class_names and tuple(class_names)
-    opened = LabelledImages(folder.name, train, None, class_names, count, f"the folder {folder}")
-    if not (parts[0] and parts[1]):
-        return opened
-    return dataclasses.replace(opened, validation=_matched(folder / parts[1], opened, names))
-
-
-def _tfds(name: str) -> LabelledImages:
-    with needed("tensorflow", f"{name} is read by TensorFlow Datasets, which needs"):
+def _open_tfds(name: str) -> LabelledImages:
+    with needed("tensorflow", f"TensorFlow Datasets, which reads {name}, needs"):
         import tensorflow  # noqa: F401
     with needed("tensorflow-datasets", f"{name} needs"):
         import tensorflow_datasets as tfds
     builder = tfds.builder(name)
     try:
         builder.download_and_prepare()
-    except AssertionError as error:  # what TensorFlow Datasets raises for files that are missing
-        files = " ".join((builder.MANUAL_DOWNLOAD_INSTRUCTIONS or "").split())
+    except Exception as error:  # of many kinds; it says which archives are missing, and where
         raise OSError(
-            f"The data set {name} must be downloaded by hand: {files} The folder manual_dir is "
-            f"{_manual_folder(builder)}; the environment variable TFDS_DATA_DIR moves it."
-        ) from error
-    except Exception as error:  # its downloaders raise errors of many kinds
-        raise OSError(
-            f"The data set {name} could not be fetched by TensorFlow Datasets to "
-            f"{builder.data_dir}: {type(error).__name__}: {error}"
+            f"TensorFlow Datasets could not prepare {name} in {builder.data_dir} (the environment "
+            f"variable TFDS_DATA_DIR changes the folder). {error}"
         ) from error
     label = builder.info.features["label"]
     train, validation = (TFDSSource(builder, split) for split in TFDS_SPLITS[name])
-    names = tuple(label.names)
     source = f"TensorFlow Datasets, {builder.info.full_name}"
-    return LabelledImages(name, train, validation, names, label.num_classes, source)
-
-
-def _manual_folder(builder) -> Path:
-    return Path(builder.data_dir).parents[1] / "downloads" / "manual"
+    return LabelledImages(name, train, validation, tuple(label.names), label.num_classes, source)
 
 
 def _load_hugging_face(name: str):
     with needed("datasets", "Hugging Face data sets need"):
         import datasets
-    name = name.removeprefix(HUGGING_FACE)
-    try:
-        saved = Path(name)
-        if (saved / "dataset_dict.json").exists() or (saved / "state.json").exists():
-            return datasets.load_from_disk(name)
-        return datasets.load_dataset(name)
-    except Exception as error:
-        raise OSError(
-            f"The Hugging Face data set {name!r} could not be loaded: {type(error).__name__}: "
-            f"{error}"
-        ) from error
+    if any((Path(name) / file).exists() for file in ("dataset_dict.json", "state.json")):
+        return datasets.load_from_disk(name)
+    return datasets.load_dataset(name)
 
 
-def _hugging_face(dataset, name: str) -> LabelledImages:
+def _open_hugging_face(dataset, name: str) -> LabelledImages:
     import datasets
 
     splits = dict(dataset) if isinstance(dataset, dict) else {"train": dataset}
@@ -236,64 +209,61 @@ def _hugging_face(dataset, name: str) -> LabelledImages:
         raise ValueError(f"{name} must not be streamed: images are drawn from all of it.")
     if "train" not in splits:
         raise ValueError(
-            f"{name} must have a split called train. Received: {', '.join(splits)}. Pass one as "
-            "`data`, such as `dataset['default']`."
+            f"{name} must have a split `train`. Received: {', '.join(splits)}. Pass one of them "
+            f"as `data`, such as `dataset[{next(iter(splits), 'name')!r}]`."
         )
     features = splits["train"].features
     images = [column for column, kind in features.items() if isinstance(kind, datasets.Image)]
     labels = [column for column, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if len(images) != 1 or not labels:
         raise ValueError(
-            f"{name} must have one column of images and one of class labels. Received: "
-            f"{dict(features)}. `dataset.cast_column` gives a column its kind."
+            f"{name} must have one column of type `datasets.Image` and one of type "
+            f"`datasets.ClassLabel`. Received: {dict(features)}. Change a column's type with "
+            "`dataset.cast_column`."
         )
+    # CIFAR-100 has coarse labels too.
     label = next((column for column in ("label", "fine_label") if column in labels), labels[0])
     kind = features[label]
-    validation = next((part for part in _VALIDATION_SPLITS if part in splits), None)
-    sources = {
-        part: HuggingFaceSource(splits[part], images[0], label)
-        for part in ("train", validation)
-        if part
-    }
-    return LabelledImages(
-        name, sources["train"], sources.get(validation), tuple(kind.names), kind.num_classes, name
+    validation = next((split for split in VALIDATION_SPLITS if split in splits), None)
+    train, validation = (
+        split and HuggingFaceSource(splits[split], images[0], label)
+        for split in ("train", validation)
     )
+    return LabelledImages(name, train, validation, tuple(kind.names), kind.num_classes, name)
 
 
-def _check_names(opened: LabelledImages, class_names, wordnet_ids) -> None:
-    """Refuses data whose classes are those of the model in another order, or others."""
-    theirs = [tuple(names) for names in (class_names, wordnet_ids) if names is not None]
-    if opened.class_names is None or not theirs or opened.class_names in theirs:
-        return
-    ours, wanted = opened.class_names, theirs[0]
-    k = next((k for k, pair in enumerate(zip(ours, wanted, strict=False)) if len({*pair}) > 1), 0)
-    raise ValueError(
-        f"The data's classes must be the model's, in the same order ({opened.source}). Received: "
-        f"class {k} is {ours[k]!r} in the data and {wanted[k]!r} in the model. Make the model with "
-        "`class_names` of the data, or fine-tune it, which gives it a new head."
-    )
-
-
-def _check(opened: LabelledImages, classes: int | None) -> None:
-    if classes is not None and opened.classes != classes:
+def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) -> None:
+    """Refuses data with other classes than a model has, or the same in another order."""
+    names = [tuple(names) for names in (class_names, wordnet_ids) if names is not None]
+    classes = classes or len(names[0] if names else ()) or opened.classes
+    if opened.classes != classes:
         raise ValueError(
             f"`classes` must be that of the data, {opened.classes} ({opened.source}). Received: "
             f"classes={classes}"
         )
-    if opened.classes < 2:
+    if classes < 2:
         raise ValueError(
-            f"There must be two classes or more to tell apart. Received: {opened.classes} in "
-            f"{opened.source}"
+            f"There must be two classes or more. Received: {classes} ({opened.source})"
         )
-    for source in (opened.train, opened.validation):
-        if source is None or isinstance(source, TFDSSource):
-            continue
-        if not len(source):
-            raise ValueError(f"There must be at least one image. Received: none in {opened.source}")
-        wrong = np.flatnonzero((source.labels < 0) | (source.labels >= opened.classes))
-        if len(wrong):
-            raise ValueError(
-                f"Labels must be from 0 to {opened.classes - 1}. Received: "
-                f"{source.labels[wrong[0]]} for {source.describe(int(wrong[0]))}, and "
-                f"{len(wrong) - 1} more out of range"
-            )
+    if not names or opened.class_names in (None, *names):
+        return
+    pairs = enumerate(zip(opened.class_names, names[0], strict=True))
+    k, ours, theirs = next((k, *pair) for k, pair in pairs if pair[0] != pair[1])
+    raise ValueError(
+        "The data's classes must be the model's, in the same order. Received: class "
+        f"{k} is {ours!r} in the data ({opened.source}) and {theirs!r} in the model. Make the "
+        "model with the data's `class_names`, or fine-tune it, which gives it a new head."
+    )
+
+
+def _check_labels(source, opened: LabelledImages) -> None:
+    if source is None or isinstance(source, TFDSSource):  # whose labels take long to read
+        return
+    if not len(source):
+        raise ValueError(f"There must be at least one image. Received: none in {opened.source}")
+    wrong = np.flatnonzero((source.labels < 0) | (source.labels >= opened.classes))
+    if len(wrong):
+        raise ValueError(
+            f"Labels must be from 0 to {opened.classes - 1}. Received: {source.labels[wrong[0]]} "
+            f"for {source.describe(int(wrong[0]))}, and {len(wrong) - 1} more out of range"
+        )

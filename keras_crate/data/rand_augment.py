@@ -1,33 +1,33 @@
-"""RandAugment with torchvision's operations and magnitudes, by Pillow."""
+"""RandAugment with torchvision's operations and strengths, by Pillow."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from keras_crate.extras import needed
-
-HIGHEST = 30  # of the magnitudes
+HIGHEST = 30  # magnitude
 
 
 def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude: float = 14):
-    """Applies a few operations, drawn anew for the image, all of one magnitude.
+    """Applies random operations of one strength to an image.
 
     The 14 operations and their strengths are those of torchvision's
-    `RandAugment`, by which CRATE was fine-tuned: shears of up to 0.3,
-    translations of up to 150/331 of a side, turns of up to 30 degrees; colour,
-    contrast, brightness and sharpness changed by up to 0.9; posterisation to 4
-    bits; solarisation; automatic contrast; equalisation; and none. What has a
-    direction takes either. `keras.layers.RandAugment` draws one choice for a
-    whole batch and turns images by up to half a circle.
+    `RandAugment`, with which CRATE was fine-tuned. At the highest magnitude
+    these are: shear by 0.3; translation by 150/331 of a side; rotation by 30
+    degrees; colour, contrast, brightness and sharpness changed by 0.9;
+    posterisation to 4 bits; solarisation; automatic contrast; equalisation; and
+    no change. Operations with a direction take either, with equal probability.
+    `keras.layers.RandAugment` instead draws the same operations for a whole
+    batch, and rotates images by up to 180 degrees.
 
     Args:
         image: A Pillow image, grey or RGB.
-        rng: Where chance comes from.
-        operations: How many are applied, one after the other.
+        rng: The source of randomness.
+        operations: Number of operations, applied one after the other.
         magnitude: Strength, in [0, 30].
 
     Returns:
-        A Pillow image of the same size and mode; black where nothing was.
+        A Pillow image of the same size and mode. Uncovered pixels are black.
 
     Raises:
         ValueError: If the image is neither grey nor RGB.
@@ -51,86 +51,40 @@ def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude
             f"RandAugment takes grey or RGB images. Received: an image of mode {image.mode}"
         )
     for _ in range(operations):
-        name = _NAMES[rng.integers(len(_NAMES))]
-        sign = rng.choice((-1, 1))
-        image = _OPERATIONS[name](image, magnitude / HIGHEST, sign)
+        drawn, sign = rng.integers(14), rng.choice((-1, 1))
+        changes = operations_on(image, magnitude / HIGHEST, sign)
+        image = list(changes.values())[drawn]()
     return image
 
 
-def _affine(image, matrix):
-    with needed("pillow", "Image files need"):
-        from PIL import Image
+def operations_on(image, share: float, sign: int) -> dict[str, Callable]:
+    """Returns the operations on an image by name, as functions without arguments.
 
-    return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
+    The strength is a share in [0, 1] of the highest, the sign 1 or -1.
+    """
+    from PIL import Image, ImageEnhance, ImageOps
 
+    def affine(*matrix):
+        return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.NEAREST)
 
-def _shear_x(image, share, sign):
-    return _affine(image, (1, -sign * 0.3 * share, 0, 0, 1, 0))
+    def enhance(kind):
+        return kind(image).enhance(1 + sign * 0.9 * share)
 
-
-def _shear_y(image, share, sign):
-    return _affine(image, (1, 0, 0, -sign * 0.3 * share, 1, 0))
-
-
-def _translate_x(image, share, sign):
-    return _affine(image, (1, 0, -sign * int(150 / 331 * image.width * share), 0, 1, 0))
-
-
-def _translate_y(image, share, sign):
-    return _affine(image, (1, 0, 0, 0, 1, -sign * int(150 / 331 * image.height * share)))
-
-
-def _rotate(image, share, sign):
-    return image.rotate(sign * 30 * share)
-
-
-def _enhance(kind: str):
-    def change(image, share, sign):
-        from PIL import ImageEnhance
-
-        return getattr(ImageEnhance, kind)(image).enhance(1 + sign * 0.9 * share)
-
-    return change
-
-
-def _posterize(image, share, sign):
-    from PIL import ImageOps
-
-    return ImageOps.posterize(image, 8 - round(4 * share))
-
-
-def _solarize(image, share, sign):
-    from PIL import ImageOps
-
-    return ImageOps.solarize(image, math.ceil(round(255 * (1 - share), 6)))
-
-
-def _auto_contrast(image, share, sign):
-    from PIL import ImageOps
-
-    return ImageOps.autocontrast(image)
-
-
-def _equalize(image, share, sign):
-    from PIL import ImageOps
-
-    return ImageOps.equalize(image)
-
-
-_OPERATIONS = {
-    "identity": lambda image, share, sign: image,
-    "shear_x": _shear_x,
-    "shear_y": _shear_y,
-    "translate_x": _translate_x,
-    "translate_y": _translate_y,
-    "rotate": _rotate,
-    "brightness": _enhance("Brightness"),
-    "color": _enhance("Color"),
-    "contrast": _enhance("Contrast"),
-    "sharpness": _enhance("Sharpness"),
-    "posterize": _posterize,
-    "solarize": _solarize,
-    "auto_contrast": _auto_contrast,
-    "equalize": _equalize,
-}
-_NAMES = tuple(_OPERATIONS)
+    shear = -sign * 0.3 * share
+    shift_x, shift_y = (-sign * int(150 / 331 * side * share) for side in image.size)
+    return {
+        "identity": lambda: image,
+        "shear_x": lambda: affine(1, shear, 0, 0, 1, 0),
+        "shear_y": lambda: affine(1, 0, 0, shear, 1, 0),
+        "translate_x": lambda: affine(1, 0, shift_x, 0, 1, 0),
+        "translate_y": lambda: affine(1, 0, 0, 0, 1, shift_y),
+        "rotate": lambda: image.rotate(sign * 30 * share),
+        "brightness": lambda: enhance(ImageEnhance.Brightness),
+        "color": lambda: enhance(ImageEnhance.Color),
+        "contrast": lambda: enhance(ImageEnhance.Contrast),
+        "sharpness": lambda: enhance(ImageEnhance.Sharpness),
+        "posterize": lambda: ImageOps.posterize(image, 8 - round(4 * share)),
+        "solarize": lambda: ImageOps.solarize(image, math.ceil(round(255 * (1 - share), 6))),
+        "auto_contrast": lambda: ImageOps.autocontrast(image),
+        "equalize": lambda: ImageOps.equalize(image),
+    }

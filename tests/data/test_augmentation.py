@@ -4,10 +4,10 @@ import pytest
 from marks import needs_new_layers
 
 from keras_crate.data import Augmentation
-from keras_crate.data.augmentation import BatchAugmentation
+from keras_crate.data.batch_augmentation import BatchAugmentation
 
 LABELS = np.eye(4, dtype="float32")[np.arange(64) % 4]
-# Every image is one grey, and its label is known by it.
+# Every image is of one grey, which tells its label.
 IMAGES = np.broadcast_to(
     (60.0 * (np.arange(64) % 4))[:, None, None, None], (64, 16, 16, 3)
 ).astype("float32")  # fmt: skip
@@ -31,13 +31,13 @@ def test_mixup_mixes_labels_as_it_mixes_images():
 def test_cutmix_mixes_labels_by_area():
     images, labels = _changed(cutmix=1.0)
     expected = labels @ (60.0 * np.arange(4))
-    # The edges of a part lie between pixels: a row and a column may be off.
+    # The edges of a part lie between pixels: the area may be wrong by a row and a column.
     np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), expected, atol=180 * 2 / 16)
     assert all(len(np.unique(image)) <= 2 for image in images)
 
 
 @needs_new_layers
-def test_both_are_drawn_half_the_time():
+def test_each_of_both_is_drawn_half_the_time():
     mixed = [
         max(
             len(np.unique(image.round(3)))
@@ -72,7 +72,7 @@ def test_what_is_refused():
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must be"):
             Augmentation(**bad)
-    assert Augmentation(rand_augment=[2, 9]).rand_augment == (2, 9)  # as JSON gives it
+    assert Augmentation(rand_augment=[2, 9]).rand_augment == (2, 9)  # JSON has lists
 
 
 def test_an_old_keras_is_named(monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 from marks import needs_new_layers
 
 from keras_crate.data import Augmentation, EvaluationBatches, TrainingBatches, open_data
-from keras_crate.data.batches import random_box
+from keras_crate.data.image_augmentation import random_box
 from keras_crate.data.image_sources import FileSource
 
 SHAPE = (16, 16, 3)
@@ -12,7 +12,7 @@ SHAPE = (16, 16, 3)
 
 @pytest.fixture
 def files(tmp_path):
-    """Images whose red grows to the right, and whose blue says which it is."""
+    """Images whose red grows to the right, and whose blue is the index times 40."""
     paths = []
     for k in range(6):
         pixels = np.zeros((40, 60, 3))
@@ -53,19 +53,16 @@ def test_seed_epoch_and_image_decide(files, augmentation):
     assert np.abs(one[1][0] - other[1][0]).max() > 1
     two.on_epoch_end()
     assert np.abs(one[1][0] - two[1][0]).max() > 1
-    later = _batches(files, epoch=1, **options)  # as a run that is resumed begins
+    later = _batches(files, epoch=1, **options)  # as in a resumed run
     for a, b in zip(two[1], later[1], strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_threads_change_nothing(workers):
-    """Every image once an epoch, in the seed's order, however many threads read."""
+def test_threads_change_nothing():
+    """Each epoch has every image once, in the seed's order, with any number of threads."""
     digits = open_data("digits").train.sample(48)
     plain = Augmentation(crop_area=None, flip=False)
-    one, more = (
-        TrainingBatches(digits, 10, (8, 8, 1), 8, plain, workers=count) for count in (1, workers)
-    )
+    one, more = (TrainingBatches(digits, 10, (8, 8, 1), 8, plain, workers=n) for n in (1, 3))
     for epoch in range(3):
         seen = set()
         for index in range(len(one)):
@@ -77,7 +74,7 @@ def test_threads_change_nothing(workers):
         more.start(epoch + 1)
 
 
-def test_half_are_turned(files):
+def test_half_are_flipped(files):
     batches = _batches(files[:1] * 6, batch_size=6)
     turned = []
     for _ in range(40):
@@ -87,7 +84,7 @@ def test_half_are_turned(files):
     assert 0.4 < np.mean(turned) < 0.6
 
 
-def test_nothing_is_changed_where_nothing_is_asked_for():
+def test_without_augmentation_nothing_is_changed():
     digits = open_data("digits")
     plain = Augmentation(crop_area=None, flip=False)
     batches = TrainingBatches(digits.train, 10, (8, 8, 1), 100, plain)
@@ -115,8 +112,8 @@ def test_augment_sees_the_batch_before_it_is_mixed(files):
 
 
 def test_boxes():
-    rng = np.random.default_rng(0)
-    boxes = np.array([random_box((120, 80), rng) for _ in range(2000)])
+    rng, ranges = np.random.default_rng(0), ((0.08, 1.0), (3 / 4, 4 / 3))
+    boxes = np.array([random_box((120, 80), rng, *ranges) for _ in range(2000)])
     left, upper, right, lower = boxes.T
     assert left.min() >= 0 and upper.min() >= 0
     assert right.max() <= 120 and lower.max() <= 80
@@ -124,11 +121,11 @@ def test_boxes():
     proportion = (right - left) / (lower - upper)
     assert 0.08 <= share.min() < 0.1 and 0.8 < share.max() <= 1
     assert proportion.min() + 1e-9 >= 0.75 and proportion.max() <= 4 / 3 + 1e-9
-    assert random_box((1000, 2), rng)  # no part of these proportions has 8 % of it
-    assert random_box((1000, 2), np.random.default_rng(1)) == (0, 0, 1000, 2)
+    # No part with these aspect ratios has 8 % of a long and narrow image.
+    assert random_box((1000, 2), rng, *ranges) == (0, 0, 1000, 2)
 
 
-def test_held_out_batches_are_all_in_order(files):
+def test_evaluation_batches_have_all_images_in_order(files):
     batches = EvaluationBatches(FileSource(files, [0, 1, 2, 0, 1, 2]), 3, SHAPE, 4, resize=18)
     assert [len(batches[k][0]) for k in range(len(batches))] == [4, 2]
     images = np.concatenate([batches[k][0] for k in range(2)])
@@ -137,10 +134,11 @@ def test_held_out_batches_are_all_in_order(files):
 
 
 def test_what_is_refused(files):
-    with pytest.raises(ValueError, match="`files` must name at least one image"):
-        FileSource([], [])
-    with pytest.raises(ValueError, match="`batch_size` must be 1 or more"):
-        _batches(files, batch_size=0)
+    for name in ("batch_size", "workers"):
+        with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+            _batches(files, **{name: 0})
+    with pytest.raises(ValueError, match="`resize` must be None, a positive integer"):
+        EvaluationBatches(FileSource(files, [0] * 6), 3, SHAPE, resize=-1)
     with pytest.raises(ValueError, match="1, 3 or 4 channels"):
         TrainingBatches(FileSource(files, [0] * 6), 3, (16, 16, 2), 4)
     files[3].write_bytes(b"none")

@@ -16,7 +16,7 @@ def _warnings_are_errors():
 
 @pytest.fixture
 def make(tmp_path):
-    """Makes images at paths in a folder."""
+    """A function that makes images in a folder."""
 
     def make(*paths):
         for path in paths:
@@ -48,46 +48,44 @@ def test_by_wordnet_identifier_after_the_name(make):
     np.testing.assert_array_equal(labels, [1, 2, 1])
 
 
-def test_in_the_order_of_the_names_where_none_matches(make):
+def test_in_alphabetical_order_where_none_matches(make):
     folder = make("2/0.png", "10/0.png", "1/0.png")
-    with pytest.warns(UserWarning, match=r"3 folders .* order of their names, '1' for class 0"):
+    with pytest.warns(UserWarning, match=r"3 folders .* alphabetical order, '1' for class 0"):
         _, labels, folders = labelled_files(folder, ["a", "b", "c"])
     np.testing.assert_array_equal(labels, [0, 1, 2])
     assert folders == ("1", "10", "2")
-    with pytest.warns(UserWarning, match="order of their names"):
+    with pytest.warns(UserWarning, match="alphabetical order"):
         labelled_files(folder, classes=3)
     assert labelled_files(folder)[2] == folders  # nothing to match with, nothing to warn of
 
 
 def test_folders_that_match_nothing(make):
     folder = make("cat/0.png", "dgo/0.png")
-    with pytest.raises(ValueError, match=r"must bear the name of one .* 2 classes. .*: dgo \(near"):
+    with pytest.raises(ValueError, match=r"of the 2 classes.*1 match no class.*'dgo'. Did"):
         labelled_files(folder, ["cat", "dog"])  # as many as classes, but one has its name
-    with pytest.raises(ValueError, match=r"1 bear none: dgo \(nearest: dog\). Rename or remove"):
+    with pytest.raises(ValueError, match=r"1 match no class, such as 'dgo'. Did you mean 'dog'"):
         labelled_files(folder, ["cat", "dog", "cow"])
     with pytest.raises(ValueError, match="the WordNet identifier of one of the 5 classes"):
         labelled_files(folder, wordnet_ids=[f"n{k}" for k in range(5)])
-    with pytest.raises(ValueError, match=r"each of the 3 classes.*2 folders: cat, dgo\. Give"):
+    with pytest.raises(ValueError, match=r"of the 3 classes, or .* for each class. .*2 folders"):
         labelled_files(folder, classes=3)
 
 
 def test_refusals(make, tmp_path):
-    with pytest.raises(ValueError, match=r"no folders and 0 images"):
+    with pytest.raises(ValueError, match="has no folders"):
         labelled_files(tmp_path)
     folder = make("0.png")
-    with pytest.raises(ValueError, match=r"one folder a class.* and 1 images in it"):
+    with pytest.raises(ValueError, match=r"one folder per class.*has no folders"):
         labelled_files(folder)
     for path in (folder / "nowhere", folder / "0.png"):
-        with pytest.raises(ValueError, match="`folder` must be a folder with"):
+        with pytest.raises(ValueError, match="which is not a folder"):
             labelled_files(path)
     make("cat/0.png")
-    with pytest.raises(ValueError, match="2 of them for 3 classes"):
+    with pytest.raises(ValueError, match=r"each of the 3 classes. Received: 2 entries"):
         labelled_files(folder, ["cat", "dog"], classes=3)
-    with pytest.raises(ValueError, match="`class_names` must be a sequence"):
-        labelled_files(folder, "cat")
     with pytest.raises(ValueError, match="`classes` must be a positive integer"):
         labelled_files(folder, classes=0)
-    with pytest.raises(ValueError, match=r"'cat' must stand for one class, .* classes 0, 2"):
+    with pytest.raises(ValueError, match="'cat' must match one class"):
         labelled_files(folder, ["cat", "dog", "cat"])
     (folder / "dog").mkdir()
     with pytest.raises(ValueError, match=r"no images in the folder .*dog"):

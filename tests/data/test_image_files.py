@@ -7,7 +7,7 @@ from keras_crate.data import ImageFiles
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    """Three images, two files that are none, and one that is no image by its name."""
+    """Three images, two broken ones, a folder and a text file."""
     for name, size in (("b.png", (20, 10)), ("a.jpg", (10, 10)), ("deeper/c.PNG", (10, 30))):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
@@ -29,10 +29,10 @@ def test_reads_a_folder_and_sets_broken_files_aside(folder):
         assert [batch.shape for batch in batches] == [(2, 8, 8, 3), (1, 8, 8, 3)]
         assert [file.name for file in images.read] == ["a.jpg", "b.png", "c.PNG"]
         assert {file.name for file in images.broken} == {"broken.png", "cut.png"}
-    assert images.broken[folder / "broken.png"] == "it is no image"
+    assert images.broken[folder / "broken.png"] == "it is not an image"
 
 
-def test_turns_upright_and_does_not_misread_deep_pixels(tmp_path):
+def test_rotates_by_exif_and_does_not_misread_deep_pixels(tmp_path):
     pixels = np.zeros((40, 20, 3), "uint8")
     pixels[:20] = 200  # bright above
     exif = Image.Exif()
@@ -42,7 +42,7 @@ def test_turns_upright_and_does_not_misread_deep_pixels(tmp_path):
     images = ImageFiles(tmp_path, (8, 16, 3))
     (batch,) = images
     assert batch[0, :, 10:].min() == 200 and batch[0, :, :6].max() == 0
-    assert "no mode but those of 8 bits" in images.broken[tmp_path / "deep.png"]
+    assert "must have 8 bits" in images.broken[tmp_path / "deep.png"]
 
 
 def test_crops_the_centre_and_resizes(tmp_path):
@@ -64,13 +64,13 @@ def test_refusals(folder):
     with pytest.raises(ValueError, match=r"no file or folder .*nowhere"):
         ImageFiles(folder / "nowhere", (8, 8, 3))
     (folder / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"no images in the folder .*empty: .* \.bmp, \.gif"):
+    with pytest.raises(ValueError, match=r"no images in the folder .*empty. .* \.bmp, \.gif"):
         ImageFiles([folder / "empty"], (8, 8, 3))
-    with pytest.raises(ValueError, match=r"1, 3 or 4 channels. Received: .* with 2"):
+    with pytest.raises(ValueError, match=r"1, 3 or 4 channels. Received: shape \(8, 8, 2\)"):
         ImageFiles(folder, (8, 8, 2))
-    with pytest.raises(ValueError, match=r"positive integers. Received: input_shape=\(0, 8, 3\)"):
+    with pytest.raises(ValueError, match=r"1 or more, .*Received: shape \(0, 8, 3\)"):
         ImageFiles(folder, (0, 8, 3))
-    with pytest.raises(ValueError, match="`batch_size` must be 1 or more"):
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
         ImageFiles(folder, (8, 8, 3), batch_size=0)
     with pytest.raises(ValueError, match="at least one file or folder"):
         ImageFiles([], (8, 8, 3))
@@ -173,12 +173,12 @@ def test_the_interpolation_counts_where_nothing_else_is_asked_for(tmp_path, rng)
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"resize": 0}, "`resize` must be None, a positive integer, .*Received: resize=0"),
+        ({"resize": 0}, "`resize` must be None, a positive integer .*Received: resize=0"),
         ({"resize": True}, "Received: resize=True"),
         ({"resize": 8.5}, r"Received: resize=8\.5"),
-        ({"resize": (8, 8, 8)}, r"a pair \(height, width\) of them"),
+        ({"resize": (8, 8, 8)}, r"height and width .*Received: resize=\(8, 8, 8\)"),
         ({"resize": (8, 9)}, r"that come out, \(8, 8\). Received: resize=\(8, 9\)"),
-        ({"interpolation": "nearest"}, '"bilinear", "bicubic", "area". Received: .*\'nearest\''),
+        ({"interpolation": "nearest"}, r"'bilinear', 'bicubic', 'area'. Received: .*'nearest'"),
         ({"interpolation": None}, "`interpolation` must be one of"),
     ],
 )

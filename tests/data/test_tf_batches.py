@@ -1,4 +1,4 @@
-"""Of TensorFlow alone: without it there is no tf.data."""
+"""The pipeline by tf.data, for TensorFlow only."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from keras_crate.data import (
     open_data,
     training_dataset,
 )
-from keras_crate.data.image_sources import FileSource
+from keras_crate.data.image_sources import FileSource, ImageSource
 
 pytestmark = needs("tensorflow")
 
@@ -38,7 +38,7 @@ def test_an_epoch_has_every_image_once():
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING])
-def test_a_later_epoch_is_what_it_would_have_been(augmentation):
+def test_a_resumed_run_gets_the_same_batches(augmentation):
     source = open_data("digits").train.sample(64)
     batches, steps = training_dataset(source, 10, (16, 16, 1), 16, augmentation, seed=7)
     whole = _arrays(batches, 3 * steps)
@@ -52,7 +52,7 @@ def test_a_later_epoch_is_what_it_would_have_been(augmentation):
 
 @pytest.fixture
 def photographs(tmp_path):
-    """JPEGs and a PNG with a horizontal ramp of red, and the class in blue."""
+    """Three JPEGs and a PNG: red grows to the right, and blue is the index times 60."""
     files = []
     for k in range(4):
         pixels = np.zeros((60, 90, 3), "uint8")
@@ -70,11 +70,11 @@ def test_files_as_pillow_reads_them(photographs):
     batches = TrainingBatches(source, 2, (32, 32, 3), 4, PLAIN)
     ours, _ = batches[0]
     ours = ours[ours[..., 2].mean(axis=(1, 2)).argsort()]
-    assert np.abs(images[order] - ours).mean() < 2  # other decoder, other antialiasing
+    assert np.abs(images[order] - ours).mean() < 2  # decoders and antialiasing differ
     np.testing.assert_array_equal(labels[order].argmax(axis=1), [0, 1, 0, 1])
 
 
-def test_crops_and_turns(photographs):
+def test_crops_and_flips(photographs):
     source = FileSource(photographs[:1] * 200 + photographs[3:] * 200, [0] * 200 + [1] * 200)
     [(images, labels)] = _arrays(training_dataset(source, 2, (16, 16, 3), 400)[0], 1)
     for label in (0, 1):  # JPEG and PNG
@@ -92,8 +92,20 @@ def test_grey_to_colour_and_back():
     arrays = open_data((colour, np.arange(8)))
     [(images, _)] = _arrays(training_dataset(arrays.train, 8, (8, 8, 1), 8, PLAIN)[0], 1)
     assert images.shape == (8, 8, 8, 1)
-    with pytest.raises(ValueError, match="as many channels as the model, 4"):
-        training_dataset(digits, 10, (8, 8, 4), 8, PLAIN)
+
+
+@pytest.mark.parametrize("augmentation", [PLAIN, Augmentation()])
+def test_files_with_transparency(photographs, augmentation):
+    """A JPEG is opaque."""
+    source = FileSource(photographs, [0, 1, 0, 1])
+    [(images, _)] = _arrays(training_dataset(source, 2, (16, 16, 4), 4, augmentation)[0], 1)
+    assert images.shape == (4, 16, 16, 4) and (images[..., 3] == 255).all()
+
+
+def test_images_that_tf_data_cannot_read():
+    source = ImageSource([0, 1])
+    with pytest.raises(ValueError, match=r"tf.data reads arrays, .*Received: ImageSource"):
+        training_dataset(source, 2, (8, 8, 3), 2)
 
 
 @needs("tensorflow_datasets")

@@ -62,7 +62,7 @@ def test_extract_features(folder):
 def test_predict_image(folder):
     from PIL import Image
 
-    images, _ = data.load("mnist5k").test
+    images = data.load("mnist5k").validation.images
     for k in (0, 1):
         Image.fromarray(images[k, :, :, 0]).resize((50, 60)).save(folder / f"{k}.png")
     out = _run(

@@ -184,8 +184,8 @@ def _digits_accuracy(model) -> float:
     """Accuracy on the held-out digits, which have the model's size."""
     from keras_crate import data
 
-    images, labels = data.load("digits").test
-    return float((model.predict(images, verbose=0).argmax(axis=1) == labels).mean())
+    digits = data.load("digits").validation
+    return float((model.predict(digits.images, verbose=0).argmax(axis=1) == digits.labels).mean())
 
 
 FILE_LIMIT = """

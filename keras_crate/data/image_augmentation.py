@@ -1,0 +1,49 @@
+"""Random changes of one image, by Pillow. `tf_image.py` does the same in TensorFlow."""
+
+import math
+
+import numpy as np
+
+from keras_crate.data.augmentation import Augmentation
+from keras_crate.data.rand_augment import rand_augment
+from keras_crate.data.resizing import resampling
+
+
+def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.ndarray:
+    """Crops, resizes, flips and changes a Pillow image at random.
+
+    Returns:
+        Float32 pixels of shape `input_shape`, in [0, 255].
+    """
+    from PIL import ImageOps
+
+    height, width, _ = input_shape
+    box = None
+    if augmentation.crop_area is not None:
+        box = random_box(image.size, rng, augmentation.crop_area, augmentation.crop_ratio)
+    image = image.resize((width, height), resampling(augmentation.interpolation), box=box)
+    if augmentation.flip and rng.random() < 0.5:
+        image = ImageOps.mirror(image)
+    if augmentation.rand_augment is not None:
+        image = rand_augment(image, rng, *augmentation.rand_augment)
+    return np.asarray(image, "float32").reshape(input_shape)
+
+
+def random_box(
+    size: tuple[int, int], rng, area: tuple[float, float], ratio: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Draws a part of an image of some width and height.
+
+    Returns:
+        Left, upper, right and lower edge in pixels. If ten draws do not fit in
+        the image, the whole image.
+    """
+    width, height = size
+    for _ in range(10):
+        wanted = rng.uniform(*area) * width * height
+        proportion = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))
+        w, h = math.sqrt(wanted * proportion), math.sqrt(wanted / proportion)
+        if w <= width and h <= height:
+            left, upper = rng.uniform(0, width - w), rng.uniform(0, height - h)
+            return left, upper, left + w, upper + h
+    return 0, 0, width, height

@@ -1,0 +1,68 @@
+"""Resizing and cropping, exact to the pixel, as accuracies are published."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_crate.checks import check_choice, is_positive_integer
+
+INTERPOLATIONS = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}  # Pillow's names
+
+
+def fit_image(image, size: Sequence[int], resize, interpolation: str) -> np.ndarray:
+    """Resizes and crops a Pillow image to a height and width, as `ImageFiles` documents.
+
+    Returns:
+        Float32 array `(height, width, channels)`, in [0, 255].
+    """
+    from PIL import ImageOps
+
+    method = resampling(interpolation)
+    height, width = size
+    if resize is None:
+        image = ImageOps.fit(image, (width, height), method=method)
+    elif isinstance(resize, tuple):
+        image = image.resize((width, height), method)
+    else:
+        shorter = min(image.size)
+        scaled = tuple(int(resize * side / shorter) for side in image.size)  # rounded down
+        image = _centre(image.resize(scaled, method), width, height)
+    return np.asarray(image, "float32").reshape(height, width, -1)
+
+
+def _centre(image, width: int, height: int):
+    """Crops the centre. An image that is too small is padded with black."""
+    # As torchvision: half a pixel is rounded to even when cropping, and an odd pixel of padding
+    # goes to the right and to the bottom.
+    left, top = (
+        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
+        for side, wanted in zip(image.size, (width, height), strict=True)
+    )
+    return image.crop((left, top, left + width, top + height))
+
+
+def resampling(interpolation: str):
+    """Returns Pillow's resampling filter for one of `INTERPOLATIONS`."""
+    from PIL import Image
+
+    return Image.Resampling[INTERPOLATIONS[interpolation]]
+
+
+def check_resize(resize, size: Sequence[int]) -> int | tuple[int, int] | None:
+    """Returns the `resize` argument of `ImageFiles`, or raises a ValueError."""
+    if resize is None:
+        return None
+    if is_positive_integer(resize):
+        return int(resize)
+    if isinstance(resize, (tuple, list)) and tuple(resize) == tuple(size):
+        return int(resize[0]), int(resize[1])
+    raise ValueError(
+        "`resize` must be None, a positive integer (the shorter side before the centre is "
+        f"cropped), or the height and width of the images that come out, {tuple(size)}. "
+        f"Received: resize={resize!r}"
+    )
+
+
+def check_interpolation(interpolation) -> str:
+    """Returns the `interpolation` argument of `ImageFiles`, or raises a ValueError."""
+    return check_choice("interpolation", interpolation, INTERPOLATIONS)
