@@ -1,6 +1,6 @@
 """Published weights: a registry, the authors' checkpoints, the Hugging Face Hub."""
 
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.convert import from_checkpoint, to_pytorch
 from keras_crate.hub.pull import pull
 from keras_crate.hub.push import push

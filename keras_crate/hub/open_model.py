@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.pull import keras_folder, load_folder
 from keras_crate.hub.push import EVALUATION_FILE
 from keras_crate.weights.hub_files import SCHEME, download, parse_address

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.convert import to_pytorch
 from keras_crate.hub.pull import KERAS_FILES, load_folder

@@ -8,8 +8,8 @@ import re
 import keras
 import numpy as np
 
-from keras_crate.evaluation.evaluation import accuracy as measured_accuracy
-from keras_crate.evaluation.labelled_images import labelled_images
+from keras_crate.evaluation import LabelledFolder
+from keras_crate.evaluation import accuracy as measured_accuracy
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.weights.find import locate
 from keras_crate.weights.variants import variant_named
@@ -101,8 +101,9 @@ def verify(
         likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
     accuracy = None
     if imagenet is not None:
-        images, labels, _ = labelled_images(model, chosen.evaluation, imagenet, batch_size)
-        accuracy = measured_accuracy(model, images, labels, verbose=1)
+        labelled = LabelledFolder(imagenet, model, chosen.evaluation, batch_size)
+        accuracy = measured_accuracy(model, labelled, verbose=1).summary()
+        accuracy["left_out"] = len(labelled.images.broken)
     return Verification(
         variant=chosen.name,
         source=source.origin,

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_crate.files import cache_folder, read_record
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.weights.hub_files import SCHEME
 from keras_crate.models.sizes import SIZES, family_of
 

@@ -280,37 +280,24 @@ def test_commands_that_make_them_exist(monkeypatch, tmp_path):
     """The error names commands; each is one that the parser takes."""
     import re
 
-    from keras_crate.cli.main import COMMANDS
+    from keras_crate_cli import COMMANDS, run
 
     monkeypatch.setenv("KERAS_CRATE_HUB", str(tmp_path / "nothing"))
     with pytest.raises(FileNotFoundError) as raised:
         keras_crate.CRATETiny(weights="imagenet", input_shape=(32, 32, 3))
     named = set(re.findall(r"`keras-crate (\w+) ", str(raised.value)))
     assert named == {"convert", "pretrain"}
-    assert named <= {module.__name__.rpartition(".")[2] for module in COMMANDS}
+    assert named <= COMMANDS.keys()
     for command in re.findall(r"`keras-crate (.*?)`", str(raised.value)):
         with pytest.raises((ValueError, OSError, SystemExit)) as tried:
-            main_for_tests(command)
+            name, *words = command.split()
+            run(name, words)
         assert not isinstance(tried.value, SystemExit)  # the parser takes its words
     assert "keras-crate pretrain crate_tiny_imagenet --data FOLDER" in str(raised.value)
     assert 'weights="mnist") (comes with the package)' in str(raised.value)
     command = "`keras-crate finetune --weights crate_tiny_imagenet --recipe cifar10-paper`"
     with pytest.raises(FileNotFoundError, match=command):
         keras_crate.CRATETiny(weights="cifar10", input_shape=(32, 32, 3))
-
-
-def main_for_tests(command: str):
-    """Parses a command line and runs it, with errors as they are raised."""
-    import argparse
-
-    from keras_crate.cli.main import COMMANDS
-
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers(required=True)
-    for module in COMMANDS:
-        module.add_to(commands)
-    arguments = parser.parse_args(command.split())
-    arguments.run(arguments)
 
 
 def test_other_outputs_than_the_registry_says(registered, server, client, tmp_path):
