@@ -7,7 +7,7 @@ then 1."""
 from pathlib import Path
 
 from keras_crate.cli.arguments import add_model, add_preparation, in_a_folder
-from keras_crate.cli.model_and_images import left_out, prepared, report_broken
+from keras_crate.cli.model_and_images import prepared, report_broken
 from keras_crate.data import open_data
 from keras_crate.data.open_data import KNOWN_SETS
 from keras_crate.evaluation import LabelledFolder, accuracy
@@ -37,10 +37,10 @@ def run(arguments) -> int:
             in_a_folder(f"--{name}", getattr(arguments, name))
     model, evaluation = open_classifier(arguments.model)
     used = prepared(arguments, model, evaluation)
-    of_set = arguments.data in KNOWN_SETS or not Path(arguments.data).is_dir()
     record = {"model": arguments.model, "data": arguments.data, "evaluation": used.to_dict()}
-    if of_set:
-        scores, status = accuracy(model, _set(arguments, model, used), verbose=1), 0
+    record["left_out"] = {}
+    if arguments.data in KNOWN_SETS or not Path(arguments.data).is_dir():
+        scores = accuracy(model, _set(arguments, model, used), verbose=1)
     else:
         batches = LabelledFolder(arguments.data, model, used, arguments.batch_size, arguments.real)
         folders = {f.relative_to(arguments.data).parts[0]: k for f, k in batches.labels.items()}
@@ -48,8 +48,7 @@ def run(arguments) -> int:
         try:
             scores = accuracy(model, batches, verbose=1)
         finally:  # broken files may be why it fails
-            status = report_broken(batches.images)
-        record |= {"left_out": left_out(batches.images), "classes": folders}
+            record |= {"left_out": report_broken(batches.images), "classes": folders}
     print(scores)
     names = getattr(model, "class_names", None)
     if arguments.per_class:
@@ -61,10 +60,10 @@ def run(arguments) -> int:
             scores.plot(names).savefig(unfinished, dpi=150)
         print(f"wrote {Path(arguments.confusion).resolve()}")
     if arguments.json:
-        found = {**scores.summary(), "per_class": scores.by_class()}
-        write_json(Path(arguments.json), {"left_out": {}, **record, **found})
+        record |= {**scores.summary(), "per_class": scores.by_class()}
+        write_json(Path(arguments.json), record)
         print(f"wrote {Path(arguments.json).resolve()}")
-    return status
+    return int(bool(record["left_out"]))
 
 
 def _set(arguments, model, used):

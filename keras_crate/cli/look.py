@@ -10,7 +10,7 @@ import numpy as np
 from keras_crate import decode_predictions, interpret
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_output, add_preparation
-from keras_crate.cli.model_and_images import left_out, open_encoder, prepared, report_broken
+from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
 from keras_crate.figure import new_figure
 from keras_crate.files import make_folder, write_json
 from keras_crate.interpret.attention import gives_scores
@@ -49,7 +49,7 @@ def run(arguments) -> int:
     used = prepared(arguments, model, evaluation)
     files = used.images(arguments.images, model, arguments.batch_size)
     batches = list(files)
-    status = report_broken(files)
+    left_out = report_broken(files)
     if not batches:
         raise ValueError(f"None of the {len(files.files)} files could be read.")
     images = np.concatenate(batches)
@@ -62,7 +62,7 @@ def run(arguments) -> int:
         "evaluation": used.to_dict(),
         "layer": block.number,
         "image_shape": list(images.shape[1:]),
-        "left_out": left_out(files),
+        "left_out": left_out,
         "images": [
             {"file": str(file), **{name: values[k] for name, values in of_images.items()}}
             for k, file in enumerate(files.read)
@@ -73,7 +73,7 @@ def run(arguments) -> int:
         figure.savefig(folder / name, dpi=200)
     for name in ("look.json", *figures):
         print(f"wrote {(folder / name).resolve()}")
-    return status
+    return int(bool(left_out))
 
 
 def _look(arguments, model, block, images) -> tuple[dict, dict]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from keras_crate.cli.arguments import add_images, add_model, add_output, add_preparation
-from keras_crate.cli.model_and_images import left_out, open_encoder, prepared, report_broken
+from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
 from keras_crate.figure import new_figure
 from keras_crate.files import make_folder, write_json
 from keras_crate.models.blocks import white_box_blocks
@@ -52,7 +52,7 @@ def run(arguments) -> int:
         print(f"\n{path}\n{found}\n")
     record = {
         "images": [str(file) for file in images.read],
-        "left_out": left_out(images),
+        "left_out": report_broken(images),
         "evaluations": evaluations,
         "models": {path: found.to_dict() for path, found in measured.items()},
     }
@@ -66,4 +66,4 @@ def run(arguments) -> int:
     figure.savefig(folder / "measure.png", dpi=200)
     for name in ("measure.json", "measure.png"):
         print(f"wrote {(folder / name).resolve()}")
-    return report_broken(images)
+    return int(bool(record["left_out"]))

@@ -25,13 +25,8 @@ def prepared(arguments, model, evaluation: Evaluation) -> Evaluation:
     return used
 
 
-def report_broken(images: ImageFiles) -> int:
-    """Prints which files were left out; returns the exit status, 1 if there are any."""
+def report_broken(images: ImageFiles) -> dict[str, str]:
+    """Prints which files were left out; returns what is wrong with each."""
     for file, reason in images.broken.items():
         print(f"keras-crate: left out {file}: {reason}", file=sys.stderr)
-    return 1 if images.broken else 0
-
-
-def left_out(images: ImageFiles) -> dict[str, str]:
-    """Returns what is wrong with each file that was left out, as JSON holds it."""
     return {str(file): reason for file, reason in images.broken.items()}

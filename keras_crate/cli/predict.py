@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_preparation
-from keras_crate.cli.model_and_images import left_out, prepared, report_broken
+from keras_crate.cli.model_and_images import prepared, report_broken
 from keras_crate.evaluation.accuracy import outputs_of
 from keras_crate.evaluation.classes import number_of_classes
 from keras_crate.hub.open_model import open_classifier
@@ -44,9 +44,10 @@ def run(arguments) -> int:
             if not arguments.json:
                 words = (f"{of['name']} {100 * of['probability']:.1f} %" for of in found)
                 print(f"{file}: {', '.join(words)}")
+    record["left_out"] = report_broken(images)
     if arguments.json:
-        print(json.dumps({**record, "left_out": left_out(images)}, indent=1))
-    return report_broken(images)
+        print(json.dumps(record, indent=1))
+    return int(bool(record["left_out"]))
 
 
 def _probabilities(model, outputs: np.ndarray) -> np.ndarray:

@@ -33,8 +33,9 @@ def accuracy(model: keras.Model, batches, top: Sequence[int] = (1, 5), verbose: 
     ```python
     from keras_crate.evaluation import Evaluation, LabelledFolder, accuracy
 
+    model = keras_crate.CRATETiny(input_shape=(32, 32, 3), classes=2, class_names=["cat", "dog"])
     pets = LabelledFolder("pets", model, Evaluation.for_model(model))
-    print(accuracy(model, pets))  # top-1 50.00 %, top-5 100.00 % of 2 images
+    print(accuracy(model, pets))  # top-1 50.00 % of 2 images
     ```
     """
     classes = number_of_classes(model)

@@ -35,15 +35,6 @@ class LabelledFolder:
     Raises:
         ValueError: If the model is not a classifier, the folders or ReaL's
             labels are not for its classes, or no file can be read.
-
-    Example:
-
-    ```python
-    from keras_crate.evaluation import Evaluation, LabelledFolder
-
-    for images, labels in LabelledFolder("pets", model, Evaluation.for_model(model)):
-        print(model.predict(images).argmax(axis=1) == labels)
-    ```
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from keras_crate.checks import is_number, is_positive_integer
+from keras_crate.checks import is_positive_integer
 from keras_crate.data import EvaluationBatches, ImageFiles, evaluation_dataset
 from keras_crate.data.image_files import check_interpolation, check_resize
 from keras_crate.data.image_sources import ImageSource, TFDSSource
@@ -58,19 +58,21 @@ class Evaluation:
                 "`size` must be a pair (height, width) of positive integers. "
                 f"Received: size={size!r}"
             )
+        mean, std = (np.ravel(np.asarray(value, "float64")) for value in (self.mean, self.std))
+        in_range = np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()
+        same_channels = len(mean) == len(std) or 1 in (len(mean), len(std))
+        if not (in_range and same_channels):
+            raise ValueError(
+                "`mean` must be finite and `std` above 0: one number, or one for each channel. "
+                f"Received: mean={self.mean!r}, std={self.std!r}"
+            )
         normal = {
             "size": tuple(map(int, size)),
             "resize": check_resize(self.resize, size),
             "interpolation": check_interpolation(self.interpolation),
-            "mean": _of_channels("mean", self.mean),
-            "std": _of_channels("std", self.std),
+            "mean": tuple(mean.tolist()),
+            "std": tuple(std.tolist()),
         }
-        channels = {len(normal["mean"]), len(normal["std"])} - {1}
-        if len(channels) > 1 or min(normal["std"]) <= 0:
-            raise ValueError(
-                "`mean` and `std` must be for as many channels, and `std` above 0. "
-                f"Received: mean={self.mean!r}, std={self.std!r}"
-            )
         for name, value in normal.items():
             object.__setattr__(self, name, value)  # the class is frozen
 
@@ -229,16 +231,6 @@ class Evaluation:
         if isinstance(source, TFDSSource):
             return evaluation_dataset(*arguments, **how)
         return EvaluationBatches(*arguments, **how, workers=workers)
-
-
-def _of_channels(name: str, value) -> tuple[float, ...]:
-    values = (value,) if is_number(value) else value
-    if not isinstance(values, (tuple, list)) or not values or not all(map(is_number, values)):
-        raise ValueError(
-            f"`{name}` must be a number or one for each channel, for pixels in [0, 1]. "
-            f"Received: {name}={value!r}"
-        )
-    return tuple(map(float, values))
 
 
 def _data_format(model) -> str:

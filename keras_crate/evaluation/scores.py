@@ -23,13 +23,6 @@ class Scores:
             the k likeliest.
         real: The correct classes of each image by ReaL, or None. Images
             without any are not counted.
-
-    Example:
-
-    ```python
-    scores = keras_crate.evaluation.Scores(np.array([0, 1]), np.array([[0], [2]]), 3, (1,))
-    print(scores)  # top-1 50.00 % of 2 images
-    ```
     """
 
     truth: np.ndarray
@@ -97,7 +90,7 @@ class Scores:
             display_labels=class_names,
             normalize="true",
             include_values=self.classes <= _NUMBERED,
-            values_format=".2g",
+            values_format=".2f",
             xticks_rotation="vertical",
             cmap="Blues",
             ax=axes,
