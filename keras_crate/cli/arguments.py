@@ -46,7 +46,9 @@ def add_named_values(parser, option: str, help: str) -> None:
                         help=f"{help}; may be repeated")  # fmt: skip
 
 
-def named_values(option: str, words: Sequence[str], read: Callable = lambda name, value: value):
+def named_values(
+    option: str, words: Sequence[str], read: Callable = lambda name, value: value
+) -> dict:
     """Reads an option that was given as NAME=VALUE any number of times.
 
     Args:

@@ -37,10 +37,14 @@ def run(arguments) -> int:
             in_a_folder(f"--{name}", getattr(arguments, name))
     model, evaluation = open_classifier(arguments.model)
     used = prepared(arguments, model, evaluation)
-    record = {"model": arguments.model, "data": arguments.data, "evaluation": used.to_dict()}
-    record["left_out"] = {}
+    record = {
+        "model": arguments.model,
+        "data": arguments.data,
+        "evaluation": used.to_dict(),
+        "left_out": {},
+    }
     if arguments.data in KNOWN_SETS or not Path(arguments.data).is_dir():
-        scores = accuracy(model, _set(arguments, model, used), verbose=1)
+        scores = accuracy(model, _validation_images(arguments, model, used), verbose=1)
     else:
         batches = LabelledFolder(arguments.data, model, used, arguments.batch_size, arguments.real)
         folders = {f.relative_to(arguments.data).parts[0]: k for f, k in batches.labels.items()}
@@ -55,18 +59,18 @@ def run(arguments) -> int:
         for k, value in enumerate(scores.by_class()):
             if value is not None:
                 print(f"{value:6.2f} %  {names[k] if names else k}")
-    if arguments.confusion:
-        with written_whole(Path(arguments.confusion)) as unfinished:
-            scores.plot(names).savefig(unfinished, dpi=150)
-        print(f"wrote {Path(arguments.confusion).resolve()}")
     if arguments.json:
         record |= {**scores.summary(), "per_class": scores.by_class()}
         write_json(Path(arguments.json), record)
         print(f"wrote {Path(arguments.json).resolve()}")
+    if arguments.confusion:
+        with written_whole(Path(arguments.confusion)) as unfinished:
+            scores.plot(names).savefig(unfinished, dpi=150)
+        print(f"wrote {Path(arguments.confusion).resolve()}")
     return int(bool(record["left_out"]))
 
 
-def _set(arguments, model, used):
+def _validation_images(arguments, model, used):
     """Returns the validation images of a data set, batch by batch."""
     if arguments.real:
         raise ValueError("`--real` needs a folder: it finds labels by the names of files.")

@@ -21,7 +21,7 @@ def prepared(arguments, model, evaluation: Evaluation) -> Evaluation:
     if arguments.crop or arguments.resize is not None:
         resize = used.size if arguments.resize == "whole" else arguments.resize
         used = dataclasses.replace(used, resize=resize)
-    print(f"images: {used}", file=sys.stderr)
+    print(f"images: {used.resizing}", file=sys.stderr)
     return used
 
 

@@ -102,19 +102,21 @@ class Evaluation:
             for name, value in dataclasses.asdict(self).items()
         }
 
-    def __str__(self) -> str:
+    @property
+    def resizing(self) -> str:
+        """What is done to images, in words."""
         if self.resize is None:
             how = "cropped to those proportions and resized"
         elif isinstance(self.resize, int):
             how = f"the centre of images whose shorter side is resized to {self.resize}"
         else:
             how = "resized as a whole"
-        statistics = (
-            f"{name} {' '.join(f'{value:g}' for value in getattr(self, name))}"
-            for name in ("mean", "std")
-        )
         height, width = self.size
-        return f"{height}x{width} pixels, {how} ({self.interpolation}); {', '.join(statistics)}"
+        return f"{height}x{width} pixels, {how} ({self.interpolation})"
+
+    def __str__(self) -> str:
+        mean, std = (" ".join(f"{value:g}" for value in of) for of in (self.mean, self.std))
+        return f"{self.resizing}; mean {mean}, std {std}"
 
     @classmethod
     def for_model(cls, model: keras.Model) -> "Evaluation":

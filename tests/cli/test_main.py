@@ -1,9 +1,11 @@
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 
 import keras_crate
+from keras_crate.training import demo
 from keras_crate_cli import COMMANDS, main
 
 pytestmark = pytest.mark.any_backend
@@ -44,11 +46,16 @@ def test_no_command_and_a_wrong_one(capsys):
     assert "demo" in capsys.readouterr().err
 
 
-def test_runs_the_demo(tmp_path):
-    command = [sys.executable, "-m", "keras_crate_cli", "demo", "--fast", "--epochs", "1"]
-    run = subprocess.run(
-        [*command, "--output", str(tmp_path / "out")], capture_output=True, text=True
-    )
+def test_a_command_runs_as_a_program():
+    command = [sys.executable, "-m", "keras_crate_cli", "recipes"]
+    run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    assert "accuracy" in run.stdout
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert "imagenet1k-paper" in run.stdout
+
+
+def test_options_of_the_demo(monkeypatch):
+    runs = []
+    monkeypatch.setattr(demo, "run_demo", lambda *words, **options: runs.append((words, options)))
+    assert main(["demo"]) == main(["demo", "--fast", "--epochs", "3", "--seed", "1"]) == 0
+    fast = dataclasses.replace(demo.FAST, epochs=3)
+    assert runs == [(("crate-demo", demo.FULL), {"seed": 0}), (("crate-demo", fast), {"seed": 1})]
