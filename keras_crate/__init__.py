@@ -48,6 +48,7 @@ __all__ = [
     "CRATETiny",
     "data",
     "decode_predictions",
+    "evaluation",
     "fuse",
     "hub",
     "interpret",
@@ -59,7 +60,7 @@ __all__ = [
 ]
 
 # What a model does not need to run is imported when it is first named.
-_ON_DEMAND = ("data", "hub", "interpret", "objective", "training")
+_ON_DEMAND = ("data", "evaluation", "hub", "interpret", "objective", "training")
 
 
 def __getattr__(name: str):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import keras_crate
-from keras_crate import data, hub, interpret, layers, models, objective, training
+from keras_crate import data, evaluation, hub, interpret, layers, models, objective, training
 from keras_crate.weights.sizes import SIZES
 
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
-    for module in (layers, models, objective, interpret, data, hub, training)
+    for module in (layers, models, objective, interpret, data, evaluation, hub, training)
     for name in module.__all__
     if callable(getattr(module, name))
 }
@@ -32,6 +32,8 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "Verification",
     "DemoRecipe",
     "LabelledImages",
+    "LabelledFolder",
+    "Scores",
     "TrainingDiverged",
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.

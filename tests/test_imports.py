@@ -66,7 +66,7 @@ def test_without_a_backend_it_says_which_command_installs_one(hidden, wanted, me
     if wanted and keras.backend.backend() == wanted:
         hidden, wanted, message = ("jax",), "jax", "pip install jax, or set"
     hide = HIDE.format(hidden=hidden)
-    command = hide + "from keras_crate.cli.main import main; sys.exit(main(['demo']))"
+    command = hide + "from keras_crate_cli import main; sys.exit(main(['demo']))"
     result = _python(command, KERAS_BACKEND=wanted)
     assert result.returncode == 1
     assert result.stderr.startswith("keras-crate: error: ") and message in result.stderr

@@ -1,1 +1,4 @@
-"""The command line, one file to a command."""
+"""The commands of `keras-crate`, one file for each. `keras_crate_cli` finds them.
+
+The docstring of a file is the command's description.
+"""

@@ -1,73 +1,62 @@
-"""`keras-crate convert`: a checkpoint of the authors into a Keras file, and back."""
+"""Converts a checkpoint of the authors (PyTorch, safetensors, NumPy archive of JAX) to a .keras
+file, or a .keras file to a checkpoint in the authors' PyTorch layout. No code from a file is
+run."""
 
 import json
 from pathlib import Path
 
-from keras_crate.cli.model_file import add_overwrite_to, new_file, report_written
+from keras_crate.cli.arguments import (
+    add_named_values,
+    add_new_file,
+    named_values,
+    new_file,
+    report_written,
+)
+from keras_crate.files import written_whole
+from keras_crate.hub import from_checkpoint, to_pytorch
+from keras_crate.hub.open_model import open_model
 
 _KERAS = ".keras"
 _PYTORCH = (".safetensors", ".pth", ".pt")
 
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "convert",
-        help="convert the authors' checkpoints to Keras, or back",
-        description="Makes a .keras file of a checkpoint of the authors (PyTorch, safetensors, "
-        "NumPy archive of JAX), or, where FILE is a .keras file, a checkpoint in the authors' "
-        "PyTorch layout. No code from a file is run.",
-    )
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="what to convert")
-    parser.add_argument(
-        "out", metavar="OUT", help="to write to: .keras, or .safetensors, .pth or .pt"
-    )
-    parser.add_argument("--heads", type=int, help="where shapes do not tell")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="another argument of the model's constructor, its value as JSON, such as penalty=0.5 "
-        "or include_top=false; may be repeated",
-    )
-    add_overwrite_to(parser)
-    parser.set_defaults(run=run)
+    add_new_file(parser, "to write to: .keras, or .safetensors, .pth or .pt")
+    parser.add_argument("--heads", type=int, help="if the checkpoint does not state it")
+    add_named_values(parser, "--set", "another argument of the model's constructor, its value as "
+                     "JSON, such as penalty=0.5 or include_top=false")  # fmt: skip
 
 
-def run(arguments) -> int:
+def run(arguments) -> None:
     """Runs the command."""
-    back = Path(arguments.file).suffix == _KERAS
-    out = new_file(arguments, _PYTORCH if back else (_KERAS,))
-    given = dict(_argument(words) for words in arguments.set)
+    to_keras = Path(arguments.file).suffix != _KERAS
+    out = new_file(arguments, (_KERAS,) if to_keras else _PYTORCH)
+    given = named_values("--set", arguments.set, _json)
     if arguments.heads is not None:
         given["heads"] = arguments.heads
-    if back and given:
-        raise ValueError(f"A .keras file knows its model. Received: {', '.join(given)}")
-    from keras_crate.files import written_whole
-    from keras_crate.hub import from_checkpoint, to_pytorch
-
+    if given and not to_keras:
+        raise ValueError(f"A .keras file has its own settings. Received: {', '.join(given)}")
     with written_whole(out) as unfinished:
-        if back:
-            from keras_crate.hub.open_model import open_model
-
+        if to_keras:
+            model = _from_checkpoint(arguments.file, given)
+            model.save(unfinished)
+        else:
             model, _ = open_model(arguments.file)
             to_pytorch(model, unfinished)
-        else:
-            try:
-                model = from_checkpoint(arguments.file, **given)
-            except TypeError as error:  # an argument that the constructor does not take
-                raise ValueError(f"--set: {error}") from error
-            model.save(unfinished)
     report_written(model, out)
-    return 0
 
 
-def _argument(words: str) -> tuple[str, object]:
-    name, equals, value = words.partition("=")
-    if not (name.isidentifier() and equals):
-        raise ValueError(f"--set takes NAME=VALUE. Received: {words}")
+def _from_checkpoint(file: str, given: dict):
     try:
-        return name, json.loads(value)
+        return from_checkpoint(file, **given)
+    except TypeError as error:  # an argument that the constructor does not take
+        raise ValueError(f"--set: {error}") from error
+
+
+def _json(name: str, value: str):
+    try:
+        return json.loads(value)
     except ValueError:
-        return name, value
+        return value  # a word

@@ -1,144 +1,81 @@
-"""`keras-crate evaluate`: a model's accuracy on a folder of labelled images."""
+"""Prints a model's top-1 and top-5 accuracy on labelled images. DATA is a folder with one folder
+for each class, called as the class or by its WordNet identifier; or all classes' folders in the
+order of their names. Images are prepared as for the model's published accuracy if that is known,
+and resized as a whole otherwise. Broken files are named and left out, and the exit status is
+then 1."""
 
-import json
-import warnings
 from pathlib import Path
 
-from keras_crate.cli.model_file import add_model_to, report_broken
+from keras_crate.cli.arguments import add_model, add_preparation, in_a_folder
+from keras_crate.cli.model_and_images import prepared, report_broken
+from keras_crate.data import open_data
+from keras_crate.data.open_data import KNOWN_SETS
+from keras_crate.evaluation import LabelledFolder, accuracy
+from keras_crate.evaluation.classes import classes_of
+from keras_crate.files import write_json, written_whole
+from keras_crate.hub.open_model import open_classifier
 
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="measure a model's accuracy on labelled images",
-        description="Prints a model's top-1 and top-5 accuracy on images in one folder a class, "
-        "which bears the class's name or, of ImageNet's, its WordNet identifier; otherwise there "
-        "is a folder for every class, in the order of their names. Images are resized as the "
-        "model's are when its published accuracy is measured. Files that are no images are named "
-        "and left out, and the exit status is then 1.",
-    )
-    add_model_to(parser)
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
+    add_model(parser)
     parser.add_argument(
-        "folder",
-        metavar="DATA",
-        help="a folder with one folder of images a class, or a set such as cifar10, whose held-out "
-        "images are taken",
-    )
-    parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")
+        "data", metavar="DATA", help="a folder, or the name of a set such as cifar10, whose "
+        "validation images are used",
+    )  # fmt: skip
+    add_preparation(parser)
     parser.add_argument("--json", metavar="FILE", help="to write the result to")
     parser.add_argument("--real", metavar="FILE", help="ReaL's labels of ImageNet (real.json)")
     parser.add_argument("--per-class", action="store_true", help="print each class's accuracy")
-    parser.add_argument(
-        "--confusion", metavar="FILE", help="picture to draw of which class is taken for which"
-    )
-    parser.set_defaults(run=run)
+    parser.add_argument("--confusion", metavar="FILE", help="to draw the confusion matrix to")
 
 
 def run(arguments) -> int:
     """Runs the command."""
-    from keras_crate.data.open_data import KNOWN_SETS
-    from keras_crate.hub.open_model import open_classifier
-
-    outputs = {
-        name: _new(name, getattr(arguments, name)) for name in ("json", "confusion")
-    }  # before it measures, which may take hours
+    for name in ("json", "confusion"):  # before measuring, which may take hours
+        if getattr(arguments, name):
+            in_a_folder(f"--{name}", getattr(arguments, name))
     model, evaluation = open_classifier(arguments.model)
-    used = evaluation.used_for(model)
-    is_set = arguments.folder in KNOWN_SETS or not Path(arguments.folder).is_dir()
-    measure = _of_set if is_set else _of_files
-    scores, record, status = measure(arguments, model, evaluation, used)
-    found = scores.summary()
+    used = prepared(arguments, model, evaluation)
+    record = {
+        "model": arguments.model,
+        "data": arguments.data,
+        "evaluation": used.to_dict(),
+        "left_out": {},
+    }
+    if arguments.data in KNOWN_SETS or not Path(arguments.data).is_dir():
+        scores = accuracy(model, _validation_images(arguments, model, used), verbose=1)
+    else:
+        batches = LabelledFolder(arguments.data, model, used, arguments.batch_size, arguments.real)
+        folders = {f.relative_to(arguments.data).parts[0]: k for f, k in batches.labels.items()}
+        print(f"{len(batches.labels)} files of {len(folders)} classes in {arguments.data}")
+        try:
+            scores = accuracy(model, batches, verbose=1)
+        finally:  # broken files may be why it fails
+            record |= {"left_out": report_broken(batches.images), "classes": folders}
+    print(scores)
     names = getattr(model, "class_names", None)
-    tops = [f"top-{k.removeprefix('top')} {found[k]:.2f} %" for k in found if k.startswith("top")]
-    if "real" in found:
-        tops.append(f"ReaL {found['real']:.2f} % of {found['real_images']}")
-    print(f"{', '.join(tops)} of {found['images']} images")
     if arguments.per_class:
         for k, value in enumerate(scores.by_class()):
             if value is not None:
                 print(f"{value:6.2f} %  {names[k] if names else k}")
-    if outputs["confusion"]:
-        scores.plot(names).savefig(outputs["confusion"], dpi=150)
-        print(f"wrote {outputs['confusion'].resolve()}")
-    if outputs["json"]:
-        record = {
-            "model": arguments.model,
-            "folder": arguments.folder,
-            "evaluation": used.to_dict(),
-            **found,
-            "per_class": scores.by_class(),
-            **record,
-        }
-        outputs["json"].write_text(json.dumps(record, indent=1), encoding="utf8")
-        print(f"wrote {outputs['json'].resolve()}")
-    return status
+    if arguments.json:
+        record |= {**scores.summary(), "per_class": scores.by_class()}
+        write_json(Path(arguments.json), record)
+        print(f"wrote {Path(arguments.json).resolve()}")
+    if arguments.confusion:
+        with written_whole(Path(arguments.confusion)) as unfinished:
+            scores.plot(names).savefig(unfinished, dpi=150)
+        print(f"wrote {Path(arguments.confusion).resolve()}")
+    return int(bool(record["left_out"]))
 
 
-def _new(name: str, given: str | None) -> Path | None:
-    output = given and Path(given)
-    if output and (output.is_dir() or not output.absolute().parent.is_dir()):
-        raise OSError(f"`--{name}` must name a file in a folder that exists. Received: {output}")
-    return output
-
-
-def _of_files(arguments, model, evaluation, used):
-    """Scores on a folder, what to note of it, and the exit status."""
-    from keras_crate.evaluation.evaluation import number_of_classes, scores_of
-    from keras_crate.evaluation.labelled_images import labelled_images, wordnet_ids_of
-    from keras_crate.evaluation.scores import RealLabels
-
-    real = None
+def _validation_images(arguments, model, used):
+    """Returns the validation images of a data set, batch by batch."""
     if arguments.real:
-        if wordnet_ids_of(getattr(model, "class_names", None), number_of_classes(model)) is None:
-            raise ValueError("`--real` needs a model of ImageNet's 1,000 classes.")
-        real = RealLabels(arguments.real)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", UserWarning)
-        images, labels, folders = labelled_images(
-            model, evaluation, arguments.folder, arguments.batch_size
-        )
-    for warning in told:
-        if issubclass(warning.category, UserWarning):  # how folders were taken for classes
-            print(warning.message)
-    print(f"{len(labels)} files of {len(folders)} classes in {arguments.folder}")
-    print(used)
-    try:
-        scores = scores_of(model, images, labels, real=real, verbose=1)
-    except ValueError:
-        report_broken(images)  # it may be why
-        raise
-    of_folders = dict.fromkeys(folders)
-    for file, label in labels.items():
-        of_folders[file.relative_to(arguments.folder).parts[0]] = label
-    record = {
-        "left_out": {str(file): reason for file, reason in images.broken.items()},
-        "classes": of_folders,
-    }
-    return scores, record, report_broken(images)
-
-
-def _of_set(arguments, model, evaluation, used):
-    """The same of a known set's held-out images."""
-    from keras_crate.data import open_data
-    from keras_crate.evaluation.batches import evaluation_batches
-    from keras_crate.evaluation.evaluation import number_of_classes, scores_of_batches
-    from keras_crate.evaluation.labelled_images import wordnet_ids_of
-
-    if arguments.real:
-        raise ValueError("`--real` needs a folder, by whose files' names it tells them.")
-    classes, names = number_of_classes(model), getattr(model, "class_names", None)
-    data = open_data(
-        arguments.folder,
-        class_names=names,
-        classes=classes,
-        wordnet_ids=wordnet_ids_of(names, classes),
-    )
+        raise ValueError("`--real` needs a folder: it finds labels by the names of files.")
+    data = open_data(arguments.data, **classes_of(model))
     if data.validation is None:
-        raise ValueError(f"{arguments.folder} has no held-out images to measure on.")
-    print(f"{len(data.validation)} held-out images of {data.classes} classes: {data.source}")
-    print(used)
-    batches = evaluation_batches(
-        data.validation, data.classes, model, evaluation, arguments.batch_size
-    )
-    return scores_of_batches(model, batches, verbose=1), {"left_out": {}}, 0
+        raise ValueError(f"{arguments.data} has no validation images.")
+    print(f"{len(data.validation)} validation images of {data.classes} classes: {data.source}")
+    return used.batches(data.validation, model, arguments.batch_size)

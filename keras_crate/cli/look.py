@@ -1,76 +1,91 @@
-"""`keras-crate look`: what the heads attend to, and the objects that the tokens show."""
+"""Writes heads.png (attention of each head), rollout.png, components.png (principal components of
+the patches), objects.png (objects found without labels) and look.json, with the numbers. The first
+two need attention from token to token. Broken files are named and left out, and the exit status
+is then 1."""
 
-import json
+from pathlib import Path
 
 import numpy as np
 
-from keras_crate.cli.model_file import (
-    add_files_to,
-    image_files,
-    load_model,
-    output_folder,
-    report_broken,
-)
+from keras_crate import decode_predictions, interpret
+from keras_crate.checks import check_positive
+from keras_crate.cli.arguments import add_images, add_model, add_output, add_preparation
+from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
+from keras_crate.figure import new_figure
+from keras_crate.files import make_folder, write_json
+from keras_crate.interpret.attention import gives_scores
+from keras_crate.models.blocks import chosen_blocks
+from keras_crate.models.settings import channels_axis
+from keras_crate.models.white_box import WhiteBoxModel
 
 SHOWN = 16  # images in a figure: more do not fit a page
 
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "look",
-        help="see what the heads of a model attend to, and which objects it parts",
-        description="Writes heads.png (attention of each head), rollout.png, components.png "
-        "(principal components of the patches), objects.png (found without labels) and look.json, "
-        "with the numbers; the first two where the layers attend to tokens one by one. Figures "
-        f"show the first {SHOWN} images. Files that are no images are named "
-        "and left out, and the exit status is then 1.",
-    )
-    add_files_to(parser, output="crate-look")
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
+    add_model(parser)
+    add_images(parser)
+    add_preparation(parser)
+    add_output(parser, "crate-look")
     parser.add_argument(
         "--layer", type=int, default=-1, help="number of the block; -1 is the last (%(default)s)"
     )
     parser.add_argument("--size", type=int, help="pixels a side, by default the model's own")
     parser.add_argument("--objects", type=int, default=1, help="to look for (%(default)s)")
     parser.add_argument(
-        "--features",
-        choices=("tokens", "keys"),
-        help="what to take components and objects of (tokens for the ones, keys for the others)",
-    )
-    parser.set_defaults(run=run)
+        "--features", choices=("tokens", "keys"), help="of which components and objects are made "
+        "(tokens for components, keys for objects)",
+    )  # fmt: skip
 
 
 def run(arguments) -> int:
     """Runs the command."""
-    from keras_crate import interpret
-    from keras_crate.figure import new_figure
-    from keras_crate.interpret.attention import gives_scores
-    from keras_crate.models.blocks import chosen_blocks
-    from keras_crate.models.checks import check_positive
-    from keras_crate.models.white_box import WhiteBoxModel
-
-    new_figure(1, 1)  # if it cannot draw, it says so before it looks
-    model = load_model(arguments.model)
-    (block,) = chosen_blocks(model, [arguments.layer])
+    new_figure(1, 1)  # without matplotlib, it fails before it looks
     check_positive("objects", arguments.objects)
-    files = image_files(arguments, model, arguments.size)
-    if arguments.size is not None and isinstance(model, WhiteBoxModel):
-        model = model.with_input_shape(files.input_shape)
-    folder = output_folder(arguments.output)
+    model, evaluation = open_encoder(arguments.model)
+    (block,) = chosen_blocks(model, [arguments.layer])
+    if arguments.size is not None:
+        model = _resized(model, check_positive("size", arguments.size))
+    used = prepared(arguments, model, evaluation)
+    files = used.images(arguments.images, model, arguments.batch_size)
     batches = list(files)
-    status = report_broken(files)
+    left_out = report_broken(files)
     if not batches:
         raise ValueError(f"None of the {len(files.files)} files could be read.")
     images = np.concatenate(batches)
+    folder = Path(arguments.output)
+    make_folder(folder)
 
+    figures, of_images = _look(arguments, model, block, images)
+    record = {
+        "model": arguments.model,
+        "evaluation": used.to_dict(),
+        "layer": block.number,
+        "image_shape": list(images.shape[1:]),
+        "left_out": left_out,
+        "images": [
+            {"file": str(file), **{name: values[k] for name, values in of_images.items()}}
+            for k, file in enumerate(files.read)
+        ],
+    }
+    write_json(folder / "look.json", record)
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=200)
+    for name in ("look.json", *figures):
+        print(f"wrote {(folder / name).resolve()}")
+    return int(bool(left_out))
+
+
+def _look(arguments, model, block, images) -> tuple[dict, dict]:
+    """Returns the figures by file name, and lists with a value for each image by name."""
     where = {"layer": arguments.layer, "batch_size": arguments.batch_size}
     features = {"what": arguments.features, **where} if arguments.features else where
     components = interpret.token_pca(model, images, **features)
     objects = interpret.segment(model, images, objects=arguments.objects, **features)
     of_images = {
-        "first_component": components.first_component.round(4),
-        "foreground": components.foreground.astype(int),
-        "objects": objects,
+        "first_component": components.first_component.round(4).tolist(),
+        "foreground": components.foreground.astype(int).tolist(),
+        "objects": objects.tolist(),
     }
     shown = images[:SHOWN]
     figures = {
@@ -80,47 +95,32 @@ def run(arguments) -> int:
     if gives_scores(block.compress):
         maps = interpret.attention_maps(model, images, **where)
         figures["heads.png"] = interpret.plot_attention_maps(shown, maps[:SHOWN])
-        of_images["attention"] = maps.round(5)
+        of_images["attention"] = maps.round(5).tolist()
     else:
-        print(f"{block.compress.name} attends to no tokens one by one: no heads.png")
+        print(f"{block.compress.name} has no attention from token to token: no heads.png")
     if all(gives_scores(block.compress) for block in chosen_blocks(model, None)):
         heat = interpret.rollout(model, images, arguments.batch_size)
         figures["rollout.png"] = interpret.plot_rollout(shown, heat[:SHOWN])
-        of_images["rollout"] = heat.round(5)
-    names = _named(model, images, arguments.batch_size)
-    record = {
-        "model": arguments.model,
-        "layer": block.number,
-        "image_shape": list(images.shape[1:]),
-        "left_out": {str(file): reason for file, reason in files.broken.items()},
-        "images": [
-            {
-                "file": str(file),
-                **names[k],
-                **{name: of[k].tolist() for name, of in of_images.items()},
-            }
-            for k, file in enumerate(files.read)
-        ],
-    }
-    (folder / "look.json").write_text(json.dumps(record, indent=1), encoding="utf8")
-    for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=200)
-    for name in ("look.json", *figures):
-        print(f"wrote {(folder / name).resolve()}")
-    return status
+        of_images["rollout"] = heat.round(5).tolist()
+    if getattr(model, "class_names", None):
+        outputs = model.predict(images, batch_size=arguments.batch_size, verbose=0)
+        of_images["predictions"] = decode_predictions(outputs, model, top=5)
+    return figures, of_images
+
+
+def _resized(model, size: int):
+    """Returns the model for square images of another size."""
+    if not isinstance(model, WhiteBoxModel):
+        raise ValueError(
+            f"`--size` needs a model of this package. Received: {type(model).__name__}"
+        )
+    shape = [size, size, size]
+    axis = channels_axis(model.settings.data_format)
+    shape[axis] = model.settings.input_shape[axis]
+    return model.with_input_shape(tuple(shape))
 
 
 def _first(components):
-    """The components of the images that are shown."""
+    """Returns the components of the images that are shown."""
     kept = {k: v[:SHOWN] for k, v in components._asdict().items() if np.ndim(v) > 1}
     return components._replace(**kept)
-
-
-def _named(model, images, batch_size: int) -> list[dict]:
-    """The likeliest classes of each image, where the model has names for them."""
-    from keras_crate import decode_predictions
-
-    if not getattr(model, "class_names", None):
-        return [{} for _ in images]
-    outputs = model.predict(images, batch_size=batch_size, verbose=0)
-    return [{"predictions": found} for found in decode_predictions(outputs, model, top=5)]

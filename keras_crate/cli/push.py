@@ -1,56 +1,41 @@
-"""`keras-crate push`: publishes a model on the Hugging Face Hub."""
+"""Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
+`hf auth login` or HF_TOKEN."""
 
-from keras_crate.cli.model_file import image_array
+from pathlib import Path
+
+import numpy as np
+
+from keras_crate.cli.arguments import MODEL, add_named_values, named_values
+from keras_crate.evaluation import Evaluation
+from keras_crate.hub import push
+from keras_crate.hub.open_model import open_model
+from keras_crate.hub.push import EVALUATION_FILE
+from keras_crate.weights.variants import variants
 
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "push",
-        help="publish a model on the Hugging Face Hub",
-        description="Publishes a model, with a model card, in one commit. The token is that of "
-        "`hf auth login` or HF_TOKEN.",
-    )
-    parser.add_argument("model", metavar="MODEL", help="a .keras file")
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
     parser.add_argument("--dataset", help="what it was trained on")
-    parser.add_argument(
-        "--metric",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a result on the data set, such as accuracy=0.97; may be repeated",
-    )
+    add_named_values(parser, "--metric", "a result on the data set, such as accuracy=0.97")
     parser.add_argument("--license", help="such as mit or apache-2.0")
     parser.add_argument("--base-model", help="model on the Hub that it was made from")
     parser.add_argument(
-        "--images",
-        nargs="+",
-        default=[],
-        metavar="IMAGE",
-        help="files or folders on which every layer is measured for the card",
-    )
-    parser.add_argument(
-        "--training",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a fact of the training for the card, such as epochs=90; may be repeated",
-    )
+        "--images", nargs="+", metavar="IMAGE", help="image files or folders, on which every layer "
+        "is measured for the card",
+    )  # fmt: skip
+    add_named_values(parser, "--training", "a fact of the training for the card, such as epochs=90")
     parser.add_argument("--private", action="store_true", help="make a private repository")
     parser.add_argument("--revision", help="branch to commit to")
     parser.add_argument("--force", action="store_true", help="publish an untrained model")
-    parser.set_defaults(run=run)
 
 
-def run(arguments) -> int:
+def run(arguments) -> None:
     """Runs the command."""
-    metrics = dict(_metric(words) for words in arguments.metric)
-    training = dict(_fact(words) for words in arguments.training)
-    from keras_crate.hub import push
-    from keras_crate.hub.open_model import open_model
-
-    model, _ = open_model(arguments.model, compile=True)
+    metrics = named_values("--metric", arguments.metric, _number)
+    training = named_values("--training", arguments.training)
+    model, evaluation = open_model(arguments.model, compile=True)
     commit = push(
         model,
         arguments.address,
@@ -59,27 +44,32 @@ def run(arguments) -> int:
         license=arguments.license,
         base_model=arguments.base_model,
         training=training,
-        images=image_array(arguments.images, model) if arguments.images else None,
+        evaluation=evaluation if _is_known(evaluation, arguments.model, model) else None,
+        images=_images(arguments.images, model, evaluation) if arguments.images else None,
         private=arguments.private,
         revision=arguments.revision,
         force=arguments.force,
     )
     print(f"published {arguments.address}: {commit}")
-    return 0
 
 
-def _metric(words: str) -> tuple[str, float]:
-    name, _, value = words.partition("=")
+def _number(name: str, value: str) -> float:
     try:
-        return name, float(value)
+        return float(value)
     except ValueError:
-        raise ValueError(
-            f"--metric takes NAME=NUMBER, such as accuracy=0.97. Received: {words}"
-        ) from None
+        raise ValueError(f"--metric must be NAME=NUMBER. Received: {name}={value}") from None
 
 
-def _fact(words: str) -> tuple[str, str]:
-    name, equals, value = words.partition("=")
-    if not (name and equals):
-        raise ValueError(f"--training takes NAME=VALUE, such as epochs=90. Received: {words}")
-    return name, value
+def _is_known(evaluation: Evaluation, address: str, model) -> bool:
+    """Whether the evaluation comes from the registry, a run or the Hub, and is not assumed."""
+    recorded = address in variants() or Path(address).with_name(EVALUATION_FILE).is_file()
+    return recorded or evaluation != Evaluation.for_model(model)
+
+
+def _images(paths: list[str], model, evaluation: Evaluation) -> np.ndarray:
+    """All images, as the model takes them; raises an error if one is broken."""
+    images = evaluation.images(paths, model)
+    batches = list(images)
+    for file, reason in images.broken.items():
+        raise ValueError(f"{file} cannot be read: {reason}")
+    return np.concatenate(batches)

@@ -1,23 +1,17 @@
-"""`keras-crate recipes`: the recipes, and what each says."""
+"""Lists the recipes, or prints the settings of one."""
+
+import json
+
+from keras_crate.training import list_recipes, load_recipe
 
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "recipes",
-        help="list the recipes to train by",
-        description="Lists the recipes, or prints the settings of one.",
-    )
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name or a file")
-    parser.set_defaults(run=run)
 
 
 def run(arguments) -> None:
     """Runs the command."""
-    import json
-
-    from keras_crate.training import list_recipes, load_recipe
-
     if arguments.recipe:
         for name, value in load_recipe(arguments.recipe).to_dict().items():
             print(f"{name} = {json.dumps(value)}")

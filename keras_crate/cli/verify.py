@@ -1,27 +1,19 @@
-"""`keras-crate verify`: gets a variant's weights and says what they are."""
+"""Downloads a variant's weights if they are not on this machine, checks their hashes, runs a fixed
+input and prints a fingerprint; with labelled images, the accuracy too."""
+
+from keras_crate.hub import verify
 
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "verify",
-        help="download a variant, check its hashes, and print its fingerprint",
-        description="Gets a variant's weights, checks their hashes, runs a fixed input and prints "
-        "a fingerprint; with labelled images, the accuracy too.",
-    )
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
     parser.add_argument("variant", metavar="VARIANT", help="as `keras-crate weights` lists it")
     parser.add_argument(
-        "--imagenet",
-        metavar="FOLDER",
-        help="validation images, one folder a class, named by WordNet id or by the class",
-    )
+        "--imagenet", metavar="FOLDER", help="validation images, with one folder for each class, "
+        "called by WordNet identifier or as the class",
+    )  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")
-    parser.set_defaults(run=run)
 
 
-def run(arguments) -> int:
+def run(arguments) -> None:
     """Runs the command."""
-    from keras_crate.hub import verify
-
     print(verify(arguments.variant, imagenet=arguments.imagenet, batch_size=arguments.batch_size))
-    return 0

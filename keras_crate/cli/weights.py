@@ -1,24 +1,17 @@
-"""`keras-crate weights`: which weights exist, and which can be had."""
+"""Lists all variants: size, data, reported accuracy, where the weights come from and whether they
+are on this machine."""
 
 import json
 
+from keras_crate.hub import list_weights
 
-def add_to(commands) -> None:
-    """Adds the command to the parser."""
-    parser = commands.add_parser(
-        "weights",
-        help="list the weights that exist",
-        description="Lists all variants: size, data, reported accuracy, where the weights come "
-        "from and whether they are on this machine.",
-    )
+
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
-    parser.set_defaults(run=run)
 
 
-def run(arguments) -> int:
+def run(arguments) -> None:
     """Runs the command."""
-    from keras_crate.hub import list_weights
-
     found = list_weights()
     print(json.dumps([row._asdict() for row in found], indent=1) if arguments.json else found)
-    return 0

@@ -1,1 +1,8 @@
 """How images are prepared for a model, and how often a classifier is right."""
+
+from keras_crate.evaluation.accuracy import accuracy
+from keras_crate.evaluation.labelled_folder import LabelledFolder
+from keras_crate.evaluation.preparation import Evaluation
+from keras_crate.evaluation.scores import Scores
+
+__all__ = ["Evaluation", "LabelledFolder", "Scores", "accuracy"]

@@ -1,6 +1,6 @@
 """Published weights: the authors' checkpoints, and the Hugging Face Hub."""
 
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.from_checkpoint import from_checkpoint
 from keras_crate.hub.pull import pull
 from keras_crate.hub.push import push

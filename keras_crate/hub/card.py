@@ -10,7 +10,7 @@ import keras
 
 from keras_crate import __version__
 from keras_crate.checks import is_number
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.to_pytorch import settings_not_in_tensors
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import Address, parse_address

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
 from keras_crate.weights.hub_files import EVALUATION_FILE, SCHEME

@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder

@@ -8,9 +8,8 @@ import re
 import keras
 import numpy as np
 
-from keras_crate.evaluation.evaluation import Evaluation
-from keras_crate.evaluation.evaluation import accuracy as measured_accuracy
-from keras_crate.evaluation.labelled_images import labelled_images
+from keras_crate.evaluation import Evaluation, LabelledFolder
+from keras_crate.evaluation import accuracy as measured_accuracy
 from keras_crate.files import sha256_of
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.models.load import build
@@ -104,10 +103,11 @@ def verify(
         likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
     accuracy = None
     if imagenet is not None:
-        images, labels, _ = labelled_images(
-            model, Evaluation.from_dict(chosen.evaluation), imagenet, batch_size
+        labelled = LabelledFolder(
+            imagenet, model, Evaluation.from_dict(chosen.evaluation), batch_size
         )
-        accuracy = measured_accuracy(model, images, labels, verbose=1)
+        accuracy = measured_accuracy(model, labelled, verbose=1).summary()
+        accuracy["left_out"] = len(labelled.images.broken)
     return Verification(
         variant=chosen.name,
         source=found.origin,

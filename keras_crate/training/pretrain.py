@@ -6,8 +6,7 @@ import types
 import keras
 
 from keras_crate.data import open_data
-from keras_crate.evaluation.evaluation import number_of_classes
-from keras_crate.evaluation.labelled_images import wordnet_ids_of
+from keras_crate.evaluation.classes import classes_of
 from keras_crate.models import CRATEMAE
 from keras_crate.training.model_to_train import adapted, name_of, new_model, trained_model
 from keras_crate.training.recipe import Recipe, load_recipe
@@ -100,12 +99,7 @@ def pretrain(
             model = trained_model(model)
         recipe = recipe.with_changes(image_size=None)  # the model's own
         model = adapted(model, recipe, None)
-        expected = {}
-        if not isinstance(model, CRATEMAE):
-            classes = number_of_classes(model)
-            names = getattr(model, "class_names", None)
-            expected = {"class_names": names, "classes": classes}
-            expected["wordnet_ids"] = wordnet_ids_of(names, classes)
+        expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
         opened = open_data(data, validation=validation, limit=limit, **expected)
     return train(model, opened, recipe, output, options, origin)
 

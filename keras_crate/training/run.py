@@ -16,8 +16,7 @@ from keras_crate.data import (
 )
 from keras_crate.data.batches import check_batch_size, image_mode
 from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
-from keras_crate.evaluation.batches import evaluation_batches
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.models import CRATEMAE
 from keras_crate.models.checks import check_positive
 from keras_crate.training.checkpoints import Backup, Checkpoints
@@ -134,9 +133,8 @@ def train(
 
     validation = None
     if data.validation is not None and classifies:
-        validation = evaluation_batches(
-            data.validation, data.classes, model, evaluation, recipe.batch_size, options.workers
-        )
+        batch_size = min(max(recipe.batch_size, 64), 256)  # whatever the batch of training
+        validation = evaluation.batches(data.validation, model, batch_size, options.workers)
 
     folder = RunFolder(output)
     folder.begin(recipe, about)

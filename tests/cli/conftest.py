@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from keras_crate import CRATE
+from keras_crate_cli import main
 
 
 @pytest.fixture(scope="package")
@@ -17,7 +18,7 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two images, and a file that is none."""
+    """Two images, and a file that is not an image."""
     rng = np.random.default_rng(0)
     folder = tmp_path / "images"
     folder.mkdir()
@@ -25,3 +26,18 @@ def folder(tmp_path):
         Image.fromarray(rng.integers(0, 255, (20, 30, 3)).astype("uint8")).save(folder / name)
     (folder / "2-broken.png").write_bytes(b"no image")
     return folder
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs a command that must fail; returns the error."""
+
+    def run(*words) -> str:
+        capsys.readouterr()
+        assert main([str(word) for word in words]) == 1
+        error = capsys.readouterr().err
+        *_, last = error.splitlines()
+        assert last.startswith("keras-crate: error: ")
+        return error
+
+    return run

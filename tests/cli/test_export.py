@@ -5,12 +5,11 @@ import re
 
 import keras
 import numpy as np
-import pytest
 from marks import needs
 
 import keras_crate
-from keras_crate.cli.main import main
 from keras_crate.export import FORMATS
+from keras_crate_cli import main
 
 # To each backend the format that takes the least time, or no tools.
 FORMAT = {"jax": "onnx", "tensorflow": "tf_saved_model", "torch": "torch"}[keras.backend.backend()]
@@ -28,27 +27,26 @@ def run_as_told(told, images):
 
 
 @needs_tools
-def test_exports_fused_or_as_it_is(model_file, tmp_path, capsys, rng):
+def test_exports_fused(model_file, tmp_path, capsys, rng):
     model = keras.saving.load_model(model_file)
     fused = keras_crate.fuse(model)
     fused.save(tmp_path / "fused.keras")
     out = tmp_path / f"out{KNOWN.ending}"
     images = rng.uniform(0, 255, (3, 16, 16, 3)).astype("float32")
     expected = model.predict(images, verbose=0)
-    for file, options, exported in (
-        (model_file, [], fused),
-        (model_file, ["--unfused", "--overwrite", "--format", FORMAT], model),
-        (tmp_path / "fused.keras", ["--overwrite"], fused),
+    for file, options in (
+        (model_file, []),
+        (tmp_path / "fused.keras", ["--overwrite", "--format", FORMAT]),
     ):
         assert main(["export", str(file), str(out), *options]) == 0
         told = capsys.readouterr().out
-        assert f"CRATE, {exported.count_params():,} parameters\n" in told
+        assert f"CRATE, {fused.count_params():,} parameters\n" in told
         assert f"wrote {out.resolve()}\n" in told
         assert "images: images, float32, of shape (any, 16, 16, 3)\n" in told
         np.testing.assert_allclose(run_as_told(told, images), expected, atol=1e-4)
     assert fused.count_params() != model.count_params()
     assert main(["export", str(model_file), str(out)]) == 1
-    assert "is there already. Pass --overwrite" in capsys.readouterr().err
+    assert "exists. Pass --overwrite" in capsys.readouterr().err
 
 
 @needs_tools
@@ -66,25 +64,16 @@ def test_a_model_that_cannot_be_fused(model_file, tmp_path, capsys, rng):
     np.testing.assert_allclose(got, model.predict(images, verbose=0), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["{none}", "{dir}/a{ending}"], "none.keras"),
-        (["{none}", "{dir}/a.xml", "--format", "{format}"], "`path` must "),
-        (
-            ["{none}", "{dir}/a", "--format", "onyx"],
-            "`format` must be one of 'tf_saved_model', 'on",
-        ),
-        (["{none}", "{dir}/a{other}"], "cannot be made by the backend"),
-        (["{none}", "{dir}/a.onx"], "OUT must end in .onnx, .xml, .tflite, .pt2, or have no"),
-        (["{none}", "{dir}/none/a{ending}"], "folder of .*a.* does not exist"),
-    ],
-)
-def test_refused_before_the_model_is_read(words, message, tmp_path, capsys):
+def test_refused_before_the_model_is_read(tmp_path, refused):
     other = ".tflite" if keras.backend.backend() != "tensorflow" else ".pt2"
-    values = {"none": f"{tmp_path}/none.keras", "dir": tmp_path, "ending": KNOWN.ending}
-    words = [word.format(**values, other=other, format=FORMAT) for word in words]
-    assert main(["export", *words]) == 1
-    error = capsys.readouterr().err
-    assert re.search(message, error) and error.count("\n") == 1
+    for message, out, *options in (
+        ("none.keras", f"a{KNOWN.ending}"),
+        ("`path` must ", "a.xml", "--format", FORMAT),
+        ("`format` must be one of tf_saved_model, on", "a", "--format", "onyx"),
+        ("cannot be made by the backend", f"a{other}"),
+        ("OUT must end in .onnx, .xml, .tflite, .pt2, or have no", "a.onx"),
+        ("must be a file in a folder that exists", f"none/a{KNOWN.ending}"),
+    ):
+        error = refused("export", "none.keras", tmp_path / out, *options)
+        assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -1,19 +1,41 @@
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 
 import keras_crate
-from keras_crate.cli.main import main
+from keras_crate.training import demo
+from keras_crate_cli import COMMANDS, main
+
+pytestmark = pytest.mark.any_backend
 
 
-def test_help_and_version(capsys):
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_do_not_wait_for_keras(option):
+    code = f"""
+import sys
+from keras_crate_cli import main
+try:
+    main(["{option}"])
+finally:
+    assert not {{"keras", "keras_crate", "numpy"}} & sys.modules.keys()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    if option == "--version":
+        assert run.stdout == f"keras-crate {keras_crate.__version__}\n"
+    else:
+        assert all(f"\n  {name} " in run.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command(name, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["--help"])
-    assert stop.value.code == 0 and "demo" in capsys.readouterr().out
-    with pytest.raises(SystemExit):
-        main(["--version"])
-    assert capsys.readouterr().out.strip() == f"keras-crate {keras_crate.__version__}"
+        main([name, "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"usage: keras-crate {name} ") and ".\n\n" in out
 
 
 def test_no_command_and_a_wrong_one(capsys):
@@ -24,25 +46,16 @@ def test_no_command_and_a_wrong_one(capsys):
     assert "demo" in capsys.readouterr().err
 
 
-def test_errors_are_one_line(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert main(["demo", "--output", str(tmp_path / "file"), "--fast"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("keras-crate: error: The output folder") and error.count("\n") == 1
+def test_a_command_runs_as_a_program():
+    command = [sys.executable, "-m", "keras_crate_cli", "recipes"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "imagenet1k-paper" in run.stdout
 
 
-def test_epochs_must_be_positive(tmp_path, capsys):
-    assert main(["demo", "--output", str(tmp_path), "--fast", "--epochs", "0"]) == 1
-    assert "`epochs` must be a positive integer. Received: epochs=0" in capsys.readouterr().err
-
-
-def test_the_installed_command_runs_the_demo(tmp_path):
-    code = "import sys; from keras_crate.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "demo", "--fast", "--epochs", "1"]
-    result = subprocess.run(
-        [*command, "--output", str(tmp_path / "out")], capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert "held-out accuracy" in result.stdout
-    assert "15/15" in result.stdout  # the progress bar
-    assert len(list((tmp_path / "out").iterdir())) == 3
+def test_options_of_the_demo(monkeypatch):
+    runs = []
+    monkeypatch.setattr(demo, "run_demo", lambda *words, **options: runs.append((words, options)))
+    assert main(["demo"]) == main(["demo", "--fast", "--epochs", "3", "--seed", "1"]) == 0
+    fast = dataclasses.replace(demo.FAST, epochs=3)
+    assert runs == [(("crate-demo", demo.FULL), {"seed": 0}), (("crate-demo", fast), {"seed": 1})]

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_crate import CRATE, decode_predictions
-from keras_crate.cli.main import main
+from keras_crate_cli import main
 
 NAMES = ["cat", "dog", "cow"]
 
@@ -48,6 +48,7 @@ def test_names_what_is_in_images_and_the_broken_file(saved, photographs, capsys)
     assert "2-broken.png: it is no image" in told.err
     model = keras.saving.load_model(file)
     expected = decode_predictions(model.predict(pixels, verbose=0), model, top=2)
+    assert "images: 16x16 pixels, resized as a whole" in told.err
     assert told.out.splitlines() == [
         f"{folder / f'{k}.png'}: " + ", ".join(f"{name} {100 * p:.1f} %" for name, p in found)
         for k, found in enumerate(expected)
@@ -81,19 +82,3 @@ def test_probabilities_that_need_not_sum_to_one_stay(saved, photographs, capsys)
     found = [image["predictions"][0]["probability"] for image in record["images"]]
     np.testing.assert_allclose(found, expected.max(axis=1), atol=1e-5)
     assert list(record["left_out"]) == [str(folder / "2-broken.png")]
-
-
-def test_errors(saved, photographs, tmp_path, capsys):
-    folder, _ = photographs
-    model = str(saved("model"))
-    headless = str(saved("headless", include_top=False))
-    for words, message in (
-        ([model, str(folder), "--top", "0"], "`top` must be a positive integer"),
-        ([model, str(tmp_path / "nowhere.png")], "no file or folder"),
-        ([headless, str(folder)], "must be a classifier"),
-        ([str(tmp_path / "nowhere.keras"), str(folder)], "nowhere.keras"),
-    ):
-        assert main(["predict", *words]) == 1
-        told = capsys.readouterr()
-        assert message in told.err and told.err.startswith("keras-crate: error: ")
-        assert told.out == ""

@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import keras_crate
-from keras_crate.cli.main import main
+from keras_crate_cli import main
 
 SETTINGS = ["--set", "image_size=8", "--set", "batch_size=32", "--set", "epochs=2"]
 
@@ -24,7 +24,7 @@ def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys, monkeypat
     words = ["pretrain", small, "--recipe", "digits-small", "--data", "digits", "--output", first]
     assert main([*words, *SETTINGS, "--limit", "128"]) == 0
     out = capsys.readouterr().out
-    assert "epoch 2/2: " in out and "held-out accuracy" in out and "recipe.json" in out
+    assert "epoch 2/2: " in out and "validation accuracy" in out and "recipe.json" in out
     recipe = json.loads((tmp_path / "first/recipe.json").read_text())
     assert recipe["epochs"] == 2 and recipe["warmup_epochs"] == 2
     assert recipe["image_size"] is None  # the model's own
@@ -41,8 +41,8 @@ def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys, monkeypat
     found, picture = tmp_path / "found.json", tmp_path / "confusion.png"
     words = ["evaluate", f"{second}/model.keras", "digits", "--per-class"]
     assert main([*words, "--json", str(found), "--confusion", str(picture)]) == 0
-    out = capsys.readouterr().out
-    assert "360 held-out images of 10 classes" in out and "resized as a whole" in out
+    out, notes = capsys.readouterr()
+    assert "360 validation images of 10 classes" in out and "resized as a whole" in notes
     record = json.loads(found.read_text())
     metrics = json.loads((tmp_path / "second/metrics.json").read_text())
     assert record["top1"] == pytest.approx(100 * metrics["val_accuracy"], abs=1e-3)

@@ -5,30 +5,32 @@ import pytest
 from PIL import Image
 
 from keras_crate import CRATE
-from keras_crate.evaluation.evaluation import Evaluation, scores_of, scores_of_batches
-from keras_crate.evaluation.scores import RealLabels, Scores
+from keras_crate.evaluation import Evaluation, LabelledFolder, Scores, accuracy
+from keras_crate.evaluation.real_labels import real_labels
+
+pytestmark = pytest.mark.any_backend
 
 
 def test_counts():
-    scores = Scores(3, top=(1, 2, 5))
-    outputs = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3], [0.5, 0.4, 0.1]])
-    scores.add(outputs[:2], [0, 1], [[0, 2], []])
-    scores.add(outputs[2:], [1, 2], [[0], [0]])
-    found = scores.summary()
-    assert found == {"top1": 50, "top2": 75, "real": pytest.approx(200 / 3), "real_images": 3,
-                     "images": 4}  # fmt: skip
-    np.testing.assert_array_equal(scores.confusion, [[1, 0, 0], [0, 1, 1], [1, 0, 0]])
+    likeliest = np.array([[0, 1], [2, 1], [1, 0], [0, 1]])
+    scores = Scores(np.array([0, 1, 1, 2]), likeliest, 3, (1, 2), [[0, 2], [], [0], [0]])
+    assert scores.summary() == {
+        "top1": 50, "top2": 75, "real": pytest.approx(200 / 3), "real_images": 3, "images": 4,
+    }  # fmt: skip
+    assert str(scores) == "top-1 50.00 %, top-2 75.00 %, ReaL 66.67 % of 3 of 4 images"
     assert scores.by_class() == [100, 50, 0]
-    assert Scores(2).by_class() == [None, None]
-    figure = scores.plot(["cat", "cow", "dog"])
-    ticks = [text.get_text() for text in figure.axes[0].get_xticklabels()]
-    assert ticks == ["cat", "cow", "dog"]
-    assert Scores(60).plot() is not None
-    many = Scores(2001)
-    many.add(np.eye(2001)[:2], [0, 5])
-    assert many.by_class()[0] == 100 and many.by_class()[5] == 0
-    with pytest.raises(ValueError, match=r"up to 2000 classes"):
-        many.plot()
+    assert Scores(np.array([1]), np.array([[1]]), 3, (1,)).by_class() == [None, 100, None]
+
+
+def test_confusion_matrix():
+    scores = Scores(np.array([0, 1, 1, 2]), np.array([[0], [2], [1], [0]]), 3)
+    axes, _ = scores.plot(["cat", "cow", "dog"]).axes
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["cat", "cow", "dog"]
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[1, 0, 0], [0, 0.5, 0.5], [1, 0, 0]])
+    many = Scores(np.array([0, 59]), np.array([[0], [3]]), 60)
+    assert not many.plot().axes[0].get_xticklabels()
+    with pytest.raises(ValueError, match="at most 2000 classes"):
+        Scores(np.array([0]), np.array([[0]]), 2001).plot()
 
 
 @pytest.fixture
@@ -40,37 +42,30 @@ def real(tmp_path):
 
 
 def test_real_labels(real, tmp_path):
-    labels = RealLabels(real)
-    assert labels.of(tmp_path / "ILSVRC2012_val_00000001.JPEG") == [0, 1]
-    assert labels.of(tmp_path / "ILSVRC2012_val_00000007.JPEG") == [1]
+    files = [tmp_path / f"ILSVRC2012_val_0000000{k}.JPEG" for k in (7, 2, 1)]
+    assert real_labels(real, files) == [[1], [], [0, 1]]
     for name in ("cat.JPEG", "ILSVRC2012_val_00050001.JPEG"):
-        with pytest.raises(ValueError, match=f"files must be called as ImageNet's .*{name}"):
-            labels.of(tmp_path / name)
+        with pytest.raises(ValueError, match=f"files must be called as ImageNet's.* {name}"):
+            real_labels(real, [tmp_path / name])
     (tmp_path / "short.json").write_text("[[1]]")
     with pytest.raises(ValueError, match=r"must be a list of 50,000 lists"):
-        RealLabels(tmp_path / "short.json")
+        real_labels(tmp_path / "short.json", files)
     with pytest.raises(ValueError, match="cannot be read"):
-        RealLabels(tmp_path / "none.json")
+        real_labels(tmp_path / "none.json", files)
 
 
-def test_of_files_and_of_batches(real, tmp_path):
-    model = CRATE(16, 1, 2, input_shape=(8, 8, 3), patch_size=4, classes=2, mean=0.5, std=0.5)
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (10, 8, 8, 3), dtype="uint8")
-    labels = {}
-    for k in range(10):
-        file = tmp_path / f"ILSVRC2012_val_{k + 1:08}.png"
-        Image.fromarray(pixels[k]).save(file)
-        labels[file] = k % 2
-    evaluation = Evaluation(size=(8, 8), resize=(8, 8), mean=0.5, std=0.5)
-    images = evaluation.images(list(labels), model, 4)
-    scores = scores_of(model, images, labels, real=RealLabels(real))
-    assert scores.summary()["real_images"] == 2 and scores.images == 10
-    said = model.predict(pixels, verbose=0).argmax(axis=1)
-    assert scores.summary()["top1"] == pytest.approx(100 * (said == np.arange(10) % 2).mean())
-    one_hot = np.eye(2)[np.arange(10) % 2]
-    batches = [(pixels[:6], one_hot[:6]), (pixels[6:], one_hot[6:])]
-    np.testing.assert_array_equal(scores_of_batches(model, batches).confusion, scores.confusion)
-    model.get_layer("head").kernel.assign(np.full((16, 2), np.nan))
-    with pytest.raises(ValueError, match="outputs are NaN"):
-        scores_of_batches(model, batches)
+def test_real_accuracy_of_a_folder(real, tmp_path):
+    model = CRATE(8, 1, 1, input_shape=(4, 4, 3), patch_size=4, classes=1000)
+    model.get_layer("head").bias.assign(100.0 * (np.arange(1000) == 1))  # always class 1
+    folder = tmp_path / "val/n01440764"  # class 0
+    folder.mkdir(parents=True)
+    for k in (1, 2, 7):
+        Image.new("RGB", (4, 4)).save(folder / f"ILSVRC2012_val_{k:08}.png")
+    (folder / "ILSVRC2012_val_00000003.png").write_bytes(b"no image")
+    labelled = LabelledFolder(tmp_path / "val", model, Evaluation(), 2, real)
+    assert accuracy(model, labelled).summary() == {
+        "top1": 0, "top5": pytest.approx(0, abs=100), "real": 100, "real_images": 2, "images": 3,
+    }  # fmt: skip
+    ten = CRATE(8, 1, 1, input_shape=(4, 4, 3), patch_size=4, classes=10)
+    with pytest.raises(ValueError, match="need a model of ImageNet's 1,000 classes"):
+        LabelledFolder(tmp_path / "val", ten, Evaluation(), 2, real)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_crate
-from keras_crate.evaluation.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation
 from keras_crate.hub import list_weights
 from keras_crate.models.load import build
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD

@@ -1,0 +1,32 @@
+"""Opens the model of a command, and the images for it."""
+
+import dataclasses
+import sys
+
+from keras_crate.data import ImageFiles
+from keras_crate.evaluation import Evaluation
+from keras_crate.hub.open_model import open_model
+from keras_crate.models import CRATEMAE
+
+
+def open_encoder(address: str):
+    """Returns a model and its evaluation; for a masked autoencoder, those of its encoder."""
+    model, evaluation = open_model(address)
+    return (model.encoder() if isinstance(model, CRATEMAE) else model), evaluation
+
+
+def prepared(arguments, model, evaluation: Evaluation) -> Evaluation:
+    """Returns how images are prepared for a model, with --resize and --crop, and prints it."""
+    used = evaluation.used_for(model)
+    if arguments.crop or arguments.resize is not None:
+        resize = used.size if arguments.resize == "whole" else arguments.resize
+        used = dataclasses.replace(used, resize=resize)
+    print(f"images: {used.resizing}", file=sys.stderr)
+    return used
+
+
+def report_broken(images: ImageFiles) -> dict[str, str]:
+    """Prints which files were left out; returns what is wrong with each."""
+    for file, reason in images.broken.items():
+        print(f"keras-crate: left out {file}: {reason}", file=sys.stderr)
+    return {str(file): reason for file, reason in images.broken.items()}

@@ -1,0 +1,62 @@
+"""What the commands that train share: the recipe, its settings, and where the run goes."""
+
+from keras_crate.cli.arguments import add_named_values, add_output, named_values
+from keras_crate.training.recipe import Recipe, load_recipe, parse_setting
+
+_OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard", "wandb")
+
+
+def add_training(parser, output: str) -> None:
+    """Adds the shared arguments to a command."""
+    parser.add_argument("--recipe", metavar="RECIPE", help="a name (`keras-crate recipes` lists "
+                        "them), a .toml file, or the recipe.json of a run")  # fmt: skip
+    add_named_values(parser, "--set", "a setting of the recipe to change, such as epochs=20")
+    parser.add_argument(
+        "--data", metavar="DATA", help="a set such as cifar10, a folder with one folder for each "
+        "class, or huggingface:NAME (the recipe's)",
+    )  # fmt: skip
+    parser.add_argument("--validation", metavar="FOLDER", help="other validation images")
+    parser.add_argument("--limit", type=int, metavar="N", help="train on N of the images")
+    add_output(parser, output)
+    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
+    parser.add_argument(
+        "--pipeline", choices=("auto", "tf.data", "pydataset"), default="auto",
+        help="what makes the batches (tf.data, where TensorFlow is installed)",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, help="threads that read images (one for each core)")
+    parser.add_argument("--tensorboard", action="store_true", help="write its records too")
+    parser.add_argument("--wandb", metavar="PROJECT", help="record in Weights & Biases too")
+
+
+def options_of(arguments) -> dict:
+    """Returns the options that `pretrain` and `finetune` share."""
+    return {name: getattr(arguments, name) for name in _OPTIONS}
+
+
+def recipe_of(arguments, default: str) -> Recipe:
+    """Returns the recipe with the settings that were asked for.
+
+    Args:
+        arguments: The command line's.
+        default: The recipe if none is named.
+
+    Raises:
+        ValueError: If there is no such recipe or setting, or one is out of range.
+    """
+    settings = named_values("--set", arguments.set, _setting)
+    return load_recipe(arguments.recipe or default, **settings)
+
+
+def _setting(name: str, value: str):
+    return parse_setting(f"{name}={value}")[1]
+
+
+def report_run(run) -> None:
+    """Prints what came out."""
+    if "val_accuracy" in run.metrics:
+        print(
+            f"validation accuracy {run.metrics['val_accuracy']:.2%}, best "
+            f"{run.metrics['best_val_accuracy']:.2%} after epoch {run.metrics['best_epoch']}"
+        )
+    names = sorted(path.name for path in run.folder.iterdir())
+    print(f"wrote {run.folder.resolve()}: {', '.join(names)}")

@@ -1,0 +1,69 @@
+"""A folder of labelled images, as a classifier takes them."""
+
+import os
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from keras_crate.data import labelled_files
+from keras_crate.evaluation.classes import classes_of
+from keras_crate.evaluation.preparation import Evaluation
+from keras_crate.evaluation.real_labels import real_labels
+
+
+class LabelledFolder:
+    """Batches (images, labels) of a folder with one folder for each class.
+
+    A folder is called as its class or, for a model of ImageNet's classes, by
+    its WordNet identifier; see `keras_crate.data.labelled_files`. Broken files
+    are left out.
+
+    Args:
+        folder: The folder.
+        model: A classifier.
+        evaluation: How images are prepared for it.
+        batch_size: Images at a time.
+        real: The file of ReaL's labels (`real.json`), for ImageNet's
+            validation. They are the third part of a batch.
+
+    Attributes:
+        images: A `keras_crate.data.ImageFiles`. After an iteration,
+            `images.broken` says what is wrong with each broken file.
+        labels: The class of each file by its path.
+
+    Raises:
+        ValueError: If the model is not a classifier, the folders or ReaL's
+            labels are not for its classes, or no file can be read.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        model: keras.Model,
+        evaluation: Evaluation,
+        batch_size: int = 32,
+        real: str | os.PathLike | None = None,
+    ):
+        classes = classes_of(model)
+        if real is not None and classes["wordnet_ids"] is None:
+            raise ValueError("ReaL's labels need a model of ImageNet's 1,000 classes.")
+        files, labels, _ = labelled_files(folder, **classes)
+        self.images = evaluation.images(files, model, batch_size)
+        self.labels = dict(zip(files, labels.tolist(), strict=True))
+        self._real = dict(zip(files, real_labels(real, files), strict=True)) if real else None
+
+    def __len__(self) -> int:
+        """Number of batches, if no file is broken."""
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[tuple]:
+        for batch in self.images:
+            files = self.images.read[-len(batch) :]
+            labels = np.array([self.labels[file] for file in files])
+            yield (batch, labels, [self._real[f] for f in files]) if self._real else (batch, labels)
+        if not self.images.read:
+            file, reason = next(iter(self.images.broken.items()))
+            raise ValueError(
+                f"None of the {len(self.labels)} files could be read. The first, {file}: {reason}"
+            )

@@ -1,0 +1,50 @@
+"""ImageNet's reassessed labels ("ReaL")."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+_IMAGES = 50_000  # of ImageNet's validation
+
+
+def real_labels(file: str | os.PathLike, images: Sequence[Path]) -> list[list[int]]:
+    """Reads the ReaL labels of images of ImageNet's validation.
+
+    Args:
+        file: `real.json` as its authors publish it: a list of classes for each
+            of the 50,000 images, in the order of their numbers.
+        images: Files called as ImageNet's: `ILSVRC2012_val_00000001.JPEG`.
+
+    Returns:
+        The correct classes of each image, none where the authors found none.
+
+    Raises:
+        ValueError: If `file` has other content, or an image another name.
+
+    Reference:
+        Beyer et al., "Are we done with ImageNet?", arXiv:2006.07159.
+    """
+    try:
+        labels = json.loads(Path(file).read_text("utf8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"The ReaL labels {file} cannot be read: {error}") from error
+    is_lists = isinstance(labels, list) and all(isinstance(classes, list) for classes in labels)
+    if not is_lists or len(labels) != _IMAGES:
+        raise ValueError(
+            f"The ReaL labels must be a list of {_IMAGES:,} lists of classes, as in the authors' "
+            f"real.json. Received: {file}, with other content"
+        )
+    return [labels[_number(image) - 1] for image in images]
+
+
+def _number(image: Path) -> int:
+    match = re.search(r"_val_(\d{8})$", image.stem)
+    number = int(match.group(1)) if match else 0
+    if not 1 <= number <= _IMAGES:
+        raise ValueError(
+            "With ReaL labels, files must be called as ImageNet's, such as "
+            f"ILSVRC2012_val_00000001.JPEG. Received: {image.name}"
+        )
+    return number

@@ -1,0 +1,79 @@
+"""The command `keras-crate`: finds a command and reports its errors.
+
+It lies outside of the package, whose import takes seconds for Keras, so that
+`--help` and `--version` answer at once. The commands are in `keras_crate/cli`.
+"""
+
+import argparse
+import importlib
+import sys
+import warnings
+from importlib import metadata
+
+COMMANDS = {
+    "demo": "train a small CRATE on real images, measure it and save it",
+    "pretrain": "train a model from the beginning",
+    "finetune": "train a trained model on other data",
+    "recipes": "list the recipes to train by",
+    "predict": "name what is in images",
+    "evaluate": "measure a model's accuracy on labelled images",
+    "measure": "measure coding rate and sparsity at every layer of a model",
+    "look": "see what the heads of a model attend to, and which objects it finds",
+    "weights": "list the weights that exist",
+    "verify": "download a variant, check its hashes, and print its fingerprint",
+    "convert": "convert the authors' checkpoints to Keras, or back",
+    "export": "write a model for ONNX, OpenVINO, LiteRT, TensorFlow or PyTorch",
+    "push": "publish a model on the Hugging Face Hub",
+    "pull": "download a model from the Hugging Face Hub",
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        words: The command line's arguments, by default the process'.
+
+    Returns:
+        The exit status: 0, or 1 if an error was reported or files were left
+        out.
+    """
+    parser = argparse.ArgumentParser(
+        prog="keras-crate",
+        description="CRATE, the white-box transformer, in Keras 3.",
+        epilog="\n".join(["commands:", *(f"  {k:10}{text}" for k, text in COMMANDS.items())]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    version = f"keras-crate {metadata.version('keras-crate')}"
+    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="`COMMAND --help` lists them")
+    parsed = parser.parse_args(words)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show
+        try:
+            return run(parsed.command, parsed.arguments) or 0
+        except (ValueError, OSError, ImportError) as error:
+            print(f"keras-crate: error: {error}", file=sys.stderr)
+            return 1
+
+
+def run(name: str, words: list[str]) -> int | None:
+    """Runs a command, with errors as they are raised."""
+    from keras_crate.backend import choose_backend
+
+    no_backend = choose_backend()
+    if no_backend:
+        raise ImportError(no_backend)
+    command = importlib.import_module(f"keras_crate.cli.{name}")
+    parser = argparse.ArgumentParser(prog=f"keras-crate {name}", description=command.__doc__)
+    command.add_arguments(parser)
+    return command.run(parser.parse_args(words))
+
+
+def _show(message, category, *_) -> None:
+    print(f"keras-crate: warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
