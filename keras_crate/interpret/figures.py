@@ -1,4 +1,4 @@
-"""Figures of what a model sees: images in rows, what was found beside them."""
+"""Figures of what a model sees: one row per image, with the results beside it."""
 
 import keras
 import numpy as np
@@ -11,20 +11,19 @@ _CELL = 1.3  # inches
 
 
 def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32):
-    """Draws what each head attends to: a row an image, a column a head.
+    """Draws what each head attends to: a row per image, a column per head.
 
     Args:
         model: As in `attention_maps`.
         images: As in `attention_maps`; a few.
-        layer: Number of the block; negative numbers count from the last.
-        batch_size: Images at a time.
+        layer: Number of the block, negative from the last.
+        batch_size: Number of images that are computed at a time.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. Needs matplotlib.
 
     Raises:
         ValueError: As in `attention_maps`.
-        ImportError: If matplotlib is not installed.
 
     Example:
 
@@ -36,20 +35,19 @@ def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32
 
 
 def plot_attention_maps(images, maps):
-    """Draws attention maps beside their images, a column a head.
+    """Draws attention maps beside their images, a column per head.
 
     Args:
         images: Array of shape `(n, height, width, channels)`, in [0, 255] or
             in [0, 1].
-        maps: What `attention_maps` gave for them. Each map has its own scale
-            of colours, from 0 to its maximum.
+        maps: Result of `attention_maps` for them. Each map has its own scale of
+            colours, from 0 to its maximum.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. Needs matplotlib.
 
     Raises:
         ValueError: If there are not as many maps as images.
-        ImportError: If matplotlib is not installed.
 
     Example:
 
@@ -58,8 +56,7 @@ def plot_attention_maps(images, maps):
     figure = keras_crate.interpret.plot_attention_maps(images, maps)
     ```
     """
-    titles = [f"head {head}" for head in range(np.shape(maps)[1])]
-    columns = [(title, {"cmap": "magma", "vmin": 0}) for title in titles]
+    columns = {f"head {k}": {"cmap": "magma", "vmin": 0} for k in range(np.shape(maps)[1])}
     return _beside(images, [list(of_image) for of_image in maps], columns)
 
 
@@ -67,16 +64,14 @@ def plot_rollout(images, heat):
     """Draws attention rollout over its images.
 
     Args:
-        images: Array of shape `(n, height, width, channels)`, in [0, 255] or
-            in [0, 1].
-        heat: What `rollout` gave for them.
+        images: As in `plot_attention_maps`.
+        heat: Result of `rollout` for them.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. Needs matplotlib.
 
     Raises:
         ValueError: If there are not as many maps as images.
-        ImportError: If matplotlib is not installed.
 
     Example:
 
@@ -85,24 +80,22 @@ def plot_rollout(images, heat):
     figure = keras_crate.interpret.plot_rollout(images, heat)
     ```
     """
-    column = ("attention rollout", {"cmap": "magma", "vmin": 0, "overlay": 0.7})
-    return _beside(images, [[of_image] for of_image in heat], [column])
+    columns = {"attention rollout": {"cmap": "magma", "vmin": 0, "overlay": 0.7}}
+    return _beside(images, [[of_image] for of_image in heat], columns)
 
 
 def plot_token_pca(images, found: TokenPCA):
     """Draws the patches' principal components beside their images.
 
     Args:
-        images: Array of shape `(n, height, width, channels)`, in [0, 255] or
-            in [0, 1].
-        found: What `token_pca` gave for them.
+        images: As in `plot_attention_maps`.
+        found: Result of `token_pca` for them.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. Needs matplotlib.
 
     Raises:
         ValueError: If there are not as many maps as images.
-        ImportError: If matplotlib is not installed.
 
     Example:
 
@@ -112,30 +105,27 @@ def plot_token_pca(images, found: TokenPCA):
     ```
     """
     limit = max(np.abs(found.first_component).max(), 1e-12)
-    columns = [
-        ("first component", {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}),
-        ("three as RGB", {}),
-    ]
-    pictures = [list(pair) for pair in zip(found.first_component, found.rgb, strict=True)]
-    return _beside(images, pictures, columns)
+    columns = {
+        "first component": {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit},
+        "three as RGB": {},
+    }
+    return _beside(images, list(zip(found.first_component, found.rgb, strict=True)), columns)
 
 
 def plot_segments(images, labels, masks=None):
-    """Draws the objects that were found over their images.
+    """Draws objects over their images.
 
     Args:
-        images: Array of shape `(n, height, width, channels)`, in [0, 255] or
-            in [0, 1].
-        labels: What `segment` gave for them.
-        masks: True masks of any resolution, `(n, rows, columns)`, to stand
-            beside.
+        images: As in `plot_attention_maps`.
+        labels: Result of `segment` for them.
+        masks: True masks of any resolution, `(n, rows, columns)`, for another
+            column.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. Needs matplotlib.
 
     Raises:
         ValueError: If there are not as many maps as images.
-        ImportError: If matplotlib is not installed.
 
     Example:
 
@@ -144,34 +134,31 @@ def plot_segments(images, labels, masks=None):
     figure = keras_crate.interpret.plot_segments(images, labels)
     ```
     """
-    style = {"cmap": "Set1", "vmin": 1, "vmax": 9, "overlay": 0.6}
-    columns, parts = [("objects", style)], [labels]
-    if masks is not None:
-        columns.append(("true mask", style))
-        parts.append(masks)
+    parts = {"objects": labels} if masks is None else {"objects": labels, "true mask": masks}
     pictures = [
         [np.ma.masked_equal(np.asarray(part, int), 0) for part in of_image]
-        for of_image in zip(*parts, strict=True)
+        for of_image in zip(*parts.values(), strict=True)
     ]
-    return _beside(images, pictures, columns)
+    style = {"cmap": "Set1", "vmin": 1, "vmax": 9, "overlay": 0.6}
+    return _beside(images, pictures, dict.fromkeys(parts, style))
 
 
 def plot_intermediates(images, maps):
-    """Draws the patches' features block by block: three principal components as colours.
+    """Draws the patches' features, block by block: three principal components as colours.
 
-    The components are fitted for each block apart, over all images together.
+    The components are fitted for each block separately, over all images
+    together.
 
     Args:
-        images: Array of shape `(n, height, width, channels)`, in [0, 255] or
-            in [0, 1].
-        maps: What `intermediates(..., what="map")` gave for them.
+        images: As in `plot_attention_maps`.
+        maps: Result of `intermediates(..., what="map")` for them.
 
     Returns:
-        A `matplotlib.figure.Figure`.
+        A `matplotlib.figure.Figure`. Needs matplotlib and scikit-learn.
 
     Raises:
-        ValueError: If the maps are not of these images, or not maps.
-        ImportError: If matplotlib or scikit-learn is not installed.
+        ValueError: If there are not as many maps as images, or they are not
+            maps.
 
     Example:
 
@@ -182,20 +169,27 @@ def plot_intermediates(images, maps):
     """
     if any(np.ndim(of_block) != 4 for of_block in maps):
         raise ValueError(
-            '`maps` must be what `intermediates(..., what="map")` gives, one array '
-            f"(n, rows, columns, d) a block. Received: {[np.shape(m) for m in maps]}"
+            '`maps` must be the result of `intermediates(..., what="map")`: an array '
+            f"(n, rows, columns, d) per block. Received: {[np.shape(m) for m in maps]}"
         )
     coloured = [pca_colours(m, np.ones(m.shape[:3], bool))[0] for m in maps]
-    columns = [(f"map {k}", {}) for k in range(len(maps))]
-    return _beside(images, [list(of_image) for of_image in zip(*coloured, strict=True)], columns)
+    columns = {f"map {k}": {} for k in range(len(maps))}
+    return _beside(images, list(zip(*coloured, strict=True)), columns)
 
 
-def _beside(images, pictures: list[list[np.ndarray]], columns: list[tuple[str, dict]]):
-    """One row an image: the image, then its pictures, drawn as `columns` says."""
+def _beside(images, pictures: list[list[np.ndarray]], columns: dict[str, dict]):
+    """Draws a row per image: the image, then its pictures.
+
+    Args:
+        images: The images.
+        pictures: For each image, a picture for each column.
+        columns: Arguments of `imshow` by the title of the column. `overlay` is
+            the opacity of a picture that is drawn over the image.
+    """
     images = displayable(images)
     if len(images) != len(pictures):
         raise ValueError(
-            f"There must be one map an image. Received: {len(images)} images, {len(pictures)} maps"
+            f"There must be one map per image. Received: {len(images)} images, {len(pictures)} maps"
         )
     height, width = images.shape[1:3]
     figure = new_figure(_CELL * (1 + len(columns)), _CELL * len(images) * height / width + 0.3)
@@ -204,15 +198,13 @@ def _beside(images, pictures: list[list[np.ndarray]], columns: list[tuple[str, d
     grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
     for row, image, of_image in zip(axes, images, pictures, strict=True):
         row[0].imshow(image, **grey)
-        for ax, picture, (_, style) in zip(row[1:], of_image, columns, strict=True):
-            style = dict(style)
-            overlay = style.pop("overlay", None)
-            if overlay is not None:
+        for ax, picture, style in zip(row[1:], of_image, columns.values(), strict=True):
+            style = {"interpolation": "nearest", "extent": extent, **style}
+            if "overlay" in style:
                 ax.imshow(image, **grey)
-            ax.imshow(
-                picture, extent=extent, interpolation="nearest", alpha=overlay or 1.0, **style
-            )
-    for ax, title in zip(axes[0], ["image", *(title for title, _ in columns)], strict=True):
+                style["alpha"] = style.pop("overlay")
+            ax.imshow(picture, **style)
+    for ax, title in zip(axes[0], ["image", *columns], strict=True):
         ax.set_title(title, fontsize=9)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
@@ -221,7 +213,7 @@ def _beside(images, pictures: list[list[np.ndarray]], columns: list[tuple[str, d
 
 
 def displayable(images) -> np.ndarray:
-    """Images as matplotlib shows them: in [0, 1], grey ones without channels."""
+    """Returns images for matplotlib: channels last in [0, 1], grey ones without channels."""
     images = np.asarray(keras.ops.convert_to_numpy(images), "float32")
     if images.ndim != 4:
         raise ValueError(

@@ -3,39 +3,39 @@
 import keras
 import numpy as np
 
-from keras_crate.interpret.probe import for_images
+from keras_crate.checks import check_choice
 from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
-
-KINDS = ("tokens", "map", "keys")
+from keras_crate.models.white_box import WhiteBoxModel
 
 
 def intermediates(
     model: keras.Model, images, layers=None, what: str = "tokens", batch_size: int = 32
 ) -> list[np.ndarray]:
-    """Tokens, or keys, of the blocks of a model.
+    """Returns the tokens, or keys, of the blocks of a model.
 
     Args:
-        model: A model of the package, or any functional model with its blocks'
-            layers.
+        model: A model of the package, or any functional model with the layers
+            of its blocks.
         images: Array of shape `(n, height, width, channels)`. A model of the
-            package takes other sizes too: its positions are resized.
-        layers: Numbers of the blocks, of which negative ones count from the
-            last; all by default.
+            package takes any size that its patches tile: its positions are
+            resized.
+        layers: List of numbers of blocks, negative from the last. By default
+            all.
         what: `"tokens"` for all tokens after a block, class token first;
-            `"map"` for the patches' alone, laid out as the patches are in the
-            image; `"keys"` for a map of the patches' keys in the block's
-            attention, which in CRATE are their coordinates in its subspaces,
-            head after head, and serve as query, key and value.
-        batch_size: Images at a time.
+            `"map"` for the patches' tokens, arranged as in the image; `"keys"`
+            for a map of the patches' keys, head after head. In CRATE the keys
+            are the coordinates in the block's subspaces, which serve as query,
+            key and value.
+        batch_size: Number of images that are computed at a time.
 
     Returns:
         A float32 array for each block, of shape `(n, tokens, d)`, or
         `(n, rows, columns, d)`.
 
     Raises:
-        ValueError: If the model has no such block, cannot take the images, the
-            block's attention has no keys, or `what` is none of the three.
+        ValueError: If the model has no such block or cannot take the images,
+            the block has no keys, or `what` is another.
 
     Example:
 
@@ -43,21 +43,19 @@ def intermediates(
     first, last = keras_crate.interpret.intermediates(model, images, [0, -1], what="map")
     ```
     """
-    if what not in KINDS:
-        raise ValueError(f"`what` must be one of {KINDS}. Received: what={what!r}")
-    model = for_images(model, images)
+    check_choice("what", what, ("tokens", "map", "keys"))
+    model = model_for(model, images)
     blocks = chosen_blocks(model, layers)
-    if what != "keys":
-        tensors = [block.output for block in blocks]
-    else:
+    if what == "keys":
         for block in blocks:
             _check_keys(block.compress)
-        # What the layers give out is read too: it tells weights that are not finite.
-        tensors = [b.compress.input for b in blocks] + [b.compress.output for b in blocks]
-    inside = Inside(model, tensors)
+        # `Inside` checks the outputs too, which shows weights that are not finite.
+        tensors = [[b.compress.input, b.compress.output] for b in blocks]
+    else:
+        tensors = [[block.output] for block in blocks]
     found = [[] for _ in blocks]
-    for outputs in inside(images, batch_size):
-        for block, of_block, tokens in zip(blocks, found, outputs[: len(blocks)], strict=True):
+    for values in Inside(model, tensors)(images, batch_size):
+        for block, of_block, (tokens, *_) in zip(blocks, found, values, strict=True):
             of_block.append(_keys(block.compress, tokens) if what == "keys" else tokens)
     arrays = [np.concatenate(of_block) for of_block in found]
     if what == "tokens":
@@ -67,12 +65,19 @@ def intermediates(
 
 
 def patch_features(model, images, layer: int, what: str, batch_size: int) -> np.ndarray:
-    """Map of the patches' `"tokens"` or `"keys"` at one block."""
-    if what not in ("tokens", "keys"):
-        raise ValueError(f'`what` must be "tokens" or "keys". Received: what={what!r}')
+    """Returns a map of the patches' `"tokens"` or `"keys"` at one block."""
+    check_choice("what", what, ("tokens", "keys"))
     what = "map" if what == "tokens" else what
     (features,) = intermediates(model, images, [layer], what, batch_size)
     return features
+
+
+def model_for(model: keras.Model, images) -> keras.Model:
+    """Returns the model, or a copy of it for images of another height and width."""
+    shape = tuple(getattr(images, "shape", ()))[1:]
+    if not isinstance(model, WhiteBoxModel) or len(shape) != 3:
+        return model
+    return model if shape == model.settings.input_shape else model.with_input_shape(shape)
 
 
 def _keys(compress: keras.layers.Layer, tokens: np.ndarray) -> np.ndarray:
@@ -85,6 +90,6 @@ def _keys(compress: keras.layers.Layer, tokens: np.ndarray) -> np.ndarray:
 def _check_keys(compress: keras.layers.Layer) -> None:
     if not hasattr(compress, "coordinates"):
         raise ValueError(
-            f"{compress.name!r} has no keys: give {type(compress).__name__} a method "
-            "`coordinates(inputs)`, as `SubspaceLayer` has, or look at its tokens."
+            f"{compress.name!r} has no keys. Give {type(compress).__name__} a method "
+            "`coordinates(inputs)`, as `SubspaceLayer` has, or use its tokens."
         )

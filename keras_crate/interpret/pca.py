@@ -10,14 +10,14 @@ from keras_crate.interpret.intermediates import patch_features
 
 
 class TokenPCA(NamedTuple):
-    """What `token_pca` found, of n images in patches of `rows` times `columns`.
+    """What `token_pca` returns for n images in patches of `rows` times `columns`.
 
     Attributes:
         rgb: The first three principal components as colours in [0, 1], of
-            shape `(n, rows, columns, 3)`; black where there is background.
+            shape `(n, rows, columns, 3)`; the background is black.
         foreground: Boolean, of shape `(n, rows, columns)`.
-        first_component: What the foreground is the positive side of, of shape
-            `(n, rows, columns)`.
+        first_component: Component whose positive side is the foreground, of
+            shape `(n, rows, columns)`.
         explained_variance_ratio: Share of the variance that each of the three
             components of `rgb` explains.
     """
@@ -36,32 +36,29 @@ def token_pca(
     foreground: bool = True,
     batch_size: int = 32,
 ) -> TokenPCA:
-    """First three principal components of the patches' features, as an RGB picture.
+    """Returns the first three principal components of the patches' features as colours.
 
     The components are fitted over all images together, so that a colour means
-    the same in each. The first component parts foreground from background at
-    its mean; the foreground is the side that holds fewer of the patches at the
-    images' borders. The three components are then fitted to the foreground.
+    the same in each. The mean of the first component separates foreground from
+    background: the foreground is the side with fewer patches at the borders of
+    the images. The three components are then fitted to the foreground.
 
     Args:
-        model: A model of the package, or any functional model with its blocks'
-            layers.
-        images: Array of shape `(n, height, width, channels)`, best of objects
-            of one kind; a model of the package takes other sizes too: its
-            positions are resized.
-        layer: Number of the block; negative numbers count from the last.
-        what: `"tokens"`, which the block gives out, or `"keys"`, their
-            coordinates in its subspaces.
-        foreground: Whether the colours are of the foreground alone, and fitted
-            to it.
-        batch_size: Images at a time.
+        model: As in `intermediates`.
+        images: As in `intermediates`, best of objects of one kind.
+        layer: Number of the block, negative from the last.
+        what: `"tokens"` after the block, or `"keys"`, their coordinates in its
+            subspaces.
+        foreground: Whether the colours are fitted to the foreground, and the
+            background is black.
+        batch_size: Number of images that are computed at a time.
 
     Returns:
         A `TokenPCA`.
 
     Raises:
         ValueError: If all images together have fewer than 4 patches, `what` is
-            neither, or the model cannot take the images.
+            another, or the model cannot take the images.
         ImportError: If scikit-learn is not installed.
 
     Example:
@@ -72,13 +69,13 @@ def token_pca(
 
     Reference:
         Amir et al., "Deep ViT Features as Dense Visual Descriptors",
-        arXiv:2112.05814; Yu et al., arXiv:2308.16271, for it on CRATE.
+        arXiv:2112.05814; Yu et al., arXiv:2308.16271, for CRATE.
     """
     return pca_features(patch_features(model, images, layer, what, batch_size), foreground)
 
 
 def pca_features(features, foreground: bool = True) -> TokenPCA:
-    """`token_pca` for features of any origin.
+    """Returns what `token_pca` returns, for features of any origin.
 
     Args:
         features: Array of shape `(n, rows, columns, d)`.
@@ -105,7 +102,7 @@ def pca_features(features, foreground: bool = True) -> TokenPCA:
     border[1:-1, 1:-1] = False
     if (first[:, border] > 0).mean() > 0.5:
         first = -first
-    # Nothing varies: then nothing is in front.
+    # Rounding is not foreground where all patches are equal.
     in_front = first > 1e-6 * np.abs(vectors).max()
     shown = in_front if foreground and in_front.sum() >= 4 else np.ones(shape, bool)
     rgb, ratio = pca_colours(features, shown)
@@ -113,11 +110,11 @@ def pca_features(features, foreground: bool = True) -> TokenPCA:
 
 
 def pca_colours(features: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first three principal components of features as colours.
+    """Returns the first three principal components of features as colours.
 
     Args:
         features: Array of shape `(n, rows, columns, d)`.
-        shown: Boolean `(n, rows, columns)`: which to fit to and to colour.
+        shown: Boolean `(n, rows, columns)`: the patches to fit to and to colour.
 
     Returns:
         Colours in [0, 1], black where not shown, `(n, rows, columns, 3)`; and

@@ -9,25 +9,24 @@ from keras_crate.models.blocks import check_whole, chosen_blocks
 def feature_pyramid(
     model: keras.Model, layers=None, scales: list[float] | None = None
 ) -> keras.Model:
-    """A model that gives out the patches' features of several blocks as maps.
+    """Returns a model whose outputs are maps of the patches' features at several blocks.
 
-    It shares the layers and weights of `model`, and is a backbone to put a
-    detection or segmentation head on: gradients flow through it.
+    It shares the layers and weights of `model`. Gradients flow through it: it
+    is a backbone for a detection or segmentation head.
 
     Args:
-        model: A model of the package, or any functional model with its blocks'
-            layers.
-        layers: Numbers of the blocks, of which negative ones count from the
-            last; by default four, evenly spaced, the last among them.
-        scales: A factor for the map of each block, by which rows and columns
-            are multiplied: 1 leaves a map, 2 makes it finer, 0.5 coarser
-            (bilinear, antialiased). For a pyramid of strides 4, 8, 16 and 32 of patches
-            of 16 pixels: `[4, 2, 1, 0.5]`. By default all are 1.
+        model: A model of the package, or any functional model with the layers
+            of its blocks.
+        layers: List of numbers of blocks, negative from the last. By default
+            four, evenly spaced, with the last.
+        scales: Factor for the rows and columns of each block's map: 1 does not
+            change it, 2 makes it finer, 0.5 coarser (bilinear, antialiased).
+            `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32 pixels from
+            patches of 16 pixels. By default all are 1.
 
     Returns:
         A functional model of the same input, whose output is a dictionary of
-        maps `(batch, rows, columns, d)` by the blocks' names, `"block_0"` and
-        so on.
+        maps `(batch, rows, columns, d)` by the names `"block_0"` and so on.
 
     Raises:
         ValueError: If the model has no such block, or the scales do not fit.
@@ -50,16 +49,15 @@ def feature_pyramid(
         layers = sorted({-(-depth * part // 4) - 1 for part in (1, 2, 3, 4)})
     blocks = chosen_blocks(model, layers)
     scales = [1] * len(blocks) if scales is None else list(scales)
-    if len(scales) != len(blocks):
+    names = [f"block_{block.number}" for block in blocks]
+    if len(scales) != len(blocks) or len(set(names)) < len(blocks):
         raise ValueError(
-            f"`scales` must have one number a block. Received: scales={scales} for "
-            f"{len(blocks)} blocks"
+            "`layers` must differ, and `scales` have one number for each. Received: "
+            f"layers={list(layers)}, scales={scales}"
         )
     grid = model.get_layer("token_embedding").grid
-    maps = {}
-    for block, scale in zip(blocks, scales, strict=True):
-        name = f"block_{block.number}"
-        if name in maps:
-            raise ValueError(f"`layers` must differ. Received: layers={list(layers)}")
-        maps[name] = TokenMap(grid, scale, name=f"{name}_map")(block.output)
+    maps = {
+        name: TokenMap(grid, scale, name=f"{name}_map")(block.output)
+        for name, scale, block in zip(names, scales, blocks, strict=True)
+    }
     return keras.Model(model.input, maps, name=f"{model.name}_pyramid")

@@ -1,9 +1,9 @@
-"""Objects found without labels, by cutting the graph of similar tokens."""
+"""Objects found without labels, by cutting a graph of similar patches."""
 
 import keras
 import numpy as np
 
-from keras_crate.checks import is_positive_integer
+from keras_crate.checks import check_positive
 from keras_crate.extras import needed
 from keras_crate.interpret.intermediates import patch_features
 
@@ -19,27 +19,24 @@ def segment(
 ) -> np.ndarray:
     """Finds objects in images without labels: MaskCut on a model's patches.
 
-    The patches of an image are a graph, in which those whose features are
-    similar are connected; its normalised cut parts object from background.
+    The patches of an image are the nodes of a graph with edges between patches
+    of similar features. Its normalised cut separates object from background.
 
     Args:
-        model: A model of the package, or any functional model with its blocks'
-            layers.
-        images: Array of shape `(n, height, width, channels)`. A model of the
-            package takes other sizes too: its positions are resized: larger images
-            give finer masks.
-        layer: Number of the block; negative numbers count from the last.
-        objects: How many objects to look for, one after another, >= 1.
+        model: As in `intermediates`.
+        images: As in `intermediates`. Larger images give finer masks.
+        layer: Number of the block, negative from the last.
+        objects: Number of objects to look for, one after another, >= 1.
         what: Features to compare: `"keys"`, the tokens' coordinates in the
-            block's subspaces, as MaskCut does, or `"tokens"`, which the block
-            gives out: of a CRATE they are non-negative, all more or less
-            alike, and depend more on the threshold.
-        threshold: Cosine similarity, in (-1, 1), above which two patches are
-            connected.
-        batch_size: Images at a time.
+            block's subspaces, as in MaskCut, or `"tokens"` after the block. A
+            CRATE's tokens are non-negative, and so more alike: the result
+            depends more on the threshold.
+        threshold: Cosine similarity, in (-1, 1), above which two patches have
+            an edge.
+        batch_size: Number of images that are computed at a time.
 
     Returns:
-        Integer array of shape `(n, rows, columns)`, one value a patch: 0 is
+        Integer array of shape `(n, rows, columns)`, one value per patch: 0 is
         background, k the k-th object.
 
     Raises:
@@ -57,7 +54,7 @@ def segment(
         Wang et al., "Cut and Learn for Unsupervised Object Detection and
         Instance Segmentation", arXiv:2301.11320, for MaskCut; Yu et al.,
         "Emergence of Segmentation with Minimalistic White-Box Transformers",
-        arXiv:2308.16271, for it on CRATE.
+        arXiv:2308.16271, for CRATE.
     """
     _check(objects, threshold)
     features = patch_features(model, images, layer, what, batch_size)
@@ -65,7 +62,7 @@ def segment(
 
 
 def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.ndarray:
-    """`segment` for features of any origin.
+    """Returns what `segment` returns, for features of any origin.
 
     Args:
         features: Array of shape `(n, rows, columns, d)`.
@@ -76,8 +73,8 @@ def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.n
         Integer array of shape `(n, rows, columns)`.
 
     Raises:
-        ValueError: If an argument is out of range, or there are fewer than 4
-            patches.
+        ValueError: If an argument is out of range, a feature is NaN or
+            infinite, or there are fewer than 4 patches.
         ImportError: If SciPy is not installed.
 
     Example:
@@ -93,8 +90,8 @@ def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.n
         raise ValueError("`features` must be finite. Received: NaN or infinite values")
     if features.ndim != 4 or features.shape[1] * features.shape[2] < 4:
         raise ValueError(
-            "An image must have at least 4 patches to be cut. Received: features of shape "
-            f"{features.shape}, that is (n, rows, columns, d). Pass larger images."
+            "`features` must have shape (n, rows, columns, d) with at least 4 patches an image. "
+            f"Received: shape {features.shape}. Pass larger images."
         )
     labels = np.zeros(features.shape[:3], int)
     for of_image, found in zip(features, labels, strict=True):
@@ -110,27 +107,35 @@ def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.n
     return labels
 
 
-# Weight of an edge between patches that are not similar: the graph stays connected.
+# Weight of the edges between other patches, which keeps the graph connected.
 _WEAK = 1e-5
 
 
 def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """The next object's patches: boolean, of the shape of `taken`, the objects before."""
+    """Returns the next object's patches.
+
+    Args:
+        similar: Boolean `(patches, patches)`: which have an edge.
+        taken: Boolean `(rows, columns)`: the patches of the objects before.
+
+    Returns:
+        Boolean array of the shape of `taken`, all False if there is no object.
+    """
     with needed("scipy", "Segmentation needs"):
         from scipy import linalg, ndimage
 
     gone = taken.ravel()
     others = similar[~gone][:, ~gone]
     edge = others[~np.eye(len(others), dtype=bool)]
-    if edge.all() or not edge.any():  # all alike, or none: there is nothing to part
+    if edge.all() or not edge.any():  # all alike, or none
         return np.zeros_like(taken)
     edges = np.where(similar & ~gone[:, None] & ~gone[None, :], 1.0, _WEAK)
     degree = np.diag(edges.sum(axis=1))
     _, vector = linalg.eigh(degree - edges, degree, subset_by_index=(1, 1))
     vector = vector[:, 0]
     side = vector > vector.mean()
-    # The object is the side with the most extreme entry, unless it holds three or
-    # more of the image's corners, which are background.
+    # The object is the side with the most extreme entry, unless that side has three
+    # or more of the image's corners and so is the background.
     if not side[np.abs(vector).argmax()]:
         side, vector = ~side, -vector
     if side.reshape(taken.shape)[[0, 0, -1, -1], [0, -1, 0, -1]].sum() >= 3:
@@ -138,16 +143,13 @@ def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
     side &= ~gone
     if not side.any():
         return side.reshape(taken.shape)
-    # Of the side's parts, the one that holds its own most extreme entry.
+    # The object is the connected part of the side with the most extreme entry.
     parts, _ = ndimage.label(side.reshape(taken.shape))
     seed = np.where(side, vector, -np.inf).argmax()
     return parts == parts.flat[seed]
 
 
 def _check(objects, threshold) -> None:
-    if not is_positive_integer(objects):
-        raise ValueError(f"`objects` must be 1 or more. Received: objects={objects!r}")
+    check_positive("objects", objects)
     if not -1 < threshold < 1:
-        raise ValueError(
-            f"`threshold` must be a cosine in (-1, 1). Received: threshold={threshold!r}"
-        )
+        raise ValueError(f"`threshold` must be in (-1, 1). Received: threshold={threshold!r}")

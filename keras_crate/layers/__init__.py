@@ -1,6 +1,7 @@
-"""The white-box operators: one to a file."""
+"""The layers of the white-box models, one operator per file."""
 
 from keras_crate.layers.composite import CompositeLayer
+from keras_crate.layers.folded_norm import FusedMSSA, FusedTSSA
 from keras_crate.layers.fused_ista import FusedISTA
 from keras_crate.layers.ista import ISTA
 from keras_crate.layers.layer_scale import LayerScale
@@ -22,6 +23,8 @@ __all__ = [
     "TSSA",
     "CompositeLayer",
     "FusedISTA",
+    "FusedMSSA",
+    "FusedTSSA",
     "LayerScale",
     "OvercompleteISTA",
     "PatchEmbedding",

@@ -1,13 +1,14 @@
-"""A Dense layer's map in one pass over its outputs, where a backend has it."""
+"""A Dense layer's map in one pass over its outputs, on backends that have one."""
 
 import keras
 
 
 def affine(dense: keras.layers.Dense, inputs):
-    """What a Dense layer without activation makes of its inputs: `x K + b`.
+    """Returns `x K + b` for a Dense layer without activation.
 
-    Eager PyTorch under Keras adds the bias in a second pass, 5 % of a CRATE-B's time on a
-    CPU; compiled backends do not. Quantised layers call themselves.
+    In eager PyTorch, Keras adds the bias in a second pass, which takes 5 % of
+    the time of a CRATE-B on a CPU. Compiled backends do not. A quantised layer
+    is called as it is.
 
     Args:
         dense: A built layer.
@@ -25,7 +26,7 @@ def torch_affine(dense: keras.layers.Dense, inputs):
     """`affine` by PyTorch's own function, for a layer that is not quantised."""
     import torch
 
-    # Keras casts within a layer's call alone, and a rematerialised gradient comes after it.
+    # Keras casts only within a layer's call; a rematerialised gradient comes after it.
     inputs, kernel, bias = (
         None if x is None else keras.ops.convert_to_tensor(x, dtype=dense.compute_dtype)
         for x in (inputs, dense.kernel, dense.bias)

@@ -1,4 +1,4 @@
-"""MSSA's attention in the form that is fastest where it runs."""
+"""MSSA's attention, in the form that is fastest on each backend."""
 
 import math
 
@@ -7,15 +7,15 @@ from keras import ops
 
 
 def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
-    """Which of `FORMS` computes attention fastest here.
+    """Returns the name of the fastest of `FORMS`.
 
-    The one place where this is decided, by what `benchmarks/attention_forms.py`
-    measured: PyTorch has a fused kernel on every device, JAX and TensorFlow on
-    accelerators; on a CPU theirs is slower than two batched products.
+    `benchmarks/attention_forms.py` measures them. PyTorch has a fused kernel
+    that is fastest on every device. The kernels of JAX and TensorFlow are
+    fastest on accelerators, and slower than two batched products on a CPU.
 
     Args:
-        tokens: Their number, or None where it is not known.
-        dtype: Of the computation.
+        tokens: Number of tokens, or None if it is unknown.
+        dtype: Dtype of the computation.
         training: Whether gradients will be taken.
     """
     backend = keras.backend.backend()
@@ -23,7 +23,7 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
         return "torch"
     if _accelerator(backend):
         return "kernel"
-    # Sums that are not normalised need float32's range. Longer rows do not stay in the caches.
+    # Sums of exponentials need float32's range. Longer rows do not fit into the caches.
     late = backend == "jax" and dtype == "float32" and tokens is not None and tokens <= 256
     if training:
         return "tied_late" if late else "tied"
@@ -31,7 +31,7 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
 
 
 def _accelerator(backend: str) -> bool:
-    """Whether JAX or TensorFlow computes on something else than a CPU."""
+    """Whether JAX or TensorFlow computes on another device than a CPU."""
     if backend == "jax":
         import jax
 
@@ -44,11 +44,11 @@ def _accelerator(backend: str) -> bool:
 
 
 def subspace_attention(w, form: str):
-    """`softmax(W_k W_k^T / sqrt(p)) W_k` of every head.
+    """Returns `softmax(W_k W_k^T / sqrt(p)) W_k` for every head k.
 
     Args:
-        w: Tokens' coordinates, `(batch, heads, n, p)`: query, key and value in one.
-        form: One of `FORMS`.
+        w: Coordinates `(batch, heads, n, p)`, which are query, key and value.
+        form: Name of one of `FORMS`.
 
     Returns:
         Tensor of the same shape.
@@ -57,7 +57,7 @@ def subspace_attention(w, form: str):
 
 
 def attention_scores(w):
-    """`softmax(W_k W_k^T / sqrt(p))` of every head, `(batch, heads, n, n)`."""
+    """Returns `softmax(W_k W_k^T / sqrt(p))` for every head, `(batch, heads, n, n)`."""
     return ops.softmax(_similarities(w), axis=-1)
 
 
@@ -74,7 +74,7 @@ def _plain(w):
 
 
 def _late(w):
-    """Divides the n x p sums by the rows' totals, instead of the n x n scores."""
+    """Divides by the sums of the softmax last: n x p numbers instead of n x n."""
     exponentials, totals = _exponentials(w)
     return ops.matmul(exponentials, w) / totals
 
@@ -91,7 +91,7 @@ def _kernel(w):
 
 
 def _torch(w):
-    """The same kernel without the copies that Keras makes of query, key and value."""
+    """PyTorch's kernel without the copies that Keras makes of query, key and value."""
     import torch
 
     return torch.nn.functional.scaled_dot_product_attention(w, w, w)
@@ -112,9 +112,10 @@ def _tied_late(w):
 
 
 def _tied_gradient(w, scores, outputs, totals=None):
-    """The gradient by `W`, which is query, key and value: two products of n x n instead of three.
+    """The gradient by `W`, with two n x n products instead of three.
 
-    With `P` the scores, `O` the outputs and `G` the gradient by them,
+    One is saved because `W` is query, key and value. With the scores `P`, the
+    outputs `O` and the gradient `G` by the outputs,
     `dS = P (G W^T - rowsum(G O))` and `dW = (dS + dS^T) W / sqrt(p) + P^T G`.
     """
 

@@ -1,4 +1,4 @@
-"""What a layer made of Keras layers must remember of them to be rebuilt."""
+"""The base of layers that are made of Keras layers."""
 
 import contextlib
 import functools
@@ -6,19 +6,18 @@ import types
 
 import keras
 
-# What freezing, `quantize` and `enable_lora` change on a layer after it was made.
+# Settings that freezing, `quantize` and `enable_lora` change after a layer is made.
 _SETTINGS = (
-    "dtype", "lora_rank", "lora_alpha", "quantization_config", "residual_form", "sublayers"
+    "dtype", "lora_rank", "lora_alpha", "quantization_config", "identity_apart", "sublayers"
 )  # fmt: skip
 
 
 def changed_settings(layer: keras.layers.Layer) -> dict:
-    """Settings of `layer` made after it was built, to build it so again.
+    """Returns the settings of a layer that changed after it was built.
 
-    A layer that was quantised or given LoRA has other variables than a new
-    one. Its owner stores these settings in its own configuration and passes
-    them on when it builds the layer again; otherwise saved weights find no
-    variables to go to.
+    A layer that was quantised or given LoRA has other variables than a new one.
+    Its owner stores these settings in its own configuration and uses them to
+    build the layer again. Otherwise saved weights would not fit the variables.
 
     Args:
         layer: A built layer.
@@ -46,14 +45,10 @@ def restored_settings(settings: dict | None) -> dict:
 
 
 def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
-    """The matrix `(inputs, units)` by which a Dense layer maps rows, its bias aside.
-
-    That is its kernel, adapted by LoRA; of a quantised layer, the matrix that
-    its integers stand for.
-    """
+    """Returns the matrix `(inputs, units)` of a Dense layer, adapted by LoRA and dequantised."""
     if getattr(dense, "quantization_mode", None) is None:
         return keras.ops.cast(dense.kernel, dtype)
-    # Whatever the mode, a map's matrix is what it makes of the identity.
+    # In every mode, the matrix of a map is its output for the identity.
     matrix = dense(keras.ops.eye(inputs, dtype=dtype))
     return matrix if dense.bias is None else matrix - keras.ops.cast(dense.bias, matrix.dtype)
 
@@ -61,16 +56,16 @@ def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
 class CompositeLayer(keras.layers.Layer):
     """A layer made of Keras layers, which stay quantised and adapted when saved.
 
-    The base for operators of your own: make the sublayers in `build`, by
+    Use it as the base of your own operators. Make the sublayers in `build`, by
     `make_sublayer`.
 
     Args:
         sublayers: Settings of sublayers by name, as `get_config` wrote them.
-            Not meant to be passed by hand.
-        rematerialise: Whether what the layer computes inside is forgotten and
-            computed again for the gradient (`keras.RematScope`, of Keras 3.9 and
-            newer): less memory, more time. Not for layers that draw random
-            numbers or keep statistics in training, which would do so twice.
+            For `from_config` only.
+        rematerialise: Whether intermediate results are computed again for the
+            gradient instead of kept (`keras.RematScope`, Keras 3.9 or newer):
+            less memory, more time. Do not use it for layers that draw random
+            numbers or update statistics in training: they would do so twice.
         **kwargs: `name`, `dtype`, `trainable`, as in `keras.layers.Layer`.
 
     Example:
@@ -94,7 +89,7 @@ class CompositeLayer(keras.layers.Layer):
     """
 
     def __init__(self, *, sublayers: dict | None = None, rematerialise: bool = False, **kwargs):
-        # Keras reads the scope here, and keeps it in neither files nor clones.
+        # Keras reads the scope here, and stores it neither in files nor in clones.
         scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()
         with scope:
             super().__init__(**kwargs)
@@ -103,7 +98,7 @@ class CompositeLayer(keras.layers.Layer):
         self._made = types.SimpleNamespace()  # Keras would track a dict, and save it twice
 
     def make_sublayer(self, layer_class, name: str, input_shape, **arguments):
-        """Makes and builds a sublayer, which must be made an attribute."""
+        """Makes and builds a sublayer, which the caller must store as an attribute."""
         arguments = {
             "dtype": self.dtype_policy,
             **arguments,
@@ -115,20 +110,17 @@ class CompositeLayer(keras.layers.Layer):
         return layer
 
     def rematerialized_call(self, fn, *args, **kwargs):
-        """The call that Keras makes in a `keras.RematScope`."""
-        # Keras would hand `training` to the backend as if it were a tensor.
+        """Keras calls this in a `keras.RematScope`."""
+        # Keras would pass `training` to the backend as if it were a tensor.
         call = super().rematerialized_call(functools.partial(fn, **kwargs), *args)
         return lambda *tensors, **_: call(*tensors)
 
     def get_config(self) -> dict:
         config = super().get_config()
-        if self.rematerialise:  # else left out: a subclass' constructor need not take it
+        if self.rematerialise:  # left out otherwise: a subclass' constructor need not take it
             config["rematerialise"] = True
-        sublayers = {}
-        for name, layer in vars(self._made).items():
-            settings = changed_settings(layer)
-            if settings:
-                sublayers[name] = settings
+        changed = {name: changed_settings(layer) for name, layer in vars(self._made).items()}
+        sublayers = {name: settings for name, settings in changed.items() if settings}
         if not self.built:
             sublayers = self._sublayer_settings
         if sublayers:

@@ -10,28 +10,27 @@ from keras_crate.layers.affine import torch_affine
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class FusedISTA(keras.layers.Dense):
-    """ISTA, and the scale and offset of the normalisation before it, as one Dense layer.
+    """ISTA, with the scale and offset of the normalisation before it, as one Dense layer.
 
-    For a token `z` that is normalised, but for its scale `gamma` and offset
-    `beta`, ISTA's bracket is linear:
+    For a token `z` of mean 0 and variance 1, with the normalisation's scale
+    `gamma` and offset `beta`, ISTA is
 
         relu( z K + b )   with   K = diag(gamma) A,   b = beta A - eta lambda,
                                  A = I + eta (D - D^T D)
 
-    `keras_crate.fuse` computes `K` and `b`. The layer can be quantised: it then
-    turns to its residual form, since the identity in `K` would take up the
-    integers' range,
+    `keras_crate.fuse` computes `K` and `b`. If the layer is quantised, the
+    identity in `K` would use up the range of the integers. It is then kept
+    apart, and only the second term of
 
-        relu( gamma z + z (K - diag(gamma)) + b ),
+        relu( gamma z + z (K - diag(gamma)) + b )
 
-    of which only the second term is quantised. Modes: `"int8"`, `"int4"` and
-    `"float8"`, where Keras has them.
+    is quantised. Modes: `"int8"`, `"int4"` and `"float8"`, where Keras has them.
 
     Args:
         units: Token width d.
-        residual_form: Whether the layer is in the residual form. Not meant to
-            be passed by hand.
-        **kwargs: As in `keras.layers.Dense`, but for `activation`.
+        identity_apart: Whether the identity is kept apart. For `from_config`
+            only.
+        **kwargs: As in `keras.layers.Dense`, without `activation`.
 
     Call arguments:
         inputs: Tokens of shape `(..., d)`, of mean 0 and variance 1.
@@ -39,8 +38,8 @@ class FusedISTA(keras.layers.Dense):
     Returns:
         Tokens of shape `(..., d)`, non-negative, many of them exactly zero.
 
-    Weights: `kernel` is `K` of shape `(d, d)`, in the residual form
-    `K - diag(gamma)`; `bias` is `b`; `skip` is `gamma`.
+    Weights: `kernel` is `K` of shape `(d, d)`, or `K - diag(gamma)` if the
+    identity is kept apart; `bias` is `b`; `skip` is `gamma`.
 
     Raises:
         ValueError: If an activation is given, or `units` is not the tokens' width.
@@ -59,14 +58,14 @@ class FusedISTA(keras.layers.Dense):
 
     residual = False
 
-    def __init__(self, units: int, *, residual_form: bool = False, **kwargs):
+    def __init__(self, units: int, *, identity_apart: bool = False, **kwargs):
         if kwargs.get("activation") is not None:
             raise ValueError(
                 "FusedISTA has its own activation, ReLU. Received: "
                 f"activation={kwargs['activation']!r}"
             )
         super().__init__(units, **kwargs)
-        self.residual_form = residual_form
+        self.identity_apart = identity_apart
 
     def build(self, input_shape):
         if input_shape[-1] != self.units:
@@ -90,23 +89,23 @@ class FusedISTA(keras.layers.Dense):
         return self._finish(inputs, super().quantized_call(inputs, training=training))
 
     def _finish(self, inputs, outputs):
-        if self.residual_form:
+        if self.identity_apart:
             outputs = outputs + inputs * ops.cast(self.skip, inputs.dtype)
         return ops.relu(outputs)
 
     def quantize(self, mode=None, type_check=True, **kwargs):
-        """As `keras.layers.Dense.quantize`, in the residual form."""
+        """Quantises the layer, with the identity kept apart, as `keras.layers.Dense.quantize`."""
         config = kwargs.get("config")
         if getattr(config, "mode", mode) not in ("int8", "int4", "float8"):
             raise NotImplementedError(
                 f"{self.name} cannot be quantised by mode {getattr(config, 'mode', mode)!r}."
             )
-        if not self.residual_form:
-            # Without adapters of LoRA, which stay beside it.
+        if not self.identity_apart:
+            # Without adapters of LoRA, which Keras keeps as they are.
             kernel = ops.convert_to_numpy(stored_kernel(self)).astype("float64")
             stored_kernel(self).assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
-            self.residual_form = True
-        # Keras checks the type to leave out layers that call themselves otherwise.
+            self.identity_apart = True
+        # Keras' check of the type would leave out subclasses of Dense.
         super().quantize(mode, type_check=False, **kwargs)
 
     def save_own_variables(self, store):
@@ -120,4 +119,11 @@ class FusedISTA(keras.layers.Dense):
     def get_config(self) -> dict:
         config = super().get_config()
         config.pop("activation")
-        return {**config, "residual_form": self.residual_form}
+        return {**config, "identity_apart": self.identity_apart}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        config = dict(config)
+        if "residual_form" in config:  # its name in version 0.1
+            config["identity_apart"] = config.pop("residual_form")
+        return super().from_config(config)

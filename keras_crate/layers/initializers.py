@@ -1,4 +1,4 @@
-"""Initial values of the authors' linear maps, which Keras has no name for."""
+"""The authors' initial values of linear maps, which Keras has no name for."""
 
 import math
 
@@ -6,17 +6,14 @@ import keras
 
 
 def linear_initializers(fan_in: int) -> dict:
-    """Kernel and bias initialisers of a linear map with `fan_in` inputs.
-
-    Both draw uniformly from `[-1/sqrt(fan_in), 1/sqrt(fan_in)]`, as the
-    authors' maps do. New objects at each call: two weights that share a seeded
-    Keras initialiser would start equal.
+    """Returns the initialisers of a linear map: uniform in `[-1/sqrt(fan_in), 1/sqrt(fan_in)]`.
 
     Args:
         fan_in: Number of inputs of the map.
 
     Returns:
-        Keyword arguments for `keras.layers.Dense`.
+        Keyword arguments for `keras.layers.Dense`: new objects at each call,
+        since weights that share a seeded initialiser would start equal.
     """
     bound = 1.0 / math.sqrt(fan_in)
     return {

@@ -5,26 +5,26 @@ import math
 import keras
 from keras import ops
 
-from keras_crate.checks import is_number
+from keras_crate.checks import check_above_zero, check_not_negative
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class ISTA(CompositeLayer):
-    """One iterative shrinkage-thresholding step: tokens become sparse.
+    """One iterative shrinkage-thresholding step, which makes tokens sparse.
 
-    With a token `x` (a row) and the dictionary `D`, of size d x d,
+    With a token `x` (a row) and the dictionary `D` of size d x d,
 
         relu( x + eta (x D - x D^T D) - eta lambda ),
 
     a proximal gradient step on `lambda |z|_1 + 1/2 |x - z D^T|^2` over `z >= 0`
-    that starts at `z = x`. There is no skip connection around it: the sum is
-    inside.
+    that starts at `z = x`. The sum with `x` is inside the step: a block adds no
+    skip connection around it.
 
-    The bracket is linear in `x`. With more tokens in the batch than `d` (in
-    training, than two thirds of it), the matrix `A = I + eta (D - D^T D)` is
-    formed once a call and one product `x A` is left; with fewer,
-    `(x - x D^T) D` takes two.
+    The argument of `relu` is linear in `x`. With more tokens in the batch than
+    `d` (in training, than two thirds of it), the layer forms the matrix
+    `A = I + eta (D - D^T D)` and takes one product, `x A`. With fewer it takes
+    two, `(x - x D^T) D`.
 
     Args:
         step_size: eta, > 0.
@@ -66,18 +66,12 @@ class ISTA(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        check_step(step_size, penalty)
-        self.step_size = step_size
-        self.penalty = penalty
+        self.step_size = check_above_zero("step_size", step_size)
+        self.penalty = check_not_negative("penalty", penalty)
         self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
 
     def build(self, input_shape):
         self.dim = input_shape[-1]
-        if self.dim is None:
-            raise ValueError(
-                "ISTA takes tokens of shape (..., d) with d known. "
-                f"Received: input shape {tuple(input_shape)}"
-            )
         # A Dense layer holds D, so that it takes LoRA and quantisation.
         self.dictionary = self.make_sublayer(
             keras.layers.Dense,
@@ -97,8 +91,8 @@ class ISTA(CompositeLayer):
             form = self._one_product if fold else self._two_products
             outputs = form(inputs, d, training)
         elif keras.backend.backend() == "tensorflow":
-            # Its graphs do not know the batch size and decide as they run; on
-            # a matrix, since XLA cannot differentiate the branches otherwise.
+            # TensorFlow's graphs do not know the batch size and decide as they run. The branches
+            # take a matrix, since XLA cannot differentiate them otherwise.
             x = ops.reshape(inputs, (-1, self.dim))
             outputs = ops.cond(
                 _fold_pays(ops.shape(x)[0], self.dim, training),
@@ -116,11 +110,11 @@ class ISTA(CompositeLayer):
         return ops.matmul(x, identity + self.step_size * (d - gram))
 
     def _two_products(self, x, d, training=None):
-        residual = x - ops.matmul(x, ops.transpose(d))
-        return x + self.step_size * ops.matmul(residual, d)
+        error = x - ops.matmul(x, ops.transpose(d))
+        return x + self.step_size * ops.matmul(error, d)
 
     def dictionary_matrix(self):
-        """`D` of shape `(d, d)` as the layer uses it: adapted by LoRA, dequantised."""
+        """Returns `D` of shape `(d, d)`, adapted by LoRA and dequantised."""
         return matrix_of(self.dictionary, self.dim, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
@@ -146,18 +140,10 @@ def _fold_pays(tokens, dim: int, training):
 
 @ops.custom_gradient
 def _gram(d):
-    """`D^T D`. Its gradient is one product, of which the backends make two."""
+    """`D^T D`, with a gradient of one product instead of the backends' two."""
 
     def gradient(*upstream_arguments, upstream=None):
         g = upstream_arguments[0] if upstream is None else upstream
         return ops.matmul(d, g + ops.transpose(g))
 
     return ops.matmul(ops.transpose(d), d), gradient
-
-
-def check_step(step_size, penalty) -> None:
-    """Refuses a step that does not descend, or a penalty that rewards."""
-    if not (is_number(step_size) and step_size > 0):
-        raise ValueError(f"`step_size` must be above 0. Received: step_size={step_size!r}")
-    if not (is_number(penalty) and penalty >= 0):
-        raise ValueError(f"`penalty` must be 0 or more. Received: penalty={penalty!r}")

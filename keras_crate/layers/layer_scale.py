@@ -1,4 +1,4 @@
-"""LayerScale: a learned factor a channel on what a block adds."""
+"""LayerScale: a learned factor per channel."""
 
 import keras
 
@@ -8,7 +8,7 @@ class LayerScale(keras.layers.Layer):
     """Multiplies every channel of the tokens by a learned factor.
 
     Args:
-        initial_value: What all factors start at; small, such as 1e-5.
+        initial_value: Initial value of all factors; small, such as 1e-5.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:

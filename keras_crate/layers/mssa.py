@@ -12,23 +12,21 @@ class MSSA(SubspaceLayer):
     """Multi-head subspace self-attention.
 
     One step that compresses the tokens against `heads` learned subspaces. The
-    projection `W_k = Z U_k` onto a subspace serves as query, key and value, so
-    that a head is `softmax(W_k W_k^T / sqrt(p)) W_k` with `p = d / heads`; the
-    heads are concatenated and mapped back by a linear layer.
+    coordinates `W_k = Z U_k` in a subspace serve as query, key and value:
 
-    The sum with the input is left to the model: in CRATE,
-    `Z <- Z + MSSA(LayerNormalization(Z))`.
+        head k: softmax(W_k W_k^T / sqrt(p)) W_k   with   p = d / heads
+
+    The heads are concatenated and mapped back by a linear layer. The model
+    adds the tokens: `Z <- Z + MSSA(LayerNormalization(Z))`.
 
     Args:
         heads: Number of subspaces. Must divide the token width `d`.
         use_bias: Whether the output map has a bias. The projection has none.
         dropout_rate: Share in [0, 1) of attention weights and of outputs that
-            is dropped in training; above 0 not with `rematerialise`.
+            is dropped in training. Must be 0 with `rematerialise`.
         kernel_initializer: Initialiser of the projection and the output map.
-            By default uniform in `[-1/sqrt(d), 1/sqrt(d)]`, biases too; with
+            By default uniform in `[-1/sqrt(d), 1/sqrt(d)]`, biases too. With
             an initialiser given, biases start at zero.
-        folded_norm: Whether the projection holds the scale and the offset of
-            the normalisation before it, as `keras_crate.fuse` makes it.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -37,16 +35,16 @@ class MSSA(SubspaceLayer):
         training: Whether dropout is applied.
 
     Returns:
-        Tokens of shape `(batch, n, d)`; with `return_attention_scores=True` a
+        Tokens of shape `(batch, n, d)`. With `return_attention_scores=True` a
         pair of them and the weights of shape `(batch, heads, n, n)`, whose
         last axis sums to 1.
 
     Weights: `subspaces/kernel` is `[U_1 ... U_K]` of shape `(d, d)`;
-    `output_projection` is the output map, absent with a single head, whose
+    `output_projection` is the output map. A single head has no output map: its
     subspace is the whole space.
 
     Raises:
-        ValueError: If `heads` is no positive integer or does not divide `d`.
+        ValueError: If `heads` is not a positive integer or does not divide `d`.
 
     Example:
 

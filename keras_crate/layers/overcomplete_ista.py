@@ -3,16 +3,15 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import is_positive_integer
+from keras_crate.checks import check_above_zero, check_not_negative, check_positive
 from keras_crate.layers.composite import CompositeLayer, matrix_of
-from keras_crate.layers.ista import check_step
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class OvercompleteISTA(CompositeLayer):
     """Two shrinkage steps in an overcomplete dictionary, and back to tokens.
 
-    With a token `x` (a row) and the dictionary `D`, of size d x (ratio d), the
+    With a token `x` (a row) and the dictionary `D` of size d x (ratio d), the
     code starts at zero and takes two proximal gradient steps on
     `lambda |z|_1 + 1/2 |x - z D^T|^2` over `z >= 0`:
 
@@ -20,10 +19,9 @@ class OvercompleteISTA(CompositeLayer):
         z_2 = relu( z_1 - eta (z_1 D^T - x) D - eta lambda )
 
     The output is `z_2 D_1^T` with a second dictionary `D_1` of the same size,
-    or `z_2 D^T` where the two are one (`decoupled=False`).
+    or `z_2 D^T` with `decoupled=False`.
 
-    CRATE-alpha differs from CRATE by this layer alone, in three moves that are
-    four configurations of a model:
+    CRATE-alpha differs from CRATE by this layer alone, in three steps:
 
     | model | layer |
     | --- | --- |
@@ -33,13 +31,12 @@ class OvercompleteISTA(CompositeLayer):
     | + residual | `OvercompleteISTA(decoupled=True, residual=True)` |
 
     Args:
-        ratio: Atoms of the dictionary for each dimension of the tokens.
+        ratio: Number of atoms of the dictionary divided by d.
         step_size: eta, > 0.
         penalty: lambda, >= 0, the price of a non-zero coefficient.
-        decoupled: Whether tokens are rebuilt by a dictionary of their own.
-        residual: Whether a block adds its tokens, from before the
-            normalisation, to this layer's output. The sum is the block's: the
-            layer alone sees only normalised tokens.
+        decoupled: Whether a second dictionary maps the codes back.
+        residual: Whether a block adds its tokens to this layer's output. The
+            block does so, with the tokens from before the normalisation.
         dictionary_initializer: Initialiser of `D` and `D_1`, for matrices of
             shape `(d, ratio d)`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
@@ -48,8 +45,8 @@ class OvercompleteISTA(CompositeLayer):
         inputs: Tokens of shape `(..., d)`, normalised.
 
     Returns:
-        Tokens of shape `(..., d)`. It is the codes that are sparse:
-        `sparse_codes(inputs)` gives them.
+        Tokens of shape `(..., d)`. They are not sparse: the codes are, which
+        `sparse_codes(inputs)` returns.
 
     Weights: `dictionary/kernel` is `D` of shape `(d, ratio d)`;
     `output_dictionary/kernel` is `D_1^T` of shape `(ratio d, d)`.
@@ -82,23 +79,15 @@ class OvercompleteISTA(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not is_positive_integer(ratio):
-            raise ValueError(f"`ratio` must be a positive integer. Received: ratio={ratio!r}")
-        check_step(step_size, penalty)
-        self.ratio = int(ratio)
-        self.step_size = step_size
-        self.penalty = penalty
+        self.ratio = check_positive("ratio", ratio)
+        self.step_size = check_above_zero("step_size", step_size)
+        self.penalty = check_not_negative("penalty", penalty)
         self.decoupled = decoupled
         self.residual = residual
         self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
 
     def build(self, input_shape):
         self.dim = input_shape[-1]
-        if self.dim is None:
-            raise ValueError(
-                "OvercompleteISTA takes tokens of shape (..., d) with d known. "
-                f"Received: input shape {tuple(input_shape)}"
-            )
         atoms = self.ratio * self.dim
         # Dense layers hold the dictionaries, so that they take LoRA and quantisation.
         self.dictionary = self.make_sublayer(
@@ -135,7 +124,7 @@ class OvercompleteISTA(CompositeLayer):
         return ops.relu(z - self.step_size * gradient - threshold)
 
     def sparse_codes(self, inputs):
-        """The codes `z_2` of shape `(..., ratio d)`: non-negative, many of them zero.
+        """Returns the codes `z_2` of shape `(..., ratio d)`: non-negative, many of them zero.
 
         Args:
             inputs: Tokens of shape `(..., d)`, normalised.
@@ -144,7 +133,7 @@ class OvercompleteISTA(CompositeLayer):
         return self._codes(inputs, self.dictionary_matrix())
 
     def dictionary_matrix(self):
-        """`D` of shape `(d, ratio d)` as the layer uses it: adapted by LoRA, dequantised."""
+        """Returns `D` of shape `(d, ratio d)`, adapted by LoRA and dequantised."""
         return matrix_of(self.dictionary, self.dim, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
@@ -167,8 +156,8 @@ class Transposed(keras.initializers.Initializer):
     """Another initialiser's values for the transposed matrix.
 
     Args:
-        initializer: Called with the reversed shape. Drawn anew: it gives other
-            values here than where it was used before.
+        initializer: Copied, and called with the reversed shape. The copy draws
+            other values than the original.
     """
 
     def __init__(self, initializer):

@@ -1,25 +1,21 @@
-"""PatchEmbedding: from an image to its tokens."""
+"""PatchEmbedding: from images to tokens."""
 
 import keras
 from keras import ops
 
-from keras_crate.checks import is_positive_integer
+from keras_crate.checks import check_choice, is_positive_integer
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.initializers import linear_initializers
-
-_AXES = {
-    "channels_last": ("batch", "height", "width", "channels"),
-    "channels_first": ("batch", "channels", "height", "width"),
-}
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class PatchEmbedding(CompositeLayer):
     """Cuts images into patches and maps each to a token.
 
-    Patches do not overlap; the pixels of one are laid out in (row, column,
-    channel) order, normalised, mapped linearly to `dim` and normalised again.
-    Without the normalisations it is the convolution whose stride is its kernel.
+    Patches do not overlap. The pixels of a patch, in (row, column, channel)
+    order, are normalised, mapped linearly to `dim` and normalised again.
+    Without the normalisations, the layer is a convolution whose stride is its
+    kernel size.
 
     Args:
         dim: Token width d.
@@ -27,11 +23,11 @@ class PatchEmbedding(CompositeLayer):
         epsilon: Added to the variance in both normalisations.
         use_norm: Whether patches and tokens are normalised.
         folded_norm: Whether the linear map holds the scale and the offset of
-            the patches' normalisation, as `keras_crate.fuse` makes it.
-        kernel_initializer: Initialiser of the linear map. By default uniform
-            within one over the root of a patch's size, the bias too; with an
-            initialiser given, the bias starts at zero.
-        data_format: `"channels_last"` or `"channels_first"`; by default
+            the patches' normalisation, as in the models of `keras_crate.fuse`.
+        kernel_initializer: Initialiser of the linear map. By default uniform in
+            `[-1/sqrt(m), 1/sqrt(m)]` for patches of m numbers, the bias too.
+            With an initialiser given, the bias starts at zero.
+        data_format: `"channels_last"` or `"channels_first"`. By default
             `keras.config.image_data_format()`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
@@ -44,8 +40,8 @@ class PatchEmbedding(CompositeLayer):
         Tokens of shape `(batch, n, dim)`, row by row over the grid of patches.
 
     Raises:
-        ValueError: If the patch size is no positive integer or pair of them,
-            or does not divide the image.
+        ValueError: If the patch size is not a positive integer or a pair of
+            them, or does not divide the image.
 
     Example:
 
@@ -67,24 +63,21 @@ class PatchEmbedding(CompositeLayer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.folded_norm = folded_norm
         self.dim = dim
         self.patch_size = as_pair(patch_size, "patch_size")
         self.epsilon = epsilon
         self.use_norm = use_norm
-        self.kernel_initializer = (
-            keras.initializers.get(kernel_initializer) if kernel_initializer is not None else None
+        self.folded_norm = folded_norm
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        data_format = data_format or keras.config.image_data_format()
+        self.data_format = check_choice(
+            "data_format", data_format, ("channels_last", "channels_first")
         )
-        self.data_format = data_format or keras.config.image_data_format()
-        if self.data_format not in ("channels_last", "channels_first"):
-            raise ValueError(
-                '`data_format` must be "channels_last" or "channels_first". '
-                f"Received: data_format={data_format!r}"
-            )
+        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
-        self.compute_output_shape(input_shape)  # refuses what the patches do not tile
-        channels = input_shape[self._axis("channels")]
+        self.compute_output_shape(input_shape)  # refuses images that patches do not tile
+        channels = input_shape[1 if self.data_format == "channels_first" else -1]
         patch_shape = (None, None, self.patch_size[0] * self.patch_size[1] * channels)
         token_shape = (None, None, self.dim)
         initializers = linear_initializers(patch_shape[-1])
@@ -108,16 +101,14 @@ class PatchEmbedding(CompositeLayer):
             )
         self.built = True
 
-    def _axis(self, name):
-        return _AXES[self.data_format].index(name)
+    def _sides(self, input_shape):
+        first = 2 if self.data_format == "channels_first" else 1
+        return input_shape[first : first + 2]
 
     def grid(self, input_shape) -> tuple[int | None, int | None]:
         """Rows and columns of patches in images of this shape (batch first)."""
-        sides = (input_shape[self._axis("height")], input_shape[self._axis("width")])
-        return tuple(
-            None if side is None else side // patch
-            for side, patch in zip(sides, self.patch_size, strict=True)
-        )
+        sides = zip(self._sides(input_shape), self.patch_size, strict=True)
+        return tuple(None if side is None else side // patch for side, patch in sides)
 
     def call(self, inputs):
         patches = cut_patches(inputs, self.patch_size, self.data_format)
@@ -126,12 +117,7 @@ class PatchEmbedding(CompositeLayer):
         return self.norm(self.projection(self.patch_norm(patches)))
 
     def compute_output_shape(self, input_shape):
-        if len(input_shape) != 4 or input_shape[self._axis("channels")] is None:
-            raise ValueError(
-                "PatchEmbedding takes a batch of images, rank 4, with a known number of "
-                f"channels, {self.data_format}. Received: input shape {tuple(input_shape)}"
-            )
-        sides = (input_shape[self._axis("height")], input_shape[self._axis("width")])
+        sides = self._sides(input_shape)
         for name, side, patch in zip(("height", "width"), sides, self.patch_size, strict=True):
             if side is not None and (side < patch or side % patch):
                 raise ValueError(
@@ -167,19 +153,16 @@ def cut_patches(images, patch_size: tuple[int, int], data_format: str):
         data_format: `"channels_last"` or `"channels_first"`.
 
     Returns:
-        Tensor of shape `(batch, n, pixels)`, patches row by row, the pixels of
-        one in (row, column, channel) order.
+        Tensor of shape `(batch, n, pixels)`: patches row by row, the pixels of
+        a patch in (row, column, channel) order.
     """
-    _, *rest = ops.shape(images)
-    sizes = dict(zip(_AXES[data_format][1:], rest, strict=True))
+    if data_format == "channels_first":
+        images = ops.transpose(images, (0, 2, 3, 1))
+    _, rows, columns, channels = ops.shape(images)
     height, width = patch_size
-    rows, columns, channels = sizes["height"] // height, sizes["width"] // width, sizes["channels"]
-    if data_format == "channels_last":
-        patches = ops.reshape(images, (-1, rows, height, columns, width, channels))
-        patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
-    else:
-        patches = ops.reshape(images, (-1, channels, rows, height, columns, width))
-        patches = ops.transpose(patches, (0, 2, 4, 3, 5, 1))
+    rows, columns = rows // height, columns // width
+    patches = ops.reshape(images, (-1, rows, height, columns, width, channels))
+    patches = ops.transpose(patches, (0, 1, 3, 2, 4, 5))
     return ops.reshape(patches, (-1, rows * columns, height * width * channels))
 
 
@@ -188,7 +171,7 @@ def join_patches(patches, grid: tuple[int, int], patch_size: tuple[int, int], da
 
     Args:
         patches: Tensor of shape `(batch, n, pixels)`.
-        grid: Rows and columns of patches; their product is n.
+        grid: Rows and columns of patches, n in all.
         patch_size: Height and width of a patch.
         data_format: `"channels_last"` or `"channels_first"`.
 
@@ -198,15 +181,13 @@ def join_patches(patches, grid: tuple[int, int], patch_size: tuple[int, int], da
     (rows, columns), (height, width) = grid, patch_size
     channels = patches.shape[-1] // (height * width)
     images = ops.reshape(patches, (-1, rows, columns, height, width, channels))
-    if data_format == "channels_last":
-        images = ops.transpose(images, (0, 1, 3, 2, 4, 5))
-        return ops.reshape(images, (-1, rows * height, columns * width, channels))
-    images = ops.transpose(images, (0, 5, 1, 3, 2, 4))
-    return ops.reshape(images, (-1, channels, rows * height, columns * width))
+    images = ops.transpose(images, (0, 1, 3, 2, 4, 5))
+    images = ops.reshape(images, (-1, rows * height, columns * width, channels))
+    return images if data_format == "channels_last" else ops.transpose(images, (0, 3, 1, 2))
 
 
 def as_pair(value, name: str) -> tuple[int, int]:
-    """A positive integer or pair of them as a pair; `name` is for the error."""
+    """Returns a positive integer, or a pair of them, as a pair; `name` is for the error."""
     pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(pair) != 2 or not all(map(is_positive_integer, pair)):
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Hides a random share of the patches behind one learned token."""
+"""Replaces a random share of the patches by a learned token."""
 
 import keras
 from keras import ops
 
-from keras_crate.checks import is_number
+from keras_crate.checks import check_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -11,15 +11,16 @@ class PatchNoise(keras.layers.Layer):
     """Draws a number in [0, 1) for every patch.
 
     Args:
-        seed: Seed of the numbers: the same seed gives the same sequence of
-            draws on one backend. By default drawn by Keras' global seed.
+        seed: Seed of the numbers. The same seed gives the same sequence of
+            numbers on one backend. By default it is random, by Keras' global
+            seed.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tokens of shape `(batch, n, d)`.
 
     Returns:
-        Tensor of shape `(batch, n)`, other numbers at each call.
+        Tensor of shape `(batch, n)`, with new numbers at each call.
 
     Example:
 
@@ -46,18 +47,18 @@ class PatchNoise(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class PatchMasking(keras.layers.Layer):
-    """Replaces the patches that drew the largest numbers by a learned token.
+    """Replaces the patches with the largest numbers by a learned token.
 
-    Of n patches `int(n (1 - ratio))` are kept, those of the smallest numbers.
+    Of n patches, the `int(n (1 - ratio))` with the smallest numbers are kept.
 
     Args:
         ratio: Share in [0, 1) of the patches that is hidden.
-        token_initializer: Initialiser of the token; by default N(0, 0.02).
+        token_initializer: Initialiser of the token. By default N(0, 0.02).
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tokens of shape `(batch, n, d)`.
-        noise: Numbers of shape `(batch, n)`, as `PatchNoise` draws them.
+        noise: Numbers of shape `(batch, n)`, such as those of `PatchNoise`.
 
     Returns:
         Tokens of shape `(batch, n, d)`, and the mask of shape `(batch, n)`: 1
@@ -83,9 +84,7 @@ class PatchMasking(keras.layers.Layer):
 
     def __init__(self, ratio: float = 0.75, token_initializer=None, **kwargs):
         super().__init__(**kwargs)
-        if not (is_number(ratio) and 0 <= ratio < 1):
-            raise ValueError(f"`ratio` must be in [0, 1). Received: ratio={ratio!r}")
-        self.ratio = ratio
+        self.ratio = check_rate("ratio", ratio)
         if token_initializer is None:
             token_initializer = keras.initializers.RandomNormal(stddev=0.02)
         self.token_initializer = keras.initializers.get(token_initializer)

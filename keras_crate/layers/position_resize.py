@@ -1,13 +1,13 @@
-"""Learned positions for another grid of patches."""
+"""Position embeddings for another grid of patches."""
 
 import numpy as np
 
-# The cubic kernel's free parameter in PyTorch's bicubic interpolation.
+# Parameter of the cubic kernel in PyTorch's bicubic interpolation.
 _A = -0.75
 
 
 def _cubic_matrix(size: int, new_size: int) -> np.ndarray:
-    """Matrix `(new_size, size)` that interpolates a line of `size` samples."""
+    """Returns the matrix `(new_size, size)` that interpolates `size` samples on a line."""
     centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5  # half-pixel centres
     first = np.floor(centres).astype(int)
     matrix = np.zeros((new_size, size))
@@ -24,17 +24,17 @@ def _cubic_matrix(size: int, new_size: int) -> np.ndarray:
 def resize_positions(table, grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
     """Resizes a table of position embeddings to another grid of patches.
 
-    Bicubic with half-pixel centres and no antialiasing, as
+    The interpolation is bicubic with half-pixel centres and no antialiasing, as
     `torch.nn.functional.interpolate(mode="bicubic", align_corners=False)`. The
-    class token's row stays as it is.
+    class token's row does not change.
 
     Args:
         table: Array of shape `(1, 1 + rows * columns, d)`, class token first.
-        grid: Rows and columns of patches that `table` was made for.
-        new_grid: Rows and columns wanted.
+        grid: Rows and columns of patches in `table`.
+        new_grid: Rows and columns of patches in the result.
 
     Returns:
-        Array of shape `(1, 1 + new_rows * new_columns, d)`, of `table`'s dtype.
+        Array of shape `(1, 1 + new_rows * new_columns, d)`, in `table`'s dtype.
 
     Raises:
         ValueError: If the table does not have a row for each patch of `grid`.

@@ -1,10 +1,10 @@
-"""A fixed table of positions: sines and cosines of a patch's column and row."""
+"""A fixed table of positions: sines and cosines of the patches' columns and rows."""
 
 import numpy as np
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> np.ndarray:
-    """Sine-cosine positions of a grid of patches, zeros for the class token.
+    """Returns sine-cosine positions of a grid of patches, with zeros for the class token.
 
     With `w_j = 10000^(-j / (d/4))` for `j = 0 ... d/4 - 1`, a patch in row `r`
     and column `c` has the four parts `sin(c w)`, `cos(c w)`, `sin(r w)`,
@@ -32,8 +32,7 @@ def sincos_positions(grid: tuple[int, int], dim: int) -> np.ndarray:
     """
     if dim % 4:
         raise ValueError(
-            "`dim` must be divisible by 4 for sine-cosine positions, sines and cosines of rows and "
-            f"of columns. Received: dim={dim}"
+            f"`dim` must be divisible by 4 for sine-cosine positions. Received: dim={dim}"
         )
     rows, columns = np.meshgrid(*map(np.arange, grid), indexing="ij")
     frequencies = 10000.0 ** (-np.arange(dim // 4) / (dim / 4))

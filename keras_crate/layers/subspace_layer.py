@@ -1,10 +1,10 @@
-"""What the compression steps share: tokens seen in K learned subspaces."""
+"""The base of the operators that compress: tokens seen in K learned subspaces."""
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import is_positive_integer
+from keras_crate.checks import check_positive
 from keras_crate.layers.affine import affine
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.layers.initializers import linear_initializers
@@ -13,21 +13,20 @@ from keras_crate.layers.initializers import linear_initializers
 class SubspaceLayer(CompositeLayer):
     """Base of the layers that project tokens onto `heads` subspaces and back.
 
-    It is a step that a block adds to its input: `residual` says so. A subclass
-    says in `call` what becomes of the tokens' coordinates in the subspaces.
+    A subclass computes in `call` new coordinates from the tokens' coordinates
+    in the subspaces. A block adds its tokens to the layer's output (`residual`).
 
     Args:
         heads: Number of subspaces. Must divide the token width `d`.
         use_bias: Whether the output map has a bias.
-        dropout_rate: Share in [0, 1) that is dropped in training, of the
-            outputs and of what the subclass says.
+        dropout_rate: Share in [0, 1) of the outputs, and of what the subclass
+            passes to `score_dropout`, that is dropped in training. Must be 0
+            with `rematerialise`.
         kernel_initializer: Initialiser of the projection and the output map.
-        folded_norm: Whether the projection holds the scale and the offset of
-            the normalisation before it, as `keras_crate.fuse` makes it.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `heads` is no positive integer or does not divide `d`.
+        ValueError: If `heads` is not a positive integer or does not divide `d`.
 
     Example:
 
@@ -45,7 +44,6 @@ class SubspaceLayer(CompositeLayer):
     """
 
     residual = True
-    use_subspace_bias = False  # of the projection
 
     def __init__(
         self,
@@ -53,27 +51,19 @@ class SubspaceLayer(CompositeLayer):
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         kernel_initializer=None,
-        folded_norm: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not is_positive_integer(heads):
-            raise ValueError(
-                "`heads` must be a positive integer that divides the token "
-                f"width. Received: heads={heads!r}"
-            )
-        self.heads = int(heads)
+        self.heads = check_positive("heads", heads)
         self.use_bias = use_bias
         self.dropout_rate = dropout_rate
-        self.kernel_initializer = (
-            keras.initializers.get(kernel_initializer) if kernel_initializer is not None else None
-        )
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if self.rematerialise and dropout_rate:
             raise ValueError(
-                "A layer that is computed again would drop other numbers. Received: "
-                f"rematerialise=True, dropout_rate={dropout_rate}. Leave one out."
+                "`rematerialise` computes the layer again, whose dropout would then differ. "
+                f"Received: rematerialise=True, dropout_rate={dropout_rate}. Leave one out."
             )
-        self.folded_norm = folded_norm
+        self.input_spec = keras.layers.InputSpec(ndim=3)
         self.score_dropout = keras.layers.Dropout(
             dropout_rate, dtype=self.dtype_policy, name="score_dropout"
         )
@@ -83,12 +73,6 @@ class SubspaceLayer(CompositeLayer):
 
     def build(self, input_shape):
         dim = input_shape[-1]
-        kind = type(self).__name__
-        if len(input_shape) != 3 or dim is None:
-            raise ValueError(
-                f"{kind} takes tokens of shape (batch, n, d) with d known. "
-                f"Received: input shape {tuple(input_shape)}"
-            )
         if dim % self.heads:
             raise ValueError(
                 f"The token width must be divisible by `heads`. Received: width {dim} "
@@ -100,17 +84,9 @@ class SubspaceLayer(CompositeLayer):
             "subspaces",
             input_shape,
             units=dim,
-            use_bias=self.use_subspace_bias or self.folded_norm,
+            use_bias=self.has_subspace_bias(),
             **self._initializers(dim),
         )
-        if self.folded_norm:
-            # Kept, so that the subspaces can be told as they were.
-            self.norm_scale = self.add_weight(
-                name="norm_scale", shape=(dim,), initializer="ones", trainable=False
-            )
-            self.norm_offset = self.add_weight(
-                name="norm_offset", shape=(dim,), initializer="zeros", trainable=False
-            )
         self.output_projection = None
         if self.has_output_map():
             self.output_projection = self.make_sublayer(
@@ -127,12 +103,16 @@ class SubspaceLayer(CompositeLayer):
     def _initializers(self, dim):
         if self.kernel_initializer is None:
             return linear_initializers(dim)
-        # One object each: a Keras initialiser draws the same values every time.
+        # A new object for each map: a Keras initialiser draws the same values every time.
         config = keras.initializers.serialize(self.kernel_initializer)
         return {"kernel_initializer": keras.initializers.deserialize(config)}
 
+    def has_subspace_bias(self) -> bool:
+        """Whether the projection has a bias."""
+        return False
+
     def has_output_map(self) -> bool:
-        """Whether the heads are mapped back, and not only concatenated."""
+        """Whether a linear map follows the concatenated heads."""
         return True
 
     def coordinates(self, inputs):
@@ -156,37 +136,17 @@ class SubspaceLayer(CompositeLayer):
         return self.output_dropout(outputs, training=training)
 
     def subspace_bases(self):
-        """`U_1 ... U_K` of shape `(heads, d, p)`: adapted by LoRA, dequantised.
-
-        Without a folded normalisation's scale. Where that is zero, so are they.
-        """
+        """Returns `U_1 ... U_K` of shape `(heads, d, p)`, adapted by LoRA and dequantised."""
         dim = self.heads * self.head_dim
         kernel = matrix_of(self.subspaces, dim, self.variable_dtype)
-        if self.folded_norm:
-            scale = ops.cast(self.norm_scale, kernel.dtype)[:, None]
-            kernel = ops.where(scale == 0, 0.0, kernel / ops.where(scale == 0, 1.0, scale))
         return ops.transpose(ops.reshape(kernel, (dim, self.heads, self.head_dim)), (1, 0, 2))
-
-    def normalized(self, inputs):
-        """The inputs as the normalisation gives them that is folded into the projection.
-
-        They themselves, where none is folded.
-
-        Args:
-            inputs: Tokens of shape `(batch, n, d)`.
-        """
-        inputs = ops.convert_to_tensor(inputs)
-        if not self.folded_norm:
-            return inputs
-        scale, offset = (ops.cast(w, inputs.dtype) for w in (self.norm_scale, self.norm_offset))
-        return inputs * scale + offset
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        # No shape tells the heads: weights of others would load and be wrong.
+        # Shapes do not depend on the heads: weights for other heads would load, and be wrong.
         store["heads"] = np.array(self.heads, "int32")
 
     def load_own_variables(self, store):
@@ -200,11 +160,8 @@ class SubspaceLayer(CompositeLayer):
 
     def get_config(self) -> dict:
         initializer = self.kernel_initializer
-        # Left out of most, since a subclass' constructor need not take it.
-        folded = {"folded_norm": True} if self.folded_norm else {}
         return {
             **super().get_config(),
-            **folded,
             "heads": self.heads,
             "use_bias": self.use_bias,
             "dropout_rate": self.dropout_rate,
@@ -213,5 +170,5 @@ class SubspaceLayer(CompositeLayer):
 
 
 def divisors(number: int) -> list[int]:
-    """Its divisors up to 64: the numbers of heads to choose from."""
+    """Returns the divisors up to 64: the numbers of heads to choose from."""
     return [k for k in range(1, min(number, 64) + 1) if number % k == 0]

@@ -13,19 +13,18 @@ from keras_crate.layers.sincos_positions import sincos_positions
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenEmbedding(keras.layers.Layer):
-    """Puts a class token before the patches and adds positions to all.
+    """Puts a class token before the patches and adds positions to all tokens.
 
-    Saved weights made for another grid of patches are resized on loading, with
-    a warning that says so.
+    Saved positions for another grid of patches are resized on loading, with a
+    warning.
 
     Args:
-        grid: Rows and columns of patches. Needed only to resize positions; by
-            default a square.
+        grid: Rows and columns of patches, to resize positions. By default a
+            square.
         class_token_initializer: By default N(0, 1).
-        position_initializer: By default N(0, 1). `"sincos2d"` starts with the
-            sines and cosines of the patch's column and row, see
-            `sincos_positions`, and needs a grid.
-        train_positions: Whether positions are learned, or stay as they start.
+        position_initializer: By default N(0, 1). `"sincos2d"` starts with
+            `sincos_positions` and needs a grid.
+        train_positions: Whether positions are trained.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -38,7 +37,8 @@ class TokenEmbedding(keras.layers.Layer):
     `(1, n + 1, d)`.
 
     Raises:
-        ValueError: If the grid does not have `n` patches.
+        ValueError: If the grid does not have `n` patches, or `"sincos2d"` has
+            no grid.
 
     Example:
 
@@ -59,23 +59,16 @@ class TokenEmbedding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.grid = tuple(grid) if grid is not None else None
         self.class_token_initializer = _initializer(class_token_initializer)
-        if position_initializer != "sincos2d":
-            position_initializer = _initializer(position_initializer)
-        elif grid is None:
+        if position_initializer == "sincos2d" and grid is None:
             raise ValueError('`position_initializer="sincos2d"` needs the `grid`. Received: None')
-        self.position_initializer = position_initializer
+        self.position_initializer = _initializer(position_initializer)
         self.train_positions = train_positions
 
     def build(self, input_shape):
         _, patches, dim = input_shape
-        if patches is None or dim is None:
-            raise ValueError(
-                "TokenEmbedding takes tokens of shape (batch, n, d) with n and d known. "
-                f"Received: input shape {tuple(input_shape)}"
-            )
         if self.grid is not None and math.prod(self.grid) != patches:
             raise ValueError(
-                f"`grid` must hold as many patches as come in. Received: grid={self.grid} "
+                f"`grid` must have as many patches as the input. Received: grid={self.grid} "
                 f"and {patches} patches"
             )
         self.class_token = self.add_weight(
@@ -97,7 +90,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        # The class token rides in the table of positions: no batch size needed.
+        # The class token is added to the table of positions, which needs no batch size.
         class_row = self.class_token + self.positions[:, :1]
         table = ops.concatenate([class_row, self.positions[:, 1:]], axis=1)
         return ops.pad(inputs, ((0, 0), (1, 0), (0, 0))) + table
@@ -107,18 +100,18 @@ class TokenEmbedding(keras.layers.Layer):
         return (batch, None if patches is None else patches + 1, dim)
 
     def assign(self, class_token, positions, grid: tuple[int, int] | None = None):
-        """Sets both weights, the positions resized from `grid` where it differs.
+        """Sets both weights, with the positions resized to this layer's grid.
 
         Args:
             class_token: Array of shape `(1, 1, d)`.
             positions: Array of shape `(1, n + 1, d)` for any grid.
-            grid: Rows and columns that `positions` was made for; by default
-                this layer's own where the sizes agree, else a square.
+            grid: Rows and columns of `positions`. By default this layer's own
+                if the sizes agree, otherwise a square.
 
         Returns:
-            The grids it resized from and to, or None if it did not.
+            The old and the new grid if it resized, otherwise None.
         """
-        # Copies: a tensor shared by two variables dies with either's training on JAX.
+        # Copies: under JAX, training deletes a tensor that two variables share.
         class_token, positions = map(ops.convert_to_numpy, (class_token, positions))
         own = self.grid or _square(self.positions.shape[1] - 1)
         if grid is None and positions.shape == self.positions.shape:
@@ -152,23 +145,21 @@ class TokenEmbedding(keras.layers.Layer):
             )
         resized = self.assign(np.asarray(store["0"]), positions, grid)
         if resized:
+            old, new = resized
             warnings.warn(
-                "The saved positions are for a grid of {} patches; they were resized to {}.".format(
-                    *resized
-                ),
+                f"The saved positions are for a grid of {old} patches; they were resized to {new}.",
                 stacklevel=2,
             )
 
     def get_config(self) -> dict:
+        positions = self.position_initializer
+        if positions != "sincos2d":
+            positions = keras.initializers.serialize(positions)
         return {
             **super().get_config(),
             "grid": self.grid,
             "class_token_initializer": keras.initializers.serialize(self.class_token_initializer),
-            "position_initializer": (
-                self.position_initializer
-                if self.position_initializer == "sincos2d"
-                else keras.initializers.serialize(self.position_initializer)
-            ),
+            "position_initializer": positions,
             "train_positions": self.train_positions,
         }
 
@@ -176,7 +167,7 @@ class TokenEmbedding(keras.layers.Layer):
 def _initializer(initializer):
     if initializer is None:
         return keras.initializers.RandomNormal(stddev=1.0)
-    return keras.initializers.get(initializer)
+    return initializer if initializer == "sincos2d" else keras.initializers.get(initializer)
 
 
 def _square(patches: int) -> tuple[int, int] | None:

@@ -1,20 +1,20 @@
-"""Tokens laid out as a map."""
+"""TokenMap: tokens as a map."""
 
 import keras
 from keras import ops
 
-from keras_crate.checks import is_number, is_positive_integer
+from keras_crate.checks import check_above_zero
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenMap(keras.layers.Layer):
-    """Lays out the patches' tokens as the patches are in the image, and rescales the map.
+    """Arranges the patches' tokens as the patches are in the image, and resizes the map.
 
     Args:
         grid: Rows and columns of patches.
-        scale: What rows and columns are multiplied by, > 0: the map is resized
+        scale: Factor, > 0, by which the map's rows and columns are resized
             (bilinear, antialiased).
-        **kwargs: As in `keras.layers.Layer`.
+        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tokens of shape `(batch, 1 + rows * columns, d)`, class token
@@ -24,8 +24,7 @@ class TokenMap(keras.layers.Layer):
         Maps of shape `(batch, rows * scale, columns * scale, d)`.
 
     Raises:
-        ValueError: If the grid is no pair of positive integers, or a scaled map
-            would have a row or column that is not whole.
+        ValueError: If a scaled map would not have whole rows and columns.
 
     Example:
 
@@ -36,19 +35,14 @@ class TokenMap(keras.layers.Layer):
 
     def __init__(self, grid, scale: float = 1, **kwargs):
         super().__init__(**kwargs)
-        self.grid = tuple(grid) if isinstance(grid, (tuple, list)) else ()
-        self.scale = scale
-        if len(self.grid) != 2 or not all(map(is_positive_integer, self.grid)):
+        self.grid = rows, columns = tuple(grid)
+        self.scale = check_above_zero("scale", scale)
+        if rows * scale % 1 or columns * scale % 1:
             raise ValueError(
-                f"`grid` must be rows and columns, two positive integers. Received: grid={grid!r}"
+                "`scale` must give whole rows and columns. Received: "
+                f"scale={scale} for {rows} rows and {columns} columns of patches"
             )
-        sizes = [size * scale for size in self.grid] if is_number(scale) else []
-        if not sizes or any(size != round(size) or size < 1 for size in sizes):
-            raise ValueError(
-                "A scale must give whole rows and columns. Received: "
-                f"scale={scale!r} for {self.grid[0]} rows and {self.grid[1]} columns of patches"
-            )
-        self.size = tuple(map(round, sizes))
+        self.size = (round(rows * scale), round(columns * scale))
 
     def call(self, inputs):
         rows, columns = self.grid

@@ -1,18 +1,20 @@
-"""From all tokens to the one that stands for the image."""
+"""TokenPooling: from tokens to one feature vector per image."""
 
 import keras
 from keras import ops
+
+from keras_crate.checks import check_choice
 
 POOLINGS = ("token", "avg")
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenPooling(keras.layers.Layer):
-    """Class token, or mean of all tokens.
+    """Returns the class token, or the mean of all tokens.
 
     Args:
         mode: `"token"` for the class token, which is the first, or `"avg"`
-            for the mean of all tokens, class token included.
+            for the mean of all tokens, with the class token.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -22,7 +24,7 @@ class TokenPooling(keras.layers.Layer):
         Features of shape `(batch, d)`.
 
     Raises:
-        ValueError: If `mode` is neither.
+        ValueError: If `mode` is another.
 
     Example:
 
@@ -34,9 +36,7 @@ class TokenPooling(keras.layers.Layer):
 
     def __init__(self, mode: str = "token", **kwargs):
         super().__init__(**kwargs)
-        if mode not in POOLINGS:
-            raise ValueError(f"`mode` must be one of {POOLINGS}. Received: mode={mode!r}")
-        self.mode = mode
+        self.mode = check_choice("mode", mode, POOLINGS)
 
     def call(self, inputs):
         if self.mode == "token":

@@ -1,4 +1,4 @@
-"""TSSA: token statistics self-attention, compression at a cost linear in tokens."""
+"""TSSA: token statistics self-attention, whose cost is linear in the number of tokens."""
 
 import keras
 from keras import ops
@@ -10,31 +10,29 @@ from keras_crate.layers.subspace_layer import SubspaceLayer
 class TSSA(SubspaceLayer):
     """Token statistics self-attention.
 
-    Compresses tokens against `heads` learned subspaces, as `MSSA` does, from
-    second moments of the tokens instead of their pairwise similarities: no
-    n x n matrix, and a cost linear in the number of tokens n.
+    Compresses tokens against `heads` learned subspaces, as `MSSA` does. It uses
+    second moments of the tokens instead of their pairwise similarities: there
+    is no n x n matrix, and the cost is linear in the number of tokens n.
 
-    With `W_k = Z U_k` of shape `(n, p)` and every column of `W_k` scaled to
-    length 1 over the tokens, giving `V_k`,
+    With `W_k = Z U_k` of shape `(n, p)`, and `V_k`, which is `W_k` with every
+    column scaled to length 1,
 
         Pi = softmax over k of ( temperature_k * row sums of V_k^2 )
         m_k = sum over tokens of Pi_k / sum(Pi_k) * W_k^2
         head k: - Pi_k * W_k / (1 + m_k)
 
-    `Pi` says how much each token belongs to each subspace, `m_k` is the second
-    moment of those that do; the heads are concatenated and mapped back by a
-    linear layer. The sum with the input is left to the model.
+    `Pi` is the membership of each token in each subspace, and `m_k` the second
+    moment of its members. The heads are concatenated and mapped back by a
+    linear layer. The model adds the tokens: `Z <- Z + TSSA(LayerNormalization(Z))`.
 
     Args:
         heads: Number of subspaces. Must divide the token width `d`.
         use_bias: Whether the output map has a bias.
-        use_subspace_bias: Whether the projection has a bias, as the released
-            ToST models' has.
+        use_subspace_bias: Whether the projection has a bias, as in the released
+            ToST models.
         dropout_rate: Share in [0, 1) of the factors `1 / (1 + m_k)` and of
-            outputs that is dropped in training.
-        kernel_initializer: Initialiser of the projection and the output map.
-            By default uniform in `[-1/sqrt(d), 1/sqrt(d)]`, biases too; with
-            an initialiser given, biases start at zero.
+            outputs that is dropped in training. Must be 0 with `rematerialise`.
+        kernel_initializer: As in `MSSA`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -43,14 +41,14 @@ class TSSA(SubspaceLayer):
         training: Whether dropout is applied.
 
     Returns:
-        Tokens of shape `(batch, n, d)`; with `return_memberships=True` a pair
+        Tokens of shape `(batch, n, d)`. With `return_memberships=True` a pair
         of them and `Pi` of shape `(batch, heads, n)`, whose sum over heads is 1.
 
     Weights: `subspaces/kernel` is `[U_1 ... U_K]` of shape `(d, d)`;
     `temperature` of shape `(heads, 1)`; `output_projection` is the output map.
 
     Raises:
-        ValueError: If `heads` is no positive integer or does not divide `d`.
+        ValueError: If `heads` is not a positive integer or does not divide `d`.
 
     Example:
 
@@ -82,6 +80,9 @@ class TSSA(SubspaceLayer):
         )
         self.use_subspace_bias = use_subspace_bias
 
+    def has_subspace_bias(self) -> bool:
+        return self.use_subspace_bias
+
     def build(self, input_shape):
         super().build(input_shape)
         self.temperature = self.add_weight(
@@ -90,10 +91,10 @@ class TSSA(SubspaceLayer):
         self.score_dropout.build((input_shape[0], self.heads, 1, self.head_dim))
 
     def call(self, inputs, return_memberships=False, training=None):
-        # Sums over all tokens, and guards of 1e-12, do not fit half precision.
+        # Half precision holds neither sums over all tokens nor the bound of 1e-12.
         w = ops.cast(self.coordinates(inputs), self.variable_dtype)
         squares = ops.square(w)
-        # Held above 1e-12 before the root, so that no slope is infinite or 0/0.
+        # Bounded before the square root, whose gradient at 0 is infinite.
         lengths = ops.sqrt(ops.maximum(ops.sum(squares, axis=2, keepdims=True), 1e-24))
         normed = ops.square(w / lengths)
         temperature = ops.cast(self.temperature, w.dtype)

@@ -1,6 +1,6 @@
-"""The white-box blocks of a model, found by the names of their layers."""
+"""The white-box blocks of a model: the one place that knows their layers by name."""
 
-import numbers
+import operator
 import re
 from typing import NamedTuple
 
@@ -13,14 +13,14 @@ from keras_crate.models.white_box import WhiteBoxModel
 
 
 class Block(NamedTuple):
-    """The operators of a block, and where its tokens are.
+    """The operators of a block, and its tokens.
 
     Attributes:
-        number: From 0.
-        compress: The layer that compresses.
-        sparsify: The layer that sparsifies.
-        last: The layer that gives out the block's tokens.
-        half_step: Symbolic tokens between the two, not normalised.
+        number: Number of the block, from 0.
+        compress: The operator that compresses.
+        sparsify: The operator that sparsifies.
+        last: The layer whose output is the block's output.
+        half_step: Symbolic tokens between the two half-steps, not normalised.
     """
 
     number: int
@@ -42,22 +42,22 @@ def block_number(layer_name: str) -> int | None:
 
 
 def white_box_blocks(model: keras.Model) -> list[Block]:
-    """The model's blocks, each of two operators.
+    """The model's blocks, each with two operators.
 
     Raises:
         ValueError: If there is none.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(
-            f"`model` must be a Keras model. Received: {type(model).__name__}. A model in a file "
-            "is loaded by `keras.saving.load_model`."
+            f"`model` must be a Keras model. Received: {type(model).__name__}. Load a model from a "
+            "file by `keras.saving.load_model`."
         )
     layers = {layer.name: layer for layer in model.layers}
     blocks = []
     while f"block_{len(blocks)}_norm_2" in layers:
         prefix = f"block_{len(blocks)}_"
-        fixed = {prefix + name for name in BLOCK_LAYERS}
-        operators = [n for n in layers if n.startswith(prefix) and n not in fixed]
+        others = {prefix + name for name in BLOCK_LAYERS}
+        operators = [n for n in layers if n.startswith(prefix) and n not in others]
         if len(operators) != 2:
             break
         compress, sparsify = (layers[name] for name in operators)
@@ -72,7 +72,7 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
         )
     if not blocks:
         raise ValueError(
-            "`model` must have white-box blocks, that is layers block_0_norm_1, block_0_mssa, "
+            "`model` must have white-box blocks, with layers block_0_norm_1, block_0_mssa, "
             "block_0_norm_2, block_0_ista, ... "
             f"Received: {type(model).__name__} {model.name!r} with layers {list(layers)[:6]}. "
             "If it is inside that model, pass `model.get_layer(...)`."
@@ -81,54 +81,48 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
 
 
 def chosen_blocks(model: keras.Model, layers) -> list[Block]:
-    """Blocks by their numbers, of which negative ones count from the last; all for None.
+    """Blocks by a list of their numbers, negative ones from the last; all for None.
 
     Raises:
-        ValueError: If the model has no such block.
+        ValueError: If the model has no such block, or the list is empty.
     """
     blocks = white_box_blocks(model)
     if layers is None:
         return blocks
-    known = ", ".join(map(str, range(len(blocks))))
-    if isinstance(layers, str) or not hasattr(layers, "__iter__"):
+    try:
+        chosen = [blocks[operator.index(number)] for number in layers]
+    except (TypeError, IndexError):
+        chosen = []
+    if not chosen:
         raise ValueError(
-            "Layers must be a list of numbers of blocks of the model, which has "
-            f"{known}. Received: {layers!r}"
+            "`layers` must be a list of numbers of blocks of the model, which has "
+            f"{', '.join(map(str, range(len(blocks))))}; negative numbers count from the last. "
+            f"Received: {layers!r}"
         )
-    layers = list(layers)
-    if not layers:
-        raise ValueError(f"Layers must be at least one block of the model, which has {known}.")
-    for number in layers:
-        is_number = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-        if not is_number or not -len(blocks) <= number < len(blocks):
-            raise ValueError(
-                f"A layer must be the number of a block of the model, which has {known}; negative "
-                f"ones count from the last. Received: {number!r}"
-            )
-    return [blocks[number] for number in layers]
+    return chosen
 
 
 def check_bases(compress: keras.layers.Layer) -> None:
-    """Refuses a layer that does not tell the subspaces that it compresses against."""
+    """Raises an error if a layer does not give the subspaces that it compresses against."""
     if not hasattr(compress, "subspace_bases"):
         raise ValueError(
-            f"The coding rate is against the subspaces of {compress.name!r}, which does not tell "
-            f"them: give {type(compress).__name__} a method `subspace_bases()` that returns a "
-            "tensor of shape (heads, d, p), as `MSSA` has."
+            f"The coding rate needs the subspaces of {compress.name!r}. Give "
+            f"{type(compress).__name__} a method `subspace_bases()` that returns a tensor of shape "
+            "(heads, d, p), as `MSSA` has."
         )
 
 
 def check_whole(model: keras.Model) -> None:
-    """Refuses a model that hides patches at random, and so would give random numbers."""
+    """Raises an error if a model hides patches at random: its inside differs at each call."""
     if any(isinstance(layer, PatchNoise) for layer in model.layers):
         raise ValueError(
-            f"{type(model).__name__} {model.name!r} hides patches at random: what is inside it is "
-            "another at each call. Pass `model.encoder()`, which sees all of them."
+            f"{type(model).__name__} {model.name!r} hides patches at random. Pass "
+            "`model.encoder()`, which sees all of them."
         )
 
 
 def check_measurable(model: keras.Model, images) -> None:
-    """Refuses images that a model cannot take, or with pixels that are no numbers."""
+    """Raises an error if a model cannot take the images, or a pixel is NaN or infinite."""
     if isinstance(model, WhiteBoxModel):
         checks.check_images(images, model.settings.input_shape)
     checks.check_finite(images)

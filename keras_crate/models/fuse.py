@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_crate.keras_internals import parts_of
-from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding, SubspaceLayer
+from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding
+from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.rebuild import rebuild
 from keras_crate.models.settings import Form, channels_axis, rescaling_of
 from keras_crate.models.white_box import WhiteBoxModel
@@ -94,14 +95,14 @@ def _check(model) -> None:
 
 
 def _fold(source, target, scale, offset) -> None:
-    """Copies a layer's weights, the map of its inputs with what comes before it."""
+    """Copies a layer's weights, with scale and offset of its input folded into its map."""
     if isinstance(target, FusedISTA):
         d = _array(source.dictionary.kernel)
         step = np.eye(len(d)) + source.step_size * (d - d.T @ d)
         target.kernel.assign(scale[:, None] * step)
         target.bias.assign(offset @ step - source.step_size * source.penalty)
         target.skip.assign(scale)
-    elif isinstance(target, SubspaceLayer):
+    elif isinstance(target, FoldedNorm):
         _fold_dense(source.subspaces, target.subspaces, scale, offset)
         target.norm_scale.assign(scale)
         target.norm_offset.assign(offset)

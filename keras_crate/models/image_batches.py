@@ -1,27 +1,27 @@
-"""Images batch by batch, from whatever holds them."""
+"""Images batch by batch, from an array or any iterable of batches."""
 
 from collections.abc import Iterator
 
 import keras
 import numpy as np
 
-from keras_crate.models import checks
+from keras_crate.checks import check_positive
 
 
 def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
     """Yields batches of images as NumPy arrays, one in memory at a time.
 
     Args:
-        images: An array or tensor of images, which is cut into batches; or
-            what yields batches of images, alone or first in a tuple: a
-            `tf.data.Dataset`, a `keras.utils.PyDataset`, a PyTorch
-            `DataLoader`, a generator.
-        batch_size: Images at a time, of an array; >= 1.
+        images: An array or tensor of images, which is cut into batches, or an
+            iterable of batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`,
+            a PyTorch `DataLoader`, a generator. A batch is an array, or a tuple
+            that starts with one.
+        batch_size: Number of images of an array in a batch, >= 1.
 
     Raises:
-        ValueError: If the batch size is not positive, or a batch is no array.
+        ValueError: If the batch size is not positive, or a batch is a dict.
     """
-    checks.check_positive("batch_size", batch_size)
+    check_positive("batch_size", batch_size)
     if hasattr(images, "shape"):
         starts = range(0, len(images), batch_size)
         batches = (images[start : start + batch_size] for start in starts)
@@ -37,22 +37,17 @@ def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
                 "A data set must yield batches of images, alone or first in a tuple. Received: a "
                 f"dict with keys {list(batch)}. Map it to its images first."
             )
-        yield batch if isinstance(batch, np.ndarray) else _to_numpy(batch)
+        # A data set may yield tensors of another library than the backend's.
+        is_own = keras.ops.is_tensor(batch)
+        yield keras.ops.convert_to_numpy(batch) if is_own else np.asarray(batch)
 
 
 def number_of_batches(images, batch_size: int) -> int | None:
-    """How many batches `image_batches` yields, or None if nobody knows."""
-    checks.check_positive("batch_size", batch_size)
+    """Returns how many batches `image_batches` yields, or None if that is unknown."""
+    check_positive("batch_size", batch_size)
     if hasattr(images, "shape"):
         return -(-len(images) // batch_size)
     try:
         return len(images)
     except TypeError:
         return None
-
-
-def _to_numpy(batch) -> np.ndarray:
-    # A data set may give tensors of another library than the backend's.
-    if keras.ops.is_tensor(batch):
-        return keras.ops.convert_to_numpy(batch)
-    return np.asarray(batch)

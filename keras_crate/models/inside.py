@@ -15,40 +15,46 @@ class Inside:
 
     Args:
         model: A functional model.
-        tensors: Symbolic tensors of it.
+        tensors: Symbolic tensors of it, in any structure, such as a list of
+            lists.
 
     Call arguments:
         images: As in `image_batches`.
-        batch_size: Images at a time, of an array.
+        batch_size: Number of images of an array that are computed at a time.
         verbose: 1 for a progress bar.
 
     Returns:
-        An iterator over batches; each a list with an array for every tensor.
+        An iterator over batches; each is the structure of `tensors` with
+        float32 arrays.
 
     Raises:
         ValueError: If there are no images, the model cannot take them or hides
             patches of them at random, or a value is NaN or infinite; the
-            message then names the first layer that gave one.
+            message then names the first layer.
     """
 
-    def __init__(self, model: keras.Model, tensors: list):
+    def __init__(self, model: keras.Model, tensors):
         check_whole(model)
         self.model = model
-        self._to_tensors = keras.Model(model.input, tensors)
+        self.tensors = tensors
+        self._to_tensors = keras.Model(model.input, keras.tree.flatten(tensors))
 
-    def __call__(self, images, batch_size: int, verbose: int = 0) -> Iterator[list[np.ndarray]]:
+    def __call__(self, images, batch_size: int, verbose: int = 0) -> Iterator:
         progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
         any_images = False
         for batch in image_batches(images, batch_size):
             any_images = any_images or len(batch) > 0
             check_measurable(self.model, batch)
-            values = self._to_tensors.predict_on_batch(batch)
-            # Keras may return a single output bare.
-            values = values if isinstance(values, (list, tuple)) else [values]
+            # Keras returns a single output bare.
+            values = keras.tree.flatten(self._to_tensors.predict_on_batch(batch))
             values = [np.asarray(value, "float32") for value in values]
             if not all(np.isfinite(value).all() for value in values):
-                raise ValueError(_where_it_broke(self.model, batch))
-            yield values
+                broken = first_broken_layer(self.model, batch)
+                raise ValueError(
+                    f"Activations are NaN or infinite{f', first in {broken}' if broken else ''}. "
+                    "Load an earlier checkpoint, or train with a lower learning rate."
+                )
+            yield keras.tree.pack_sequence_as(self.tensors, values)
             progress.add(1)
         if not any_images:
             raise ValueError("`images` must hold at least one image. Received: none")
@@ -59,7 +65,7 @@ class BrokenLayer(NamedTuple):
 
     Attributes:
         name: Its name.
-        place: Where it stands, such as `"7 of 31"`.
+        place: Its position in the model, such as `"7 of 31"`.
         weights: Paths of those of its weights that are not finite.
     """
 
@@ -96,14 +102,3 @@ def first_broken_layer(model: keras.Model, batch) -> BrokenLayer | None:
 def _is_finite(tensor) -> bool:
     array = np.asarray(keras.ops.convert_to_numpy(tensor)).astype("float32")
     return bool(np.isfinite(array).all())
-
-
-def _where_it_broke(model: keras.Model, batch) -> str:
-    """What to say of a model whose activations are NaN or infinite."""
-    broken = first_broken_layer(model, batch)
-    if broken is None:
-        return "The model's activations are NaN or infinite."
-    return (
-        f"The model's activations are NaN or infinite, first in {broken}. Nothing can be "
-        "measured from there on: load an earlier checkpoint, or train with a lower learning rate."
-    )

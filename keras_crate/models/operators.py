@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
+from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, FusedMSSA, FusedTSSA, OvercompleteISTA
 
 # What `compress` and `sparsify` take.
 Operator = str | Callable[..., keras.layers.Layer] | keras.layers.Layer | dict
@@ -78,17 +78,17 @@ def operator_prototype(role: str, setting, **arguments) -> keras.layers.Layer:
 
 
 def fused_operator(layer: keras.layers.Layer, dim: int) -> keras.layers.Layer | None:
-    """An operator into which the normalisation before it is folded.
+    """Returns an operator that holds the scale and offset of the normalisation before it.
 
-    None where that is not known to give the same: of a user's own operators,
-    and of `OvercompleteISTA`, which takes its inputs twice.
+    Returns None for operators that have no such form: a user's own, and
+    `OvercompleteISTA`, which uses its input twice.
     """
     if type(layer) is ISTA:
         return FusedISTA(dim)
-    if type(layer) in (MSSA, TSSA):
-        config = {**layer.get_config(), "folded_norm": True, "dropout_rate": 0.0}
-        return type(layer).from_config(config)
-    return None
+    fused_class = {MSSA: FusedMSSA, TSSA: FusedTSSA}.get(type(layer))
+    if fused_class is None:
+        return None
+    return fused_class.from_config({**layer.get_config(), "dropout_rate": 0.0})
 
 
 def operator_config(setting) -> str | dict:

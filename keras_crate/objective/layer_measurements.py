@@ -1,4 +1,4 @@
-"""The numbers that `measure` finds: printed, converted, drawn."""
+"""The numbers that `measure` returns, and their table, JSON, data frame and figure."""
 
 import dataclasses
 import json
@@ -8,33 +8,33 @@ import numpy as np
 from keras_crate.extras import needed
 from keras_crate.figure import new_figure
 
-# Where each convention takes the coding rate: on a block's normalised input, or
-# on the tokens after its attention.
+# Where each convention takes the coding rate: at the block's normalised input, or at the
+# half-step, the tokens between the block's two operators.
 MEASURED_AT = {"authors": "input", "paper": "half"}
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerMeasurements:
-    """What `measure` found, one entry a block.
+    """What `measure` returns: means and standard deviations over images, one entry per block.
 
     Attributes:
-        coding_rate_mean: Mean of R^c over the images, in nats.
-        coding_rate_std: Its unbiased standard deviation (0 for one image).
-        sparsity_mean: Mean fraction of exact zeros after ISTA.
-        sparsity_std: Its biased standard deviation.
-        images: Number of images measured.
-        convention: `"authors"` or `"paper"`.
+        coding_rate_mean, coding_rate_std: R^c in nats.
+        sparsity_mean, sparsity_std: Fraction in [0, 1] of exact zeros after the
+            operator that sparsifies, or in the codes inside it.
+        images: Number of images.
+        convention: `"authors"` or `"paper"`. Only the paper's has what follows
+            `eps`, up to `penalty`; it is None otherwise.
         eps: Precision of the coding rate.
-        rate_mean: Mean of R on the half-step, in nats; this and what follows
-            exist in the paper's convention alone, and are None otherwise.
-        rate_std: Its unbiased standard deviation.
-        rate_reduction_mean: Mean of R - R^c on the half-step, in nats.
-        rate_reduction_std: Its unbiased standard deviation.
-        objective_mean: Mean of R - R^c - lambda |Z|_0 on the block's output.
-        objective_std: Its unbiased standard deviation.
-        penalty: lambda of the objective.
-        at: Where the coding rate was taken, by the convention: `"input"` or
-            `"half"`.
+        rate_mean, rate_std: R at the half-step, in nats.
+        rate_reduction_mean, rate_reduction_std: R - R^c at the half-step, in nats.
+        objective_mean, objective_std: R - R^c - lambda |Z|_0 of the block's output.
+        penalty: lambda.
+        operator: Class of the operator that sparsifies, such as `"ISTA"`.
+        at: Where the coding rate was taken: `"input"` by the authors'
+            convention, `"half"` by the paper's.
+
+    Standard deviations are unbiased (0 for one image), but for the sparsity's,
+    as in the authors' code.
     """
 
     coding_rate_mean: list[float]
@@ -51,27 +51,28 @@ class LayerMeasurements:
     objective_mean: list[float] | None = None
     objective_std: list[float] | None = None
     penalty: float | None = None
+    operator: str = "ISTA"
 
     @property
     def at(self) -> str:
         return MEASURED_AT[self.convention]
 
     def to_dict(self) -> dict:
-        """The same as plain Python, ready for `json.dump`; without what is None."""
+        """Returns all values that are not None, as plain Python for `json.dump`."""
         values = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
         return values | {"at": self.at}
 
     @classmethod
     def from_dict(cls, values: dict) -> "LayerMeasurements":
-        """What `to_dict` gave, or `json.loads` of what `to_json` wrote."""
-        return cls(**{k: v for k, v in values.items() if k != "at"})  # the convention tells it
+        """Makes measurements from what `to_dict` returned."""
+        return cls(**{k: v for k, v in values.items() if k != "at"})  # known by the convention
 
     def to_json(self) -> str:
-        """The same as JSON."""
+        """Returns `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=2)
 
     def to_frame(self):
-        """A `pandas.DataFrame`, one row a block. Needs pandas."""
+        """Returns a `pandas.DataFrame` with one row per block. Needs pandas."""
         with needed("pandas", "A frame needs"):
             import pandas
 
@@ -80,42 +81,44 @@ class LayerMeasurements:
         return pandas.DataFrame(columns, index=blocks)
 
     def __str__(self) -> str:
-        columns = [("coding rate R^c", "coding_rate", 2), ("zeros after ISTA", "sparsity", 3)]
-        if self.rate_mean is not None:
-            columns += [("rate R", "rate", 2), ("R - R^c", "rate_reduction", 2)]
-            columns += [("objective", "objective", 1)]
-        lines = [f"{'block':>5}" + "".join(f"  {title:>20}" for title, _, _ in columns)]
+        columns = {
+            "coding rate R^c": (self.coding_rate_mean, self.coding_rate_std, 2),
+            "non-zeros": (1 - np.array(self.sparsity_mean), self.sparsity_std, 3),
+        }
+        if self.convention == "paper":
+            columns["rate R"] = (self.rate_mean, self.rate_std, 2)
+            columns["R - R^c"] = (self.rate_reduction_mean, self.rate_reduction_std, 2)
+            columns["objective"] = (self.objective_mean, self.objective_std, 1)
+        lines = ["block" + "".join(f"{title:>22}" for title in columns)]
         for i in range(len(self.coding_rate_mean)):
-            line = f"{i:>5}"
-            for _, name, digits in columns:
-                mean, std = (getattr(self, f"{name}_{kind}")[i] for kind in ("mean", "std"))
-                line += f"  {f'{mean:.{digits}f} +- {std:.{digits}f}':>20}"
-            lines.append(line)
+            cells = (f"{m[i]:.{digits}f} +- {s[i]:.{digits}f}" for m, s, digits in columns.values())
+            lines.append(f"{i:>5}" + "".join(f"{cell:>22}" for cell in cells))
         whose = {"paper": "paper's", "authors": "authors'"}[self.convention]
         where = {"input": "block's input", "half": "half-step"}[self.at]
         lines.append(
-            f"{self.images} images, {whose} convention (R^c at the {where}), eps = {self.eps}"
+            f"{self.images} images, {whose} convention (R^c at the {where}), eps = {self.eps}, "
+            f"non-zeros of {self.operator}"
         )
         return "\n".join(lines)
 
     def plot(self, label: str | None = None, others: dict | None = None):
-        """Two panels against the block: R^c and the share of non-zeros.
+        """Draws R^c and the share of non-zeros against the block.
 
         Args:
-            label: What the legend calls these numbers.
-            others: Measurements of other models or checkpoints, by the name
-                that the legend gives them.
+            label: Name of these numbers in the legend.
+            others: Measurements of other models or checkpoints, by their name
+                in the legend.
 
         Returns:
-            A `matplotlib.figure.Figure`. Needs matplotlib.
+            A `matplotlib.figure.Figure` of two panels. Needs matplotlib.
 
         Raises:
-            ValueError: If two have the same name, or were measured by another
-                convention or eps, which makes them no curves of one axis.
+            ValueError: If two have the same name, or another convention or eps.
         """
-        for name, measured in (others or {}).items():
-            if name == label:
-                raise ValueError(f"Each curve needs a name of its own. Received: {name!r} twice")
+        if label in (others or {}):
+            raise ValueError(f"Each curve needs a name of its own. Received: {label!r} twice")
+        curves = {label: self, **(others or {})}
+        for name, measured in curves.items():
             if (measured.convention, measured.eps) != (self.convention, self.eps):
                 raise ValueError(
                     f"{name!r} was measured in the {measured.convention} convention with eps = "
@@ -124,9 +127,10 @@ class LayerMeasurements:
                 )
         figure = new_figure(8, 3)
         axes = figure.subplots(1, 2)
-        for i, (name, measured) in enumerate({label: self, **(others or {})}.items()):
-            colour = f"C{i}" if others else None
-            draw_curves(measured, *axes, label=name, colour=colour)
+        for i, (name, measured) in enumerate(curves.items()):
+            draw_curves(measured, *axes, label=name, colour=f"C{i}" if others else None)
+        operators = dict.fromkeys(measured.operator for measured in curves.values())
+        axes[1].set_ylabel(f"share of non-zeros of {', '.join(operators)}")
         if label or others:
             axes[0].legend(frameon=False)
         return figure
@@ -138,13 +142,13 @@ def draw_curves(
     """Draws the two curves with error bars on two matplotlib axes.
 
     Args:
-        measured: What to draw.
+        measured: The measurements.
         rate_axes: Axes for the coding rate.
         sparsity_axes: Axes for the share of non-zeros.
-        label: What the legend calls them.
-        colour: Of both curves; by default each has its own.
+        label: Name of the curves in the legend.
+        colour: Colour of both curves. By default each has its own.
     """
-    blocks = np.arange(len(measured.coding_rate_mean))  # as the layers are named
+    blocks = np.arange(len(measured.coding_rate_mean))
     nonzero = 1 - np.array(measured.sparsity_mean)
     style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "capsize": 3, "label": label}
     rate = (measured.coding_rate_mean, measured.coding_rate_std)
@@ -154,7 +158,7 @@ def draw_curves(
     sparsity_axes.errorbar(
         blocks, nonzero, measured.sparsity_std, color=colour or "#d62728", **style
     )
-    sparsity_axes.set(ylabel="share of non-zeros", title="Sparsity: after ISTA")
+    sparsity_axes.set(ylabel=f"share of non-zeros of {measured.operator}", title="Sparsity")
     for axes in (rate_axes, sparsity_axes):
         axes.set_xlabel("block")
         axes.set_xticks(blocks if len(blocks) <= 12 else blocks[::2])

@@ -1,23 +1,22 @@
-"""The objective's terms at every layer of a model."""
+"""Compression and sparsity at every block of a model."""
 
 import collections
 
 import keras
 import numpy as np
 
+from keras_crate.checks import check_choice, check_not_negative
+from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.blocks import check_bases, white_box_blocks
 from keras_crate.models.inside import Inside
 from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements
 from keras_crate.objective.rates import (
-    DEFAULT_EPS,
     check_eps,
-    check_not_negative,
     coding_rate,
     sparse_rate_reduction,
     sparsity,
     subspace_coding_rate,
 )
-from keras_crate.objective.running import RunningStatistics
 
 
 def measure(
@@ -32,41 +31,41 @@ def measure(
 ) -> LayerMeasurements:
     """Measures compression and sparsity at every block of a model.
 
-    The coding rate against a block's subspaces is taken, in the authors'
-    convention, on its input `LN(Z)`; in the paper's, on the half-step after
-    its attention, `Z + MSSA(LN(Z))`. Sparsity is the fraction of exact zeros
-    after ISTA, or in the codes of an operator that has them inside, such as
-    `OvercompleteISTA`. The paper's convention adds the rate R and the rate
-    reduction on the half-step, and the objective on the block's output; where
-    that is not the sparse codes themselves, as in CRATE-alpha, few of its
-    entries are zero and its |Z|_0 says little. Rates are computed in float64.
+    Compression is the coding rate R^c of the tokens against the block's
+    subspaces: of its input `LN(Z)` in the authors' convention, of the half-step
+    `Z + MSSA(LN(Z))` in the paper's. Sparsity is the fraction of exact zeros
+    after ISTA, or in the codes inside an operator such as `OvercompleteISTA`.
+
+    The paper's convention adds the rate R and the rate reduction R - R^c at the
+    half-step, and the objective on the block's output. (CRATE-alpha's output is
+    not the sparse codes: few entries are zero, and |Z|_0 says little.)
 
     Args:
-        model: Any model of the package, whatever its operators, or a functional
-            model with its blocks' layers (`block_0_mssa`, ...). Of a `CRATEMAE`,
-            which hides patches at random, pass `model.encoder()`.
-        images: Array of shape `(n, *input_shape)`, n >= 1; or what yields
-            batches of images, alone or first in a tuple: a `tf.data.Dataset`,
-            a `PyDataset`, a `DataLoader`, a generator. Of these one batch is
-            in memory at a time.
-        batch_size: Images at a time, of an array; memory grows with it.
+        model: Any model of the package, with any operators, or a functional
+            model with the layers of its blocks (`block_0_mssa`, ...). Of a
+            `CRATEMAE`, which hides patches at random, pass `model.encoder()`.
+        images: Array of shape `(n, *input_shape)`, n >= 1, or an iterable of
+            batches, of which one is in memory at a time: a `tf.data.Dataset`,
+            a `PyDataset`, a `DataLoader`, a generator. A batch is an array, or
+            a tuple that starts with one.
+        batch_size: Number of images of an array that are computed at a time.
         convention: `"authors"` (the default) or `"paper"`; see
             `subspace_coding_rate`.
-        eps: Precision of the coding rate; by default the convention's.
-        penalty: lambda of the objective, >= 0; in the paper's convention.
+        eps: Precision of the coding rate, > 0. By default the convention's.
+        penalty: lambda of the objective, >= 0.
         verbose: 1 for a progress bar.
-        at: The same choice by the place that is measured: `"input"` of the
-            block (the authors') or `"half"`, after its attention (the
-            paper's). One of the two arguments is enough.
+        at: The convention by the place that it measures: `"input"` for the
+            authors', `"half"` for the paper's.
 
     Returns:
-        A `LayerMeasurements`, which prints as a table.
+        A `LayerMeasurements`, which prints as a table. Rates are computed in
+        float64.
 
     Raises:
-        ValueError: If the model has no white-box blocks, an operator does not
-            tell its subspaces, there are no images, the convention does not
-            exist or is not measured there, or activations are NaN or infinite
-            (the message names the first layer).
+        ValueError: If the model has no white-box blocks or operators without
+            `subspace_bases()`, there are no images, an argument is out of
+            range, or activations are NaN or infinite; the message then names
+            the first layer.
 
     Example:
 
@@ -78,10 +77,10 @@ def measure(
         Yu et al., arXiv:2306.01129, section 3 (figure 3 for the two curves),
         and the authors' published measuring code.
     """
-    return LayerProbe(model, convention, eps, penalty, at)(images, batch_size, verbose)
+    return Measurer(model, convention, eps, penalty, at)(images, batch_size, verbose)
 
 
-class LayerProbe:
+class Measurer:
     """`measure` for a model that is measured again and again as it trains.
 
     Args:
@@ -102,93 +101,92 @@ class LayerProbe:
         penalty: float = 0.1,
         at: str | None = None,
     ):
-        convention = check_measures(convention, at, eps, penalty)
-        self.convention = convention
-        self.eps = DEFAULT_EPS[convention] if eps is None else float(eps)
-        self.penalty = float(penalty)
+        self.convention = chosen_convention(convention, at)
+        self.eps = check_eps(eps, self.convention)
+        self.penalty = check_not_negative("penalty", penalty)
         self.blocks = white_box_blocks(model)
-        outputs = []
         for block in self.blocks:
             check_bases(block.compress)
-            paper = convention == "paper"
-            outputs.append(block.half_step if paper else _normalized(block.compress))
-            outputs.append(_codes(block.sparsify))
-            outputs.append(block.output)
-        self._inside = Inside(model, outputs)
+        self.inside = Inside(model, [self._tensors(block) for block in self.blocks])
+
+    def _tensors(self, block) -> list:
+        """The symbolic tensors of a block that the convention reads."""
+        if self.convention == "authors":
+            return [_normalised_input(block.compress), _codes(block.sparsify)]
+        return [block.half_step, _codes(block.sparsify), block.output]
 
     def __call__(self, images, batch_size: int = 32, verbose: int = 0) -> LayerMeasurements:
         bases = [
             keras.ops.convert_to_numpy(block.compress.subspace_bases()) for block in self.blocks
         ]
-        statistics = collections.defaultdict(RunningStatistics)
-        for tokens in self._inside(images, batch_size, verbose):
-            values = [self._terms(*tokens[3 * k : 3 * k + 3], u) for k, u in enumerate(bases)]
-            for name in values[0]:
-                of_blocks = np.stack([of_block[name] for of_block in values], axis=1)
-                statistics[name].update(of_blocks)  # (batch, blocks)
+        found = collections.defaultdict(list)  # for each term, arrays (blocks, images)
+        for values in self.inside(images, batch_size, verbose):
+            terms = [self._terms(u, *of_block) for u, of_block in zip(bases, values, strict=True)]
+            for name in terms[0]:
+                found[name].append(np.stack([of_block[name] for of_block in terms]))
         results = {}
-        for name, running in statistics.items():
-            results[f"{name}_mean"] = running.mean.tolist()
-            # As the authors do: biased for the sparsity alone.
-            results[f"{name}_std"] = running.std(ddof=0 if name == "sparsity" else 1).tolist()
-        if self.convention == "paper":
-            results["penalty"] = self.penalty
+        for name, batches in found.items():
+            values = np.concatenate(batches, axis=1)
+            # As the authors do, with the sparsity's deviation biased; one image has none.
+            ddof = 0 if name == "sparsity" or values.shape[1] == 1 else 1
+            results[f"{name}_mean"] = values.mean(axis=1).tolist()
+            results[f"{name}_std"] = values.std(axis=1, ddof=ddof).tolist()
         return LayerMeasurements(
-            images=running.count, convention=self.convention, eps=self.eps, **results
+            images=values.shape[1],
+            convention=self.convention,
+            eps=self.eps,
+            penalty=self.penalty if self.convention == "paper" else None,
+            operator=type(self.blocks[0].sparsify).__name__,
+            **results,
         )
 
-    def _terms(self, compressed, codes, output, bases) -> dict[str, np.ndarray]:
-        """One value an image of each term at one block."""
+    def _terms(self, bases, tokens, codes, output=None) -> dict[str, np.ndarray]:
+        """The terms at one block, with one value per image."""
         terms = {
-            "coding_rate": subspace_coding_rate(compressed, bases, self.eps, self.convention),
+            "coding_rate": subspace_coding_rate(tokens, bases, self.eps, self.convention),
             "sparsity": sparsity(codes),
         }
         if self.convention == "paper":
-            rate = coding_rate(compressed, self.eps)
+            rate = coding_rate(tokens, self.eps)
             terms |= {"rate": rate, "rate_reduction": rate - terms["coding_rate"]}
             terms["objective"] = sparse_rate_reduction(output, bases, self.eps, self.penalty)
         return terms
 
 
-def check_measures(convention: str | None, at: str | None, eps, penalty) -> str:
-    """Refuses settings out of range; the convention, by its name or the place it measures."""
-    check_not_negative("penalty", penalty)
-    check_eps(eps)
-    if convention is not None and convention not in DEFAULT_EPS:
-        raise ValueError(
-            f"`convention` must be one of {tuple(DEFAULT_EPS)}. Received: convention={convention!r}"
-        )
+def chosen_convention(convention: str | None, at: str | None) -> str:
+    """Returns the convention, by its name or by the place that it measures."""
+    if convention is not None:
+        check_choice("convention", convention, MEASURED_AT)
     if at is None:
         return convention or "authors"
     conventions = {place: name for name, place in MEASURED_AT.items()}
-    if at not in conventions:
-        raise ValueError(f"`at` must be one of {tuple(conventions)}. Received: at={at!r}")
+    check_choice("at", at, conventions)
     if convention not in (None, conventions[at]):
         raise ValueError(
-            f"The {convention} convention is measured at {MEASURED_AT[convention]!r}, and the two "
-            f"are never mixed. Received: convention={convention!r}, at={at!r}. Leave one out."
+            f"The {convention} convention is measured at {MEASURED_AT[convention]!r}. Received: "
+            f"convention={convention!r}, at={at!r}. Leave one out."
         )
     return conventions[at]
 
 
-def _normalized(compress: keras.layers.Layer):
-    """A block's normalised input, also where scale and offset were folded into the layer."""
-    if not getattr(compress, "folded_norm", False):
+def _normalised_input(compress: keras.layers.Layer):
+    """A block's normalised input, also if the operator holds the scale and the offset."""
+    if not isinstance(compress, FoldedNorm):
         return compress.input
-    return _Calls(compress, "normalized")(compress.input)
+    return _MethodLayer(compress, "normalized")(compress.input)
 
 
 def _codes(sparsify: keras.layers.Layer):
-    """What a layer makes sparse: its output, or the codes inside it."""
+    """What an operator makes sparse: its output, or the codes inside it."""
     if not hasattr(sparsify, "sparse_codes"):
         return sparsify.output
-    return _Calls(sparsify, "sparse_codes")(sparsify.input)
+    return _MethodLayer(sparsify, "sparse_codes")(sparsify.input)
 
 
-class _Calls(keras.layers.Layer):
-    """Calls another method of a layer than `call`."""
+class _MethodLayer(keras.layers.Layer):
+    """Calls a method of another layer, so that a functional model can hold its result."""
 
-    def __init__(self, layer, method):
+    def __init__(self, layer: keras.layers.Layer, method: str):
         super().__init__(dtype=layer.dtype_policy)
         self.layer, self.method = layer, method
 

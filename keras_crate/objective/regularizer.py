@@ -6,36 +6,36 @@ import warnings
 import keras
 from keras import ops
 
+from keras_crate.checks import check_not_negative
 from keras_crate.keras_internals import compile_steps_anew
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
-from keras_crate.objective.rates import check_eps, check_not_negative, rate_reduction
+from keras_crate.objective.rates import check_eps, rate_reduction
 
-# On two cores, XLA for CPUs was seen to stall for ever where it runs several
-# decompositions at once; it did not with this.
+# Without this flag, XLA on a CPU may wait for ever when it runs several matrix
+# decompositions at once (seen on two cores).
 XLA_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
 class SparseRateReduction:
-    """Adds the sparse rate reduction of blocks to the loss that a model is trained by.
+    """Adds the sparse rate reduction of blocks to a model's training loss.
 
     The loss gains `-weight` times the mean, over images and blocks, of
-    `R(Z) - R^c(Z | U) - penalty |Z|_1`, in nats, in the paper's convention, of
-    the tokens Z that a block gives out and its own subspaces U: training then
-    expands the tokens as a whole and compresses and sparsifies them in the
-    subspaces. `|Z|_1` stands for `|Z|_0`, which has no gradient. Tokens and
-    subspaces both learn from it.
+    `R(Z) - R^c(Z | U) - penalty |Z|_1`, in nats, in the paper's convention. Z
+    are a block's output tokens and U its subspaces; both are trained by the
+    term. It expands the tokens as a whole, and compresses and sparsifies them
+    in the subspaces. `|Z|_1` stands for `|Z|_0`, which has no gradient.
+
+    Under JAX on a CPU, XLA may stall. `attach` then warns and names the
+    environment variable that prevents it.
 
     Args:
-        weight: Factor of the term, >= 0. With 0, the default, `attach` leaves
-            the model as it was. The term grows with the number of tokens and
-            is of the order of hundreds: begin with 1e-4.
+        weight: Factor of the term, >= 0. With 0, the default, `attach` does
+            not change the model. The term is of the order of hundreds and
+            grows with the number of tokens: start with 1e-4.
         penalty: lambda, >= 0.
-        eps: Precision of the rates, > 0; 0.5 by default.
-        layers: Numbers of the blocks, of which negative ones count from the
-            last; all by default.
-
-    Warns, under JAX on a CPU, that XLA may stall unless it is started with
-    `XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false`.
+        eps: Precision of the rates, > 0. By default 0.5.
+        layers: List of numbers of blocks, negative from the last. By default
+            all.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -51,7 +51,7 @@ class SparseRateReduction:
 
     Reference:
         Yu et al., arXiv:2306.01129, section 2.1, for the objective; Hu, Zou
-        and Xu, arXiv:2411.17182, who train with it as a regulariser.
+        and Xu, arXiv:2411.17182, for its use as a regulariser.
     """
 
     def __init__(
@@ -61,40 +61,36 @@ class SparseRateReduction:
         eps: float | None = None,
         layers: list[int] | None = None,
     ):
-        check_not_negative("weight", weight)
-        check_not_negative("penalty", penalty)
-        check_eps(eps)
-        self.weight = weight
-        self.penalty = penalty
-        self.eps = eps
+        self.weight = check_not_negative("weight", weight)
+        self.penalty = check_not_negative("penalty", penalty)
+        self.eps = check_eps(eps, "paper")
         self.layers = layers
 
     def attach(self, model: keras.Model) -> keras.Model:
         """Makes the model train with the term, in place of one attached before.
 
-        The term is not part of the model: a model that is loaded from a file,
-        or cloned, trains without it until it is attached anew.
+        The term is not saved or cloned with the model: attach it again.
 
         Args:
-            model: Any model of the package, or a functional model with its
-                blocks' layers, compiled or not.
+            model: Any model of the package, or a functional model with the
+                layers of its blocks, compiled or not.
 
         Returns:
             The same model.
 
         Raises:
-            ValueError: If the model has no such blocks, an operator does not
-                tell its subspaces, or a block has an activity regulariser of
-                its own.
+            ValueError: If the model has no such blocks, an operator has no
+                `subspace_bases()`, or a block has an activity regulariser.
         """
+        # By number, since the list may name a block twice.
         chosen = {block.number: block for block in chosen_blocks(model, self.layers)}.values()
         for block in chosen:
             check_bases(block.compress)
             other = block.last.activity_regularizer
             if other is not None and not isinstance(other, _BlockTerm):
                 raise ValueError(
-                    f"{block.last.name!r} has an activity regulariser of its own, "
-                    f"{type(other).__name__}, which this one would replace. Take it off first."
+                    f"{block.last.name!r} has an activity regulariser, {type(other).__name__}, "
+                    "which this one would replace. Set it to None first."
                 )
         self.detach(model)
         if self.weight:
@@ -105,7 +101,7 @@ class SparseRateReduction:
 
     @staticmethod
     def detach(model: keras.Model) -> keras.Model:
-        """Makes the model train without the term again, and returns it."""
+        """Makes the model train without the term, and returns it."""
         for layer in model.layers:
             if isinstance(layer.activity_regularizer, _BlockTerm):
                 layer.activity_regularizer = None
@@ -120,29 +116,28 @@ def _warn_of_stalls() -> None:
 
     if jax.default_backend() == "cpu":
         warnings.warn(
-            "Under JAX on a CPU, XLA may stall when it trains with SparseRateReduction. If it "
-            f"does, start Python with the environment variable XLA_FLAGS={XLA_FLAG}, or use "
-            "another backend.",
+            "XLA may stall when it trains with SparseRateReduction on a CPU. If it does, start "
+            f"Python with the environment variable XLA_FLAGS={XLA_FLAG}, or use another backend.",
             stacklevel=3,
         )
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class _BlockTerm(keras.regularizers.Regularizer):
-    """One block's share, on the layer that gives out the block's tokens."""
+    """One block's part of the term, on the layer whose output is the block's."""
 
     def __init__(self, settings=None, block: Block | None = None, blocks: int = 1):
         self.settings, self.block, self.blocks = settings, block, blocks
 
     def __call__(self, tokens):
-        if self.settings is None:  # of a clone
+        if self.settings is None:  # in a clone
             return ops.zeros(())
         tokens = ops.cast(tokens, "float32")
         bases = self.block.compress.subspace_bases()
         reduction = rate_reduction(tokens, bases, self.settings.eps)
         reduction -= self.settings.penalty * ops.sum(ops.abs(tokens), axis=(-2, -1))
-        # Added here, since versions of Keras differ in whether they divide what an
-        # activity regulariser returns by the number of images.
+        # Added here: some versions of Keras divide what an activity regulariser returns by
+        # the number of images.
         self.block.last.add_loss(-self.settings.weight / self.blocks * ops.mean(reduction))
         return ops.zeros(())
 

@@ -56,7 +56,7 @@ def test_blocks_side_by_side_and_a_written_file(model, images, tmp_path):
     assert _titles(figure) == ["image", "map 0", "map 1"]
     figure.savefig(tmp_path / "blocks.png")
     assert (tmp_path / "blocks.png").stat().st_size > 1000
-    with pytest.raises(ValueError, match=r'`maps` must be what `intermediates.*"map"'):
+    with pytest.raises(ValueError, match=r'`maps` must be the result of `intermediates.*"map"'):
         interpret.plot_intermediates(images, interpret.intermediates(model, images))
 
 
@@ -69,7 +69,7 @@ def test_grey_images_of_either_layout(channels_first, rng):
 
 
 def test_refusals(images):
-    with pytest.raises(ValueError, match=r"one map an image. Received: 2 images, 1 maps"):
+    with pytest.raises(ValueError, match=r"one map per image. Received: 2 images, 1 maps"):
         interpret.plot_rollout(images, np.ones((1, 2, 4)))
     with pytest.raises(ValueError, match=r"shape \(n, height, width, channels\)"):
         interpret.plot_rollout(images[0], np.ones((1, 2, 4)))

@@ -55,5 +55,5 @@ def test_images_in_which_nothing_varies(model):
 def test_refusals(model, images):
     with pytest.raises(ValueError, match=r"at least 4 patches of 3 features. Received: 2 patches"):
         token_pca(model, images[:1, :8, :16], foreground=False)
-    with pytest.raises(ValueError, match='`what` must be "tokens" or "keys"'):
+    with pytest.raises(ValueError, match="`what` must be one of 'tokens', 'keys'"):
         token_pca(model, images, what="map")

@@ -30,7 +30,7 @@ def test_maps_of_blocks_by_name_that_save_and_train(tmp_path, rng):
 
 def test_refusals():
     model = CRATE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=5)
-    with pytest.raises(ValueError, match=r"one number a block. Received: scales=\[1\] for 2"):
+    with pytest.raises(ValueError, match=r"one number for each. .*scales=\[1\]"):
         feature_pyramid(model, scales=[1])
     with pytest.raises(ValueError, match=r"whole rows and columns.*0.3 for 4 rows"):
         feature_pyramid(model, [0], scales=[0.3])

@@ -84,21 +84,20 @@ def test_segments_by_the_models_tokens_or_keys(model, images):
 
 
 def test_refusals(model, images):
-    with pytest.raises(ValueError, match=r'`what` must be "tokens" or "keys".*\'values\''):
+    with pytest.raises(ValueError, match=r"`what` must be one of 'tokens', 'keys'.*'values'"):
         segment(model, images, what="values")
-    with pytest.raises(ValueError, match="`objects` must be 1 or more"):
+    with pytest.raises(ValueError, match="`objects` must be a positive integer"):
         segment(model, images, objects=0)
-    with pytest.raises(ValueError, match=r"`threshold` must be a cosine in \(-1, 1\)"):
+    with pytest.raises(ValueError, match=r"`threshold` must be in \(-1, 1\)"):
         segment(model, images, threshold=1.0)
     with pytest.raises(ValueError, match=r"at least 4 patches.*\(3, 1, 2, 24\)"):
         segment(model, images[:, :8, :16])
-    for layer in (7, 0.5, True, "1"):
-        with pytest.raises(ValueError, match=f"which has 0, 1; negative .* Received: {layer!r}"):
+    for layer in (7, 0.5, "1"):
+        with pytest.raises(ValueError, match=rf"which has 0, 1; .* Received: \[{layer!r}\]"):
             segment(model, images, layer=layer)
-    with pytest.raises(ValueError, match=r"must be a list of numbers.* 0, 1. Received: -1"):
-        intermediates(model, images, layers=-1)
-    with pytest.raises(ValueError, match="at least one block"):
-        intermediates(model, images, layers=[])
+    for layers in (-1, []):
+        with pytest.raises(ValueError, match=r"`layers` must be a list of numbers of blocks"):
+            intermediates(model, images, layers=layers)
     tssa = CRATE(24, 1, 2, input_shape=(32, 32, 3), patch_size=8, classes=5, compress="tssa")
     assert segment(tssa, images, what="keys").shape == (3, 4, 4)
     with pytest.raises(ValueError, match=r"takes `return_attention_scores`, as MSSA does.*is TSSA"):

@@ -77,5 +77,5 @@ class TestMSSA(AdaptableLayerChecks):
             MSSA(3).build((None, 5, 8))
 
     def test_refuses_tokens_of_another_rank(self):
-        with pytest.raises(ValueError, match=r"\(batch, n, d\)"):
-            MSSA(2).build((None, 8))
+        with pytest.raises(ValueError, match=r"expected ndim=3, found ndim=2"):
+            MSSA(2)(np.zeros((4, 8)))

@@ -56,12 +56,12 @@ class TestPatchEmbedding(AdaptableLayerChecks):
             PatchEmbedding(6, 8).build(shape)
 
     @pytest.mark.parametrize("patch_size", [0, -4, (4,), (4, 4, 4), 4.0, "4", None])
-    def test_refuses_what_is_no_patch_size(self, patch_size):
+    def test_refuses_another_patch_size(self, patch_size):
         with pytest.raises(ValueError, match=r"`patch_size` must be.*Received"):
             PatchEmbedding(6, patch_size)
 
     def test_refuses_another_rank_and_format(self):
-        with pytest.raises(ValueError, match="rank 4"):
-            PatchEmbedding(6, 4).build((None, 8, 3))
+        with pytest.raises(ValueError, match="expected ndim=4, found ndim=3"):
+            PatchEmbedding(6, 4)(np.zeros((2, 8, 3)))
         with pytest.raises(ValueError, match="`data_format`"):
             PatchEmbedding(6, 4, data_format="NHWC")

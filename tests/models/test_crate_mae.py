@@ -360,7 +360,7 @@ def test_refuses_a_mask_of_all_or_nothing(ratio):
 
 def test_refuses_bad_arguments():
     for arguments, message in (
-        ({"penalty": -1}, "`penalty` must be 0 or more"),
+        ({"penalty": -1}, "`penalty` must be a number of 0 or more"),
         ({"heads": 5}, "`dim` must be divisible by `heads`"),
         ({"dim": 26}, "`dim` must be divisible by 4"),
         ({"mask_ratio": None}, "`mask_ratio` must be in"),

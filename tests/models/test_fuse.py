@@ -7,7 +7,8 @@ from disturb import disturb
 
 import keras_crate
 from keras_crate import CRATE, CRATEMAE, CRATEAlpha, fuse
-from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA
+from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, FusedMSSA, FusedTSSA
+from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.fuse import _fold
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 5}
@@ -60,7 +61,7 @@ def test_the_fold_is_computed_in_float64():
 @pytest.mark.parametrize("options", [{"compress": "tssa"}, {"sparsify": "overcomplete_ista"}])
 def test_other_operators_of_the_package(options):
     fused = _assert_same_function(disturb(_model(**options)))
-    assert fused.get_layer(fused.layers[5].name).folded_norm
+    assert isinstance(fused.layers[5], FoldedNorm)
 
 
 def test_a_single_head():
@@ -128,9 +129,9 @@ def test_masked_autoencoder():
     assert_close(*encoders, atol=2e-5)
 
 
-def test_bases_are_told_as_they_were():
-    for layer_class in (MSSA, TSSA):
-        source, target = layer_class(3), layer_class(3, folded_norm=True)
+def test_bases_are_those_without_the_scale():
+    for layer_class, fused_class in ((MSSA, FusedMSSA), (TSSA, FusedTSSA)):
+        source, target = layer_class(3), fused_class(3)
         for layer in (source, target):
             layer.build((None, 5, 24))
         rng = np.random.default_rng(0)
@@ -146,16 +147,16 @@ def test_bases_are_told_as_they_were():
         assert_close(target.coordinates(z), source.coordinates(normalised.astype("f4")), atol=1e-5)
 
 
-def test_int8_rounds_the_residual_form():
+def test_int8_keeps_the_identity_apart():
     """In I + B the identity takes up the integers' range."""
     rng = np.random.default_rng(0)
     d = rng.uniform(-1, 1, size=(96, 96)) * np.sqrt(6 / 96)
     b = 0.1 * (d - d.T @ d)
     z = rng.normal(size=(1, 200, 96)).astype("float32")
     errors = {}
-    for residual_form in (True, False):
+    for apart in (True, False):
         inputs = keras.Input((200, 96))
-        layer = FusedISTA(96) if residual_form else keras.layers.Dense(96, activation="relu")
+        layer = FusedISTA(96) if apart else keras.layers.Dense(96, activation="relu")
         model = keras.Model(inputs, layer(inputs))
         layer.kernel.assign(np.eye(96) + b)
         layer.bias.assign(np.full(96, -0.01))
@@ -163,17 +164,17 @@ def test_int8_rounds_the_residual_form():
         assert_close(exact, oracle.ista(z, d), atol=1e-5)
         model.quantize("int8")
         assert str(layer._kernel.dtype) == "int8"
-        errors[residual_form] = np.linalg.norm(model.predict(z, verbose=0) - exact)
+        errors[apart] = np.linalg.norm(model.predict(z, verbose=0) - exact)
     assert errors[True] < 0.5 * errors[False]
 
 
-def test_modes_without_a_residual_form_leave_the_layer_alone():
+def test_other_modes_leave_the_layer_alone():
     fused = fuse(_model())
     layer = fused.get_layer("block_0_ista")
     before = layer.get_weights()
     with pytest.raises((NotImplementedError, ValueError)):  # the latter by newer versions of Keras
         layer.quantize("gptq")
-    assert not layer.residual_form
+    assert not layer.identity_apart
     for old, new in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 

@@ -129,11 +129,11 @@ def test_of_a_masked_autoencoder_the_encoder_is_measured():
 
 
 def test_refuses_what_cannot_be_measured():
-    with pytest.raises(ValueError, match="`every` must be 1 or more"):
+    with pytest.raises(ValueError, match="`every` must be a positive integer"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), every=0)
-    with pytest.raises(ValueError, match='`unit` must be "epoch" or "step"'):
+    with pytest.raises(ValueError, match="`unit` must be one of 'epoch', 'step'"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), unit="batch")
-    with pytest.raises(ValueError, match="nothing measured yet"):
+    with pytest.raises(ValueError, match="Nothing is measured yet"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3))).animate("layers.gif")
     with pytest.raises(ValueError, match="`convention` must be one of"):
         objective.LayerwiseObjective(np.zeros((1, 16, 16, 3)), convention="mine")

@@ -7,7 +7,8 @@ import pytest
 from authors import golden, load_crate_state, state_of
 from compare import assert_close
 
-from keras_crate import CRATE, interpret, objective
+from keras_crate import CRATE, CRATEAlpha, interpret, objective
+from keras_crate.objective.measure import Measurer
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +85,9 @@ def test_the_place_names_the_convention(micro):
     assert half == objective.measure(model, images, convention="paper")
     assert objective.measure(model, images, at="input") == objective.measure(model, images)
     assert half.at == "half" and half.to_dict()["at"] == "half" and "half-step" in str(half)
-    with pytest.raises(ValueError, match=r"never mixed. Received: .*'authors', at='half'"):
+    with pytest.raises(ValueError, match=r"Received: convention='authors', at='half'. Leave one"):
         objective.measure(model, images, convention="authors", at="half")
-    with pytest.raises(ValueError, match=r"`at` must be one of \('input', 'half'\).*'output'"):
+    with pytest.raises(ValueError, match=r"`at` must be one of 'input', 'half'.*'output'"):
         objective.measure(model, images, at="output")
 
 
@@ -103,7 +104,9 @@ def test_prints_and_converts(micro):
     assert measured.coding_rate_std == [0.0, 0.0]
     lines = str(measured).splitlines()
     whose = "authors' convention (R^c at the block's input)"
-    assert len(lines) == 4 and lines[-1] == f"1 images, {whose}, eps = 0.01"
+    assert len(lines) == 4 and lines[-1] == f"1 images, {whose}, eps = 0.01, non-zeros of ISTA"
+    for zeros, line in zip(measured.sparsity_mean, lines[1:3], strict=True):
+        assert f" {1 - zeros:.3f} +- 0.000" in line
     assert json.loads(measured.to_json()) == measured.to_dict()
     assert objective.LayerMeasurements.from_dict(json.loads(measured.to_json())) == measured
 
@@ -170,14 +173,33 @@ def test_plots_several_models(micro):
     assert legend == ["trained", "untrained"]
 
 
-def test_plot_has_two_panels(micro):
+def test_plot_shows_the_numbers_of_the_table_and_names_the_operator(micro):
     pytest.importorskip("matplotlib")
     model, images, _ = micro
-    figure = objective.measure(model, images).plot()
-    assert [ax.get_title() for ax in figure.axes] == [
-        "Compression: coding rate",
-        "Sparsity: after ISTA",
-    ]
+    measured = objective.measure(model, images)
+    figure = measured.plot()
+    rates, nonzero = figure.axes
+    assert [ax.get_title() for ax in (rates, nonzero)] == ["Compression: coding rate", "Sparsity"]
+    assert nonzero.get_ylabel() == "share of non-zeros of ISTA"
+    assert_close(nonzero.lines[0].get_ydata(), 1 - np.array(measured.sparsity_mean), atol=1e-12)
+    alpha = objective.measure(_alpha(), images)
+    assert "non-zeros of OvercompleteISTA" in str(alpha)
+    labels = [ax.get_ylabel() for ax in measured.plot("a", {"b": alpha}).axes]
+    assert labels[1] == "share of non-zeros of ISTA, OvercompleteISTA"
+
+
+def _alpha():
+    return CRATEAlpha(48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10)
+
+
+def test_only_what_the_convention_reads_is_computed():
+    model = _alpha()
+    outputs = [model.get_layer(f"block_{i}_add_2").output for i in (0, 1)]
+    for convention, per_block in (("authors", 2), ("paper", 3)):
+        tensors = Measurer(model, convention).inside.tensors
+        assert [len(of_block) for of_block in tensors] == [per_block] * 2
+        computed = [t for of_block in tensors for t in of_block]
+        assert all((output in computed) is (convention == "paper") for output in outputs)
 
 
 def test_names_the_first_layer_that_is_not_finite(micro):
@@ -234,5 +256,5 @@ def test_refusals(micro):
         objective.measure("model.keras", images)
     with pytest.raises(ValueError, match=r"`convention`.*'mine'"):
         objective.measure(model, images, convention="mine")
-    with pytest.raises(ValueError, match="`penalty` must be 0 or more"):
+    with pytest.raises(ValueError, match="`penalty` must be a number of 0 or more"):
         objective.measure(model, images, convention="paper", penalty=-1)

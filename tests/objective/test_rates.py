@@ -32,13 +32,94 @@ def test_subspace_rate_of_the_paper_is_a_sum_over_orthonormal_bases(rng):
     assert_close(found, expected, atol=0, rtol=1e-5)
 
 
+def _low_rank(rank, rng):
+    z = rng.normal(size=(17, rank)) @ rng.normal(size=(rank, 64)) / np.sqrt(rank)
+    return z.astype("float32")
+
+
+def _exact(z, eps=0.5):
+    """Rate and gradient in float64, by singular values."""
+    u, values, vt = np.linalg.svd(z.astype("float64"), full_matrices=False)
+    scale = z.shape[1] / (len(z) * eps**2)
+    gradient = (u * (scale * values / (1 + scale * values**2))) @ vt
+    return np.log1p(scale * values**2).sum() / 2, gradient
+
+
+@pytest.mark.parametrize("rank", [1, 2, 17])
+def test_tokens_of_any_rank_and_length(rank, rng):
+    """Also compiled, and with the gradient; where the product `Z Z^T` would lose all digits."""
+    inputs = keras.Input((17, 64))
+    compiled = keras.Model(inputs, keras.layers.Lambda(objective.coding_rate)(inputs))
+    for length in (1e-8, 1e-3, 1, 8, 100, 1e4, 1e8):
+        z = length * _low_rank(rank, rng)
+        rate, gradient = _exact(z)
+        assert_close(objective.coding_rate(z), rate, atol=1e-12, rtol=1e-6)
+        (found,) = gradients(lambda x: keras.ops.sum(objective.coding_rate(x)), z)
+        assert np.isfinite(found).all()
+        rates = (
+            objective.coding_rate(keras.ops.convert_to_tensor(z)),
+            compiled.predict(z[None], verbose=0)[0],
+        )
+        for in_float32 in map(keras.ops.convert_to_numpy, rates):
+            if rank == 17 or length <= 100:
+                assert_close(in_float32, rate, atol=1e-5, rtol=2e-4)
+            else:  # float32 rounds these tokens to another rank
+                assert np.isfinite(in_float32) and in_float32 > 0.9 * rate
+        if rank == 17 or length < 1:
+            assert_close(found, gradient, atol=1e-4 * np.abs(gradient).max())
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has no float64 by default")
+def test_tensors_of_float64_stay_exact(rng):
+    z, u = 1e4 * _low_rank(2, rng).astype("float64"), _subspaces(rng, dim=64)
+    tensor = keras.ops.convert_to_tensor(z, "float64")
+    assert_close(objective.coding_rate(tensor), objective.coding_rate(z), atol=1e-6)
+    for convention in ("paper", "authors"):
+        found, expected = (
+            objective.subspace_coding_rate(a, u, convention=convention) for a in (tensor, z)
+        )
+        assert_close(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("how_dependent", [0.0, 1e-9, 1e-2])
 def test_bases_that_are_nearly_dependent(how_dependent, rng):
-    """Where the fast way to orthonormal bases would be inexact or fail."""
     z, u = rng.normal(size=(9, 12)), _subspaces(rng)
-    u[1, :, 3] = u[1, :, 0] + how_dependent * u[1, :, 3]
-    expected = sum(oracle.coding_rate(z @ np.linalg.qr(basis)[0], 0.5) for basis in u)
-    assert_close(objective.subspace_coding_rate(z, u), expected, atol=1e-7)
+    u[1, :, 1] = u[1, :, 0] + how_dependent * u[1, :, 1]
+    bases = [np.linalg.qr(basis)[0] for basis in u]
+    if not how_dependent:
+        bases[1] = np.linalg.qr(u[1][:, [0, 2, 3]])[0]  # what they span
+        bases[1] = np.pad(bases[1], ((0, 0), (0, 1)))
+    expected = sum(oracle.coding_rate(z @ basis, 0.5) for basis in bases)
+    atol = 1e-4 if how_dependent == 0 else 1e-7
+    assert_close(objective.subspace_coding_rate(z, u), expected, atol=atol)
+
+
+def test_bases_of_zeros_span_nothing(rng):
+    z, u = rng.normal(size=(9, 12)), _subspaces(rng)
+    others = objective.subspace_coding_rate(z, u[[0, 2]])
+    u[1] = 0
+    for convention, expected in (("paper", others), ("authors", None)):
+        found = objective.subspace_coding_rate(z, u, convention=convention)
+        if expected is not None:
+            assert_close(found, expected, atol=1e-9)
+        assert_close(objective.subspace_coding_rate(z, 0 * u, convention=convention), 0, atol=0)
+
+        def rate(tokens, bases, convention=convention):
+            return objective.subspace_coding_rate(tokens, bases, convention=convention)
+
+        assert_close(rate(*map(keras.ops.convert_to_tensor, (z, u))), found, atol=1e-4)
+        for gradient in gradients(rate, z.astype("float32"), u.astype("float32")):
+            assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("length", [1e-30, 1e30])
+def test_the_authors_rate_does_not_depend_on_the_tokens_lengths(length, rng):
+    z, u = rng.normal(size=(9, 12)), _subspaces(rng)
+    expected = objective.subspace_coding_rate(z, u, convention="authors")
+    tensor = keras.ops.convert_to_tensor((length * z).astype("float32"))
+    for tokens, atol in ((length * z, 1e-9), (tensor, 1e-4)):
+        found = objective.subspace_coding_rate(tokens, u, convention="authors")
+        assert_close(found, expected, atol=atol)
 
 
 def test_fewer_tokens_than_heads(rng):
@@ -118,14 +199,16 @@ def test_half_precision_is_computed_in_single(dtype, rng):
 
 @pytest.mark.parametrize("eps", [0, -1])
 def test_refuses_eps_that_is_not_positive(eps):
-    with pytest.raises(ValueError, match=f"`eps` must be above 0. Received: eps={eps}"):
+    with pytest.raises(ValueError, match=f"`eps` must be a number above 0. Received: eps={eps}"):
         objective.coding_rate(np.ones((3, 2)), eps)
 
 
 def test_refuses_another_convention_and_shape():
     with pytest.raises(ValueError, match=r"`tokens` must have shape \(..., n, d\).*\(5,\)"):
         objective.coding_rate(np.ones(5))
-    with pytest.raises(ValueError, match="`penalty` must be 0 or more"):
+    with pytest.raises(ValueError, match=r"at least one token. Received: shape \(0, 4\)"):
+        objective.coding_rate(np.ones((0, 4)))
+    with pytest.raises(ValueError, match="`penalty` must be a number of 0 or more"):
         objective.sparse_rate_reduction(np.ones((3, 2)), np.ones((1, 2, 2)), penalty=-1)
     with pytest.raises(ValueError, match=r"`convention` must be one of .*'mixed'"):
         objective.subspace_coding_rate(np.ones((3, 2)), np.ones((1, 2, 2)), convention="mixed")

@@ -80,15 +80,15 @@ def test_warns_where_xla_may_stall(monkeypatch):
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"`weight` must be 0 or more. Received: weight=-1"):
+    with pytest.raises(ValueError, match=r"`weight` must be a number of 0 or more"):
         SparseRateReduction(-1)
-    with pytest.raises(ValueError, match=r"`eps` must be above 0"):
+    with pytest.raises(ValueError, match=r"`eps` must be a number above 0"):
         SparseRateReduction(1, eps=0)
-    with pytest.raises(ValueError, match=r"which has 0, 1; negative .* Received: 2"):
+    with pytest.raises(ValueError, match=r"which has 0, 1; negative .* Received: \[2\]"):
         SparseRateReduction(1, layers=[2]).attach(_model())
     model = _model()
     model.get_layer("block_0_ista").activity_regularizer = keras.regularizers.L1(0.1)
-    with pytest.raises(ValueError, match=r"'block_0_ista' has an activity regulariser.*L1"):
+    with pytest.raises(ValueError, match=r"'block_0_ista' has an activity regulariser, L1"):
         SparseRateReduction(1).attach(model)
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="white-box blocks"):

@@ -1,0 +1,35 @@
+"""Layers of fused models. `tests/models/test_fuse.py` compares them with the others."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from compare import assert_close
+from layer_checks import LayerChecks
+
+from keras_crate.layers import FusedISTA, FusedMSSA, FusedTSSA
+
+SAVED = Path(__file__).parent / "saved_by_0_1"
+
+
+class TestFusedLayers(LayerChecks):
+    cases = (
+        (FusedMSSA, {"heads": 2}, (2, 5, 8), (2, 5, 8), 4),
+        (FusedTSSA, {"heads": 2}, (2, 5, 8), (2, 5, 8), 5),
+    )
+
+
+@pytest.mark.parametrize("name", ["fused_mssa_int8", "fused_tssa"])
+def test_fused_models_of_version_0_1_load(name):
+    """Written by PyTorch, with the outputs for these images."""
+    model = keras.saving.load_model(SAVED / f"{name}.keras")
+    images = np.random.default_rng(1).uniform(0, 255, (3, 16, 16, 3)).astype("float32")
+    expected = np.load(SAVED / "outputs.npz")[name]
+    assert_close(model.predict(images, verbose=0), expected, atol=1e-5)
+
+
+def test_a_fused_ista_of_version_0_1_is_made_from_its_configuration():
+    config = FusedISTA(4, identity_apart=True).get_config()
+    config["residual_form"] = config.pop("identity_apart")
+    assert FusedISTA.from_config(config).identity_apart
