@@ -43,9 +43,14 @@ def recipe_of(arguments, usual: str):
         arguments: The command line's.
         usual: The recipe if none is named.
     """
-    from keras_crate.training.recipe import load_recipe, parse_setting
+    from keras_crate.training.recipe import load_recipe, parse_value
 
-    settings = dict(parse_setting(text) for text in arguments.settings)
+    settings = {}
+    for text in arguments.settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"A setting must be NAME=VALUE, such as epochs=20. Received: {text!r}")
+        settings[name.strip()] = parse_value(name.strip(), value)
     return load_recipe(arguments.recipe or usual, **settings)
 
 

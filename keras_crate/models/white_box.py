@@ -14,6 +14,7 @@ from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.graph import channels_axis
 from keras_crate.models.options import document
+from keras_crate.models.saving import public_optimizers
 
 HEAD_LAYERS = ("head_norm", "head")  # those with weights
 
@@ -198,6 +199,9 @@ class WhiteBoxModel(keras.Model):
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": settings} if settings else {}),
         }
+
+    def get_compile_config(self) -> dict:
+        return public_optimizers(super().get_compile_config())
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> "WhiteBoxModel":

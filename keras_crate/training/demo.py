@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,12 +12,12 @@ import numpy as np
 from keras_crate import __version__
 from keras_crate.data import ImageSet, distort, load
 from keras_crate.figure import new_figure
+from keras_crate.files import make_folder
 from keras_crate.interpret import attention_maps
 from keras_crate.models import CRATE, decode_predictions
 from keras_crate.models.checks import check_finite, check_positive
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.layer_measurements import draw_curves
-from keras_crate.training.run_folder import writable_folder
 from keras_crate.training.schedule import warmup_cosine
 
 
@@ -126,7 +127,8 @@ def run_demo(
     """
     check_positive("epochs", recipe.epochs)
     new_figure(1, 1)  # if it cannot draw, it says so before it trains
-    output = writable_folder(output)
+    output = Path(output)
+    make_folder(output)
     images = images or load("mnist5k")
     train_x, train_y = (part[: recipe.train_images] for part in images.train)
     test_x, test_y = images.test

@@ -7,7 +7,7 @@ from marks import compiles_long
 import keras_crate
 from keras_crate.layers import TokenEmbedding
 from keras_crate.training import finetune, load_recipe
-from keras_crate.training.model_to_train import adapted
+from keras_crate.training.model_to_train import adapt_model
 
 RECIPE = load_recipe("finetune-paper", epochs=1, batch_size=4, image_size=16)
 
@@ -29,7 +29,7 @@ def _data(folder):
 
 
 def test_a_new_head_and_the_rest_as_it_was(model, folder):
-    new = adapted(model, RECIPE, _data(folder))
+    new = adapt_model(model, RECIPE, _data(folder))
     assert new is not model and new.output_shape == (None, 2) and new.class_names == NAMES
     for layer in model.layers:
         if layer.name == "head":
@@ -42,13 +42,13 @@ def test_a_head_for_the_same_classes_stays(folder):
     model = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, class_names=NAMES
     )
-    new = adapted(model, RECIPE, _data(folder))
+    new = adapt_model(model, RECIPE, _data(folder))
     for a, b in zip(model.get_weights(), new.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     other = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, class_names=("hot", "cold")
     )
-    new = adapted(other, RECIPE, _data(folder))
+    new = adapt_model(other, RECIPE, _data(folder))
     assert (
         np.abs(
             new.get_layer("head").get_weights()[0] - other.get_layer("head").get_weights()[0]
@@ -76,7 +76,7 @@ def test_size_rates_and_dtype_of_the_recipe(model, folder):
     recipe = RECIPE.with_changes(
         image_size=32, drop_path_rate=0.2, dropout_rate=0.1, precision="mixed_bfloat16"
     )
-    new = adapted(model, recipe, _data(folder))
+    new = adapt_model(model, recipe, _data(folder))
     assert new.input_shape == (None, 32, 32, 3)
     assert new.settings.drop_path_rate == 0.2 and new.settings.dropout_rate == 0.1
     assert new.dtype_policy.name == "mixed_bfloat16"
@@ -93,7 +93,7 @@ def test_features_are_given_a_head(folder):
     features = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, include_top=False, pooling=None
     )
-    assert adapted(features, RECIPE, _data(folder)).output_shape == (None, 2)
+    assert adapt_model(features, RECIPE, _data(folder)).output_shape == (None, 2)
 
 
 def test_from_a_file(model, folder, tmp_path):
