@@ -24,7 +24,10 @@ class Checkpoints(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: RunFolder, history: RunHistory, averages: keras.callbacks.SwapEMAWeights | None
+        self,
+        folder: RunFolder,
+        history: RunHistory,
+        averages: keras.callbacks.SwapEMAWeights | None = None,
     ):
         super().__init__()
         self.folder, self.history, self.averages = folder, history, averages

@@ -10,9 +10,9 @@ from marks import compiles_long, needs
 from PIL import Image
 
 import keras_crate
-from keras_crate.weights import variants as registry
 from keras_crate.training import Recipe, load_recipe, pretrain
 from keras_crate.training.losses import SmoothedBinaryCrossentropy
+from keras_crate.weights import variants as registry
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 2}
 RECIPE = Recipe(
