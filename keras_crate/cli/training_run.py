@@ -1,7 +1,7 @@
 """What the commands that train share: the recipe, its settings, and where the run goes."""
 
 from keras_crate.cli.arguments import add_named_values, add_output, named_values
-from keras_crate.training.recipe import Recipe, load_recipe, parse_setting
+from keras_crate.training.recipe import Recipe, load_recipe, parse_value
 
 _OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard", "wandb")
 
@@ -43,12 +43,8 @@ def recipe_of(arguments, default: str) -> Recipe:
     Raises:
         ValueError: If there is no such recipe or setting, or one is out of range.
     """
-    settings = named_values("--set", arguments.set, _setting)
+    settings = named_values("--set", arguments.set, parse_value)
     return load_recipe(arguments.recipe or default, **settings)
-
-
-def _setting(name: str, value: str):
-    return parse_setting(f"{name}={value}")[1]
 
 
 def report_run(run) -> None:

@@ -11,6 +11,7 @@ from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.rebuild import carry_weights, rebuild
+from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
 from keras_crate.weights.assign import HEAD_LAYERS
 
@@ -177,6 +178,9 @@ class WhiteBoxModel(keras.Model):
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": changed} if changed else {}),
         }
+
+    def get_compile_config(self) -> dict:
+        return public_optimizers(super().get_compile_config())
 
     @classmethod
     def from_config(cls, config: dict, custom_objects=None) -> "WhiteBoxModel":

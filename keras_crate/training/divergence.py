@@ -1,4 +1,4 @@
-"""Stops a run whose loss is not finite, before anything is saved, and finds out where it began."""
+"""Stops a run whose loss or weights are not finite, and finds where it began."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,18 +15,21 @@ class TrainingDiverged(ValueError):
 
 
 class FiniteLoss(keras.callbacks.Callback):
-    """Raises `TrainingDiverged` as soon as the loss is NaN or infinite.
+    """Raises `TrainingDiverged` at the end of an epoch whose loss or weights are not finite.
 
-    To name the first layer that went wrong, the epoch is gone through again
-    from its backup up to the step where it happened: batches and chance are
-    the same, and the weights before that step are known so.
+    No step waits for its loss: Keras hands the losses to this callback from
+    other threads, which ask `fit` to stop. The epoch is then repeated from its
+    backup up to the step that went wrong, to name the first broken layer.
+    Batches and random numbers are the same as before.
 
     Args:
-        backup: What holds the weights at the epoch's beginning.
-        seeds: What gives layers their chance.
+        backup: Holds the weights of the epoch's beginning.
+        seeds: Sets the random numbers of an epoch.
         batches_of: Function from an epoch to its batches (images, labels).
-        say: What is called with a line of text.
+        say: Called with a line of text.
     """
+
+    async_safe = True  # Keras makes all batch methods wait if one callback is not
 
     def __init__(
         self,
@@ -37,63 +40,64 @@ class FiniteLoss(keras.callbacks.Callback):
     ):
         super().__init__()
         self.backup, self.seeds, self.batches_of, self.say = backup, seeds, batches_of, say
-        self.epoch = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
+        self.losses: dict[int, float] = {}  # those that are not finite, by step
 
     def on_train_batch_end(self, batch, logs=None):
-        loss = (logs or {}).get("loss")
-        if loss is None or np.isfinite(loss):
-            return
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()  # or the variables hold buffers that are gone
-        self._stop(f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}", batch)
+        loss = logs.get("loss", 0.0)
+        if not np.isfinite(loss):
+            self.losses[batch] = loss
+            self.model.stop_training = True  # before the next step
+
+    def on_test_begin(self, logs=None):
+        if self.losses:
+            self.model.stop_evaluating = True  # after one batch: the result is not used
 
     def on_epoch_end(self, epoch, logs=None):
-        # What the last step did to the weights, no loss of the epoch has seen.
-        if self._broken_weights():
-            self._stop(f"Weights became NaN or infinite at the end of epoch {epoch + 1}", None)
+        if self.losses:  # Keras has waited for all threads
+            step = min(self.losses)
+            what = f"The loss became {self.losses[step]} at step {step + 1} of epoch {epoch + 1}"
+            self._stop(what, epoch, step)
+        if self._broken_weights():  # by the epoch's last step, which no loss shows
+            what = f"Weights became NaN or infinite at the end of epoch {epoch + 1}"
+            self._stop(what, epoch, None)
 
-    def _stop(self, what: str, last: int | None) -> None:
-        """Raises, once the cause is known. Stands before what saves."""
-        self.say(f"{what}. Going through the epoch again, to find the layer.")
-        cause = self._cause(last)
+    def _stop(self, what: str, epoch: int, last: int | None) -> None:
+        self.say(f"{what}. The epoch is repeated to find the layer.")
+        cause = self._cause(epoch, last)
         self.backup.restore()
         raise TrainingDiverged(
-            f"{what}: {cause}. The "
-            f"model is as it was after {self.epoch} epochs, and so are the files in "
-            f"{self.backup.folder.parent}. Lower `learning_rate`, lengthen `warmup_epochs` or set "
-            "`clip_norm`, and begin a new run."
+            f"{what}: {cause}.\n"
+            f"The model and the files in {self.backup.folder.parent} are as after {epoch} epochs.\n"
+            "Lower `learning_rate`, lengthen `warmup_epochs` or set `clip_norm`, and begin a new "
+            "run."
         )
 
-    def _cause(self, last: int | None) -> str:
+    def _cause(self, epoch: int, last: int | None) -> str:
+        """Repeats an epoch, up to the step `last` or to its end."""
         self.backup.restore()
-        self.seeds.on_epoch_begin(self.epoch)
+        self.seeds.on_epoch_begin(epoch)
         self.model.reset_metrics()
-        for number, (images, labels) in enumerate(self.batches_of(self.epoch)):
+        step = 0
+        for step, (images, labels) in enumerate(self.batches_of(epoch)):
             if not np.isfinite(np.asarray(images)).all():
                 return "the batch has pixels that are NaN or infinite"
-            if self._broken_weights():
-                return self._by_gradient(number)
-            if number == last:
-                broken = first_broken_layer(self.model, images)
-                if broken is not None:
-                    return f"first in {broken}"
-                return "all layers gave finite outputs; it is the loss of them that is not finite"
+            if broken := self._broken_weights():
+                return f"the gradient of step {step} made the weights {broken} NaN or infinite"
+            if step == last:
+                layer = first_broken_layer(self.model, images)
+                if layer is None:
+                    return "all layers gave finite outputs, and the loss of them is not finite"
+                return f"first in {layer}"
             self.model.train_on_batch(images, labels)
-        if last is None and self._broken_weights():
-            return self._by_gradient(number + 1)
-        return "it could not be repeated, so that no layer can be named"
+        if broken := self._broken_weights():
+            return f"the gradient of step {step + 1} made the weights {broken} NaN or infinite"
+        return "the error did not occur again, so no layer can be named"
 
-    def _by_gradient(self, step: int) -> str:
-        first, *others = self._broken_weights()
-        more = f", and {len(others)} more" if others else ""
-        return f"the gradient of step {step} made the weights {first} NaN or infinite{more}"
-
-    def _broken_weights(self) -> list[str]:
-        return [
+    def _broken_weights(self) -> str:
+        """The first trainable weights that are not finite, and how many more there are."""
+        broken = [
             weight.path
             for weight in self.model.trainable_variables
             if not np.isfinite(keras.ops.convert_to_numpy(weight).astype("float32")).all()
         ]
+        return broken and broken[0] + (f" and {len(broken) - 1} more" if broken[1:] else "")

@@ -1,22 +1,20 @@
-"""Chance, keyed by the epoch."""
+"""Random numbers that depend on the epoch."""
 
 import keras
 import numpy as np
 
 
 class EpochSeeds(keras.callbacks.Callback):
-    """Sets what chance depends on at the beginning of every epoch.
+    """Sets all random states at the beginning of an epoch, from the run's seed and the epoch.
 
-    That is the seeds of dropout, drop-path and masks, which Keras does not save
-    with weights; the global generators, by one of which PyTorch drops; and the
-    epoch of the batches, for which Keras' own calls come once too often. All
-    follow from the run's seed and the epoch: a run that is resumed draws what
-    it would have drawn.
+    A run that is resumed so draws what it would have drawn. The states are: the
+    seeds of dropout, drop-path and masks, which Keras does not save with the
+    weights; the global generators, one of which PyTorch's dropout uses; and the
+    epoch of the batches, which Keras' own calls would count once too often.
 
     Args:
-        seed: The run's.
-        batches: A `keras_crate.data.TrainingBatches` that `fit` goes through, or
-            None.
+        seed: The run's seed.
+        batches: The `keras_crate.data.TrainingBatches` of `fit`, or None.
     """
 
     def __init__(self, seed: int, batches=None):

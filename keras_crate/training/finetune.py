@@ -1,13 +1,12 @@
-"""Training what is trained already, on other data."""
+"""Training a trained model on other data."""
 
-import contextlib
 import os
 import types
 
 import keras
 
 from keras_crate.data import open_data
-from keras_crate.training.model_to_train import adapted, name_of, trained_model
+from keras_crate.training.model_to_train import adapt_model, in_order_of, model_name, open_trained
 from keras_crate.training.pretrain import data_of
 from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
 from keras_crate.training.run import RunOptions, train
@@ -25,33 +24,35 @@ def finetune(
 ) -> types.SimpleNamespace:
     """Fine-tunes a trained model on other images, as CRATE's paper did.
 
-    A copy of the model is trained: with a new head where the data have other
-    classes, for images of the recipe's size, to which positions are resized. A
-    masked autoencoder's encoder is given a head. The folder is as that of
-    `pretrain`, and a run that was cut off goes on when it is started again.
+    A copy of the model is trained, for images of the recipe's size, to which
+    its positions are resized. The copy keeps the head if the data have the
+    model's classes; data without names must have as many. A folder with the
+    model's class names may have them in another order. Otherwise the copy has
+    a new head, and the data's class names. A masked autoencoder's encoder is
+    given a head. The folder and a run that was cut off are as in `pretrain`.
 
     Args:
         model: A Keras model; a `.keras` file; the name of a variant; or
             `hf://user/repository`. A model that is not of this package is
             trained itself, and must have an output for each class.
-        data: As `keras_crate.data.open_data` takes it, such as `"cifar10"`; by
-            default the recipe's.
-        output: Folder to write to; made if it does not exist.
-        recipe: As `load_recipe` takes it; by default the paper's for the data
-            set (`"cifar10-paper"`), which is the same for any other.
-        validation: Folder or arrays to measure on, instead of what the data
-            bring to that end.
+        data: As in `keras_crate.data.open_data`, such as `"cifar10"`; by default
+            the recipe's.
+        output: Folder to write to: new, empty, or that of a run to resume.
+        recipe: As in `load_recipe`; by default the paper's for the data set, such
+            as `"cifar10-paper"`, or else `"finetune-paper"`.
+        validation: Folder or pair of arrays to measure on, instead of the data's
+            own validation images.
         limit: How many images to train on, or None for all.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
 
     Returns:
-        As `pretrain`.
+        As in `pretrain`.
 
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite; a `ValueError`.
         ValueError: If there is no such model, recipe or data, they do not fit,
-            or the folder holds another run.
+            or the folder cannot be used.
         OSError: If the output cannot be written, or data cannot be fetched.
 
     Example:
@@ -69,24 +70,15 @@ def finetune(
     """
     options = RunOptions(**options)
     recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
-    given = data_of(data, recipe)
-    opened = open_data(given, validation=validation, limit=limit)
+    opened = open_data(data_of(data, recipe), validation=validation, limit=limit)
     keras.utils.set_random_seed(options.seed)
-    origin = name_of(model)
-    model = trained_model(model)
-    names = getattr(model, "class_names", None)
-    if names and opened.class_names and names != opened.class_names:
-        with contextlib.suppress(ValueError):  # a folder of the same classes, in the model's order
-            opened = open_data(given, validation=validation, limit=limit, class_names=names)
-    model = adapted(model, recipe, opened)
+    origin, model = model_name(model), open_trained(model)
+    opened = in_order_of(opened, getattr(model, "class_names", None))
+    model = adapt_model(model, recipe, opened)
     return train(model, opened, recipe, output, options, origin)
 
 
 def recipe_for_data(data) -> str:
-    """The paper's recipe for a data set, or for any.
-
-    Args:
-        data: As given.
-    """
+    """Name of the paper's recipe for a data set, or of that for any data."""
     own = f"{data}-paper"
     return own if own in list_recipes() else "finetune-paper"

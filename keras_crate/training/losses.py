@@ -1,13 +1,18 @@
-"""The loss of a sigmoid a class, with labels smoothed as those of a softmax are."""
+"""The loss of a recipe, and a model compiled with it."""
 
 import keras
+
+from keras_crate.models import CRATEMAE
+from keras_crate.training.optimizers import build_optimizer
+from keras_crate.training.recipe import Recipe
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class SmoothedBinaryCrossentropy(keras.losses.BinaryCrossentropy):
-    """Binary cross-entropy of each class, of labels `y (1 - s) + s / classes`.
+    """Binary cross-entropy of each class, with labels `y (1 - s) + s / classes`.
 
-    Keras' own smoothing brings the labels of all classes towards a half.
+    These are the smoothed labels of a softmax. Keras' own smoothing moves the
+    labels of all classes towards 0.5.
 
     Args:
         smoothing: s, in [0, 1).
@@ -25,3 +30,51 @@ class SmoothedBinaryCrossentropy(keras.losses.BinaryCrossentropy):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "smoothing": self.smoothing}
+
+
+def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
+    """Compiles a model with a recipe's optimizer and loss.
+
+    Args:
+        model: A classifier, or a masked autoencoder, which has its own loss.
+        recipe: The settings.
+        steps: Batches of an epoch.
+
+    Raises:
+        ValueError: If the recipe does not suit the model's outputs.
+    """
+    optimizer = build_optimizer(recipe, model, steps)
+    if not isinstance(model, CRATEMAE):
+        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+        if model.output_shape[-1] > 5:
+            metrics.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
+        model.compile(optimizer=optimizer, loss=_loss(model, recipe), metrics=metrics)
+        return
+    for name in ("label_smoothing", "mixup", "cutmix"):
+        if getattr(recipe, name):
+            raise ValueError(
+                f"`{name}` is for models that learn labels. Received: "
+                f"{name}={getattr(recipe, name)} with a CRATEMAE. Set it to 0."
+            )
+    model.compile(optimizer=optimizer)
+
+
+def _loss(model: keras.Model, recipe: Recipe) -> keras.losses.Loss:
+    activation = _activation(model)
+    logits = activation is keras.activations.linear
+    if recipe.loss != "binary_crossentropy":
+        return keras.losses.CategoricalCrossentropy(logits, recipe.label_smoothing)
+    if activation is keras.activations.softmax:
+        raise ValueError(
+            "`loss` binary_crossentropy needs a model of logits or sigmoids. Received: a model "
+            "with softmax. Make it with `classifier_activation=None`."
+        )
+    return SmoothedBinaryCrossentropy(recipe.label_smoothing, from_logits=logits)
+
+
+def _activation(model: keras.Model):
+    """The function that gives a classifier's outputs."""
+    settings = getattr(model, "settings", None)
+    if hasattr(settings, "classifier_activation"):
+        return keras.activations.get(settings.classifier_activation)
+    return getattr(model.layers[-1], "activation", keras.activations.softmax)

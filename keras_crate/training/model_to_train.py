@@ -1,12 +1,15 @@
-"""The model that a run trains: made anew, or of a trained one with another head."""
+"""The model that a run trains: a new one, or a trained one that is adapted to the data."""
 
-import difflib
+import dataclasses
 import os
 
 import keras
+import numpy as np
 
 from keras_crate import models
+from keras_crate.checks import did_you_mean
 from keras_crate.data import LabelledImages
+from keras_crate.data.image_sources import FileSource
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
@@ -20,8 +23,8 @@ from keras_crate.weights.variants import variants
 _MODEL_SETTINGS = ("drop_path_rate", "dropout_rate")
 
 
-def size_names() -> dict[str, str]:
-    """Constructor by the names that a size goes by, such as `"base"` and `"alpha-large"`."""
+def list_sizes() -> dict[str, str]:
+    """The constructors by the names of their size, such as `"base"` and `"alpha-large"`."""
     names = {}
     for constructor in SIZES:
         snake = snake_case(constructor)
@@ -30,67 +33,96 @@ def size_names() -> dict[str, str]:
     return names
 
 
-def new_model(name: str, data: LabelledImages | None, recipe: Recipe, patch_size=None):
-    """A model with initial values.
-
-    Args:
-        name: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, for as many
-            classes as the data have; or a variant, with its own.
-        data: What it will be trained on.
-        recipe: Brings the images' size, dtype and rates.
-        patch_size: Of a size, or None for its own.
+def make_variant(name: str, recipe: Recipe) -> keras.Model:
+    """Makes the model of a variant, with initial values.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If its outputs are not classes.
     """
-    settings = {k: getattr(recipe, k) for k in _MODEL_SETTINGS if getattr(recipe, k) is not None}
-    if recipe.precision:
-        settings["dtype"] = recipe.precision
-    if name in variants():
-        variant = variants()[name]
-        if not variant.classifies:
-            raise ValueError(f"The outputs of {name} are no classes: {variant.notes}")
-        if recipe.loss == "binary_crossentropy":
-            settings["classifier_activation"] = None
-        return build(variant, weights=None, **settings)
-    known = size_names()
-    if name not in known:
-        near = difflib.get_close_matches(name, [*known, *variants()], n=3)
+    variant = variants()[name]
+    if not variant.classifies:
+        raise ValueError(f"The outputs of {name} are not classes: {variant.notes}")
+    settings = _settings_of(recipe)
+    if recipe.loss == "binary_crossentropy":
+        settings["classifier_activation"] = None
+    return build(variant, weights=None, **settings)
+
+
+def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None) -> keras.Model:
+    """Makes a model of a size, with initial values, for the data's classes.
+
+    Args:
+        name: The size, such as `"base"`, `"alpha-large"` or `"mae-base"`.
+        data: What it will be trained on.
+        recipe: Brings the images' size, dtype and rates.
+        patch_size: In pixels, or None for the size's own.
+
+    Raises:
+        ValueError: If there is no such size.
+    """
+    sizes = list_sizes()
+    if name not in sizes:
         short = [snake_case(c).removeprefix("crate_").replace("_", "-") for c in SIZES]
         raise ValueError(
-            f"There is no size or variant {name!r}"
-            + (f"; did you mean {' or '.join(near)}?" if near else ".")
-            + f" Sizes: {', '.join(short)}; `keras-crate weights` lists variants."
+            f"There is no size or variant {name!r}{did_you_mean(name, [*sizes, *variants()])}\n"
+            f"Sizes: {', '.join(short)}; `keras-crate weights` lists variants."
         )
-    constructor = getattr(models, known[name])
     side = recipe.image_size or 224
-    settings["input_shape"] = (side, side, data.train.channels)
+    settings = {**_settings_of(recipe), "input_shape": (side, side, data.train.channels)}
     if patch_size is not None:
         settings["patch_size"] = patch_size
-    if not known[name].startswith("CRATEMAE"):
+    if not sizes[name].startswith("CRATEMAE"):
         if recipe.loss == "binary_crossentropy":
             settings["classifier_activation"] = None
-        settings |= {"classes": data.classes, "class_names": names_of_classes(data)}
-    return constructor(data_format="channels_last", **settings)
+        settings |= {"classes": data.classes, "class_names": class_names_of(data)}
+    return getattr(models, sizes[name])(data_format="channels_last", **settings)
 
 
-def names_of_classes(data: LabelledImages) -> tuple[str, ...] | None:
-    """Names for a model: ImageNet's words where the data have its WordNet identifiers."""
+def _settings_of(recipe: Recipe) -> dict:
+    """The settings of a model that a recipe brings."""
+    settings = {name: getattr(recipe, name) for name in _MODEL_SETTINGS}
+    settings["dtype"] = recipe.precision
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def class_names_of(data: LabelledImages) -> tuple[str, ...] | None:
+    """Class names for a model: ImageNet's words if the data have its WordNet identifiers."""
     identifiers, words = zip(*imagenet_classes(), strict=True)
     return words if data.class_names == identifiers else data.class_names
 
 
-def name_of(model) -> str:
-    """What tells a model from others from one process to the next.
+def in_order_of(data: LabelledImages, names: tuple[str, ...] | None) -> LabelledImages:
+    """The same images with labels in a model's order, if a folder has the model's class names.
 
     Args:
-        model: A name, a path, or a model, whose own name Keras may number.
+        data: The images. Only folders are changed: other data come with an
+            order of their own.
+        names: The model's class names, or None.
     """
+    is_folder = isinstance(data.train, FileSource) and data.class_names and names
+    if not is_folder or sorted(data.class_names) != sorted(names):
+        return data
+    order = np.array([names.index(name) for name in data.class_names])
+
+    def relabel(source):
+        return source and FileSource(source.files, order[source.labels])
+
+    return dataclasses.replace(
+        data,
+        train=relabel(data.train),
+        validation=relabel(data.validation),
+        class_names=tuple(names),
+    )
+
+
+def model_name(model: "str | os.PathLike | keras.Model") -> str:
+    """The name of a model in run.json, the same in every process."""
+    # Keras may number the own name of a model.
     return type(model).__name__ if isinstance(model, keras.Model) else str(model)
 
 
-def trained_model(model: "str | os.PathLike | keras.Model"):
-    """A model that is given, or that a file, a variant or a repository holds."""
+def open_trained(model: "str | os.PathLike | keras.Model") -> keras.Model:
+    """The model itself, or that of a file, a variant or a repository."""
     if isinstance(model, keras.Model):
         return model
     if isinstance(model, (str, os.PathLike)):
@@ -101,24 +133,25 @@ def trained_model(model: "str | os.PathLike | keras.Model"):
     )
 
 
-def adapted(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> keras.Model:
-    """The model as the recipe wants it: size of images, rates, dtype, a head for the data.
+def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> keras.Model:
+    """Adapts a model to a recipe's image size, rates and dtype, and to the data's classes.
 
     Args:
-        model: Stays as it is.
+        model: The model, which is not changed.
         recipe: The settings.
-        data: Data whose classes the head is to tell apart, or None to keep it.
+        data: The data, or None to keep the head.
 
     Returns:
-        A new model with the same weights, but for a new head where classes
-        differ; or the model itself where nothing is to change, or it is not of
-        this package.
+        A new model with the same weights, except for a new head if the classes
+        differ. The model itself if nothing changes, or if it is not of this
+        package.
 
     Raises:
-        ValueError: If a model that is not of this package does not fit.
+        ValueError: If the model cannot be trained so.
     """
     if not isinstance(model, WhiteBoxModel):
-        return _foreign(model, recipe, data)
+        _check_foreign(model, recipe, data)
+        return model
     settings = model.settings
     if getattr(settings, "fused", False):
         raise ValueError(
@@ -130,48 +163,49 @@ def adapted(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> 
     if isinstance(model, CRATEMAE) and data is not None:
         model = model.encoder(include_top=True, classes=data.classes)
         settings = model.settings
-    changes = {k: getattr(recipe, k) for k in _MODEL_SETTINGS if getattr(recipe, k) is not None}
-    if recipe.precision:
-        changes["dtype"] = recipe.precision
-    height, width, channels = settings.input_shape
+    changes = _settings_of(recipe)
+    *size, channels = settings.input_shape
     side = recipe.image_size
-    if side and (height, width) != (side, side):
+    if side and size != [side, side]:
         changes["input_shape"] = (side, side, channels)
     if recipe.loss == "binary_crossentropy" and hasattr(settings, "classifier_activation"):
         changes["classifier_activation"] = None
-    names = data and names_of_classes(data)
-    if data is not None:
-        same = settings.include_top and settings.classes == data.classes
-        if not same or (names and settings.class_names not in (None, names)):
-            changes |= {"include_top": True, "classes": data.classes, "class_names": names}
-            changes["pooling"] = settings.pooling or "token"
-    if data is None and not changes:
-        return model
-    new = rebuild(model, **changes)
-    carry_weights(model, new, new_head="classes" in changes)
-    if data is not None and names and new.class_names is None:
+    if data is None:
+        return _rebuilt(model, changes) if changes else model
+    names = class_names_of(data)
+    has_head = settings.include_top and settings.classes == data.classes
+    if not has_head or (names and settings.class_names not in (None, names)):
+        changes |= {"include_top": True, "classes": data.classes, "class_names": names}
+        changes["pooling"] = settings.pooling or "token"
+    new = _rebuilt(model, changes)
+    if names and new.class_names is None:
         new.class_names = names
     return new
 
 
 def freeze_all_but_head(model: keras.Model) -> None:
-    """Leaves the last layer with weights alone to be trained."""
+    """Leaves only the last layer with weights to be trained."""
     *others, _ = [layer for layer in model.layers if layer.weights]
     for layer in others:
         layer.trainable = False
 
 
-def _foreign(model, recipe: Recipe, data: LabelledImages | None):
+def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
+    new = rebuild(model, **changes)
+    carry_weights(model, new, new_head="classes" in changes)
+    return new
+
+
+def _check_foreign(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> None:
+    """Refuses what only a model of this package can be adapted to."""
     for name in (*_MODEL_SETTINGS, "precision"):
         if getattr(recipe, name) is not None:
             raise ValueError(
-                f"`{name}` can be set for models of keras_crate. Received: "
+                f"`{name}` can be set for models of keras_crate. Received: a "
                 f"{type(model).__name__}. Make the model with it, and leave it out."
             )
-    classes = data and data.classes
-    if classes and model.output_shape != (None, classes):
+    if data is not None and model.output_shape != (None, data.classes):
         raise ValueError(
-            f"A model that is not of keras_crate must have outputs of shape (None, {classes}), one "
-            f"a class of the data. Received: {model.output_shape}"
+            "A model that is not of keras_crate must have outputs of shape "
+            f"(None, {data.classes}), one a class of the data. Received: {model.output_shape}"
         )
-    return model

@@ -1,11 +1,10 @@
-"""The optimizer of a recipe: schedule, what is not decayed, slower steps in lower layers."""
-
-import re
+"""The optimizer of a recipe: its schedule, weight decay by groups, layer-wise decay."""
 
 import keras
 
 from keras_crate.keras_internals import variable_path
 from keras_crate.layers import ISTA, OvercompleteISTA, TokenEmbedding
+from keras_crate.models.blocks import block_number
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.schedule import warmup_cosine
 
@@ -13,12 +12,12 @@ _STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
 
 
 class _ScaledSteps:
-    """Beside a Keras optimizer: each variable's step and decay have a factor of their own.
+    """Added to a Keras optimizer: a factor of the learning rate for each depth of the model.
 
     Args:
-        scales: Factor by depth: of the stem, of every block, of the rest.
-        scaled_weight_decay: Decoupled weight decay.
-        not_decayed: Paths of the variables that are spared from it.
+        scales: Factors of the stem, of each block and of the rest.
+        scaled_weight_decay: Decoupled weight decay. It follows the scaled rate.
+        not_decayed: Paths of the variables without weight decay.
     """
 
     def __init__(
@@ -71,17 +70,17 @@ _CLASSES = {
 def build_optimizer(
     recipe: Recipe, model: keras.Model, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:
-    """The optimizer that a recipe asks for, for a model.
+    """Makes the optimizer of a recipe for a model.
 
     Args:
         recipe: The settings.
         model: The model that will be trained.
-        steps_per_epoch: Batches an epoch.
+        steps_per_epoch: Batches of an epoch.
 
     Returns:
-        A Keras optimizer. With `layer_decay` below 1 it is one that scales the
-        learning rate of block i of n, from 0, by `layer_decay^(n - i)`, that of
-        the stem by `layer_decay^(n + 1)`; weight decay follows the rate.
+        A Keras optimizer. With `layer_decay` below 1 the learning rate of block
+        i of n, counted from 0, is multiplied by `layer_decay^(n - i)`, and that
+        of the stem by `layer_decay^(n + 1)`. Weight decay follows the rate.
 
     Raises:
         ValueError: If `layer_decay` is below 1 and the model has no blocks.
@@ -97,14 +96,16 @@ def build_optimizer(
     Reference:
         Bao et al., "BEiT", arXiv:2106.08254, appendix (layer-wise decay).
     """
-    schedule = warmup_cosine(
-        recipe.learning_rate,
-        recipe.epochs,
-        recipe.warmup_epochs,
-        steps_per_epoch,
-        recipe.final_learning_rate,
-    )
-    settings = {"learning_rate": schedule, "global_clipnorm": recipe.clip_norm}
+    settings = {
+        "learning_rate": warmup_cosine(
+            recipe.learning_rate,
+            recipe.epochs,
+            recipe.warmup_epochs,
+            steps_per_epoch,
+            recipe.final_learning_rate,
+        ),
+        "global_clipnorm": recipe.clip_norm,
+    }
     if recipe.ema is not None:
         settings |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
@@ -112,58 +113,47 @@ def build_optimizer(
     else:
         settings |= {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2}
     plain, scaled = _CLASSES[recipe.optimizer]
-    spared = [v for v in model.trainable_variables if _group(v, model) in recipe.no_decay]
+    not_decayed = [
+        variable
+        for layer in model.layers
+        for variable in layer.trainable_variables
+        if _group(layer, variable) in recipe.no_decay
+    ]
     if recipe.layer_decay == 1:
         optimizer = plain(**settings, weight_decay=recipe.weight_decay)
-        if spared and recipe.weight_decay:
-            optimizer.exclude_from_weight_decay(var_list=spared)
+        if not_decayed and recipe.weight_decay:
+            optimizer.exclude_from_weight_decay(var_list=not_decayed)
         return optimizer
-    blocks = _blocks(model)
-    scales = [recipe.layer_decay ** (blocks + 1 - depth) for depth in range(blocks + 2)]
+    numbers = {block_number(layer.name) for layer in model.layers} - {None}
+    if not numbers:
+        raise ValueError(
+            "`layer_decay` below 1 needs a model with blocks, layers named block_0_... Received: "
+            f"a {type(model).__name__} without. Leave it at 1."
+        )
+    blocks = len(numbers)
     return scaled(
         **settings,
         weight_decay=0.0,
-        scales=scales,
+        scales=[recipe.layer_decay ** (blocks + 1 - depth) for depth in range(blocks + 2)],
         scaled_weight_decay=recipe.weight_decay,
-        not_decayed=[variable.path for variable in spared],
+        not_decayed=[variable.path for variable in not_decayed],
     )
 
 
 def depth_of(path: str, blocks: int) -> int:
-    """How deep in the model a variable lies: 0 in the stem, i + 1 in block i, then the rest.
-
-    Args:
-        path: The variable's.
-        blocks: Number of blocks.
-    """
-    block = re.search(r"(?<!decoder_)block_(\d+)_", path)
-    if block:
-        return min(int(block.group(1)), blocks) + 1
+    """The depth of a variable: 0 in the stem, i + 1 in block i, `blocks + 1` elsewhere."""
+    number = block_number(path)
+    if number is not None:
+        return number + 1
     return 0 if any(name in path for name in _STEM) else blocks + 1
 
 
-def _blocks(model) -> int:
-    found = [re.match(r"block_(\d+)_", layer.name) for layer in model.layers]
-    numbers = [int(match.group(1)) for match in found if match]
-    if not numbers:
-        raise ValueError(
-            "`layer_decay` below 1 needs a model with blocks, layers called block_0_... Received: "
-            f"{type(model).__name__} without. Leave it at 1."
-        )
-    return max(numbers) + 1
-
-
-def _group(variable, model) -> str | None:
-    """Which of the groups that may be spared from decay a variable belongs to."""
-    owner = next((layer for layer in model.layers if _owns(layer, variable)), None)
-    if isinstance(owner, TokenEmbedding) or variable.path.endswith(("positions", "token")):
+def _group(layer: keras.layers.Layer, variable) -> str | None:
+    """The group of `Recipe.no_decay` that a layer's variable belongs to."""
+    if isinstance(layer, TokenEmbedding) or variable.path.endswith(("positions", "token")):
         return "positions"
-    if variable.path.rpartition("/")[2] == "bias":
+    if variable.path.endswith("/bias"):
         return "biases"
-    if isinstance(owner, (ISTA, OvercompleteISTA)):
+    if isinstance(layer, (ISTA, OvercompleteISTA)):
         return "dictionaries"
     return "norms" if len(variable.shape) < 2 else None
-
-
-def _owns(layer, variable) -> bool:
-    return any(variable is weight for weight in layer.trainable_variables)

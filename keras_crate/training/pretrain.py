@@ -1,14 +1,21 @@
-"""Training from the beginning."""
+"""Training from initial values."""
 
 import os
 import types
+from pathlib import Path
 
 import keras
 
 from keras_crate.data import open_data
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.models import CRATEMAE
-from keras_crate.training.model_to_train import adapted, name_of, new_model, trained_model
+from keras_crate.training.model_to_train import (
+    adapt_model,
+    make_model,
+    make_variant,
+    model_name,
+    open_trained,
+)
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import RunOptions, train
 from keras_crate.weights.variants import variants
@@ -27,28 +34,28 @@ def pretrain(
     patch_size=None,
     **options,
 ) -> types.SimpleNamespace:
-    """Trains a model from the beginning, as CRATE's papers did.
+    """Trains a model from initial values, as CRATE's papers did.
 
-    The folder holds the resolved recipe (recipe.json), what else decides the
-    numbers (run.json), history.csv and history.png, model.keras of the last
-    epoch, best.keras of the best on the held-out images, and metrics.json when
-    the run is finished. A run that was cut off goes on from its last epoch when
-    it is started again with the same arguments, and comes to the same numbers.
+    The folder holds the settings (recipe.json, run.json), history.csv and
+    history.png, model.keras of the last epoch, best.keras of the epoch with the
+    best validation accuracy, and metrics.json when the run is finished. A run
+    that was cut off is resumed after its last epoch if it is started again
+    with the same arguments, and gives the same numbers.
 
     Args:
-        model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, for as many
-            classes as the data have; the name of a variant, whose model is made
+        model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, which gets
+            the data's classes; the name of a variant, whose model is made
             without its weights; a `.keras` file; or a Keras classifier or
-            `CRATEMAE`, which is trained itself unless the recipe asks for other
-            rates, dtype or loss. All but a size have an image size of their own.
-        data: As `keras_crate.data.open_data` takes it; by default the recipe's.
-        output: Folder to write to; made if it does not exist.
-        recipe: As `load_recipe` takes it; by default that of the family's paper
-            (`"imagenet1k-paper"` for CRATE).
-        validation: Folder or arrays to measure on, instead of what the data
-            bring to that end.
+            `CRATEMAE`, which is trained itself unless the recipe has other rates
+            or another dtype or loss. All but a size keep their image size.
+        data: As in `keras_crate.data.open_data`; by default the recipe's.
+        output: Folder to write to: new, empty, or that of a run to resume.
+        recipe: As in `load_recipe`; by default that of the family's paper, such
+            as `"imagenet1k-paper"` for CRATE.
+        validation: Folder or pair of arrays to measure on, instead of the data's
+            own validation images.
         limit: How many images to train on, or None for all.
-        patch_size: Of a size, in pixels, or None for its own.
+        patch_size: Side of a size's patches in pixels, or None for its own.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
 
@@ -59,7 +66,7 @@ def pretrain(
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite; a `ValueError`.
         ValueError: If there is no such model, recipe or data, they do not fit,
-            or the folder holds another run.
+            or the folder cannot be used.
         OSError: If the output cannot be written, or data cannot be fetched.
 
     Example:
@@ -82,54 +89,48 @@ def pretrain(
         )
     recipe = load_recipe(recipe if recipe is not None else recipe_for_model(model))
     data = data_of(data, recipe)
+    origin = model_name(model)
     keras.utils.set_random_seed(options.seed)
     if isinstance(model, str) and model not in variants() and not model.endswith(".keras"):
         opened = open_data(data, validation=validation, limit=limit)
-        origin, model = model, new_model(model, opened, recipe, patch_size)
-    else:
-        if patch_size is not None:
-            raise ValueError(
-                f"`patch_size` is for a size. Received: patch_size={patch_size} with a "
-                "model or a variant, which have their own"
-            )
-        origin = name_of(model)
-        if isinstance(model, str) and model in variants():
-            model = new_model(model, None, recipe)
-        elif isinstance(model, str):
-            model = trained_model(model)
-        recipe = recipe.with_changes(image_size=None)  # the model's own
-        model = adapted(model, recipe, None)
-        expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
-        opened = open_data(data, validation=validation, limit=limit, **expected)
+        model = make_model(model, opened, recipe, patch_size)
+        return train(model, opened, recipe, output, options, origin)
+    if patch_size is not None:
+        raise ValueError(
+            f"`patch_size` is for a size. Received: patch_size={patch_size} with a model or a "
+            "variant, which have their own."
+        )
+    is_variant = isinstance(model, str) and model in variants()
+    model = make_variant(model, recipe) if is_variant else open_trained(model)
+    recipe = recipe.with_changes(image_size=None)  # the model keeps its own
+    model = adapt_model(model, recipe, None)
+    expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
+    opened = open_data(data, validation=validation, limit=limit, **expected)
     return train(model, opened, recipe, output, options, origin)
 
 
 def data_of(data, recipe: Recipe):
-    """What was asked for, or the recipe's own data set.
-
-    Args:
-        data: As given, or None.
-        recipe: The recipe.
+    """The data that the user gave, or else the recipe's.
 
     Raises:
-        ValueError: If neither says.
+        ValueError: If neither names any.
     """
     if data is None and recipe.dataset is None:
         raise ValueError(
-            "`data` must name what to train on, since the recipe names no data set. Pass the name "
-            "of a set or a folder (`--data` on the command line)."
+            "`data` must name what to train on: the recipe names no data set. Pass the name of a "
+            "set or a folder (`--data` on the command line)."
         )
     return recipe.dataset if data is None else data
 
 
-def recipe_for_model(model) -> str:
-    """The recipe of the family's paper.
+def recipe_for_model(model: str | keras.Model) -> str:
+    """Name of the recipe of the paper of a model's family.
 
     Args:
-        model: A model, or the name of a size or a variant.
+        model: A model, or the name of a size, a variant or a file.
     """
     family = type(model).__name__
     if isinstance(model, str):
-        name = model.lower().replace("_", "-")
+        name = Path(model).stem.lower()
         family = "CRATEMAE" if "mae" in name else "CRATEAlpha" if "alpha" in name else "CRATE"
     return _RECIPES.get(family, "imagenet1k-paper")

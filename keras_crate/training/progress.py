@@ -1,23 +1,14 @@
-"""How a run goes: a bar with the time that is left, a line an epoch, images a second."""
+"""The progress of a run: a bar with the time left, a line an epoch, images per second."""
 
 import time
 
 import keras
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, Progress
 
 
 class Throughput(keras.callbacks.Callback):
-    """Adds `images_per_second` of the training steps and `learning_rate` to an epoch's logs.
-
-    Stands before what writes them.
+    """Adds `images_per_second` of the training steps and `learning_rate` to an epoch's values.
 
     Args:
         images: Images of an epoch.
@@ -28,71 +19,61 @@ class Throughput(keras.callbacks.Callback):
         self.images = images
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.start, self.testing = time.monotonic(), 0.0
+        self.start, self.evaluation = time.monotonic(), 0.0
 
     def on_test_begin(self, logs=None):
         self.test_start = time.monotonic()
 
     def on_test_end(self, logs=None):
-        self.testing += time.monotonic() - self.test_start
+        self.evaluation += time.monotonic() - self.test_start
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self.start - self.testing
+        seconds = time.monotonic() - self.start - self.evaluation
         logs["images_per_second"] = self.images / max(seconds, 1e-9)
         rate = self.model.optimizer.learning_rate
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
 
 
 class RichProgress(keras.callbacks.Callback):
-    """A bar over all epochs with the time that is left, and a line for each epoch.
+    """A bar over all epochs with the time left, and a line with the values of each epoch.
 
     Args:
         steps: Batches of an epoch.
-        console: Where to; by default standard output.
+        console: Where to print, by default standard output.
     """
 
-    async_safe = True  # it reads no batch's logs: the accelerator need not wait for it
+    async_safe = True  # see `FiniteLoss`
 
     def __init__(self, steps: int, console: Console | None = None):
         super().__init__()
-        self.steps, self.console = steps, console or Console(highlight=False)
+        self.steps = steps
+        columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+        self.bar = Progress(*columns, console=console or Console(highlight=False), transient=True)
+        self.task = None
 
     def on_train_begin(self, logs=None):
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("steps"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-        )
-        self.task = None
         self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
         epochs = self.params["epochs"]
-        if self.task is None:
-            total = self.steps * (epochs - epoch)
-            self.task = self.bar.add_task("", total=total)
+        if self.task is None:  # the first epoch, of a resumed run a later one
+            self.task = self.bar.add_task("", total=self.steps * (epochs - epoch))
         self.bar.update(self.task, description=f"epoch {epoch + 1}/{epochs}")
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.advance(self.task)
 
     def on_epoch_end(self, epoch, logs=None):
-        told = ", ".join(
-            f"{name.replace('val_', 'held-out ').replace('_', ' ')} {value:.4g}"
-            for name, value in (logs or {}).items()
+        values = ", ".join(
+            f"{name.replace('val_', 'validation ').replace('_', ' ')} {value:.4g}"
+            for name, value in logs.items()
         )
-        self.console.print(f"epoch {epoch + 1}/{self.params['epochs']}: {told}", soft_wrap=True)
-
-    def close(self) -> None:
-        """Takes the bar away; also after an error."""
-        if hasattr(self, "bar"):
-            self.bar.stop()
+        line = f"epoch {epoch + 1}/{self.params['epochs']}: {values}"
+        self.bar.console.print(line, soft_wrap=True)
 
     def on_train_end(self, logs=None):
         self.close()
+
+    def close(self) -> None:
+        """Removes the bar. Also called after an error."""
+        self.bar.stop()

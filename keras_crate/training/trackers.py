@@ -1,4 +1,4 @@
-"""Records elsewhere: TensorBoard and Weights & Biases."""
+"""Records of a run elsewhere: TensorBoard and Weights & Biases."""
 
 import json
 import uuid
@@ -7,6 +7,8 @@ from pathlib import Path
 import keras
 
 from keras_crate.extras import needed
+from keras_crate.files import write_json
+from keras_crate.training.run_folder import RunFolder
 
 
 def tensorboard(folder: Path) -> keras.callbacks.Callback:
@@ -16,58 +18,56 @@ def tensorboard(folder: Path) -> keras.callbacks.Callback:
         folder: Where its event files go.
 
     Raises:
-        ImportError: If TensorBoard or TensorFlow, by which Keras writes its
-            files, is not installed.
+        ImportError: If TensorBoard is not installed, or TensorFlow, with which
+            Keras writes the files.
     """
     with needed("tensorboard", "TensorBoard's records need"):
         import tensorboard  # noqa: F401
-    with needed("tensorflow", "Keras writes TensorBoard's records by TensorFlow: they need"):
+    with needed("tensorflow", "Keras writes TensorBoard's records with TensorFlow: they need"):
         import tensorflow  # noqa: F401
     return keras.callbacks.TensorBoard(str(folder))
 
 
 class WandbRecord(keras.callbacks.Callback):
-    """Sends each epoch's logs to Weights & Biases, whose own callback is of TensorFlow alone.
+    """Sends each epoch's values to Weights & Biases, whose own callback needs TensorFlow.
 
-    A run that is resumed goes on in the same record.
+    A run that is resumed continues its record.
 
     Args:
         project: Name of the project.
-        folder: The run's folder; its files and the record's identifier are kept there.
-        config: What the record shows as settings.
+        folder: The run's folder, which also keeps the record's identifier.
 
     Raises:
         ImportError: If `wandb` is not installed.
     """
 
-    def __init__(self, project: str, folder: Path, config: dict):
+    def __init__(self, project: str, folder: RunFolder):
         super().__init__()
         with needed("wandb", "Weights & Biases needs"):
             import wandb
-        self.wandb, self.project, self.folder, self.config = wandb, project, folder, config
+        self.wandb, self.project, self.folder = wandb, project, folder
         self.run = None
 
     def on_train_begin(self, logs=None):
-        note = self.folder / "wandb.json"
-        known = json.loads(note.read_text("utf8"))["id"] if note.exists() else None
-        identifier = known or uuid.uuid4().hex[:8]
-        note.write_text(json.dumps({"id": identifier}) + "\n", "utf8")
+        note = self.folder.path / "wandb.json"
+        if not note.exists():
+            write_json(note, {"id": uuid.uuid4().hex[:8]})
         self.run = self.wandb.init(
             project=self.project,
-            dir=str(self.folder),
-            config=self.config,
-            id=identifier,
+            dir=str(self.folder.path),
+            config=self.folder.settings(),
+            id=json.loads(note.read_text("utf8"))["id"],
             resume="allow",
         )
 
     def on_epoch_end(self, epoch, logs=None):
-        self.run.log({**(logs or {}), "epoch": epoch + 1}, step=epoch + 1)
+        self.run.log({**logs, "epoch": epoch + 1}, step=epoch + 1)
 
     def on_train_end(self, logs=None):
         self.close()
 
     def close(self) -> None:
-        """Ends the record; also after an error."""
+        """Ends the record. Also called after an error."""
         if self.run is not None:
             self.run.finish()
             self.run = None

@@ -10,7 +10,7 @@ import keras_crate
 from keras_crate.training import Recipe, pretrain
 
 RECIPE = Recipe(
-    epochs=4, warmup_epochs=1, batch_size=24, learning_rate=2e-3, crop_area=(0.6, 1.0), flip=False,
+    epochs=3, warmup_epochs=1, batch_size=24, learning_rate=2e-3, crop_area=(0.6, 1.0), flip=False,
     mixup=0.2, drop_path_rate=0.2, dropout_rate=0.1, ema=0.9, clip_norm=1.0, label_smoothing=0.1,
     evaluation_crop="whole",
 )  # fmt: skip
@@ -36,14 +36,20 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(output, callbacks=(), recipe=RECIPE, **options):
-    """Trains a model of some 5,000 parameters on 96 digits."""
+def small_model(name="small"):
+    """A model of some 5,000 parameters."""
     keras.utils.set_random_seed(3)
-    model = keras_crate.CRATE(
-        16, 2, 2, input_shape=(8, 8, 1), patch_size=4, classes=10, pooling="avg", name="small"
+    return keras_crate.CRATE(
+        16, 2, 2, input_shape=(8, 8, 1), patch_size=4, classes=10, pooling="avg", name=name
     )
+
+
+def run(output, callbacks=(), recipe=RECIPE, name="small", **options):
+    """Trains the small model on 96 digits."""
     options = {"limit": 96, "seed": 3, "verbose": 0, **options}
-    return pretrain(model, "digits", output, recipe=recipe, callbacks=callbacks, **options)
+    return pretrain(
+        small_model(name), "digits", output, recipe=recipe, callbacks=callbacks, **options
+    )
 
 
 if __name__ == "__main__":

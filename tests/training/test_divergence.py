@@ -1,5 +1,8 @@
 """A loss that is not finite stops the run; what was saved stays good."""
 
+import threading
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import small_run
 from marks import compiles_long
 
 from keras_crate.training import TrainingDiverged, finetune
+from keras_crate.training.divergence import FiniteLoss
 
 
 def test_names_the_layer_whose_output_overflows(tmp_path):
@@ -41,7 +45,7 @@ def test_the_last_good_epoch_is_kept(tmp_path):
         def on_epoch_begin(self, epoch, logs=None):
             spoil(epoch)
 
-    with pytest.raises(TrainingDiverged, match=r"it could not be repeated|step 1 of epoch 2"):
+    with pytest.raises(TrainingDiverged, match=r"the error did not occur again|step 1 of epoch 2"):
         small_run.run(tmp_path, [Take()])
     model = spoilt["model"]
     saved = keras.saving.load_model(tmp_path / "model.keras")
@@ -85,12 +89,7 @@ def _pixels(value):
 @compiles_long
 def test_a_layer_in_the_middle_is_named(tmp_path):
     """One row of a dictionary is so large that its square overflows at the first step."""
-    import keras_crate
-
-    keras.utils.set_random_seed(0)
-    model = keras_crate.CRATE(
-        16, 2, 2, input_shape=(8, 8, 1), patch_size=4, classes=10, pooling="avg", name="small"
-    )
+    model = small_run.small_model()
     layer = model.get_layer("block_1_ista")
     dictionary = np.array(keras.ops.convert_to_numpy(layer.trainable_variables[0]))
     layer.trainable_variables[0].assign(dictionary * 1e30)
@@ -114,3 +113,35 @@ def test_a_batch_that_is_spoilt_by_augment_is_told(tmp_path):
 
     with pytest.raises(TrainingDiverged, match="the batch has pixels that are NaN"):
         small_run.run(tmp_path, augment=spoil, recipe=small_run.RECIPE.with_changes(epochs=1))
+
+
+class Threads(keras.callbacks.Callback):
+    """Notes which threads are told of a step's end."""
+
+    async_safe = True
+
+    def on_train_begin(self, logs=None):
+        self.seen = set()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.add(threading.current_thread())
+
+
+def test_no_step_waits_for_its_loss(tmp_path):
+    threads = Threads()
+    small_run.run(tmp_path, [threads], recipe=small_run.RECIPE.with_changes(epochs=1), verbose=1)
+    waits = threading.main_thread() in threads.seen
+    assert waits == (keras.backend.backend() == "tensorflow")  # where Keras has no such threads
+
+
+def test_training_and_evaluation_stop_after_a_bad_step():
+    model = types.SimpleNamespace(stop_training=False, stop_evaluating=False)
+    callback = FiniteLoss(None, None, None)
+    callback.set_model(model)
+    callback.on_train_batch_end(4, {"loss": 1.0})
+    callback.on_test_begin()
+    assert not model.stop_training and not model.stop_evaluating
+    for step in (7, 5):  # threads may end in any order
+        callback.on_train_batch_end(step, {"loss": np.nan})
+    callback.on_test_begin()
+    assert model.stop_training and model.stop_evaluating and min(callback.losses) == 5

@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from marks import compiles_long
 import keras_crate
 from keras_crate.layers import TokenEmbedding
 from keras_crate.training import finetune, load_recipe
-from keras_crate.training.model_to_train import adapted
+from keras_crate.training.model_to_train import adapt_model, in_order_of
 
 RECIPE = load_recipe("finetune-paper", epochs=1, batch_size=4, image_size=16)
 
@@ -29,7 +31,7 @@ def _data(folder):
 
 
 def test_a_new_head_and_the_rest_as_it_was(model, folder):
-    new = adapted(model, RECIPE, _data(folder))
+    new = adapt_model(model, RECIPE, _data(folder))
     assert new is not model and new.output_shape == (None, 2) and new.class_names == NAMES
     for layer in model.layers:
         if layer.name == "head":
@@ -42,13 +44,13 @@ def test_a_head_for_the_same_classes_stays(folder):
     model = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, class_names=NAMES
     )
-    new = adapted(model, RECIPE, _data(folder))
+    new = adapt_model(model, RECIPE, _data(folder))
     for a, b in zip(model.get_weights(), new.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     other = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, class_names=("hot", "cold")
     )
-    new = adapted(other, RECIPE, _data(folder))
+    new = adapt_model(other, RECIPE, _data(folder))
     assert (
         np.abs(
             new.get_layer("head").get_weights()[0] - other.get_layer("head").get_weights()[0]
@@ -72,11 +74,38 @@ def test_a_folder_s_classes_are_taken_in_the_model_s_order(folder, tmp_path):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+def test_labels_follow_the_model_s_order(folder):
+    data = in_order_of(_data(folder), NAMES[::-1])
+    assert data.class_names == NAMES[::-1]
+    for file, label in zip(data.train.files, data.train.labels, strict=True):
+        assert file.parent.name == data.class_names[label]
+    for others in (("hot", "cold"), (*NAMES, "green"), None):
+        assert in_order_of(_data(folder), others).class_names == NAMES
+
+
+@pytest.mark.parametrize("names", [("3", "8"), (*NAMES, "greenish")])
+def test_the_names_of_the_data_win(folder, tmp_path, names, monkeypatch):
+    """Digits' names do not stay for other things, and the data are opened once."""
+    model = keras_crate.CRATE(
+        24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=len(names), class_names=names
+    )
+    head = model.get_layer("head")
+    head.set_weights([np.ones_like(weight) for weight in head.get_weights()])
+    module = sys.modules["keras_crate.training.finetune"]
+    opened, open_data = [], module.open_data
+    monkeypatch.setattr(module, "open_data", lambda *a, **k: opened.append(a) or open_data(*a, **k))
+    recipe = RECIPE.with_changes(learning_rate=1e-9, weight_decay=0.0)
+    run = finetune(model, folder, tmp_path, recipe=recipe, verbose=0)
+    assert run.model.class_names == NAMES and len(opened) == 1
+    kernel = run.model.get_layer("head").get_weights()[0]
+    assert kernel.shape == (24, 2) and np.abs(kernel).max() < 0.9  # drawn anew
+
+
 def test_size_rates_and_dtype_of_the_recipe(model, folder):
     recipe = RECIPE.with_changes(
         image_size=32, drop_path_rate=0.2, dropout_rate=0.1, precision="mixed_bfloat16"
     )
-    new = adapted(model, recipe, _data(folder))
+    new = adapt_model(model, recipe, _data(folder))
     assert new.input_shape == (None, 32, 32, 3)
     assert new.settings.drop_path_rate == 0.2 and new.settings.dropout_rate == 0.1
     assert new.dtype_policy.name == "mixed_bfloat16"
@@ -93,7 +122,7 @@ def test_features_are_given_a_head(folder):
     features = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, include_top=False, pooling=None
     )
-    assert adapted(features, RECIPE, _data(folder)).output_shape == (None, 2)
+    assert adapt_model(features, RECIPE, _data(folder)).output_shape == (None, 2)
 
 
 def test_from_a_file(model, folder, tmp_path):

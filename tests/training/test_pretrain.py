@@ -10,9 +10,9 @@ from marks import compiles_long, needs
 from PIL import Image
 
 import keras_crate
-from keras_crate.hub import registry
 from keras_crate.training import Recipe, load_recipe, pretrain
 from keras_crate.training.losses import SmoothedBinaryCrossentropy
+from keras_crate.weights import variants as registry
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 2}
 RECIPE = Recipe(
@@ -51,7 +51,7 @@ def small_variant(monkeypatch):
     made = dataclasses.replace(variant, constructor="CRATE", arguments=small)
     monkeypatch.setattr(registry, "variants", lambda: {"crate_tiny_cifar10": made})
     # `keras_crate.training.pretrain` is the function, where its module is meant.
-    for module in ("pretrain", "prepared"):
+    for module in ("pretrain", "model_to_train"):
         module = sys.modules[f"keras_crate.training.{module}"]
         monkeypatch.setattr(module, "variants", registry.variants)
 
@@ -84,9 +84,9 @@ def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
 
 
 def test_names_of_sizes():
-    from keras_crate.training.model_to_train import size_names
+    from keras_crate.training.model_to_train import list_sizes
 
-    names = size_names()
+    names = list_sizes()
     for name, constructor in (
         ("tiny", "CRATETiny"), ("base", "CRATEBase"), ("CRATEBase", "CRATEBase"),
         ("crate_base", "CRATEBase"), ("alpha-large", "CRATEAlphaLarge"),
@@ -170,7 +170,7 @@ def test_tiff_images_go_to_pillow(tmp_path):
     model = keras_crate.CRATE(24, 1, 2, **SMALL)
     run = pretrain(model, tmp_path / "images", tmp_path / "out", recipe=ONCE, verbose=0)
     assert json.loads((run.folder / "run.json").read_text())["pipeline"] == "pydataset"
-    with pytest.raises(ValueError, match=r"must be pydataset for TIFF images. Received: .*1.tif"):
+    with pytest.raises(ValueError, match=r"must be pydataset for TIFF images, such as .*1.tif"):
         pretrain(
             model, tmp_path / "images", tmp_path / "no", recipe=ONCE, verbose=0, pipeline="tf.data"
         )
@@ -202,11 +202,11 @@ def test_what_is_refused(folder, tmp_path):
     transparent = keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 4), patch_size=8, classes=2)
     mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
     for arguments, options, message in (
-        (("crate_huge", folder), {}, "no size or variant 'crate_huge'; did you mean"),
+        (("crate_huge", folder), {}, "no size or variant 'crate_huge'. Did you mean"),
         ((3, folder), {}, "name of a size or a variant, or a Keras model. Received: int"),
         (("crate_mae_base_imagenet", folder), {}, "are no classes|must be a classifier"),
         ((model, tmp_path / "none"), {}, "no data set and no folder"),
-        ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of auto"),
+        ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of 'auto'"),
         ((model, folder), {"patch_size": 4}, "`patch_size` is for a size"),
         ((model, None), {"recipe": ONCE}, "`data` must name what to train on"),
         ((model, "digits"), {}, r"`classes` must be that of the data, 10"),

@@ -1,0 +1,54 @@
+"""Saved models that load under every backend."""
+
+from pathlib import Path
+
+import keras
+
+from keras_crate.files import written_whole
+
+_TORCH_OPTIMIZERS = "keras.src.backend.torch.optimizers"
+
+
+def public_optimizers(config):
+    """A compile configuration in which optimizers have Keras' public names.
+
+    Under PyTorch `keras.optimizers.AdamW(...)` makes an object of a private
+    class, and Keras writes that class' module to the file. The other backends
+    cannot import it.
+
+    Args:
+        config: What `keras.Model.get_compile_config` returns, or a part of it.
+
+    Returns:
+        The configuration, changed only where it names such a module.
+    """
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(public_optimizers, config))
+    if not isinstance(config, dict):
+        return config
+    config = {name: public_optimizers(value) for name, value in config.items()}
+    if str(config.get("module")).startswith(_TORCH_OPTIMIZERS):
+        config |= {"module": "keras.optimizers", "registered_name": None}
+    return config
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Saves a model to a `.keras` file that every backend loads, whole or not at all.
+
+    Models of this package are saved so by `model.save` too, but not whole or
+    not at all. This also covers any other Keras model.
+
+    Args:
+        model: The model. Its optimizer is saved with it.
+        path: The file, which is replaced if it exists.
+
+    Raises:
+        OSError: If the file cannot be written. What was there before stays.
+    """
+    config = public_optimizers(model.get_compile_config())
+    model.get_compile_config = lambda: config
+    try:
+        with written_whole(path) as unfinished:
+            model.save(unfinished)
+    finally:
+        del model.get_compile_config

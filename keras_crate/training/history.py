@@ -1,0 +1,71 @@
+"""The history of a run: every epoch's values, as a table and as a figure."""
+
+import csv
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_crate.figure import new_figure
+from keras_crate.files import written_whole
+
+_PANELS = {
+    "loss": ("loss", "val_loss"),
+    "accuracy": ("accuracy", "val_accuracy"),
+    "learning rate": ("learning_rate",),
+}
+
+
+class RunHistory(keras.callbacks.Callback):
+    """Writes every epoch's values to a CSV file, which is whole after each epoch.
+
+    Args:
+        file: The file.
+        epochs: How many epochs of the file are kept. Those after them will be
+            trained again.
+
+    Attributes:
+        rows: One dictionary an epoch, `{"epoch": 0, "loss": ..., ...}`.
+    """
+
+    def __init__(self, file: Path, epochs: int):
+        super().__init__()
+        self.file, self.rows = file, []
+        if epochs:
+            with file.open(encoding="utf8", newline="") as lines:
+                rows = [*csv.DictReader(lines)][:epochs]
+            self.rows = [{k: float(v) for k, v in row.items() if v} for row in rows]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows.append({"epoch": epoch, **logs})
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        with (
+            written_whole(self.file) as unfinished,
+            unfinished.open("w", encoding="utf8", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def best(self) -> dict | None:
+        """The epoch with the best validation accuracy, or None if it was not measured."""
+        measured = [row for row in self.rows if "val_accuracy" in row]
+        return max(measured, key=lambda row: row["val_accuracy"], default=None)
+
+    def draw(self, file: Path) -> None:
+        """Draws loss, accuracy and learning rate of each epoch to an image file."""
+        panels = [[n for n in names if n in self.rows[0]] for names in _PANELS.values()]
+        panels = {title: names for title, names in zip(_PANELS, panels, strict=True) if names}
+        figure = new_figure(3.2 * len(panels), 2.6)
+        axes = np.atleast_1d(figure.subplots(1, len(panels)))
+        epochs = [row["epoch"] + 1 for row in self.rows]
+        marker = "o" if len(epochs) == 1 else None
+        for ax, (title, names) in zip(axes, panels.items(), strict=True):
+            for name in names:
+                label = "validation" if name.startswith("val_") else "training"
+                ax.plot(epochs, [row[name] for row in self.rows], label=label, marker=marker)
+            ax.set(xlabel="epoch", title=title)
+            if len(names) > 1:
+                ax.legend(frameon=False)
+        with written_whole(file) as unfinished:
+            figure.savefig(unfinished, dpi=150)

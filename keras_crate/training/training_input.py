@@ -1,0 +1,108 @@
+"""The batches that a run trains on."""
+
+import importlib.util
+
+import keras
+
+from keras_crate.checks import check_choice
+from keras_crate.data import LabelledImages, TrainingBatches, training_dataset
+from keras_crate.data.batches import image_mode
+from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
+from keras_crate.training.recipe import Recipe
+
+PIPELINES = ("auto", "tf.data", "pydataset")
+
+
+class TrainingInput:
+    """The training batches of a run.
+
+    Args:
+        model: The model that is trained.
+        data: The images.
+        recipe, options: How to train.
+
+    Attributes:
+        pipeline: What makes the batches, `"tf.data"` or `"pydataset"`.
+        batch_size: At most the number of images.
+        steps: Batches of an epoch.
+        for_fit: What `fit` is given, once `begin` was called.
+
+    Raises:
+        ValueError: If the model or the pipeline cannot take the images.
+    """
+
+    def __init__(self, model: keras.Model, data: LabelledImages, recipe: Recipe, options):
+        self.source, self.classes, self.options = data.train, data.classes, options
+        self.pipeline = choose_pipeline(options.pipeline, data.train)
+        self.shape = tuple(model.input_shape[1:])
+        self.mode = image_mode(self.shape)
+        self.augmentation = recipe.augmentation()
+        self.batch_size = min(recipe.batch_size, len(data.train))
+        self.steps = len(data.train) // self.batch_size
+        have, wanted = data.train.channels, self.shape[-1]
+        if have != wanted and 4 in (have, wanted):  # grey and RGB are converted
+            raise ValueError(
+                f"The images must have as many channels as the model, {wanted}. Received: {have}"
+            )
+        if wanted == 4 and self.augmentation.rand_augment:
+            raise ValueError(
+                "`rand_augment` is for grey and RGB images. Received: images of 4 channels. Set it "
+                "to none."
+            )
+
+    def begin(self, epoch: int) -> None:
+        """Makes the batches that `fit` begins with, of an epoch counted from 0."""
+        self.for_fit = self._from_epoch(epoch)
+
+    def of_epoch(self, epoch: int):
+        """Makes the batches of one epoch again, as arrays."""
+        batches = self._from_epoch(epoch)
+        if self.pipeline == "tf.data":
+            yield from batches.take(self.steps).as_numpy_iterator()
+        else:
+            yield from (batches[step] for step in range(self.steps))
+
+    def _from_epoch(self, epoch: int):
+        options = self.options
+        arguments = (self.source, self.classes, self.shape, self.batch_size, self.augmentation)
+        arguments = (*arguments, options.seed, epoch, options.augment)
+        if self.pipeline == "tf.data":
+            return training_dataset(*arguments)[0]
+        return TrainingBatches(*arguments, options.workers)
+
+    def name_broken_file(self, error: Exception) -> None:
+        """Raises an error with the file's name if TensorFlow could not decode one.
+
+        TensorFlow does not say which file it was: all are read until one fails.
+        """
+        if type(error).__name__ == "InvalidArgumentError" and isinstance(self.source, FileSource):
+            for k in range(len(self.source)):
+                self.source.image(k, self.mode)
+
+
+def choose_pipeline(wanted: str, source: ImageSource) -> str:
+    """The pipeline that makes the batches: `"tf.data"` or `"pydataset"`.
+
+    Args:
+        wanted: One of `PIPELINES`. `"auto"` is tf.data if TensorFlow is
+            installed and can read the images.
+        source: The images.
+
+    Raises:
+        ValueError: If the pipeline cannot read the images.
+    """
+    check_choice("pipeline", wanted, PIPELINES)
+    only, kind = None, ""
+    if isinstance(source, HuggingFaceSource):
+        only, kind = "pydataset", "data sets of Hugging Face"
+    elif isinstance(source, TFDSSource):
+        only, kind = "tf.data", "data sets of TensorFlow"
+    elif isinstance(source, FileSource):
+        tiff = [file for file in source.files if file.suffix.lower() in (".tif", ".tiff")]
+        if tiff:  # TensorFlow does not decode them
+            only, kind = "pydataset", f"TIFF images, such as {tiff[0]}"
+    if only and wanted not in ("auto", only):
+        raise ValueError(f"`pipeline` must be {only} for {kind}. Received: pipeline={wanted!r}")
+    if wanted != "auto":
+        return wanted
+    return only or ("tf.data" if importlib.util.find_spec("tensorflow") else "pydataset")

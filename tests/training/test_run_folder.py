@@ -1,0 +1,129 @@
+"""What a run writes to, and what it leaves alone."""
+
+import keras
+import numpy as np
+import pytest
+import small_run
+from marks import compiles_long
+
+from keras_crate import data
+from keras_crate.training import finetune
+from keras_crate.training.history import RunHistory
+from keras_crate.training.run_folder import RunFolder
+
+SHORT = small_run.RECIPE.with_changes(epochs=2)
+
+
+def _content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _stop():
+    raise KeyboardInterrupt
+
+
+def _cut_off(folder, recipe=SHORT):
+    """Begins a run, and interrupts it in its second epoch."""
+    with pytest.raises(KeyboardInterrupt):
+        small_run.run(folder, [small_run.AtStep(1, 1, _stop)], recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.keras", "backup/photographs/cat.jpg", "recipe.json", "metrics.json"]
+)
+def test_a_folder_with_other_files_is_left_alone(tmp_path, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = _content(tmp_path)
+    with pytest.raises(ValueError, match=r"must be a new or empty folder.*and no run.json"):
+        finetune(small_run.small_model(), "digits", tmp_path, recipe=SHORT, limit=48)
+    assert _content(tmp_path) == before
+
+
+@compiles_long
+def test_only_what_the_run_made_is_removed(tmp_path):
+    def add():
+        (tmp_path / "backup/notes.txt").write_text("mine")
+        (tmp_path / "mine.txt").write_text("mine")
+
+    once = SHORT.with_changes(epochs=1)
+    small_run.run(tmp_path, [small_run.AtStep(0, 1, add)], recipe=once)
+    assert [path.name for path in (tmp_path / "backup").iterdir()] == ["notes.txt"]
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+@compiles_long
+def test_an_incomplete_backup_is_refused(tmp_path):
+    _cut_off(tmp_path)
+    [weights] = (tmp_path / "backup").glob("*.h5")
+    manifest = tmp_path / "backup/manifest.json"
+    for broken, content, message in (
+        (weights, None, "epoch-00001.weights.h5 is missing or was changed"),
+        (weights, b"x", "epoch-00001.weights.h5 is missing or was changed"),
+        (manifest, None, "has no backup to resume from"),
+    ):
+        whole = broken.read_bytes()
+        broken.unlink()
+        if content is not None:
+            broken.write_bytes(whole[:-1] + content)
+        before = _content(tmp_path)
+        with pytest.raises(ValueError, match=message):
+            small_run.run(tmp_path, recipe=SHORT)
+        assert _content(tmp_path) == before
+        broken.write_bytes(whole)
+    assert small_run.run(tmp_path, recipe=SHORT).metrics["resumed_after"] == 1
+
+
+@compiles_long
+def test_a_second_run_in_the_folder_is_refused(tmp_path):
+    refused = []
+
+    def start_another():
+        with pytest.raises(ValueError, match=f"Another run is writing to {tmp_path}"):
+            small_run.run(tmp_path, recipe=SHORT)
+        refused.append(True)
+
+    run = small_run.run(tmp_path, [small_run.AtStep(1, 0, start_another)], recipe=SHORT)
+    assert refused and len((tmp_path / "history.csv").read_text().splitlines()) == 3
+    assert len(run.history["loss"]) == 2 and not (tmp_path / ".lock").exists()
+
+
+def test_unfinished_files_of_a_killed_process_are_removed(tmp_path):
+    for folder in (tmp_path, tmp_path / "backup"):
+        (folder / ".unfinished-1").mkdir(parents=True)
+        (folder / ".unfinished-1/model.keras").write_text("half")
+    (tmp_path / "run.json").write_text("{}")
+    with RunFolder(tmp_path).reserved():
+        assert not list(tmp_path.rglob(".unfinished*"))
+
+
+def test_rows_after_the_backup_are_dropped(tmp_path):
+    file = tmp_path / "history.csv"
+    file.write_text("epoch,loss,val_accuracy\n0,0.5,0.25\n1,0.25,\n2,0.1,0.")
+    history = RunHistory(file, 2)
+    history.on_epoch_end(2, {"loss": 0.125, "val_accuracy": 0.75, "more": 1.0})
+    assert [row["loss"] for row in history.rows] == [0.5, 0.25, 0.125]
+    assert history.best()["epoch"] == 2
+    assert RunHistory(file, 3).rows == history.rows
+    assert RunHistory(file, 0).rows == []
+
+
+@compiles_long
+def test_averages_are_evaluated_and_saved_and_weights_are_backed_up(tmp_path):
+    _cut_off(tmp_path)  # after one epoch
+    saved = keras.saving.load_model(tmp_path / "model.keras")
+    [row] = RunHistory(tmp_path / "history.csv", 1).rows
+    images, labels = data.load("digits").test
+    found = saved.predict(images, verbose=0).argmax(axis=1) == labels
+    assert float(found.mean()) == pytest.approx(row["val_accuracy"])
+    resumed = keras.saving.load_model(tmp_path / "model.keras")
+    resumed.load_weights(next((tmp_path / "backup").glob("*.h5")))
+    differences = [
+        np.abs(a - b).max() for a, b in zip(saved.get_weights(), resumed.get_weights(), strict=True)
+    ]
+    assert max(differences) > 1e-3
+    averages = keras.callbacks.SwapEMAWeights()
+    averages.set_model(resumed)
+    averages.on_test_begin()
+    for a, b in zip(saved.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
