@@ -13,7 +13,7 @@ _TITLES = {
 _TEXTS = {
     "shipped": "The weights come with the package.",
     "published": "`weights=` downloads the authors' file from `hf://UCSC-VLAA/CRATE-alpha` and "
-    "loads it. The revision is not pinned and no hash is known, since the files were not loaded here. "
+    "loads it. The revision is not pinned and no hash is known: the files were not loaded here. "
     "`keras-crate verify NAME --imagenet FOLDER` measures what they give.",
     "by hand": "If you have a copy, `keras-crate convert FILE NAME.keras` converts it.",
     "unpublished": "The papers report these accuracies. Nobody has published the weights. The "
@@ -27,8 +27,8 @@ def zoo_page() -> str:
         "# Weights",
         "",
         "All variants of `weights/variants.toml`. Accuracies are in per cent, as the authors "
-        "report them; a dash means that none is known. No accuracy of the authors' weights was measured "
-        "for this package.",
+        "report them; a dash means that none is known. No accuracy of the authors' weights was "
+        "measured for this package.",
     ]
     for state in STATES:
         lines += ["", f"## {_TITLES[state]}", "", _TEXTS[state], ""]
