@@ -11,7 +11,7 @@ import numpy as np
 from keras_crate import models
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import assign, warn_of_heads
-from keras_crate.weights.layouts import Recognised, recognise
+from keras_crate.weights.recognise import Recognised, recognise
 from keras_crate.weights.sizes import constructor_of, snake_case
 from keras_crate.weights.tensor_files import open_tensors
 

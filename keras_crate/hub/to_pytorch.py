@@ -12,7 +12,8 @@ from keras_crate.extras import needed
 from keras_crate.files import written_whole
 from keras_crate.keras_internals import parts_of
 from keras_crate.models.white_box import WhiteBoxModel
-from keras_crate.weights.layouts import LAYOUTS, Layout, dimensions_of_model
+from keras_crate.weights.layout import Layout, dimensions_of_model
+from keras_crate.weights.layouts import LAYOUTS
 
 _TITLES = ("CRATE of PyTorch", "CRATE-alpha of PyTorch", "CRATE-MAE of PyTorch")
 # Settings that no tensor shows.

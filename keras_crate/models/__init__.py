@@ -11,11 +11,11 @@ from keras_crate.models.crate_alpha import (
 from keras_crate.models.crate_mae import (
     CRATEMAE,
     CRATEMAEBase,
-    CRATEMAEEncoder,
     CRATEMAELarge,
     CRATEMAESmall,
     CRATEMAETiny,
 )
+from keras_crate.models.crate_mae_encoder import CRATEMAEEncoder
 from keras_crate.models.fuse import fuse
 
 __all__ = [

@@ -1,7 +1,7 @@
 """CRATE-MAE, a masked autoencoder of white-box blocks, and its four sizes."""
 
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -9,10 +9,11 @@ import numpy as np
 from keras import ops
 
 from keras_crate.checks import is_number, names_arguments
-from keras_crate.layers import ISTA, MSSA, PatchMasking, PatchNoise
+from keras_crate.layers import PatchMasking, PatchNoise
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
-from keras_crate.models.classifier import Classifier, weights_for
+from keras_crate.models.classifier import weights_for
+from keras_crate.models.crate_mae_encoder import XAVIER, CRATEMAEEncoder, encoder_parts
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.operators import fused_operator
 from keras_crate.models.rebuild import carry_weights
@@ -336,100 +337,14 @@ class CRATEMAE(WhiteBoxModel):
         return np.clip((images - offset) / scale, 0, 255)
 
 
-@keras.saving.register_keras_serializable(package="keras_crate")
-class CRATEMAEEncoder(Classifier):
-    """The encoder of a CRATE-MAE, as a feature extractor or under a classifier.
-
-    `CRATEMAE.encoder()` returns one with trained weights. It differs from
-    `CRATE` in its linear patch embedding, its fixed positions, and the
-    normalisation of all tokens after the last block (`encoder_norm`), which
-    replaces the head's.
-
-    Args:
-        dim, depth, heads: As in `CRATE`.
-        penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
-        others: As in `CRATE`.
-
-    Call arguments:
-        inputs: Images of shape `(batch, *input_shape)`.
-
-    Returns:
-        As `CRATE`.
-
-    Raises:
-        ValueError, FileNotFoundError: As `CRATE`.
-
-    Example:
-
-    ```python
-    encoder = keras_crate.CRATEMAEEncoder(
-        dim=48, depth=2, heads=4, input_shape=(32, 32, 3), patch_size=8, include_top=False
-    )
-    ```
-
-    Reference:
-        Pai et al., arXiv:2404.02446.
-    """
-
-    @names_arguments
-    def __init__(
-        self,
-        dim: int,
-        depth: int,
-        heads: int,
-        *,
-        step_size: float = 0.1,
-        penalty: float = 0.5,
-        weights: WeightsArgument = None,
-        include_top: bool = True,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
-        patch_size: int | tuple[int, int] = 16,
-        classes: int = 1000,
-        pooling: str | None = "token",
-        classifier_activation: str | Callable | None = "softmax",
-        include_preprocessing: bool = True,
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
-        dropout_rate: float = 0.0,
-        drop_path_rate: float = 0.0,
-        layer_scale: float | None = None,
-        rematerialise: bool = False,
-        class_names: Sequence[str] | str | None = None,
-        data_format: str | None = None,
-        dtype=None,
-        name: str | None = None,
-    ):
-        super().__init__(locals())
-
-    @staticmethod
-    def parts(settings: Settings) -> Parts:
-        return _encoder_parts(settings)
-
-
 # Settings of a CRATEMAE that its encoder does not have.
 _MASKED_ONLY = ("mask_ratio", "norm_pix_loss", "seed", "name")
-_XAVIER = {"kernel_initializer": "glorot_uniform"}
-
-
-def _encoder_parts(s) -> Parts:
-    return Parts(
-        compress=MSSA(s.heads, dropout_rate=s.dropout_rate, **_XAVIER),
-        sparsify=ISTA(s.step_size, s.penalty),
-        patches={"use_norm": False, **_XAVIER},
-        tokens={
-            "class_token_initializer": keras.initializers.RandomNormal(stddev=0.02),
-            "position_initializer": "sincos2d",
-            "train_positions": False,
-        },
-        norm_tokens=True,
-        norm_epsilon=1e-6,
-    )
 
 
 def _graph(graph: Graph):
     """The images and the outputs of a masked autoencoder."""
     s = graph.settings
-    parts = _encoder_parts(s)
+    parts = encoder_parts(s)
     images, patches = graph.stem(**parts.patches)
     _check_mask_ratio(s.mask_ratio, patches.shape[1])
     noise = graph.make(PatchNoise, "patch_noise", seed=s.seed)(patches)
@@ -445,7 +360,7 @@ def _graph(graph: Graph):
             "`norm_pix_loss` needs patches of more than one pixel. Received: "
             f"norm_pix_loss={s.norm_pix_loss}, patch_size={s.patch_size}"
         )
-    x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **_XAVIER)(x)
+    x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **XAVIER)(x)
     in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
     return images, {
         "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(x[:, 1:]),

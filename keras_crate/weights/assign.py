@@ -9,7 +9,7 @@ import keras
 
 from keras_crate.keras_internals import parts_of
 from keras_crate.weights.find import Found
-from keras_crate.weights.layouts import Recognised, recognise
+from keras_crate.weights.recognise import Recognised, recognise
 from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
 
 HEAD_LAYERS = ("head_norm", "head")

@@ -415,7 +415,7 @@ def _authors_state(size, classes, **more):
 
 
 def _segmentation(classes=768, dim=768, depth=12, **more):
-    from keras_crate.weights.layouts import Dimensions
+    from keras_crate.weights.layout import Dimensions
 
     size = Dimensions(dim=dim, depth=depth, pixels=192, positions=5, classes=classes)
     return _authors_state(size, classes, **more)

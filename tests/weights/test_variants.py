@@ -14,7 +14,7 @@ from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.training import list_recipes
 from zoo_page import zoo_page
 
-from keras_crate.weights import layouts
+from keras_crate.weights import layout, layouts
 from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.variants import STATES, variant_named, variants
 
@@ -128,7 +128,7 @@ def test_parameters():
         top = arguments.get("include_top", True)
         classes = arguments.get("classes", 1000) if top else None
         rows, columns, channels = arguments.get("input_shape", (224, 224, 3))
-        size = layouts.Dimensions(
+        size = layout.Dimensions(
             dim=dim,
             depth=depth,
             pixels=math.prod(patch) * channels,

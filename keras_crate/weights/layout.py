@@ -1,0 +1,189 @@
+"""What a layout is: how a checkpoint names, shapes and transposes a model's weights.
+
+A layout lists the authors' tensors beside the paths of the model's variables. It
+is read in both directions: `recognise` makes variables of a checkpoint's tensors,
+`hub.to_pytorch` makes tensors of a model's variables.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_crate.weights.tensor_files import Tensor
+
+
+class Entry(NamedTuple):
+    """One tensor of a checkpoint.
+
+    Attributes:
+        name: The authors' name.
+        shape: The authors' shape.
+        path: Path of the model's variable.
+        form: How the variable is made of the tensor: `"same"` (values in the
+            same order, reshaped), `"transposed"`, or `"convolution"`.
+        reshaped: Shape of the variable, where it is not that of the form.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    path: str
+    form: str = "same"
+    reshaped: tuple[int, ...] | None = None
+
+    @property
+    def variable_shape(self) -> tuple[int, ...]:
+        """Shape of the model's variable."""
+        if self.form == "transposed":
+            return self.shape[::-1]
+        if self.form == "convolution":  # (d, channels, rows, columns)
+            return (math.prod(self.shape[1:]), self.shape[0])
+        return self.reshaped or self.shape
+
+    def to_variable(self, values: np.ndarray) -> np.ndarray:
+        """The model's variable, of the authors' tensor."""
+        if self.form == "transposed":
+            values = values.T
+        elif self.form == "convolution":
+            values = values.transpose(2, 3, 1, 0)
+        return values.reshape(self.variable_shape)
+
+    def to_tensor(self, values: np.ndarray) -> np.ndarray:
+        """The authors' tensor, of the model's variable."""
+        if self.form == "transposed":
+            values = values.T
+        elif self.form == "convolution":
+            dim, channels, rows, columns = self.shape
+            values = values.reshape(rows, columns, channels, dim).transpose(3, 2, 0, 1)
+        return np.ascontiguousarray(values.reshape(self.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class Dimensions:
+    """A model's dimensions, as the shapes of its tensors show them.
+
+    Attributes:
+        dim: Token width.
+        depth: Number of blocks.
+        pixels: Numbers in a patch.
+        positions: Rows of the table of positions.
+        classes: Outputs of the head, or None without one.
+        patch: `(rows, columns, channels)` of a patch, or None where a
+            flattened patch does not show them.
+        heads: Number of subspaces, or None where no shape shows it.
+        output_map: Whether MSSA has an output map.
+        ratio: Atoms of an overcomplete dictionary for each dimension.
+    """
+
+    dim: int
+    depth: int
+    pixels: int
+    positions: int
+    classes: int | None = None
+    patch: tuple[int, int, int] | None = None
+    heads: int | None = None
+    output_map: bool = True
+    ratio: int = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One of the authors' formats.
+
+    Attributes:
+        title: What to call it.
+        family: Name of the model's class.
+        recognised: Regular expression that a name of its tensors matches, and no
+            name of a later layout.
+        entries: Its tensors, for a model's dimensions.
+        keys: Names of the tensors that show the dimensions, see `dimensions`;
+            of blocks and the output map, regular expressions.
+        settings: Arguments of the model's constructor that it implies.
+        unused: Regular expression of tensors that the model does not use.
+        unused_are: What these are.
+        zeros: Paths of biases that the authors' layers lack, and their dimension.
+        token_rank: Rank of its class token and of its table of positions.
+        prepare: Changes tensors of other shapes before they are read.
+    """
+
+    title: str
+    family: str
+    recognised: str
+    entries: Callable[[Dimensions], list[Entry]]
+    keys: Mapping[str, str]
+    settings: Mapping = dataclasses.field(default_factory=dict)
+    unused: str | None = None
+    unused_are: str = ""
+    zeros: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    token_rank: int = 3
+
+
+def dimensions(layout: Layout, shapes: Mapping[str, tuple]) -> Dimensions | None:
+    """A model's dimensions, as the shapes of a checkpoint show them.
+
+    Args:
+        layout: The checkpoint's layout.
+        shapes: Shape of each tensor.
+
+    Returns:
+        The dimensions. A dimension is 0 where the tensor that shows it is missing
+        or has another rank. None if no tensor shows the width and the depth.
+    """
+    keys = layout.keys
+
+    def shape(key: str, rank: int) -> tuple:
+        found = shapes.get(keys.get(key), ())
+        return found if len(found) == rank else (0,) * rank
+
+    blocks = {int(m.group(1)) for m in map(re.compile(keys["block"]).match, shapes) if m}
+    positions = shape("positions", layout.token_rank)
+    dim = positions[-1] or shape("dim", 3)[-1]
+    if not (blocks and dim):
+        return None
+    patch = None
+    if "convolution" in keys:
+        _, channels, rows, columns = shape("convolution", 4)
+        patch = (rows, columns, channels)
+    elif "kernel" in keys:
+        patch = shape("kernel", 4)[:3]
+    classes = None
+    if keys.get("head") in shapes:
+        classes = shape("head", 2)[0]  # (classes, dim)
+    elif keys.get("projection") in shapes:
+        classes = shape("projection", 2)[1]  # (dim, classes)
+    return Dimensions(
+        dim=dim,
+        depth=max(blocks) + 1,
+        pixels=math.prod(patch) if patch else shape("pixels", 1)[0],
+        positions=positions[-2],
+        classes=classes,
+        patch=patch,
+        heads=(shape("heads", 3)[1] or 1) if "heads" in keys else None,
+        output_map="output_map" not in keys
+        or any(re.match(keys["output_map"], name) for name in shapes),
+        ratio=shape("dictionary", 2)[1] // dim or 4,
+    )
+
+
+def dimensions_of_model(model) -> Dimensions:
+    """The dimensions of one of our models."""
+    s = model.settings
+    shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
+    positions = shapes["token_embedding/positions"][1]
+    pixels = shapes["patch_embedding/projection/kernel"][0]
+    rows, columns = s.patch_size
+    return Dimensions(
+        dim=s.dim,
+        depth=s.depth,
+        pixels=pixels,
+        positions=positions,
+        classes=shapes.get("head/kernel", (None, None))[1],
+        patch=(rows, columns, pixels // (rows * columns)),
+        heads=s.heads,
+        output_map="block_0_mssa/output_projection/kernel" in shapes,
+        ratio=getattr(s, "ratio", 4),
+    )
