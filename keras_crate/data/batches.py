@@ -43,9 +43,8 @@ class _ImageBatches(keras.utils.PyDataset):
         return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
 
     def _start(self, index: int) -> list[Future]:
-        """Starts to read a batch. The epoch is passed, since it may change meanwhile."""
-        read, epoch = self._image, self.epoch
-        return [self.threads.submit(read, int(k), epoch) for k in self._chosen(index)]
+        """Starts to read a batch of the current epoch, which may change meanwhile."""
+        return [self.threads.submit(self._image, int(k), self.epoch) for k in self._chosen(index)]
 
 
 class TrainingBatches(_ImageBatches):
