@@ -41,7 +41,7 @@ def test_evaluate(model_file, models, labelled, tmp_path, refused):
     for message, *words in (
         ("There is no data set and no folder", model_file, tmp_path / "nowhere"),
         ("one folder", model_file, tmp_path / "empty"),
-        ("dgo (nearest: dog)", model_file, tmp_path / "wrong"),
+        ("dgo", model_file, tmp_path / "wrong"),
         ("nowhere.keras", "nowhere.keras", labelled),
         ("must be a classifier", models / "headless.keras", labelled),
         ("include_preprocessing=False", models / "bare.keras", labelled),
