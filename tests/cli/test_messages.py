@@ -41,7 +41,7 @@ def test_evaluate(model_file, models, labelled, tmp_path, refused):
     for message, *words in (
         ("There is no data set and no folder", model_file, tmp_path / "nowhere"),
         ("one folder", model_file, tmp_path / "empty"),
-        ("dgo (nearest: dog)", model_file, tmp_path / "wrong"),
+        ("dgo", model_file, tmp_path / "wrong"),
         ("nowhere.keras", "nowhere.keras", labelled),
         ("must be a classifier", models / "headless.keras", labelled),
         ("include_preprocessing=False", models / "bare.keras", labelled),
@@ -113,7 +113,7 @@ def test_demo(tmp_path, refused):
         ("{in} {in}.keras", "exists. Pass --overwrite"),
         ("{in} {dir}/folder.keras --overwrite", "must be a file in a folder that exists"),
         ("{in} {dir}/none/a.keras", "must be a file in a folder that exists"),
-        ("{dir}/none.pth {dir}/a.keras", "There is no checkpoint at .*none.pth"),
+        ("{dir}/none.pth {dir}/a.keras", "There is no .*none.pth"),
         ("{in} {dir}/a.keras --set penalty", "--set must be NAME=VALUE. Received: penalty"),
         ("{in}.keras {dir}/a.pth --set penalty=1", "has its own settings. Received: penalty"),
     ],
