@@ -55,6 +55,7 @@ def test_prints_accuracy_and_how_it_was_measured(labelled, tmp_path, capsys):
     assert record["classes"] == {name: NAMES.index(name) for name in folders}
 
 
+@pytest.mark.any_backend
 def test_top_five_and_folders_in_the_order_of_their_names(tmp_path, capsys):
     images = keras.Input((16, 16, 3))
     means = keras.layers.GlobalAveragePooling2D()(images)
@@ -73,6 +74,7 @@ def test_top_five_and_folders_in_the_order_of_their_names(tmp_path, capsys):
     assert "the 6 folders are taken for the classes in the order of their names" in told.out
 
 
+@pytest.mark.any_backend
 def test_errors(labelled, tmp_path, capsys, model):
     file, folder = map(str, labelled)
     (tmp_path / "empty").mkdir()

@@ -24,6 +24,7 @@ def checkpoint(tmp_path):
     return tmp_path / "a.safetensors"
 
 
+@pytest.mark.any_backend
 def test_weights(capsys):
     assert main(["weights"]) == 0
     assert "crate_alpha_base_imagenet21k_imagenet" in capsys.readouterr().out
@@ -32,6 +33,7 @@ def test_weights(capsys):
     assert {"variant", "call", "top1", "state", "cached"} <= rows[0].keys()
 
 
+@pytest.mark.any_backend
 def test_verify(capsys, tmp_path):
     for digit in "05":
         (tmp_path / digit).mkdir()
@@ -45,6 +47,7 @@ def test_verify(capsys, tmp_path):
     assert "Did you mean crate_demo_mnist" in capsys.readouterr().err
 
 
+@pytest.mark.any_backend
 def test_convert_there_and_back(checkpoint, tmp_path, capsys):
     out, back = tmp_path / "a.keras", tmp_path / "b.safetensors"
     assert main(["convert", str(checkpoint), str(out)]) == 1
@@ -62,6 +65,7 @@ def test_convert_there_and_back(checkpoint, tmp_path, capsys):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -85,6 +89,7 @@ def test_conversions_that_are_refused(words, message, checkpoint, tmp_path, caps
     assert (tmp_path / "a.safetensors.keras").read_bytes() == b"old"
 
 
+@pytest.mark.any_backend
 def test_push_and_pull(tmp_path):
     keras.utils.save_img(tmp_path / "0.png", np.random.default_rng(0).uniform(0, 255, (28, 28, 1)))
     code = f"""

@@ -2,6 +2,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 from compare import assert_close
 
 from keras_crate import CRATE, CRATEMAE, interpret
@@ -30,6 +31,7 @@ def test_writes_what_a_model_sees_at_another_size(model_file, folder, tmp_path, 
     np.testing.assert_array_equal(second["objects"], found[1])
 
 
+@pytest.mark.any_backend
 def test_of_a_masked_autoencoder_it_shows_the_encoder(folder, tmp_path):
     mae = CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
     mae.save(tmp_path / "mae.keras")
@@ -42,6 +44,7 @@ def test_of_a_masked_autoencoder_it_shows_the_encoder(folder, tmp_path):
     assert_close(np.array(first["rollout"]), interpret.rollout(mae.encoder(), images)[0], atol=1e-4)
 
 
+@pytest.mark.any_backend
 def test_errors(model_file, folder, tmp_path, capsys):
     output = ["--output", str(tmp_path / "out")]
     for words, message in (
@@ -55,6 +58,7 @@ def test_errors(model_file, folder, tmp_path, capsys):
     assert not list((tmp_path / "out").iterdir())  # nothing half written
 
 
+@pytest.mark.any_backend
 def test_of_attention_without_scores_it_shows_the_rest(folder, tmp_path, capsys):
     model = CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, compress="tssa")
     model.save(tmp_path / "tssa.keras")

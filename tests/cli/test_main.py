@@ -6,6 +6,8 @@ import pytest
 import keras_crate
 from keras_crate.cli.main import main
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_help_and_version(capsys):
     with pytest.raises(SystemExit) as stop:

@@ -29,6 +29,7 @@ def test_measures_a_folder_and_names_the_broken_file(model_file, folder, tmp_pat
         assert figure.size[0] > 1000
 
 
+@pytest.mark.any_backend
 def test_several_models_in_one_figure_and_no_broken_file(model_file, folder, tmp_path, capsys):
     other = tmp_path / "other.keras"
     other.write_bytes(model_file.read_bytes())
@@ -39,6 +40,7 @@ def test_several_models_in_one_figure_and_no_broken_file(model_file, folder, tmp
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.any_backend
 def test_errors_are_one_line_that_says_what_to_do(model_file, folder, tmp_path, capsys):
     nowhere, output = str(tmp_path / "nowhere"), ["--output", str(tmp_path / "out")]
     (tmp_path / "bad.keras").write_bytes(b"no model")

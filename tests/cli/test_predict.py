@@ -54,6 +54,7 @@ def test_names_what_is_in_images_and_the_broken_file(saved, photographs, capsys)
     ]
 
 
+@pytest.mark.any_backend
 def test_logits_become_probabilities_and_numbers_stand_for_names(saved, photographs, capsys):
     folder, pixels = photographs
     model = keras.saving.load_model(saved("probabilities"))
@@ -72,6 +73,7 @@ def test_logits_become_probabilities_and_numbers_stand_for_names(saved, photogra
         assert image["predictions"][0]["name"] == f"class {order[0]}"
 
 
+@pytest.mark.any_backend
 def test_probabilities_that_need_not_sum_to_one_stay(saved, photographs, capsys):
     folder, pixels = photographs
     file = saved("sigmoid", classifier_activation="sigmoid")
@@ -83,6 +85,7 @@ def test_probabilities_that_need_not_sum_to_one_stay(saved, photographs, capsys)
     assert list(record["left_out"]) == [str(folder / "2-broken.png")]
 
 
+@pytest.mark.any_backend
 def test_errors(saved, photographs, tmp_path, capsys):
     folder, _ = photographs
     model = str(saved("model"))

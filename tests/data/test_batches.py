@@ -114,6 +114,7 @@ def test_augment_sees_the_batch_before_it_is_mixed(files):
     np.testing.assert_allclose(bright, np.minimum(plain + 127.5, 255), atol=1e-3)
 
 
+@pytest.mark.any_backend
 def test_boxes():
     rng = np.random.default_rng(0)
     boxes = np.array([random_box((120, 80), rng) for _ in range(2000)])

@@ -179,6 +179,7 @@ def test_refuses_models_that_would_see_other_images(colours):
     assert halves.images(colours, small(mean=[0.5] * 3, std=[0.5] * 3))
 
 
+@pytest.mark.any_backend
 def test_round_trip_through_json():
     for evaluation in (
         Evaluation(),
@@ -195,6 +196,7 @@ def test_round_trip_through_json():
     assert Evaluation.from_dict({"resize": 248}) == dataclasses.replace(Evaluation(), resize=248)
 
 
+@pytest.mark.any_backend
 def test_it_prints_as_words():
     assert str(Evaluation()) == (
         "224x224 pixels, the centre of images whose shorter side is resized to 256 (bilinear); "
@@ -204,6 +206,7 @@ def test_it_prints_as_words():
     assert "resized as a whole" in str(Evaluation(resize=(224, 224)))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -9,6 +9,7 @@ from keras_crate.evaluation.evaluation import Evaluation, scores_of, scores_of_b
 from keras_crate.evaluation.scores import RealLabels, Scores
 
 
+@pytest.mark.any_backend
 def test_counts():
     scores = Scores(3, top=(1, 2, 5))
     outputs = np.array([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7], [0.3, 0.4, 0.3], [0.5, 0.4, 0.1]])
@@ -39,6 +40,7 @@ def real(tmp_path):
     return tmp_path / "real.json"
 
 
+@pytest.mark.any_backend
 def test_real_labels(real, tmp_path):
     labels = RealLabels(real)
     assert labels.of(tmp_path / "ILSVRC2012_val_00000001.JPEG") == [0, 1]
