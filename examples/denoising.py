@@ -30,7 +30,7 @@ def random_bases(rng, subspaces, p):
 
 
 def mixture(rng, bases, tokens):
-    """Noise-free tokens (n, d), equally many from each subspace, and the index of each's."""
+    """Noise-free tokens (n, d), equally many from each subspace, and their subspaces' indices."""
     members = np.arange(tokens) % len(bases)
     coordinates = rng.normal(size=(tokens, bases.shape[2])) * bases.shape[2] ** 0.25
     return np.einsum("np,ndp->nd", coordinates, bases[members]), members

@@ -85,6 +85,7 @@ def test_example(name, tmp_path, monkeypatch):
 CLASSES = [n for n in PUBLIC if inspect.isclass(PUBLIC[n]) and not issubclass(PUBLIC[n], Exception)]
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_argument_is_documented(name):
     documented = PUBLIC[name]

@@ -54,6 +54,7 @@ importlib.util.find_spec = lambda name, *a: None if name in {hidden} else real(n
 """
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("hidden", "wanted", "message"),
     [
@@ -77,6 +78,7 @@ def test_without_a_backend_it_says_which_command_installs_one(hidden, wanted, me
     assert message in result.stderr
 
 
+@pytest.mark.any_backend
 def test_public_names():
     import keras_crate
 

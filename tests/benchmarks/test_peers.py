@@ -38,6 +38,7 @@ def test_eager_pytorch_computes_the_same_and_trains_alike():
     np.testing.assert_allclose(*zip(*losses, strict=True), rtol=1e-3)
 
 
+@pytest.mark.any_backend
 def test_multiplications_are_those_of_the_layers():
     """Counted again from the kernels of the real layers."""
     model = fuse(contenders.crate("T"))
@@ -55,6 +56,7 @@ def test_multiplications_are_those_of_the_layers():
     assert contenders.multiplications(contenders.EAGER) / vit == pytest.approx(1.70, abs=0.005)
 
 
+@pytest.mark.any_backend
 def test_runs_are_interleaved_and_compared_round_by_round():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "abc"}
@@ -96,6 +98,7 @@ def test_the_report_of_a_small_run(tmp_path, monkeypatch, capsys):
     assert file.with_suffix(".png").stat().st_size > 5000
 
 
+@pytest.mark.any_backend
 def test_the_report_shows_every_measurement():
     comparison = {
         "task": "predict", "batch": 8, "rounds": 3,
@@ -123,6 +126,7 @@ def test_the_report_shows_every_measurement():
     assert len(report.figure(results).axes) == 3
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("words", [["--batches", "0"], ["--rounds", "0"]])
 def test_bad_numbers_are_refused(words, tmp_path):
     with pytest.raises(ValueError, match="must be a positive integer"):
@@ -130,6 +134,7 @@ def test_bad_numbers_are_refused(words, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.any_backend
 def test_without_keras_hub(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     for call in (contenders.vit, lambda: peers.run([1], 1, "float32", ["predict"])):

@@ -8,6 +8,8 @@ from PIL import Image
 from keras_crate import CRATE
 from keras_crate_cli import main
 
+pytestmark = pytest.mark.any_backend
+
 NAMES = ("cat", "cow", "dog")
 COLOURS = ((250, 20, 20), (20, 250, 20), (20, 20, 250))
 

@@ -2,11 +2,14 @@ import json
 
 import keras
 import numpy as np
+import pytest
 from compare import assert_close
 
 from keras_crate import CRATE, CRATEMAE, interpret
 from keras_crate.evaluation import Evaluation
 from keras_crate_cli import main
+
+pytestmark = pytest.mark.any_backend
 
 
 def test_writes_what_a_model_sees_at_another_size(model_file, folder, tmp_path, capsys):

@@ -10,6 +10,8 @@ from keras_crate_cli import COMMANDS, main
 
 pytestmark = pytest.mark.any_backend
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_do_not_wait_for_keras(option):

@@ -1,12 +1,15 @@
 import json
 
 import keras
+import pytest
 from compare import assert_close
 from PIL import Image
 
 from keras_crate.evaluation import Evaluation
 from keras_crate.objective import measure
 from keras_crate_cli import main
+
+pytestmark = pytest.mark.any_backend
 
 
 def test_measures_several_models_and_names_the_broken_file(model_file, folder, tmp_path, capsys):

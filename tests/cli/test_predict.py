@@ -8,6 +8,8 @@ from PIL import Image
 from keras_crate import CRATE, decode_predictions
 from keras_crate_cli import main
 
+pytestmark = pytest.mark.any_backend
+
 NAMES = ["cat", "dog", "cow"]
 
 

@@ -4,6 +4,7 @@ import json
 
 import keras
 import pytest
+from marks import compiles_long
 
 import keras_crate
 from keras_crate_cli import main
@@ -19,6 +20,7 @@ def small(tmp_path_factory):
     return str(file)
 
 
+@compiles_long
 def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys, monkeypatch):
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     words = ["pretrain", small, "--recipe", "digits-small", "--data", "digits", "--output", first]
@@ -52,6 +54,7 @@ def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys, monkeypat
     assert "`--real` needs a folder" in capsys.readouterr().err
 
 
+@pytest.mark.any_backend
 def test_recipes(capsys):
     assert main(["recipes"]) == 0
     out = capsys.readouterr().out
@@ -61,6 +64,7 @@ def test_recipes(capsys):
     assert "learning_rate = 5e-05" in out and "rand_augment = [2, 14]" in out
 
 
+@pytest.mark.any_backend
 def test_errors(small, tmp_path, capsys):
     out = ["--output", str(tmp_path / "out")]
     for words, message in (

@@ -63,6 +63,7 @@ def test_the_key_decides():
     assert np.abs(a - c).max() > 1
 
 
+@pytest.mark.any_backend
 def test_what_is_refused():
     for bad in (
         {"crop_area": (0.5, 0.2)}, {"crop_area": (0, 1)}, {"crop_area": 0.5},

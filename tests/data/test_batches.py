@@ -111,6 +111,7 @@ def test_augment_sees_the_batch_before_it_is_mixed(files):
     np.testing.assert_allclose(bright, np.minimum(plain + 127.5, 255), atol=1e-3)
 
 
+@pytest.mark.any_backend
 def test_boxes():
     rng, ranges = np.random.default_rng(0), ((0.08, 1.0), (3 / 4, 4 / 3))
     boxes = np.array([random_box((120, 80), rng, *ranges) for _ in range(2000)])

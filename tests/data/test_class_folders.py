@@ -6,6 +6,8 @@ from PIL import Image
 
 from keras_crate.data.class_folders import labelled_files
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture(autouse=True)
 def _warnings_are_errors():

@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 from compare import assert_close
 
 from keras_crate.data import distort
+
+pytestmark = pytest.mark.any_backend
 
 STILL = {"shift": 0.0, "rotation": 0.0, "zoom": 0.0, "shear": 0.0}
 

@@ -4,6 +4,8 @@ from PIL import Image
 
 from keras_crate.data import ImageFiles
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.fixture
 def folder(tmp_path, rng):

@@ -116,6 +116,7 @@ def test_arrays_and_sets():
     assert len(digits.train) + len(digits.validation) == 1797 and digits.train.channels == 1
 
 
+@pytest.mark.any_backend
 @needs("datasets")
 def test_hugging_face(tmp_path):
     import datasets

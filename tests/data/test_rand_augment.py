@@ -7,6 +7,8 @@ from PIL import Image
 from keras_crate.data import rand_augment
 from keras_crate.data.rand_augment import operations_on
 
+pytestmark = pytest.mark.any_backend
+
 SIDE = 331  # torchvision's translations are of 150 / 331 of a side
 
 

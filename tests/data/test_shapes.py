@@ -3,6 +3,8 @@ import pytest
 
 from keras_crate.data import SHAPES, shapes_on_textures
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_the_same_seed_draws_the_same():
     for first, again in zip(shapes_on_textures(3), shapes_on_textures(3), strict=True):

@@ -5,6 +5,8 @@ import pytest
 
 from keras_crate import data
 
+pytestmark = pytest.mark.any_backend
+
 
 @pytest.mark.parametrize(
     ("name", "shape", "train", "validation"),

@@ -11,6 +11,7 @@ from keras_crate.evaluation.real_labels import real_labels
 pytestmark = pytest.mark.any_backend
 
 
+@pytest.mark.any_backend
 def test_counts():
     likeliest = np.array([[0, 1], [2, 1], [1, 0], [0, 1]])
     scores = Scores(np.array([0, 1, 1, 2]), likeliest, 3, (1, 2), [[0, 2], [], [0], [0]])
@@ -41,6 +42,7 @@ def real(tmp_path):
     return tmp_path / "real.json"
 
 
+@pytest.mark.any_backend
 def test_real_labels(real, tmp_path):
     files = [tmp_path / f"ILSVRC2012_val_0000000{k}.JPEG" for k in (7, 2, 1)]
     assert real_labels(real, files) == [[1], [], [0, 1]]

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path_factory):
     """A folder with crate-demo/ in it, as the README's first command leaves it."""
     folder = tmp_path_factory.mktemp("examples")
-    recipe = dataclasses.replace(demo.FAST, depth=2)
+    recipe = dataclasses.replace(demo.FAST, depth=2, epochs=2, train_images=1000)
     demo.run_demo(folder / "crate-demo", recipe, say=lambda line: None)
     return folder
 
@@ -40,6 +40,7 @@ def _run(folder, *command):
     return result.stdout
 
 
+@compiles_long
 def test_fine_tune(folder):
     out = _run(
         folder, ROOT / "examples/fine_tune.py", "crate-demo/model.keras", "even-odd.keras",
@@ -50,6 +51,7 @@ def test_fine_tune(folder):
     assert (folder / "even-odd.keras").exists()
 
 
+@compiles_long
 def test_extract_features(folder):
     _run(folder, ROOT / "examples/extract_features.py", "crate-demo/model.keras", "features.npz")
     with np.load(folder / "features.npz") as features:
@@ -59,6 +61,7 @@ def test_extract_features(folder):
         np.testing.assert_allclose(features["tokens"].mean(axis=1), features["pooled"], atol=1e-5)
 
 
+@compiles_long
 def test_predict_image(folder):
     from PIL import Image
 
@@ -83,6 +86,7 @@ def test_new_white_box(folder):
     assert len(operator.strip().splitlines()) < 30
 
 
+@compiles_long
 def test_masked_autoencoder(folder):
     out = _run(
         folder, ROOT / "examples/masked_autoencoder.py", "mae", "--epochs", "1", "--labels", "50"
@@ -139,6 +143,7 @@ def test_emergent_segmentation(folder):
     assert abs(crate["parameters"] / vit["parameters"] - 1) < 0.2
 
 
+@pytest.mark.any_backend
 def test_every_example_is_tested():
     here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     for script in (ROOT / "examples").glob("*.py"):
@@ -154,6 +159,7 @@ def test_the_readmes_lines(folder):
     assert "val_accuracy" in out and "coding rate" in out
 
 
+@pytest.mark.any_backend
 def test_the_readmes_table_is_the_code():
     from keras_crate.weights.sizes import SIZES
 

@@ -165,6 +165,7 @@ def test_another_keras_model(folder, tmp_path):
         finetune(model, folder, tmp_path / "wrong", recipe=RECIPE.with_changes(drop_path_rate=0.1))
 
 
+@pytest.mark.any_backend
 def test_the_recipe_for_data(tmp_path, model):
     from keras_crate.training.finetune import recipe_for_data
 

@@ -83,6 +83,7 @@ def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
     assert made["drop_path_rate"] == 0.1 and made["class_names"] == tuple("0123456789")
 
 
+@pytest.mark.any_backend
 def test_names_of_sizes():
     from keras_crate.training.model_to_train import list_sizes
 

@@ -5,6 +5,8 @@ import pytest
 from keras_crate.training import Recipe, list_recipes, load_recipe
 from keras_crate.training.recipe import parse_value
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_the_paper_s_numbers():
     paper = load_recipe("imagenet1k-paper")

@@ -20,6 +20,7 @@ def test_the_bar_and_its_lines(tmp_path, capsys):
     assert "validation accuracy" in out and "images per second" in out
 
 
+@pytest.mark.any_backend
 def test_the_bar_shows_steps_and_the_time_left():
     console = Console(record=True, force_terminal=True, width=100)
     bar = RichProgress(4, console)
