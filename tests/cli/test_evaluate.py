@@ -39,7 +39,7 @@ def test_prints_accuracy_and_how_images_are_prepared(labelled, tmp_path, capsys)
     words = ["evaluate", str(file), str(folder), "--batch-size", "2", "--json", str(output)]
     assert main(words) == 1
     out, err = capsys.readouterr()
-    assert "broken.png: it is no" in err
+    assert "broken.png: it is not" in err
     assert "images: 16x16 pixels, resized as a whole (bilinear)\n" in err
     assert "top-1 66.67 % of 3 images" in out and "top-5" not in out
     assert out.count("measuring") == 1 and "100%" in out  # one line where there is no terminal

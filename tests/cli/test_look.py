@@ -17,7 +17,7 @@ def test_writes_what_a_model_sees_at_another_size(model_file, folder, tmp_path, 
     words = ["look", str(model_file), str(folder), "--output", str(output), "--layer", "0"]
     assert main([*words, "--size", "32", "--features", "keys", "--objects", "2", "--crop"]) == 1
     notes = capsys.readouterr().err
-    assert "2-broken.png: it is no" in notes
+    assert "2-broken.png: it is not" in notes
     assert "images: 32x32 pixels, cropped to those proportions" in notes
     assert {file.name for file in output.iterdir()} == {
         "heads.png", "rollout.png", "components.png", "objects.png", "look.json",

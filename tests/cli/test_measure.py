@@ -19,7 +19,7 @@ def test_measures_several_models_and_names_the_broken_file(model_file, folder, t
     words += ["--convention", "paper", "--penalty", "0.2", "--compare", str(other)]
     assert main(words) == 1
     out, notes = capsys.readouterr()
-    assert "2-broken.png: it is no" in notes and "R - R^c" in out
+    assert "2-broken.png: it is not" in notes and "R - R^c" in out
     assert notes.count("images: 16x16 pixels, resized as a whole") == 2
     record = json.loads((output / "measure.json").read_text())
     assert [name.rpartition("/")[2] for name in record["images"]] == ["0.png", "1.jpg"]

@@ -47,7 +47,7 @@ def test_names_what_is_in_images_and_the_broken_file(saved, photographs, capsys)
     file = saved("named", class_names=NAMES)
     assert main(["predict", str(file), str(folder), "--top", "2", "--batch-size", "1"]) == 1
     told = capsys.readouterr()
-    assert "2-broken.png: it is no" in told.err
+    assert "2-broken.png: it is not" in told.err
     model = keras.saving.load_model(file)
     expected = decode_predictions(model.predict(pixels, verbose=0), model, top=2)
     assert "images: 16x16 pixels, resized as a whole" in told.err

@@ -90,7 +90,7 @@ def test_refuses(colours):
             accuracy(model, [(images, wrong)])
     for file in ("red/60.png", "green/200.png", "green/190.png", "blue/10.png"):
         (colours / file).write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"None of the 6 files .*it is no"):
+    with pytest.raises(ValueError, match=r"None of the 6 files .*it is not"):
         accuracy(model, labelled)
 
 

@@ -83,7 +83,7 @@ def test_accuracy_refuses(colours):
     with pytest.raises(ValueError, match="`top` must be a positive integer"):
         accuracy(model, images, labels, top=(0,))
     broken = Evaluation().images([colours / "0-broken.png"], model)
-    with pytest.raises(ValueError, match=r"None of the 1 files .*it is no image"):
+    with pytest.raises(ValueError, match=r"None of the 1 files .*it is not an image"):
         accuracy(model, broken, labels_of(broken))
     damaged = keras.Sequential([model, keras.layers.Rescaling(float("nan"))])
     with pytest.raises(ValueError, match=r"1-red.png are NaN"):
