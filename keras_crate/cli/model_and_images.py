@@ -12,6 +12,7 @@ from keras_crate.models import CRATEMAE
 def open_encoder(address: str):
     """Returns a model and its evaluation; for a masked autoencoder, those of its encoder."""
     model, evaluation = open_model(address)
+    evaluation = evaluation or Evaluation.for_model(model)
     return (model.encoder() if isinstance(model, CRATEMAE) else model), evaluation
 
 

@@ -1,16 +1,12 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
 `hf auth login` or HF_TOKEN."""
 
-from pathlib import Path
-
 import numpy as np
 
 from keras_crate.cli.arguments import MODEL, add_named_values, named_values
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub import push
 from keras_crate.hub.open_model import open_model
-from keras_crate.hub.push import EVALUATION_FILE
-from keras_crate.weights.variants import variants
 
 
 def add_arguments(parser) -> None:
@@ -44,7 +40,7 @@ def run(arguments) -> None:
         license=arguments.license,
         base_model=arguments.base_model,
         training=training,
-        evaluation=evaluation if _is_known(evaluation, arguments.model, model) else None,
+        evaluation=evaluation,
         images=_images(arguments.images, model, evaluation) if arguments.images else None,
         private=arguments.private,
         revision=arguments.revision,
@@ -60,15 +56,9 @@ def _number(name: str, value: str) -> float:
         raise ValueError(f"--metric must be NAME=NUMBER. Received: {name}={value}") from None
 
 
-def _is_known(evaluation: Evaluation, address: str, model) -> bool:
-    """Whether the evaluation comes from the registry, a run or the Hub, and is not assumed."""
-    recorded = address in variants() or Path(address).with_name(EVALUATION_FILE).is_file()
-    return recorded or evaluation != Evaluation.for_model(model)
-
-
-def _images(paths: list[str], model, evaluation: Evaluation) -> np.ndarray:
+def _images(paths: list[str], model, evaluation: Evaluation | None) -> np.ndarray:
     """All images, as the model takes them; raises an error if one is broken."""
-    images = evaluation.images(paths, model)
+    images = (evaluation or Evaluation.for_model(model)).images(paths, model)
     batches = list(images)
     for file, reason in images.broken.items():
         raise ValueError(f"{file} cannot be read: {reason}")

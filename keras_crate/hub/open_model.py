@@ -21,10 +21,11 @@ def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
     variant = variants().get(address)
     if variant and not variant.classifies:
         raise ValueError(f"The outputs of {address} are not classes. {variant.notes}")
-    return open_model(address)
+    model, evaluation = open_model(address)
+    return model, evaluation or Evaluation.for_model(model)
 
 
-def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evaluation]:
+def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evaluation | None]:
     """Opens a model, and how images are prepared for it.
 
     Args:
@@ -34,8 +35,8 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
 
     Returns:
         The model and its evaluation: that of the registry for a variant, the
-        published one of a repository, that beside a file of a training run;
-        otherwise `Evaluation.for_model`.
+        published one of a repository, or that beside a file of a training run;
+        None where nothing is known.
 
     Raises:
         ValueError: If nothing has this name, or the file cannot be loaded.
@@ -53,7 +54,7 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         return build(variant), Evaluation.from_dict(variant.evaluation)
     if address.startswith(SCHEME):
         model, folder = pulled(address, compile=compile)
-        return model, _evaluation(folder / EVALUATION_FILE, model)
+        return model, _read_evaluation(folder / EVALUATION_FILE)
     if not Path(address).exists():
         raise ValueError(
             f"There is no model file {address}, and no variant of that name: `keras-crate "
@@ -63,12 +64,12 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         model = keras.saving.load_model(address, compile=compile)
     except Exception as error:  # zip, HDF5 and Keras each raise their own
         raise ValueError(f"The model {address} cannot be loaded: {error}") from error
-    return model, _evaluation(Path(address).with_name(EVALUATION_FILE), model)
+    return model, _read_evaluation(Path(address).with_name(EVALUATION_FILE))
 
 
-def _evaluation(file: Path, model: keras.Model) -> Evaluation:
+def _read_evaluation(file: Path) -> Evaluation | None:
     if not file.is_file():
-        return Evaluation.for_model(model)
+        return None
     try:
         return Evaluation.from_dict(json.loads(file.read_text("utf8")))
     except ValueError as error:
