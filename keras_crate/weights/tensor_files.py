@@ -9,7 +9,6 @@ import dataclasses
 import io
 import json
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ import h5py
 import numpy as np
 
 from keras_crate.extras import needed
+from keras_crate.weights.zip_member import open_member
 
 FORMATS = (
     "a file of Keras (.keras, .weights.h5), of PyTorch (.pth, .pt, .pth.tar, or no extension), "
@@ -160,9 +160,7 @@ def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     archive = stack.enter_context(zipfile.ZipFile(path))
     names = archive.namelist()
     if "model.weights.h5" in names:
-        # Unpacked to disk, which checks its sum: HDF5 reads single arrays from there.
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
-        weights = archive.extract("model.weights.h5", folder)
+        weights = open_member(archive, "model.weights.h5", stack)
         return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin)
     if names and all(name.endswith(".npy") for name in names):
         # Other entries of a JAX archive may need pickle.

@@ -1,0 +1,74 @@
+"""One file of a zip archive, read in place: neither unpacked to disk nor held in memory."""
+
+import contextlib
+import io
+import struct
+import tempfile
+import zipfile
+import zlib
+
+_LOCAL_HEADER = 30  # bytes before the name; two lengths are at byte 26
+_BLOCK = 1 << 20
+
+
+def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack):
+    """Opens a file of an archive so that any part of it can be read.
+
+    Args:
+        archive: The archive, opened by its path.
+        name: Name of the file in it.
+        stack: Closes what is opened.
+
+    Returns:
+        A file object, or the path of a copy if the file is compressed.
+
+    Raises:
+        zipfile.BadZipFile: If the content does not have the checksum of the archive.
+    """
+    info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED:
+        return archive.extract(name, stack.enter_context(tempfile.TemporaryDirectory()))
+    file = stack.enter_context(open(archive.filename, "rb"))
+    file.seek(info.header_offset)
+    name_length, extra_length = struct.unpack_from("<HH", file.read(_LOCAL_HEADER), 26)
+    start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
+    section = Section(file, start, info.file_size)
+    checksum = 0
+    while block := section.read(_BLOCK):
+        checksum = zlib.crc32(block, checksum)
+    if checksum != info.CRC:
+        raise zipfile.BadZipFile(f"{name} has another checksum than the archive states")
+    section.seek(0)
+    return section
+
+
+class Section(io.RawIOBase):
+    """A part of an open file, as a file of its own that can only be read.
+
+    Args:
+        file: The file.
+        start: First byte of the part.
+        size: Number of bytes.
+    """
+
+    def __init__(self, file, start: int, size: int):
+        super().__init__()
+        self.file, self.start, self.size = file, start, size
+        self.position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.position = offset + {0: 0, 1: self.position, 2: self.size}[whence]
+        return self.position
+
+    def readinto(self, buffer) -> int:
+        self.file.seek(self.start + self.position)
+        left = max(0, self.size - self.position)
+        count = self.file.readinto(memoryview(buffer).cast("B")[:left])
+        self.position += count
+        return count
