@@ -21,11 +21,8 @@ class RunHistory(keras.callbacks.Callback):
 
     Args:
         file: The file.
-        epochs: How many epochs of the file are kept. Those after them will be
+        epochs: How many of its epochs are kept. Those after them will be
             trained again.
-
-    Attributes:
-        rows: One dictionary an epoch, `{"epoch": 0, "loss": ..., ...}`.
     """
 
     def __init__(self, file: Path, epochs: int):
