@@ -92,4 +92,6 @@ class FiniteLoss(keras.callbacks.Callback):
             for weight in self.model.trainable_variables
             if not np.isfinite(keras.ops.convert_to_numpy(weight).astype("float32")).all()
         ]
-        return broken and broken[0] + (f" and {len(broken) - 1} more" if broken[1:] else "")
+        if not broken:
+            return ""
+        return broken[0] + (f" and {len(broken) - 1} more" if broken[1:] else "")

@@ -38,8 +38,8 @@ def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None)
         recipe: Brings their size, and the model's dtype and rates.
         patch_size: In pixels, or None for the size's own.
     """
-    sizes = {_short(constructor): constructor for constructor in SIZES}
-    size = sizes.get(_short(name))
+    sizes = {short_name(constructor): constructor for constructor in SIZES}
+    size = sizes.get(short_name(name))
     if size is None:
         raise ValueError(
             f"There is no size or variant {name!r}{did_you_mean(name, [*sizes, *variants()])}\n"
@@ -56,7 +56,7 @@ def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None)
     return getattr(models, size)(input_shape=shape, data_format="channels_last", **settings)
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """The short name of a size: `"mae-base"` of `"CRATEMAEBase"` and `"crate_mae_base"`."""
     return snake_case(name).replace("_", "-").removeprefix("crate-")
 

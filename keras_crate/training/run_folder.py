@@ -34,7 +34,7 @@ class RunFolder:
         self.evaluation = self.path / "evaluation.json"
         self.metrics = self.path / "metrics.json"
         self.backup = self.path / "backup"
-        self.lock = self.path / ".lock"
+        self.lock = self.path / ".run.lock"
 
     @contextlib.contextmanager
     def reserved(self):

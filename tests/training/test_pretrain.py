@@ -56,7 +56,7 @@ def small_variant(monkeypatch):
         monkeypatch.setattr(module, "variants", registry.variants)
 
 
-def test_a_variant_and_a_folder_without_held_out_images(folder, tmp_path, small_variant):
+def test_a_variant_and_a_folder_without_validation_images(folder, tmp_path, small_variant):
     run = pretrain(
         "crate_tiny_cifar10", folder / "train", tmp_path, recipe=ONCE, verbose=0,
         validation=folder / "val",
@@ -84,14 +84,14 @@ def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
 
 
 def test_names_of_sizes():
-    from keras_crate.training.model_to_train import _short
+    from keras_crate.training.model_to_train import short_name
 
     for name, short in (
         ("tiny", "tiny"), ("CRATEBase", "base"), ("crate_base", "base"), 
         ("alpha-large", "alpha-large"), ("CRATEAlphaLarge", "alpha-large"),
         ("CRATEMAEBase", "mae-base"), ("mae_base", "mae-base"),
     ):  # fmt: skip
-        assert _short(name) == short
+        assert short_name(name) == short
 
 
 @compiles_long
