@@ -15,27 +15,20 @@ from keras_crate.training.training_input import TrainingInput
 
 def callbacks_of(
     recipe: Recipe,
-    options,
     batches: TrainingInput,
     folder: RunFolder,
     history: RunHistory,
     backup: Backup,
 ) -> list[keras.callbacks.Callback]:
-    """The callbacks of a run, in the order in which Keras calls them.
-
-    Args:
-        recipe, options: How to train.
-        batches: Those that `fit` is given.
-        folder: Where the run writes.
-        history, backup: Callbacks that the run uses itself too.
-    """
+    """The callbacks of a run, in the order in which Keras calls them."""
+    options = batches.options
     seeds = EpochSeeds(options.seed, batches.for_fit if batches.pipeline == "pydataset" else None)
     averages = keras.callbacks.SwapEMAWeights() if recipe.ema else None
     callbacks = [
         # First: the others may draw random numbers.
         seeds,
         # Before all that writes: an epoch that diverged is not recorded.
-        FiniteLoss(backup, seeds, batches.of_epoch, options.say),
+        FiniteLoss(backup, seeds, batches),
         # Before what may read the weights in an evaluation: they are the averages there.
         averages,
         # Before all that reads an epoch's values: it adds two.

@@ -16,19 +16,11 @@ from keras_crate.training.run_folder import RunFolder
 class Checkpoints(keras.callbacks.Callback):
     """Saves the model after every epoch, and a copy if the epoch is the best so far.
 
-    Args:
-        folder: The run's folder.
-        history: Has the epoch's values already.
-        averages: Exchanges the weights and their moving averages, which are
-            what is saved. None if the run has no averages.
+    Of a run with moving averages of the weights, `averages` exchanges the two:
+    the files hold the averages.
     """
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        history: RunHistory,
-        averages: keras.callbacks.SwapEMAWeights | None = None,
-    ):
+    def __init__(self, folder: RunFolder, history: RunHistory, averages=None):
         super().__init__()
         self.folder, self.history, self.averages = folder, history, averages
 
@@ -51,32 +43,24 @@ class Backup(keras.callbacks.Callback):
     Unlike that of `keras.callbacks.BackupAndRestore`, a backup is whole or not
     used: a manifest with the file's hash is written after the file, and the
     previous backup is removed after that. The first backup is written before
-    the first step, so that a full disk is found then.
-
-    Args:
-        folder: Where to.
-
-    Attributes:
-        epochs: How many epochs the backup has behind it, 0 without a backup.
-
-    Raises:
-        ValueError: If the file of the manifest is missing or was changed.
+    the first step, so that a full disk is found then. `epochs` is how many
+    epochs the backup has behind it.
     """
 
     def __init__(self, folder: Path):
         super().__init__()
         self.folder, self.manifest = folder, folder / "manifest.json"
         self.epochs = 0
-        if not self.manifest.exists():
-            return
-        manifest = json.loads(self.manifest.read_text("utf8"))
-        file = self._file(manifest["epochs"])
-        if not file.exists() or sha256_of(file) != manifest["sha256"]:
-            raise ValueError(
-                f"The backup in {folder} is incomplete: {file.name} is missing or was changed. "
-                "Put it back, choose another `output`, or remove the run's folder to begin again."
-            )
-        self.epochs = manifest["epochs"]
+        if self.manifest.exists():
+            manifest = json.loads(self.manifest.read_text("utf8"))
+            self.epochs = manifest["epochs"]
+            file = self._file(self.epochs)
+            if not file.exists() or sha256_of(file) != manifest["sha256"]:
+                raise ValueError(
+                    f"The backup in {folder} is incomplete: {file.name} is missing or was "
+                    "changed.\nPut it back, choose another `output`, or remove the run's folder "
+                    "to begin again."
+                )
 
     def on_train_begin(self, logs=None):
         if self.manifest.exists():

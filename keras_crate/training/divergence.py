@@ -1,13 +1,12 @@
 """Stops a run whose loss or weights are not finite, and finds where it began."""
 
-from collections.abc import Callable, Iterable
-
 import keras
 import numpy as np
 
 from keras_crate.models.inside import first_broken_layer
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.epoch_seeds import EpochSeeds
+from keras_crate.training.training_input import TrainingInput
 
 
 class TrainingDiverged(ValueError):
@@ -18,35 +17,28 @@ class FiniteLoss(keras.callbacks.Callback):
     """Raises `TrainingDiverged` at the end of an epoch whose loss or weights are not finite.
 
     No step waits for its loss: Keras hands the losses to this callback from
-    other threads, which ask `fit` to stop. The epoch is then repeated from its
-    backup up to the step that went wrong, to name the first broken layer.
-    Batches and random numbers are the same as before.
-
-    Args:
-        backup: Holds the weights of the epoch's beginning.
-        seeds: Sets the random numbers of an epoch.
-        batches_of: Function from an epoch to its batches (images, labels).
-        say: Called with a line of text.
+    other threads, which ask `fit` to stop. To name the first broken layer, the
+    epoch is then repeated from its backup, with the same batches and random
+    numbers, up to the step that went wrong.
     """
 
     async_safe = True  # Keras makes all batch methods wait if one callback is not
 
-    def __init__(
-        self,
-        backup: Backup,
-        seeds: EpochSeeds,
-        batches_of: Callable[[int], Iterable],
-        say: Callable[[str], None] = print,
-    ):
+    def __init__(self, backup: Backup, seeds: EpochSeeds, batches: TrainingInput | None):
         super().__init__()
-        self.backup, self.seeds, self.batches_of, self.say = backup, seeds, batches_of, say
+        self.backup, self.seeds, self.batches = backup, seeds, batches
         self.losses: dict[int, float] = {}  # those that are not finite, by step
+
+    def set_model(self, model):
+        super().set_model(model)
+        # JAX's `self.model` moves the weights into the model, which no other thread may do.
+        self.trained = model
 
     def on_train_batch_end(self, batch, logs=None):
         loss = logs.get("loss", 0.0)
         if not np.isfinite(loss):
             self.losses[batch] = loss
-            self.model.stop_training = True  # before the next step
+            self.trained.stop_training = True
 
     def on_test_begin(self, logs=None):
         if self.losses:
@@ -62,7 +54,7 @@ class FiniteLoss(keras.callbacks.Callback):
             self._stop(what, epoch, None)
 
     def _stop(self, what: str, epoch: int, last: int | None) -> None:
-        self.say(f"{what}. The epoch is repeated to find the layer.")
+        self.batches.options.say(f"{what}. The epoch is repeated to find the layer.")
         cause = self._cause(epoch, last)
         self.backup.restore()
         raise TrainingDiverged(
@@ -78,7 +70,7 @@ class FiniteLoss(keras.callbacks.Callback):
         self.seeds.on_epoch_begin(epoch)
         self.model.reset_metrics()
         step = 0
-        for step, (images, labels) in enumerate(self.batches_of(epoch)):
+        for step, (images, labels) in enumerate(self.batches.of_epoch(epoch)):
             if not np.isfinite(np.asarray(images)).all():
                 return "the batch has pixels that are NaN or infinite"
             if broken := self._broken_weights():
@@ -100,4 +92,6 @@ class FiniteLoss(keras.callbacks.Callback):
             for weight in self.model.trainable_variables
             if not np.isfinite(keras.ops.convert_to_numpy(weight).astype("float32")).all()
         ]
-        return broken and broken[0] + (f" and {len(broken) - 1} more" if broken[1:] else "")
+        if not broken:
+            return ""
+        return broken[0] + (f" and {len(broken) - 1} more" if broken[1:] else "")

@@ -7,14 +7,11 @@ import numpy as np
 class EpochSeeds(keras.callbacks.Callback):
     """Sets all random states at the beginning of an epoch, from the run's seed and the epoch.
 
-    A run that is resumed so draws what it would have drawn. The states are: the
+    A run that is resumed draws what it would have drawn. The states are: the
     seeds of dropout, drop-path and masks, which Keras does not save with the
     weights; the global generators, one of which PyTorch's dropout uses; and the
-    epoch of the batches, which Keras' own calls would count once too often.
-
-    Args:
-        seed: The run's seed.
-        batches: The `keras_crate.data.TrainingBatches` of `fit`, or None.
+    epoch of a `keras_crate.data.TrainingBatches`, which Keras counts once too
+    often.
     """
 
     def __init__(self, seed: int, batches=None):

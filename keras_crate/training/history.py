@@ -21,11 +21,8 @@ class RunHistory(keras.callbacks.Callback):
 
     Args:
         file: The file.
-        epochs: How many epochs of the file are kept. Those after them will be
+        epochs: How many of its epochs are kept. Those after them will be
             trained again.
-
-    Attributes:
-        rows: One dictionary an epoch, `{"epoch": 0, "loss": ..., ...}`.
     """
 
     def __init__(self, file: Path, epochs: int):
@@ -34,7 +31,9 @@ class RunHistory(keras.callbacks.Callback):
         if epochs:
             with file.open(encoding="utf8", newline="") as lines:
                 rows = [*csv.DictReader(lines)][:epochs]
-            self.rows = [{k: float(v) for k, v in row.items() if v} for row in rows]
+            for row in rows:
+                values = {name: float(value) for name, value in row.items() if value}
+                self.rows.append({**values, "epoch": int(row["epoch"])})
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch, **logs})

@@ -33,16 +33,7 @@ class SmoothedBinaryCrossentropy(keras.losses.BinaryCrossentropy):
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    """Compiles a model with a recipe's optimizer and loss.
-
-    Args:
-        model: A classifier, or a masked autoencoder, which has its own loss.
-        recipe: The settings.
-        steps: Batches of an epoch.
-
-    Raises:
-        ValueError: If the recipe does not suit the model's outputs.
-    """
+    """Compiles a model with a recipe's optimizer and loss, for epochs of some steps."""
     optimizer = build_optimizer(recipe, model, steps)
     if not isinstance(model, CRATEMAE):
         metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]

@@ -1,5 +1,6 @@
 """The model that a run trains: a new one, or a trained one that is adapted to the data."""
 
+import copy
 import dataclasses
 import os
 
@@ -20,69 +21,58 @@ from keras_crate.training.recipe import Recipe
 from keras_crate.weights.sizes import SIZES, snake_case
 from keras_crate.weights.variants import variants
 
-_MODEL_SETTINGS = ("drop_path_rate", "dropout_rate")
-
-
-def list_sizes() -> dict[str, str]:
-    """The constructors by the names of their size, such as `"base"` and `"alpha-large"`."""
-    names = {}
-    for constructor in SIZES:
-        snake = snake_case(constructor)
-        for name in (constructor, snake, snake.removeprefix("crate_")):
-            names[name] = names[name.replace("_", "-")] = constructor
-    return names
-
 
 def make_variant(name: str, recipe: Recipe) -> keras.Model:
-    """Makes the model of a variant, with initial values.
-
-    Raises:
-        ValueError: If its outputs are not classes.
-    """
+    """Makes the model of a variant, with initial values."""
     variant = variants()[name]
     if not variant.classifies:
         raise ValueError(f"The outputs of {name} are not classes: {variant.notes}")
-    settings = _settings_of(recipe)
-    if recipe.loss == "binary_crossentropy":
-        settings["classifier_activation"] = None
-    return build(variant, weights=None, **settings)
+    return build(variant, weights=None, **_settings_of(recipe, has_head=True))
 
 
 def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None) -> keras.Model:
     """Makes a model of a size, with initial values, for the data's classes.
 
     Args:
-        name: The size, such as `"base"`, `"alpha-large"` or `"mae-base"`.
-        data: What it will be trained on.
-        recipe: Brings the images' size, dtype and rates.
+        name: The size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`.
+        data: The images that it will be trained on.
+        recipe: Brings their size, and the model's dtype and rates.
         patch_size: In pixels, or None for the size's own.
-
-    Raises:
-        ValueError: If there is no such size.
     """
-    sizes = list_sizes()
-    if name not in sizes:
-        short = [snake_case(c).removeprefix("crate_").replace("_", "-") for c in SIZES]
+    sizes = {short_name(constructor): constructor for constructor in SIZES}
+    size = sizes.get(short_name(name))
+    if size is None:
         raise ValueError(
             f"There is no size or variant {name!r}{did_you_mean(name, [*sizes, *variants()])}\n"
-            f"Sizes: {', '.join(short)}; `keras-crate weights` lists variants."
+            f"Sizes: {', '.join(sizes)}; `keras-crate weights` lists variants."
         )
-    side = recipe.image_size or 224
-    settings = {**_settings_of(recipe), "input_shape": (side, side, data.train.channels)}
+    has_head = not size.startswith("CRATEMAE")
+    settings = _settings_of(recipe, has_head)
     if patch_size is not None:
         settings["patch_size"] = patch_size
-    if not sizes[name].startswith("CRATEMAE"):
-        if recipe.loss == "binary_crossentropy":
-            settings["classifier_activation"] = None
+    if has_head:
         settings |= {"classes": data.classes, "class_names": class_names_of(data)}
-    return getattr(models, sizes[name])(data_format="channels_last", **settings)
+    side = recipe.image_size or 224
+    shape = (side, side, data.train.channels)
+    return getattr(models, size)(input_shape=shape, data_format="channels_last", **settings)
 
 
-def _settings_of(recipe: Recipe) -> dict:
+def short_name(name: str) -> str:
+    """The short name of a size: `"mae-base"` of `"CRATEMAEBase"` and `"crate_mae_base"`."""
+    return snake_case(name).replace("_", "-").removeprefix("crate-")
+
+
+def _settings_of(recipe: Recipe, has_head: bool) -> dict:
     """The settings of a model that a recipe brings."""
-    settings = {name: getattr(recipe, name) for name in _MODEL_SETTINGS}
-    settings["dtype"] = recipe.precision
-    return {name: value for name, value in settings.items() if value is not None}
+    settings = {
+        "drop_path_rate": recipe.drop_path_rate,
+        "dropout_rate": recipe.dropout_rate,
+        "dtype": recipe.precision,
+    }
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if has_head and recipe.loss == "binary_crossentropy":
+        settings["classifier_activation"] = None
+    return settings
 
 
 def class_names_of(data: LabelledImages) -> tuple[str, ...] | None:
@@ -92,20 +82,22 @@ def class_names_of(data: LabelledImages) -> tuple[str, ...] | None:
 
 
 def in_order_of(data: LabelledImages, names: tuple[str, ...] | None) -> LabelledImages:
-    """The same images with labels in a model's order, if a folder has the model's class names.
+    """Relabels images from folders with a model's class names, in the model's order.
 
-    Args:
-        data: The images. Only folders are changed: other data come with an
-            order of their own.
-        names: The model's class names, or None.
+    Other data have an order of their own, and are returned as they are.
     """
-    is_folder = isinstance(data.train, FileSource) and data.class_names and names
-    if not is_folder or sorted(data.class_names) != sorted(names):
+    ours = data.class_names
+    if not (isinstance(data.train, FileSource) and ours and names):
         return data
-    order = np.array([names.index(name) for name in data.class_names])
+    if sorted(ours) != sorted(names):
+        return data
+    order = np.array([names.index(name) for name in ours])
 
     def relabel(source):
-        return source and FileSource(source.files, order[source.labels])
+        source = copy.copy(source)
+        if source is not None:
+            source.labels = order[source.labels]
+        return source
 
     return dataclasses.replace(
         data,
@@ -128,8 +120,8 @@ def open_trained(model: "str | os.PathLike | keras.Model") -> keras.Model:
     if isinstance(model, (str, os.PathLike)):
         return open_model(str(model))[0]
     raise ValueError(
-        "`model` must be a Keras model, a .keras file, a variant or hf://user/repository. "
-        f"Received: {type(model).__name__}"
+        "`model` must be a Keras model, a .keras file or a name. Received: a "
+        f"{type(model).__name__}"
     )
 
 
@@ -145,31 +137,25 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
         A new model with the same weights, except for a new head if the classes
         differ. The model itself if nothing changes, or if it is not of this
         package.
-
-    Raises:
-        ValueError: If the model cannot be trained so.
     """
     if not isinstance(model, WhiteBoxModel):
         _check_foreign(model, recipe, data)
         return model
-    settings = model.settings
-    if getattr(settings, "fused", False):
+    if getattr(model.settings, "fused", False):
         raise ValueError(
             "`model` must not be fused, which is for prediction. Received: a fused model. Train "
             "the model that it was made of."
         )
-    if settings.data_format != "channels_last":
+    if model.settings.data_format != "channels_last":
         raise ValueError("`model` must take channels last. Received: a model of channels first")
     if isinstance(model, CRATEMAE) and data is not None:
         model = model.encoder(include_top=True, classes=data.classes)
-        settings = model.settings
-    changes = _settings_of(recipe)
+    settings = model.settings
+    changes = _settings_of(recipe, hasattr(settings, "classifier_activation"))
     *size, channels = settings.input_shape
     side = recipe.image_size
     if side and size != [side, side]:
         changes["input_shape"] = (side, side, channels)
-    if recipe.loss == "binary_crossentropy" and hasattr(settings, "classifier_activation"):
-        changes["classifier_activation"] = None
     if data is None:
         return _rebuilt(model, changes) if changes else model
     names = class_names_of(data)
@@ -198,7 +184,7 @@ def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
 
 def _check_foreign(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> None:
     """Refuses what only a model of this package can be adapted to."""
-    for name in (*_MODEL_SETTINGS, "precision"):
+    for name in ("drop_path_rate", "dropout_rate", "precision"):
         if getattr(recipe, name) is not None:
             raise ValueError(
                 f"`{name}` can be set for models of keras_crate. Received: a "

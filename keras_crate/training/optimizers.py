@@ -14,10 +14,8 @@ _STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
 class _ScaledSteps:
     """Added to a Keras optimizer: a factor of the learning rate for each depth of the model.
 
-    Args:
-        scales: Factors of the stem, of each block and of the rest.
-        scaled_weight_decay: Decoupled weight decay. It follows the scaled rate.
-        not_decayed: Paths of the variables without weight decay.
+    `scales` are those of the stem, of each block and of the rest. Weight decay
+    follows the scaled rate, except for the variables of `not_decayed`, by path.
     """
 
     def __init__(

@@ -82,11 +82,6 @@ def pretrain(
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
     options = RunOptions(**options)
-    if not isinstance(model, (str, keras.Model)):
-        raise ValueError(
-            "`model` must be the name of a size or a variant, or a Keras model. "
-            f"Received: {type(model).__name__}"
-        )
     recipe = load_recipe(recipe if recipe is not None else recipe_for_model(model))
     data = data_of(data, recipe)
     origin = model_name(model)
@@ -110,11 +105,7 @@ def pretrain(
 
 
 def data_of(data, recipe: Recipe):
-    """The data that the user gave, or else the recipe's.
-
-    Raises:
-        ValueError: If neither names any.
-    """
+    """The data that the user gave, or else the recipe's."""
     if data is None and recipe.dataset is None:
         raise ValueError(
             "`data` must name what to train on: the recipe names no data set. Pass the name of a "
@@ -124,11 +115,7 @@ def data_of(data, recipe: Recipe):
 
 
 def recipe_for_model(model: str | keras.Model) -> str:
-    """Name of the recipe of the paper of a model's family.
-
-    Args:
-        model: A model, or the name of a size, a variant or a file.
-    """
+    """Name of the recipe for a model, or for a size, variant or file of that name."""
     family = type(model).__name__
     if isinstance(model, str):
         name = Path(model).stem.lower()

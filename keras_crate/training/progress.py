@@ -19,16 +19,13 @@ class Throughput(keras.callbacks.Callback):
         self.images = images
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.start, self.evaluation = time.monotonic(), 0.0
+        self.start, self.end = time.monotonic(), None
 
     def on_test_begin(self, logs=None):
-        self.test_start = time.monotonic()
-
-    def on_test_end(self, logs=None):
-        self.evaluation += time.monotonic() - self.test_start
+        self.end = self.end or time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self.start - self.evaluation
+        seconds = (self.end or time.monotonic()) - self.start
         logs["images_per_second"] = self.images / max(seconds, 1e-9)
         rate = self.model.optimizer.learning_rate
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))

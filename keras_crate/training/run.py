@@ -96,14 +96,7 @@ def train(
         origin: Name of the model. Only the same name resumes a run.
 
     Returns:
-        A namespace: `model`, `history` (lists by name, of all epochs), `metrics`
-        (the content of metrics.json), `folder`, `file` and `best` (or None).
-
-    Raises:
-        TrainingDiverged: If the loss is not finite.
-        ValueError: If the folder cannot be used, or model, data and recipe do
-            not fit.
-        OSError: If the folder cannot be written to.
+        As `keras_crate.training.pretrain`.
     """
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
     batches = TrainingInput(model, data, recipe, options)
@@ -112,19 +105,21 @@ def train(
     compile_model(model, recipe, batches.steps)
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     evaluation = evaluation_of(recipe, model)
-    validation = _validation_batches(model, data, recipe, options, evaluation)
+    validation = None
+    if data.validation is not None and not isinstance(model, CRATEMAE):  # which learns no labels
+        size = min(max(recipe.batch_size, 64), 256)  # whatever the batch of training
+        validation = evaluation.batches(data.validation, model, size, options.workers)
     folder = RunFolder(output)
     with folder.reserved():
-        folder.begin(recipe, _about(model, data, options, batches, origin))
+        folder.begin(recipe, _about(model, data, batches, origin))
         write_json(folder.evaluation, evaluation.to_dict())
         backup = _backup_of(folder)
-        done = backup.epochs
-        _introduce(folder.settings(), done, options)
-        history = RunHistory(folder.history, done)
-        batches.begin(done)
-        callbacks = callbacks_of(recipe, options, batches, folder, history, backup)
-        seconds = _fit(model, batches, validation, (done, recipe.epochs), callbacks, options)
-        metrics = {**_metrics(history), "seconds": round(seconds, 1), "resumed_after": done}
+        batches.begin(backup.epochs)
+        options.say(_summary(folder.settings(), backup.epochs))
+        history = RunHistory(folder.history, backup.epochs)
+        callbacks = callbacks_of(recipe, batches, folder, history, backup)
+        seconds = _fit(model, batches, recipe.epochs, validation, callbacks)
+        metrics = _metrics(history, batches.first_epoch, seconds)
         history.draw(folder.figure)
         write_json(folder.metrics, metrics)
         backup.remove()
@@ -150,15 +145,7 @@ def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
     )
 
 
-def _validation_batches(model, data, recipe, options, evaluation):
-    """What `fit` measures the model on, or None: a masked autoencoder learns no labels."""
-    if data.validation is None or isinstance(model, CRATEMAE):
-        return None
-    batch_size = min(max(recipe.batch_size, 64), 256)  # whatever the batch of training
-    return evaluation.batches(data.validation, model, batch_size, options.workers)
-
-
-def _about(model, data, options, batches, origin) -> dict:
+def _about(model, data, batches: TrainingInput, origin: str) -> dict:
     """What decides the numbers of a run besides its recipe."""
     return {
         "model": origin,
@@ -167,13 +154,13 @@ def _about(model, data, options, batches, origin) -> dict:
         "classes": data.classes,
         "images": len(data.train),
         "validation_images": len(data.validation) if data.validation is not None else 0,
-        "seed": options.seed,
+        "seed": batches.options.seed,
         "pipeline": batches.pipeline,
     }
 
 
-def _introduce(about: dict, done: int, options: RunOptions) -> None:
-    options.say(
+def _summary(about: dict, done: int) -> str:
+    return (
         f"{about['images']:,} training images of {about['classes']} classes, "
         f"{about['validation_images']:,} for validation: {about['data']}; "
         f"{about['parameters']:,} parameters, {about['backend']}, batches by {about['pipeline']}"
@@ -192,20 +179,20 @@ def _backup_of(folder: RunFolder) -> Backup:
     return backup
 
 
-def _fit(model, batches, validation, epochs: tuple[int, int], callbacks, options) -> float:
-    """Trains the epochs between two numbers, and returns the seconds that it took."""
+def _fit(model, batches: TrainingInput, epochs: int, validation, callbacks) -> float:
+    """Trains the epochs that are not done, and returns the seconds that it took."""
     start = time.monotonic()
     try:
         model.fit(
             batches.for_fit,
-            initial_epoch=epochs[0],
-            epochs=epochs[1],
+            initial_epoch=batches.first_epoch,
+            epochs=epochs,
             # A tf.data pipeline has no end.
             steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=validation,
             shuffle=False,  # the batches are shuffled already, by the run's seed
             callbacks=callbacks,
-            verbose=2 if options.verbose == 2 else 0,
+            verbose=2 if batches.options.verbose == 2 else 0,
         )
     except Exception as error:
         batches.name_broken_file(error)
@@ -217,10 +204,12 @@ def _fit(model, batches, validation, epochs: tuple[int, int], callbacks, options
     return time.monotonic() - start
 
 
-def _metrics(history: RunHistory) -> dict:
-    """The last epoch's values, and which epoch is the best."""
-    metrics = {name: value for name, value in history.rows[-1].items() if name != "epoch"}
-    metrics["epochs"] = len(history.rows)
+def _metrics(history: RunHistory, done: int, seconds: float) -> dict:
+    """The content of metrics.json: the last epoch's values, and which epoch is the best."""
+    last = {name: value for name, value in history.rows[-1].items() if name != "epoch"}
+    metrics = {
+        "epochs": len(history.rows), "seconds": round(seconds, 1), "resumed_after": done, **last,
+    }  # fmt: skip
     if best := history.best():
         metrics["best_epoch"] = int(best["epoch"]) + 1
         metrics["best_val_accuracy"] = best["val_accuracy"]

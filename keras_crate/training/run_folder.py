@@ -21,11 +21,7 @@ _PACKAGES = ("numpy", "jax", "tensorflow", "tensorflow-cpu", "torch", "pillow")
 
 
 class RunFolder:
-    """Where a run writes. Only `reserved` makes the folder and writes to it.
-
-    Args:
-        path: The folder.
-    """
+    """Where a run writes. The folder is made by `reserved`."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -38,34 +34,25 @@ class RunFolder:
         self.evaluation = self.path / "evaluation.json"
         self.metrics = self.path / "metrics.json"
         self.backup = self.path / "backup"
-        self.lock = self.path / ".lock"
+        self.lock = self.path / ".run.lock"
 
     @contextlib.contextmanager
     def reserved(self):
-        """Keeps other runs out of the folder, until this one or its process ends.
-
-        Raises:
-            ValueError: If the folder holds a finished run or what no run wrote,
-                or another run is writing to it.
-            OSError: If the folder cannot be written to.
-        """
+        """Keeps other runs out of the folder, until this one or its process ends."""
         self._check()
         make_folder(self.path)
-        lock = FileLock(self.lock)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise ValueError(
-                f"Another run is writing to {self.path}. Wait for its end, or choose another "
-                "`output` (`--output` on the command line)."
-            ) from None
-        try:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(FileLock(self.lock, timeout=0))
+            except Timeout:
+                raise ValueError(
+                    f"Another run is writing to {self.path}. Wait for its end, or choose another "
+                    "`output` (`--output` on the command line)."
+                ) from None
             self._check()  # the other run may have finished meanwhile
             for part in self._unfinished():
                 shutil.rmtree(part)
             yield
-        finally:
-            lock.release()
         self.lock.unlink(missing_ok=True)
 
     def _check(self) -> None:
@@ -93,9 +80,6 @@ class RunFolder:
         Args:
             recipe: The settings.
             about: What else decides the numbers: model, data, seed.
-
-        Raises:
-            ValueError: If another run was begun here.
         """
         record = {**about, "backend": keras.backend.backend(), "recipe": recipe.to_dict()}
         if self.record.exists():

@@ -12,15 +12,7 @@ from keras_crate.training.run_folder import RunFolder
 
 
 def tensorboard(folder: Path) -> keras.callbacks.Callback:
-    """Keras' TensorBoard callback.
-
-    Args:
-        folder: Where its event files go.
-
-    Raises:
-        ImportError: If TensorBoard is not installed, or TensorFlow, with which
-            Keras writes the files.
-    """
+    """Keras' TensorBoard callback, which needs TensorFlow to write its files."""
     with needed("tensorboard", "TensorBoard's records need"):
         import tensorboard  # noqa: F401
     with needed("tensorflow", "Keras writes TensorBoard's records with TensorFlow: they need"):
@@ -31,14 +23,8 @@ def tensorboard(folder: Path) -> keras.callbacks.Callback:
 class WandbRecord(keras.callbacks.Callback):
     """Sends each epoch's values to Weights & Biases, whose own callback needs TensorFlow.
 
-    A run that is resumed continues its record.
-
-    Args:
-        project: Name of the project.
-        folder: The run's folder, which also keeps the record's identifier.
-
-    Raises:
-        ImportError: If `wandb` is not installed.
+    A run that is resumed continues its record, whose identifier is kept in the
+    run's folder.
     """
 
     def __init__(self, project: str, folder: RunFolder):

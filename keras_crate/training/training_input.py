@@ -16,19 +16,11 @@ PIPELINES = ("auto", "tf.data", "pydataset")
 class TrainingInput:
     """The training batches of a run.
 
-    Args:
-        model: The model that is trained.
-        data: The images.
-        recipe, options: How to train.
-
     Attributes:
         pipeline: What makes the batches, `"tf.data"` or `"pydataset"`.
         batch_size: At most the number of images.
         steps: Batches of an epoch.
-        for_fit: What `fit` is given, once `begin` was called.
-
-    Raises:
-        ValueError: If the model or the pipeline cannot take the images.
+        first_epoch, for_fit: What `fit` begins with, once `begin` was called.
     """
 
     def __init__(self, model: keras.Model, data: LabelledImages, recipe: Recipe, options):
@@ -51,8 +43,8 @@ class TrainingInput:
             )
 
     def begin(self, epoch: int) -> None:
-        """Makes the batches that `fit` begins with, of an epoch counted from 0."""
-        self.for_fit = self._from_epoch(epoch)
+        """Makes the batches for `fit`, from an epoch on, which is counted from 0."""
+        self.first_epoch, self.for_fit = epoch, self._from_epoch(epoch)
 
     def of_epoch(self, epoch: int):
         """Makes the batches of one epoch again, as arrays."""
@@ -81,15 +73,9 @@ class TrainingInput:
 
 
 def choose_pipeline(wanted: str, source: ImageSource) -> str:
-    """The pipeline that makes the batches: `"tf.data"` or `"pydataset"`.
+    """The pipeline that makes the batches: that which is wanted, if it can read the images.
 
-    Args:
-        wanted: One of `PIPELINES`. `"auto"` is tf.data if TensorFlow is
-            installed and can read the images.
-        source: The images.
-
-    Raises:
-        ValueError: If the pipeline cannot read the images.
+    `"auto"` is tf.data if TensorFlow is installed and can read them.
     """
     check_choice("pipeline", wanted, PIPELINES)
     only, kind = None, ""

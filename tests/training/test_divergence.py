@@ -58,19 +58,22 @@ def test_the_last_good_epoch_is_kept(tmp_path):
 class BadGradient(keras.layers.Layer):
     """Finite, and without a finite gradient: that of a square root at 0."""
 
+    def build(self, input_shape):
+        # TensorFlow would simplify a constant 0 away.
+        self.zero = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
     def call(self, x):
-        return x + 0.0 * keras.ops.sqrt(0.0 * x)
+        return x + keras.ops.power(keras.ops.abs(self.zero * x), 0.5)
 
 
 @compiles_long
-@pytest.mark.parametrize("epochs", [1, 2])
-def test_weights_that_the_last_step_of_an_epoch_broke_are_not_saved(tmp_path, epochs):
+def test_weights_that_the_last_step_of_an_epoch_broke_are_not_saved(tmp_path):
     images = keras.Input((8, 8, 1))
     x = keras.layers.Dense(4, name="below")(keras.layers.Flatten()(images))
     model = keras.Model(images, keras.layers.Dense(10, "softmax")(BadGradient()(x)))
     before = model.get_weights()
     recipe = small_run.RECIPE.with_changes(
-        epochs=epochs, ema=None, drop_path_rate=None, dropout_rate=None, clip_norm=None,
+        epochs=1, ema=None, drop_path_rate=None, dropout_rate=None, clip_norm=None,
         batch_size=96, mixup=0,
     )  # fmt: skip
     message = "at the end of epoch 1: the gradient of step 1 made the weights .*below"

@@ -173,7 +173,7 @@ def test_the_recipe_for_data(tmp_path, model):
     assert recipe_for_data(tmp_path) == recipe_for_data(None) == "finetune-paper"
     with pytest.raises(ValueError, match="`data` must name what to train on"):
         finetune(model)
-    with pytest.raises(ValueError, match=r"Received: int"):
+    with pytest.raises(ValueError, match=r"Received: a int"):
         finetune(3, "digits", tmp_path)
     with pytest.raises(ValueError, match=r"no model file none.keras, and no variant"):
         finetune("none.keras", "digits", tmp_path)

@@ -56,7 +56,7 @@ def small_variant(monkeypatch):
         monkeypatch.setattr(module, "variants", registry.variants)
 
 
-def test_a_variant_and_a_folder_without_held_out_images(folder, tmp_path, small_variant):
+def test_a_variant_and_a_folder_without_validation_images(folder, tmp_path, small_variant):
     run = pretrain(
         "crate_tiny_cifar10", folder / "train", tmp_path, recipe=ONCE, verbose=0,
         validation=folder / "val",
@@ -85,15 +85,14 @@ def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
 
 @pytest.mark.any_backend
 def test_names_of_sizes():
-    from keras_crate.training.model_to_train import list_sizes
+    from keras_crate.training.model_to_train import short_name
 
-    names = list_sizes()
-    for name, constructor in (
-        ("tiny", "CRATETiny"), ("base", "CRATEBase"), ("CRATEBase", "CRATEBase"),
-        ("crate_base", "CRATEBase"), ("alpha-large", "CRATEAlphaLarge"),
-        ("mae-base", "CRATEMAEBase"), ("mae_base", "CRATEMAEBase"),
+    for name, short in (
+        ("tiny", "tiny"), ("CRATEBase", "base"), ("crate_base", "base"), 
+        ("alpha-large", "alpha-large"), ("CRATEAlphaLarge", "alpha-large"),
+        ("CRATEMAEBase", "mae-base"), ("mae_base", "mae-base"),
     ):  # fmt: skip
-        assert names[name] == constructor
+        assert short_name(name) == short
 
 
 @compiles_long
@@ -203,8 +202,8 @@ def test_what_is_refused(folder, tmp_path):
     transparent = keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 4), patch_size=8, classes=2)
     mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
     for arguments, options, message in (
-        (("crate_huge", folder), {}, "no size or variant 'crate_huge'. Did you mean"),
-        ((3, folder), {}, "name of a size or a variant, or a Keras model. Received: int"),
+        (("crate_huge", folder), {}, r"no size or variant 'crate_huge'\nSizes: tiny, small"),
+        ((3, folder), {}, "must be a Keras model, a .keras file or a name. Received: a int"),
         (("crate_mae_base_imagenet", folder), {}, "are no classes|must be a classifier"),
         ((model, tmp_path / "none"), {}, "no data set and no folder"),
         ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of 'auto'"),

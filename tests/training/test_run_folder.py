@@ -85,7 +85,7 @@ def test_a_second_run_in_the_folder_is_refused(tmp_path):
 
     run = small_run.run(tmp_path, [small_run.AtStep(1, 0, start_another)], recipe=SHORT)
     assert refused and len((tmp_path / "history.csv").read_text().splitlines()) == 3
-    assert len(run.history["loss"]) == 2 and not (tmp_path / ".lock").exists()
+    assert len(run.history["loss"]) == 2 and not (tmp_path / ".run.lock").exists()
 
 
 def test_unfinished_files_of_a_killed_process_are_removed(tmp_path):
