@@ -7,6 +7,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+from marks import COMPILES_LONG
 
 import keras_crate
 from keras_crate import data, evaluation, hub, interpret, layers, models, objective, training
@@ -38,48 +39,61 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.
 RUN_ELSEWHERE = ("push", "pull", "run_demo", "export", "training_dataset", "evaluation_dataset")
+SLOW = ("CRATEMAE", "fuse", "LayerwiseObjective", "SparseRateReduction")
 
 
-@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
+def _marks(name):
+    if name.startswith(("keras_crate.data", "keras_crate.hub", "keras_crate.training")):
+        return pytest.mark.any_backend
+    return COMPILES_LONG if name.rpartition(".")[2] in SLOW else ()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=_marks(name)) for name in (*PUBLIC, *METHODS)]
+)
 def test_example(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     documented = (PUBLIC | METHODS)[name]
+    short = name.rpartition(".")[2]
     text = inspect.getdoc(documented)
     assert text and text.splitlines()[0].endswith((".", "`."))
     examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    if name.rpartition(".")[2] in NO_EXAMPLE:
+    if short in NO_EXAMPLE:
         assert not examples
         return
     assert examples, f"{name} has no example"
-    if name.rpartition(".")[2] in RUN_ELSEWHERE:
-        return
-    size = SIZES.get(name.rpartition(".")[2])
-    if size and size.parameters > 12e6:
-        return  # the same text, run for the smaller sizes
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
-    scope = {
-        "keras": keras,
-        "keras_crate": keras_crate,
-        "images": images,
-        "labels": np.array([0, 1]),
-        "tokens": rng.normal(size=(2, 17, 24)),
-        "table": rng.normal(size=(1, 197, 8)),
-        "model": models.CRATE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8, classes=10),
-        "mae": models.CRATEMAE(24, 2, 2, input_shape=(32, 32, 3), patch_size=8),
-        "resize_positions": layers.resize_positions,
-        "labelled_files": data.labelled_files,
-    }
+    if short in RUN_ELSEWHERE or (short in SIZES and SIZES[short].parameters > 12e6):
+        return  # of a size, the same text runs for the smaller ones
+    scope = _scope("\n".join(examples), tmp_path)
     if name.endswith("decode_predictions"):
-        scope["images"] = rng.uniform(0, 255, (1, 224, 224, 3))
-    (tmp_path / "photographs").mkdir()
-    keras.utils.save_img(tmp_path / "photographs/0.png", images[0])
-    for folder in ("classes/a", "classes/b", "pets/cat", "pets/dog"):
-        (tmp_path / folder).mkdir(parents=True)
-        keras.utils.save_img(tmp_path / folder / "0.png", images[0])
-    hub.to_pytorch(scope["model"], tmp_path / "checkpoint.safetensors")
+        scope["images"] = np.zeros((1, 224, 224, 3))
     for example in examples:
         exec(textwrap.dedent(example), scope)
+
+
+def _scope(code, folder):
+    """The names that the examples use without making them, and files in the working folder."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    small = {"input_shape": (32, 32, 3), "patch_size": 8}
+    make = {
+        "keras": lambda: keras,
+        "keras_crate": lambda: keras_crate,
+        "images": lambda: images,
+        "labels": lambda: np.array([0, 1]),
+        "tokens": lambda: rng.normal(size=(2, 17, 24)),
+        "table": lambda: rng.normal(size=(1, 197, 8)),
+        "model": lambda: models.CRATE(24, 2, 2, classes=10, **small),
+        "mae": lambda: models.CRATEMAE(24, 2, 2, **small),
+        "resize_positions": lambda: layers.resize_positions,
+        "labelled_files": lambda: data.labelled_files,
+    }
+    for file in ("photographs", "classes/a", "classes/b", "pets/cat", "pets/dog"):
+        (folder / file).mkdir(parents=True)
+        keras.utils.save_img(folder / file / "0.png", images[0])
+    if "checkpoint.safetensors" in code:
+        hub.to_pytorch(make["model"](), folder / "checkpoint.safetensors")
+    return {name: value() for name, value in make.items() if re.search(rf"\b{name}\b", code)}
 
 
 CLASSES = [n for n in PUBLIC if inspect.isclass(PUBLIC[n]) and not issubclass(PUBLIC[n], Exception)]
