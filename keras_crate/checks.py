@@ -25,7 +25,7 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
         return function(*args, **kwargs)
 
     # Keras reads it without following `__wrapped__`, to tell models from functional ones.
-    call.__signature__ = inspect.signature(function)
+    setattr(call, "__signature__", inspect.signature(function))  # noqa: B010
     return call
 
 

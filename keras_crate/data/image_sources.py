@@ -43,9 +43,6 @@ class LabelledImages:
 class ImageSource:
     """Base class: images that are read one by one, and their classes.
 
-    A subclass has `_read(k, mode)`, which returns an image, and
-    `_subset(indices)`, which returns a source of some of the images.
-
     Args:
         labels: Class of each image, integers from 0.
     """
@@ -68,6 +65,14 @@ class ImageSource:
             raise ValueError(
                 f"{self.describe(k)} cannot be read ({error}). Remove or replace it."
             ) from error
+
+    def _read(self, k: int, mode: str):
+        """Image `k`, for `image`."""
+        raise NotImplementedError
+
+    def _subset(self, chosen: np.ndarray) -> "ImageSource":
+        """The images of these indices, for `sample`."""
+        raise NotImplementedError
 
     @property
     def channels(self) -> int:

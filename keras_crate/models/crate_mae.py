@@ -232,16 +232,13 @@ class CRATEMAE(WhiteBoxModel):
             mean, deviation = map(ops.convert_to_numpy, _statistics(target))
             predicted = predicted * deviation + mean
         hidden = mask[..., None] > 0
-        pictures = (
-            self._images(patches)
-            for patches in (
-                np.where(hidden, np.float32(0), target),
-                predicted,
-                np.where(hidden, predicted, target),
-            )
-        )
         rows, columns = self.get_layer("token_embedding").grid
-        return Reconstruction(*pictures, mask.reshape(-1, rows, columns))
+        return Reconstruction(
+            masked=self._images(np.where(hidden, np.float32(0), target)),
+            reconstruction=self._images(predicted),
+            pasted=self._images(np.where(hidden, predicted, target)),
+            mask=mask.reshape(-1, rows, columns),
+        )
 
     def predict_with_noise(self, images, noise=None, batch_size: int = 32) -> dict:
         """As `predict`, with a mask of your choice.

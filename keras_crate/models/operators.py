@@ -85,10 +85,10 @@ def fused_operator(layer: keras.layers.Layer, dim: int) -> keras.layers.Layer | 
     """
     if type(layer) is ISTA:
         return FusedISTA(dim)
-    fused_class = {MSSA: FusedMSSA, TSSA: FusedTSSA}.get(type(layer))
-    if fused_class is None:
-        return None
-    return fused_class.from_config({**layer.get_config(), "dropout_rate": 0.0})
+    config = {**layer.get_config(), "dropout_rate": 0.0}
+    if type(layer) is MSSA:
+        return FusedMSSA.from_config(config)
+    return FusedTSSA.from_config(config) if type(layer) is TSSA else None
 
 
 def operator_config(setting) -> str | dict:

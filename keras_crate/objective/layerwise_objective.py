@@ -197,8 +197,8 @@ class LayerwiseObjective(keras.callbacks.Callback):
         """One time's curves over the first ones, on axes that fit all that is measured so far."""
         first = min(self.measurements)
         if time != first:
-            draw_curves(self.measurements[first], *axes, self._name(first), "0.7")
-        draw_curves(self.measurements[time], *axes, self._name(time))
+            draw_curves(self.measurements[first], *axes, label=self._name(first), colour="0.7")
+        draw_curves(self.measurements[time], *axes, label=self._name(time))
         top = max(
             np.add(m.coding_rate_mean, m.coding_rate_std).max() for m in self.measurements.values()
         )

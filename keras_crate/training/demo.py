@@ -11,6 +11,7 @@ import numpy as np
 from keras_crate import __version__
 from keras_crate.checks import check_positive
 from keras_crate.data import LabelledImages, distort, load
+from keras_crate.data.image_sources import ArraySource
 from keras_crate.figure import new_figure
 from keras_crate.files import make_folder, write_json, written_whole
 from keras_crate.interpret import attention_maps
@@ -129,10 +130,11 @@ def run_demo(
     new_figure(1, 1)  # raises an error before the training, not after it
     output = _folder(output)
     images = images or load("mnist5k")
-    train_x, train_y = (
-        part[: recipe.train_images] for part in (images.train.images, images.train.labels)
-    )
-    validation_x, validation_y = images.validation.images, images.validation.labels
+    train, validation = images.train, images.validation
+    if not (isinstance(train, ArraySource) and isinstance(validation, ArraySource)):
+        raise ValueError("`images` must hold arrays, such as `keras_crate.data.load` returns.")
+    train_x, train_y = (a[: recipe.train_images] for a in (train.images, train.labels))
+    validation_x, validation_y = validation.images, validation.labels
     say(f"{len(train_x):,} training and {len(validation_x):,} validation images: {images.source}")
 
     keras.utils.set_random_seed(seed)

@@ -68,14 +68,14 @@ def finetune(
         Yu et al., "White-Box Transformers via Sparse Rate Reduction",
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
-    options = RunOptions(**options)
+    run_options = RunOptions(**options)
     recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
     opened = open_data(data_of(data, recipe), validation=validation, limit=limit)
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.set_random_seed(run_options.seed)
     origin, model = model_name(model), open_trained(model)
     opened = in_order_of(opened, getattr(model, "class_names", None))
     model = adapt_model(model, recipe, opened)
-    return train(model, opened, recipe, output, options, origin)
+    return train(model, opened, recipe, output, run_options, origin)
 
 
 def recipe_for_data(data) -> str:

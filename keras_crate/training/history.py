@@ -53,8 +53,9 @@ class RunHistory(keras.callbacks.Callback):
 
     def draw(self, file: Path) -> None:
         """Draws loss, accuracy and learning rate of each epoch to an image file."""
-        panels = [[n for n in names if n in self.rows[0]] for names in _PANELS.values()]
-        panels = {title: names for title, names in zip(_PANELS, panels, strict=True) if names}
+        measured = self.rows[0].keys()
+        panels = {k: [n for n in names if n in measured] for k, names in _PANELS.items()}
+        panels = {title: names for title, names in panels.items() if names}
         figure = new_figure(3.2 * len(panels), 2.6)
         axes = np.atleast_1d(figure.subplots(1, len(panels)))
         epochs = [row["epoch"] + 1 for row in self.rows]

@@ -81,15 +81,15 @@ def pretrain(
         Yu et al., "White-Box Transformers via Sparse Rate Reduction",
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
-    options = RunOptions(**options)
+    run_options = RunOptions(**options)
     recipe = load_recipe(recipe if recipe is not None else recipe_for_model(model))
     data = data_of(data, recipe)
     origin = model_name(model)
-    keras.utils.set_random_seed(options.seed)
+    keras.utils.set_random_seed(run_options.seed)
     if isinstance(model, str) and model not in variants() and not model.endswith(".keras"):
         opened = open_data(data, validation=validation, limit=limit)
         model = make_model(model, opened, recipe, patch_size)
-        return train(model, opened, recipe, output, options, origin)
+        return train(model, opened, recipe, output, run_options, origin)
     if patch_size is not None:
         raise ValueError(
             f"`patch_size` is for a size. Received: patch_size={patch_size} with a model or a "
@@ -101,7 +101,7 @@ def pretrain(
     model = adapt_model(model, recipe, None)
     expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
     opened = open_data(data, validation=validation, limit=limit, **expected)
-    return train(model, opened, recipe, output, options, origin)
+    return train(model, opened, recipe, output, run_options, origin)
 
 
 def data_of(data, recipe: Recipe):

@@ -139,7 +139,7 @@ class Variant:
         if size is not None:
             family, numbers, patch = family_of(family), size._asdict(), size.patch
         patch = tuple(int(n) for n in np.broadcast_to(self.arguments.get("patch_size", patch), 2))
-        return Architecture(family, *(numbers[k] for k in ("dim", "depth", "heads")), patch)
+        return Architecture(family, numbers["dim"], numbers["depth"], numbers["heads"], patch)
 
     def call(self) -> str:
         """The Python line that makes the model."""
