@@ -195,7 +195,7 @@ def test_no_code_of_a_file_is_run(new, tmp_path):
     content = {"state_dict": {"cls_token": torch.ones(1, 1, 4)}, "args": Trap(trace)}
     torch.save(content, path, _use_new_zipfile_serialization=new)
     with pytest.raises(
-        ValueError, match=r"Only code that comes with the file could make"
+        ValueError, match=r"Loading them would run code from the file"
     ) as raised:
         from_checkpoint(path)
     assert not trace.exists()
