@@ -1,7 +1,7 @@
-"""The command `keras-crate`: finds a command and reports its errors.
+"""The program `keras-crate`: runs a command and reports its errors.
 
-It lies outside of the package, whose import takes seconds for Keras, so that
-`--help` and `--version` answer at once. The commands are in `keras_crate/cli`.
+This file is outside of the package, which imports Keras, so that `--help` and
+`--version` answer at once. The commands are in `keras_crate/cli`.
 """
 
 import argparse
@@ -12,14 +12,14 @@ from importlib import metadata
 
 COMMANDS = {
     "demo": "train a small CRATE on real images, measure it and save it",
-    "pretrain": "train a model from the beginning",
-    "finetune": "train a trained model on other data",
+    "pretrain": "train a model from initial weights",
+    "finetune": "fine-tune a trained model on other data",
     "recipes": "list the recipes to train by",
-    "predict": "name what is in images",
+    "predict": "print the likeliest classes of images",
     "evaluate": "measure a model's accuracy on labelled images",
-    "measure": "measure coding rate and sparsity at every layer of a model",
-    "look": "see what the heads of a model attend to, and which objects it finds",
-    "weights": "list the weights that exist",
+    "measure": "measure coding rate and sparsity at every block of a model",
+    "look": "draw what a model's heads attend to, and which objects it finds",
+    "weights": "list all variants",
     "verify": "download a variant, check its hashes, and print its fingerprint",
     "convert": "convert the authors' checkpoints to Keras, or back",
     "export": "write a model for ONNX, OpenVINO, LiteRT, TensorFlow or PyTorch",
@@ -32,7 +32,7 @@ def main(words: list[str] | None = None) -> int:
     """Runs a command.
 
     Args:
-        words: The command line's arguments, by default the process'.
+        words: The command line's arguments. By default, those of the process.
 
     Returns:
         The exit status: 0, or 1 if an error was reported or files were left
@@ -59,7 +59,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def run(name: str, words: list[str]) -> int | None:
-    """Runs a command, with errors as they are raised."""
+    """Runs a command. Errors are raised."""
     from keras_crate.backend import choose_backend
 
     no_backend = choose_backend()

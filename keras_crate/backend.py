@@ -1,4 +1,4 @@
-"""Which Keras backend to run on, decided before Keras is imported."""
+"""Chooses the Keras backend, before Keras is imported."""
 
 import importlib.util
 import json
@@ -12,12 +12,12 @@ BACKENDS = ("jax", "tensorflow", "torch")
 def choose_backend() -> str | None:
     """Lets Keras start on a backend that is installed.
 
-    The user's choice (`KERAS_BACKEND`, or Keras' configuration file) stands
-    where that backend is installed. Where Keras would only fall back on one
-    that is not, the first installed of JAX, TensorFlow and PyTorch is taken.
+    The user's choice (`KERAS_BACKEND`, or Keras' configuration file) is kept if
+    that backend is installed. If Keras would fall back on a backend that is not
+    installed, the first installed one of JAX, TensorFlow and PyTorch is chosen.
 
     Returns:
-        None if Keras can be imported, otherwise what the user has to do.
+        None if Keras can be imported, otherwise an error message.
     """
     if "keras" in sys.modules:
         return None
@@ -30,11 +30,10 @@ def choose_backend() -> str | None:
     if wanted:
         if wanted in BACKENDS and wanted not in installed:
             return (
-                f"KERAS_BACKEND={wanted} is asked for, and {wanted} is not installed. Install it "
-                f"with: pip install {wanted}, or set KERAS_BACKEND to one that "
-                f"is: {', '.join(installed)}"
+                f"KERAS_BACKEND is {wanted}, which is not installed. Install it with: pip install "
+                f"{wanted}, or set KERAS_BACKEND to an installed backend: {', '.join(installed)}"
             )
-        return None  # of a name it does not know Keras itself complains
+        return None  # Keras refuses unknown names itself
     if _configured_backend() in set(BACKENDS) - set(installed):
         os.environ["KERAS_BACKEND"] = installed[0]
     return None
@@ -49,4 +48,4 @@ def _configured_backend() -> str:
     try:
         return json.loads((keras_home() / "keras.json").read_text("utf8"))["backend"]
     except (OSError, ValueError, KeyError, TypeError):
-        return "tensorflow"  # what Keras takes by default
+        return "tensorflow"  # Keras' default

@@ -1,4 +1,4 @@
-"""Checks of arguments, for the place where a user passes them."""
+"""Checks of arguments, used where a user passes them."""
 
 import difflib
 import functools
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a public function so that an unknown argument's error names the nearest one."""
+    """Decorates a function so that the error for an unknown argument names the nearest one."""
     known = [name for name in inspect.signature(function).parameters if name != "self"]
     title = function.__qualname__.removesuffix(".__init__")
 
@@ -24,19 +24,19 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
             raise TypeError(f"{title} has no argument `{unknown}`{did_you_mean(unknown, known)}")
         return function(*args, **kwargs)
 
-    # Keras reads it without following `__wrapped__`, to tell models from functional ones.
+    # Keras does not follow `__wrapped__` when it reads a model's signature.
     setattr(call, "__signature__", inspect.signature(function))  # noqa: B010
     return call
 
 
 def is_positive_integer(value) -> bool:
-    """Whether it is an integer of Python or NumPy, and above 0."""
+    """Whether a value is an integer of Python or NumPy, above 0."""
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return is_integer and value > 0
 
 
 def is_number(value) -> bool:
-    """Whether it is a finite number of Python or NumPy."""
+    """Whether a value is a finite number of Python or NumPy."""
     is_real = isinstance(value, (int, float, np.integer, np.floating))
     return is_real and not isinstance(value, bool) and bool(np.isfinite(value))
 
@@ -101,6 +101,6 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
 
 
 def did_you_mean(word, known: Iterable[str]) -> str:
-    """A question with the nearest known words, to append to an error; empty if none is near."""
+    """Returns a question with similar known words, to append to an error; empty without any."""
     near = difflib.get_close_matches(str(word), list(known), n=2)
     return f". Did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -1,15 +1,16 @@
-"""Packages that only parts of this one need."""
+"""Optional packages."""
 
 import contextlib
 
 
 @contextlib.contextmanager
 def needed(package: str, purpose: str):
-    """Around an import: says what it is for, and how to get it, where it is not installed.
+    """Put around an import: the error says what needs the package and how to install it.
 
     Args:
-        package: What `pip install` calls it.
-        purpose: What needs it, as the beginning of a sentence.
+        package: Name of the package for `pip install`.
+        purpose: What needs the package: the beginning of a sentence such as
+            `"Figures need"`.
 
     Raises:
         ImportError: If the import fails.

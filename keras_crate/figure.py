@@ -1,10 +1,10 @@
-"""Figures, for those who have matplotlib."""
+"""New figures of matplotlib."""
 
 from keras_crate.extras import needed
 
 
 def new_figure(width: float, height: float):
-    """An empty `matplotlib.figure.Figure` of this size in inches.
+    """Returns an empty `matplotlib.figure.Figure` of this size in inches.
 
     Raises:
         ImportError: If matplotlib is not installed.

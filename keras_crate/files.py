@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and hashes of their content."""
+"""Writes files whole or not at all, and computes hashes of files."""
 
 import contextlib
 import hashlib
@@ -11,10 +11,10 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def written_whole(path: Path):
-    """Gives a path to write a file or folder to, which moves to `path` if all goes well.
+    """Yields a temporary path to write to. It moves to `path` if no error is raised.
 
-    Other processes see the old file or the new one, never a part. Further files
-    that are written beside the given path move with it, before it.
+    Other processes see the old file or the new one, never a part. Other files
+    that are written beside the temporary path are moved too, before it.
 
     Args:
         path: The file or folder. Its parent is made if it does not exist.
@@ -40,10 +40,10 @@ def write_json(path: Path, values) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder, unless it exists, and tries whether it can be written to.
+    """Makes a folder if it does not exist, and checks that it can be written to.
 
     Raises:
-        OSError: If it cannot.
+        OSError: If it cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,12 +53,12 @@ def make_folder(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """Returns the SHA-256 of a file."""
     return _digest(path, hashlib.sha256())
 
 
 def git_id_of(path: Path) -> str:
-    """Git's name of a file's content: SHA-1 of its kind, length and bytes."""
+    """Returns Git's hash of a file: the SHA-1 of 'blob', its length and its bytes."""
     return _digest(path, hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False))
 
 

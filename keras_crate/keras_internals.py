@@ -1,7 +1,7 @@
-"""Every private part of Keras that the package uses, each behind a function of its own.
+"""The private parts of Keras that the package uses, each in a function of its own.
 
 Keras may change these parts without notice. `tests/test_keras_internals.py` has a
-test for each, so that a new version of Keras that breaks one says which.
+test for each, which shows the part that a new version of Keras breaks.
 """
 
 from collections.abc import Callable
@@ -10,22 +10,22 @@ import keras
 
 
 def parts_of(layer: keras.layers.Layer, include_self: bool = True, recursive: bool = True) -> list:
-    """A layer and the layers inside it, depth first.
+    """Returns a layer and the layers inside it, depth first.
 
-    `keras.Model.layers` gives a model's own layers, but not what is inside a
+    `keras.Model.layers` has a model's own layers, but not the layers inside a
     layer, such as the Dense layers of MSSA. Without this, adapters, quantised
     parts and stored variables of sublayers would not be found.
 
     Args:
         layer: A layer or model.
         include_self: Whether the layer itself comes first.
-        recursive: Whether layers inside layers inside it are given too.
+        recursive: Whether to also return layers at deeper levels.
     """
     return list(layer._flatten_layers(recursive=recursive, include_self=include_self))
 
 
 def stored_kernel(dense: keras.layers.Dense):
-    """The variable that holds a Dense layer's kernel, without adapters of LoRA.
+    """Returns the variable of a Dense layer's kernel, without adapters of LoRA.
 
     `Dense.kernel` is the kernel with the adapters added, which cannot be
     assigned. Without this, a layer with adapters could not be quantised.
@@ -34,7 +34,7 @@ def stored_kernel(dense: keras.layers.Dense):
 
 
 def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
-    """The path of a variable that an optimizer updates.
+    """Returns the path of a variable that an optimizer updates.
 
     Under TensorFlow `update_step` receives the backend's variable, which has
     no Keras path. Without this, the learning rate could not depend on the
@@ -60,16 +60,16 @@ def random_seed_dtype() -> str:
 def run_graph(model: keras.Model, inputs, operation_fn: Callable):
     """Computes a functional model's outputs, and frees each tensor after its last use.
 
-    Keras keeps all tensors between layers until the end. An eager backend pays
-    for that in memory and in time: 1.2 GB for a CRATE-B's prediction of 32
-    images. Compilers free tensors by themselves. The graph is read from
+    Keras keeps all tensors between layers until the end. On an eager backend this
+    costs memory and time: 1.2 GB for a CRATE-B's prediction of 32 images.
+    Compilers free tensors by themselves. The graph is read from
     `_nodes_by_depth`, `arguments.fill_in` and `_outputs_struct`; without them
     PyTorch would run the model by Keras' own, slower way.
 
     Args:
         model: A functional model.
         inputs: What the model is called with.
-        operation_fn: Called with each layer; returns what is called in its place.
+        operation_fn: Function from a layer to the function that is called for it.
 
     Returns:
         The outputs, in the structure of the model's outputs.

@@ -1,4 +1,4 @@
-"""Arguments that several commands take, and checks of them before work that takes long."""
+"""Arguments that several commands share, and their checks."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,41 +7,43 @@ MODEL = "a .keras file, the name of a variant, or hf://user/repository"
 
 
 def add_model(parser) -> None:
-    """Adds the model."""
+    """Adds the argument MODEL."""
     parser.add_argument("model", metavar="MODEL", help=MODEL)
 
 
 def add_images(parser) -> None:
-    """Adds image files."""
+    """Adds the argument IMAGE, once or more."""
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
 
 
 def add_preparation(parser) -> None:
-    """Adds how images are prepared, and how many at a time."""
+    """Adds `--resize`, `--crop` and `--batch-size`."""
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--resize", metavar="PIXELS", type=pixels, help="resize the shorter side to "
-        "PIXELS, then cut out the centre; or `whole`: resize the whole image",
+        "PIXELS, then crop the centre; or `whole`: resize the whole image",
     )  # fmt: skip
     how.add_argument(
-        "--crop", action="store_true", help="cut out the largest centre, then resize it"
+        "--crop",
+        action="store_true",
+        help="crop the centre to the model's aspect ratio, then resize",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="at a time (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images at a time (%(default)s)")
 
 
 def add_output(parser, default: str) -> None:
-    """Adds the folder to write to."""
+    """Adds `--output`, the folder to write to."""
     parser.add_argument("--output", default=default, help="folder to write to (%(default)s)")
 
 
 def add_new_file(parser, help: str) -> None:
-    """Adds the file that `new_file` checks."""
+    """Adds the argument OUT and `--overwrite`, which `new_file` reads."""
     parser.add_argument("out", metavar="OUT", help=help)
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
 
 
 def add_named_values(parser, option: str, help: str) -> None:
-    """Adds an option whose words `named_values` reads."""
+    """Adds an option NAME=VALUE, which `named_values` reads."""
     parser.add_argument(option, action="append", default=[], metavar="NAME=VALUE",
                         help=f"{help}; may be repeated")  # fmt: skip
 
@@ -53,14 +55,14 @@ def named_values(
 
     Args:
         option: The option, for the error.
-        words: What was given.
-        read: Called with each name and its value's text; returns the value.
+        words: The values of the option, each as NAME=VALUE.
+        read: Function from a name and the text of its value to the value.
 
     Returns:
         The values by name.
 
     Raises:
-        ValueError: If one has another form, or `read` refuses it.
+        ValueError: If a word is not NAME=VALUE, or `read` refuses it.
     """
     values = {}
     for word in words:
@@ -72,15 +74,16 @@ def named_values(
 
 
 def new_file(arguments, endings: Sequence[str], folder: bool = False) -> Path:
-    """Returns the file that a command is to write.
+    """Returns the path of the file that a command will write.
 
     Args:
-        arguments: The command line's.
-        endings: Those that it may have.
-        folder: Whether it may be a folder that exists, which is replaced.
+        arguments: The command line's arguments.
+        endings: The endings that the file may have.
+        folder: Whether the path may be an existing folder, which is replaced.
 
     Raises:
-        ValueError: If it ends otherwise, or exists and must not be replaced.
+        ValueError: If the path has another ending, or exists and `--overwrite`
+            was not given.
         OSError: If its folder does not exist, or it is a folder.
     """
     out = Path(arguments.out)
@@ -92,10 +95,10 @@ def new_file(arguments, endings: Sequence[str], folder: bool = False) -> Path:
 
 
 def in_a_folder(name: str, file: str | Path) -> Path:
-    """Returns the path of a file to write.
+    """Returns the path of a file that will be written.
 
     Raises:
-        OSError: If it is a folder, or its folder does not exist.
+        OSError: If the path is a folder, or its folder does not exist.
     """
     file = Path(file)
     if file.is_dir() or not file.absolute().parent.is_dir():
@@ -104,7 +107,7 @@ def in_a_folder(name: str, file: str | Path) -> Path:
 
 
 def report_written(model, out: Path) -> None:
-    """Prints which model was written, and where."""
+    """Prints the model's class and size, and the path it was written to."""
     print(f"{type(model).__name__}, {model.count_params():,} parameters")
     print(f"wrote {out.resolve()}")
 

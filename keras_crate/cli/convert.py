@@ -1,5 +1,5 @@
-"""Converts a checkpoint of the authors (PyTorch, safetensors, NumPy archive of JAX) to a .keras
-file, or a .keras file to a checkpoint in the authors' PyTorch layout. No code from a file is
+"""Converts a checkpoint of the authors' code (PyTorch, safetensors or a NumPy archive of JAX) to a
+.keras file, or a .keras file to a checkpoint in the authors' PyTorch layout. No code from a file is
 run."""
 
 import json
@@ -22,9 +22,11 @@ _PYTORCH = (".safetensors", ".pth", ".pt")
 
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="what to convert")
-    add_new_file(parser, "to write to: .keras, or .safetensors, .pth or .pt")
-    parser.add_argument("--heads", type=int, help="if the checkpoint does not state it")
+    parser.add_argument("file", metavar="FILE", help="file to convert")
+    add_new_file(parser, "file to write: .keras, or .safetensors, .pth or .pt")
+    parser.add_argument(
+        "--heads", type=int, help="number of heads, if the checkpoint does not show it"
+    )
     add_named_values(parser, "--set", "another argument of the model's constructor, its value as "
                      "JSON, such as penalty=0.5 or include_top=false")  # fmt: skip
 

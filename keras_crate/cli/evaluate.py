@@ -1,8 +1,8 @@
 """Prints a model's top-1 and top-5 accuracy on labelled images. DATA is a folder with one folder
-for each class, called as the class or by its WordNet identifier; or all classes' folders in the
-order of their names. Images are prepared as for the model's published accuracy if that is known,
-and resized as a whole otherwise. Broken files are named and left out, and the exit status is
-then 1."""
+for each class, or the name of a data set. A class's folder has its name or its WordNet identifier.
+If no folder has such a name, there must be a folder for each class, in alphabetical order. Images
+are prepared as for the model's published accuracy if that is known, and resized as a whole
+otherwise. Broken files are named and left out, and the exit status is then 1."""
 
 from pathlib import Path
 
@@ -24,10 +24,10 @@ def add_arguments(parser) -> None:
         "validation images are used",
     )  # fmt: skip
     add_preparation(parser)
-    parser.add_argument("--json", metavar="FILE", help="to write the result to")
+    parser.add_argument("--json", metavar="FILE", help="file to write the result to")
     parser.add_argument("--real", metavar="FILE", help="ReaL's labels of ImageNet (real.json)")
     parser.add_argument("--per-class", action="store_true", help="print each class's accuracy")
-    parser.add_argument("--confusion", metavar="FILE", help="to draw the confusion matrix to")
+    parser.add_argument("--confusion", metavar="FILE", help="image file for the confusion matrix")
 
 
 def run(arguments) -> int:
@@ -73,7 +73,7 @@ def run(arguments) -> int:
 def _validation_images(arguments, model, used):
     """Returns the validation images of a data set, batch by batch."""
     if arguments.real:
-        raise ValueError("`--real` needs a folder: it finds labels by the names of files.")
+        raise ValueError("`--real` needs a folder, since it finds labels by the names of files.")
     data = open_data(arguments.data, **classes_of(model))
     if data.validation is None:
         raise ValueError(f"{arguments.data} has no validation images.")

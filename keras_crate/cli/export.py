@@ -1,6 +1,6 @@
-"""Writes a model, fused if it can be, for programs that know neither Keras nor keras_crate. It
-takes batches of any size. KERAS_BACKEND decides which formats can be written; for another format,
-the error names the backends that can."""
+"""Fuses a model and writes it for programs that use neither Keras nor keras_crate. The exported
+model takes batches of any size. KERAS_BACKEND decides which formats can be written. For another
+format, the error names the backends that can write it."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from keras_crate.models import fuse
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
     add_model(parser)
-    add_new_file(parser, "to write to: .onnx, .xml (OpenVINO), .tflite (LiteRT), .pt2 "
+    add_new_file(parser, "file to write: .onnx, .xml (OpenVINO), .tflite (LiteRT), .pt2 "
                  "(torch.export), or a folder (SavedModel)")  # fmt: skip
     parser.add_argument(
         "--format", metavar="FORMAT",
-        help="tf_saved_model, onnx, openvino, litert or torch; by default that of OUT's ending",
+        help="tf_saved_model, onnx, openvino, litert or torch; by default, by OUT's ending",
     )  # fmt: skip
     parser.add_argument(
         "--unfused", action="store_true", help="export the operators as the paper writes them"

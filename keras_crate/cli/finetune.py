@@ -1,5 +1,5 @@
-"""Trains a copy of a model on other data by a recipe, with a new head if the classes differ. Writes
-the resolved recipe, the history, and after every epoch the model. The same command resumes an
+"""Fine-tunes a copy of a model on other data by a recipe, with a new head if the classes differ.
+Writes the recipe, and after every epoch the history and the model. The same command resumes an
 interrupted run after its last epoch."""
 
 from keras_crate.cli.arguments import MODEL

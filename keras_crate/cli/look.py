@@ -1,7 +1,7 @@
-"""Writes heads.png (attention of each head), rollout.png, components.png (principal components of
-the patches), objects.png (objects found without labels) and look.json, with the numbers. The first
-two need attention from token to token. Broken files are named and left out, and the exit status
-is then 1."""
+"""Writes heads.png (attention of each head), rollout.png (attention through all blocks),
+components.png (principal components of the patches), objects.png (objects found without labels)
+and look.json (the numbers). The first two need attention between pairs of tokens, as in MSSA.
+Broken files are named and left out, and the exit status is then 1."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.settings import channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 
-SHOWN = 16  # images in a figure: more do not fit a page
+SHOWN = 16  # images in a figure
 
 
 def add_arguments(parser) -> None:
@@ -30,17 +30,21 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--layer", type=int, default=-1, help="number of the block; -1 is the last (%(default)s)"
     )
-    parser.add_argument("--size", type=int, help="pixels a side, by default the model's own")
-    parser.add_argument("--objects", type=int, default=1, help="to look for (%(default)s)")
     parser.add_argument(
-        "--features", choices=("tokens", "keys"), help="of which components and objects are made "
+        "--size", type=int, help="side of the images in pixels, by default the model's own"
+    )
+    parser.add_argument(
+        "--objects", type=int, default=1, help="number of objects to find (%(default)s)"
+    )
+    parser.add_argument(
+        "--features", choices=("tokens", "keys"), help="features for components and objects "
         "(tokens for components, keys for objects)",
     )  # fmt: skip
 
 
 def run(arguments) -> int:
     """Runs the command."""
-    new_figure(1, 1)  # without matplotlib, it fails before it looks
+    new_figure(1, 1)  # fails here, before the computation, without matplotlib
     check_positive("objects", arguments.objects)
     model, evaluation = open_encoder(arguments.model)
     (block,) = chosen_blocks(model, [arguments.layer])
@@ -97,7 +101,7 @@ def _look(arguments, model, block, images) -> tuple[dict, dict]:
         figures["heads.png"] = interpret.plot_attention_maps(shown, maps[:SHOWN])
         of_images["attention"] = maps.round(5).tolist()
     else:
-        print(f"{block.compress.name} has no attention from token to token: no heads.png")
+        print(f"{block.compress.name} has no attention between pairs of tokens: no heads.png")
     if all(gives_scores(block.compress) for block in chosen_blocks(model, None)):
         heat = interpret.rollout(model, images, arguments.batch_size)
         figures["rollout.png"] = interpret.plot_rollout(shown, heat[:SHOWN])

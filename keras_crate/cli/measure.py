@@ -1,5 +1,5 @@
-"""Measures a model at every layer on images, prints a table and writes measure.json and
-measure.png. Broken files are named and left out, and the exit status is then 1."""
+"""Measures coding rate and sparsity at every block of a model on images. Prints a table and writes
+measure.json and measure.png. Broken files are named and left out, and the exit status is then 1."""
 
 import sys
 from pathlib import Path
@@ -27,26 +27,26 @@ def add_arguments(parser) -> None:
         "--penalty", type=float, default=0.1, help="lambda of the paper's objective (%(default)s)"
     )
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="MODEL", help="others for the same figure"
+        "--compare", nargs="+", default=[], metavar="MODEL", help="other models for the same figure"
     )
 
 
 def run(arguments) -> int:
     """Runs the command."""
-    new_figure(1, 1)  # without matplotlib, it fails before it measures
+    new_figure(1, 1)  # fails here, before the computation, without matplotlib
     folder = Path(arguments.output)
     make_folder(folder)
     settings = {name: getattr(arguments, name) for name in ("convention", "eps", "penalty")}
     measured, evaluations = {}, {}
     for path in (arguments.model, *arguments.compare):
         model, evaluation = open_encoder(path)
-        white_box_blocks(model)  # without blocks, it fails before images are read
+        white_box_blocks(model)  # fails here, before images are read, without blocks
         used = prepared(arguments, model, evaluation)
         images = used.images(arguments.images, model, arguments.batch_size)
         try:
             found = measure(model, images, **settings, verbose=int(sys.stdout.isatty()))
         except ValueError:
-            report_broken(images)  # it may be why
+            report_broken(images)  # broken files may be the cause
             raise
         measured[path], evaluations[path] = found, used.to_dict()
         print(f"\n{path}\n{found}\n")

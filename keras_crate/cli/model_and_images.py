@@ -1,4 +1,4 @@
-"""Opens the model of a command, and the images for it."""
+"""Opens a command's model, and prepares its images."""
 
 import dataclasses
 import sys
@@ -17,7 +17,7 @@ def open_encoder(address: str):
 
 
 def prepared(arguments, model, evaluation: Evaluation) -> Evaluation:
-    """Returns how images are prepared for a model, with --resize and --crop, and prints it."""
+    """Returns the evaluation with `--resize` or `--crop` applied, and prints it."""
     used = evaluation.used_for(model)
     if arguments.crop or arguments.resize is not None:
         resize = used.size if arguments.resize == "whole" else arguments.resize

@@ -1,5 +1,5 @@
-"""Prints the likeliest classes of each image, by name if the model has names, with their
-probabilities. Broken files are named and left out, and the exit status is then 1."""
+"""Prints the likeliest classes of each image with their probabilities. Broken files are named and
+left out, and the exit status is then 1."""
 
 import json
 
@@ -19,7 +19,7 @@ def add_arguments(parser) -> None:
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
-    parser.add_argument("--top", type=int, default=5, help="how many classes (%(default)s)")
+    parser.add_argument("--top", type=int, default=5, help="number of classes (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines of text")
 
 

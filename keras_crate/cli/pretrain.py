@@ -1,5 +1,5 @@
-"""Trains a model from initial values by a recipe, by default that of its family's paper. Writes the
-resolved recipe, the history, and after every epoch the model. The same command resumes an
+"""Trains a model from initial weights by a recipe, by default that of its family's paper. Writes
+the recipe, and after every epoch the history and the model. The same command resumes an
 interrupted run after its last epoch."""
 
 from keras_crate.cli.training_run import add_training, options_of, recipe_of, report_run
@@ -12,10 +12,12 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "model", nargs="?", metavar="MODEL",
         help="a size (tiny, small, base, large, alpha-base, mae-base, ...), a variant, or a "
-        ".keras file to begin with",
+        ".keras file to start from",
     )  # fmt: skip
-    parser.add_argument("--model", dest="named", metavar="MODEL", help="the same")
-    parser.add_argument("--patch-size", type=int, metavar="PIXELS", help="of a size")
+    parser.add_argument("--model", dest="named", metavar="MODEL", help="MODEL, as an option")
+    parser.add_argument(
+        "--patch-size", type=int, metavar="PIXELS", help="side of the patches of a size"
+    )
     add_training(parser, "crate-pretrain")
 
 

@@ -1,4 +1,5 @@
-"""Downloads a model of the Hugging Face Hub, checks every file's hash, and writes a .keras file."""
+"""Downloads a model from the Hugging Face Hub, checks the hash of every file, and writes a .keras
+file."""
 
 from keras_crate.cli.arguments import add_new_file, new_file, report_written
 from keras_crate.files import written_whole

@@ -13,12 +13,12 @@ def add_arguments(parser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
-    parser.add_argument("--dataset", help="what it was trained on")
+    parser.add_argument("--dataset", help="data set that it was trained and measured on")
     add_named_values(parser, "--metric", "a result on the data set, such as accuracy=0.97")
     parser.add_argument("--license", help="such as mit or apache-2.0")
-    parser.add_argument("--base-model", help="model on the Hub that it was made from")
+    parser.add_argument("--base-model", help="model on the Hub that it was fine-tuned from")
     parser.add_argument(
-        "--images", nargs="+", metavar="IMAGE", help="image files or folders, on which every layer "
+        "--images", nargs="+", metavar="IMAGE", help="image files or folders, on which every block "
         "is measured for the card",
     )  # fmt: skip
     add_named_values(parser, "--training", "a fact of the training for the card, such as epochs=90")
@@ -57,7 +57,7 @@ def _number(name: str, value: str) -> float:
 
 
 def _images(paths: list[str], model, evaluation: Evaluation | None) -> np.ndarray:
-    """All images, as the model takes them; raises an error if one is broken."""
+    """Returns all images as the model takes them, or raises an error if a file is broken."""
     images = (evaluation or Evaluation.for_model(model)).images(paths, model)
     batches = list(images)
     for file, reason in images.broken.items():

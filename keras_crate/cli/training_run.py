@@ -1,4 +1,4 @@
-"""What the commands that train share: the recipe, its settings, and where the run goes."""
+"""Arguments that the training commands share."""
 
 from keras_crate.cli.arguments import add_named_values, add_output, named_values
 from keras_crate.training.recipe import Recipe, load_recipe, parse_value
@@ -7,7 +7,7 @@ _OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard",
 
 
 def add_training(parser, output: str) -> None:
-    """Adds the shared arguments to a command."""
+    """Adds the shared arguments to a parser."""
     parser.add_argument("--recipe", metavar="RECIPE", help="a name (`keras-crate recipes` lists "
                         "them), a .toml file, or the recipe.json of a run")  # fmt: skip
     add_named_values(parser, "--set", "a setting of the recipe to change, such as epochs=20")
@@ -21,11 +21,13 @@ def add_training(parser, output: str) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
     parser.add_argument(
         "--pipeline", choices=("auto", "tf.data", "pydataset"), default="auto",
-        help="what makes the batches (tf.data, where TensorFlow is installed)",
+        help="what makes the batches (tf.data if TensorFlow is installed)",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, help="threads that read images (one for each core)")
-    parser.add_argument("--tensorboard", action="store_true", help="write its records too")
-    parser.add_argument("--wandb", metavar="PROJECT", help="record in Weights & Biases too")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write records of TensorBoard"
+    )
+    parser.add_argument("--wandb", metavar="PROJECT", help="also record in Weights & Biases")
 
 
 def options_of(arguments) -> dict:
@@ -34,11 +36,11 @@ def options_of(arguments) -> dict:
 
 
 def recipe_of(arguments, default: str) -> Recipe:
-    """Returns the recipe with the settings that were asked for.
+    """Returns the recipe that the arguments name, with the settings of `--set`.
 
     Args:
-        arguments: The command line's.
-        default: The recipe if none is named.
+        arguments: The command line's arguments.
+        default: Name of the recipe if no recipe is named.
 
     Raises:
         ValueError: If there is no such recipe or setting, or one is out of range.
@@ -48,7 +50,7 @@ def recipe_of(arguments, default: str) -> Recipe:
 
 
 def report_run(run) -> None:
-    """Prints what came out."""
+    """Prints the accuracy and the files of a run."""
     if "val_accuracy" in run.metrics:
         print(
             f"validation accuracy {run.metrics['val_accuracy']:.2%}, best "

@@ -1,4 +1,4 @@
-"""Lists all variants: size, data, reported accuracy, where the weights come from and whether they
+"""Lists all variants: parameters, training data, accuracy, source of the weights, and whether they
 are on this machine."""
 
 import json

@@ -1,4 +1,4 @@
-"""Settings of how training images are changed at random."""
+"""Settings of the random changes of training images."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from keras_crate.data.resizing import check_interpolation
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How the images of a training batch are changed at random, in this order.
+    """Random changes of training images, in the order of their application.
 
     Attributes:
         crop_area: Lowest and highest share in (0, 1] of an image's area that a
@@ -23,9 +23,10 @@ class Augmentation:
             `keras_crate.data.rand_augment`, or None.
         random_erasing: Probability in [0, 1] that a part of an image is
             replaced by noise (`keras.layers.RandomErasing`).
-        mixup: Parameter in [0, 1] of MixUp's beta distribution; 0 for none.
-        cutmix: Parameter in [0, 1] of CutMix's beta distribution; 0 for none.
-            With both, each batch gets either with probability 1/2.
+        mixup: Parameter in [0, 1] of MixUp's beta distribution; 0 for no MixUp.
+        cutmix: Parameter in [0, 1] of CutMix's beta distribution; 0 for no
+            CutMix. With both, each batch gets one of them, with probability
+            1/2 each.
 
     Raises:
         ValueError: If a value is out of range.

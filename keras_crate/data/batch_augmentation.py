@@ -1,4 +1,4 @@
-"""Random changes of a whole batch by Keras' layers: erasing, MixUp and CutMix."""
+"""Random changes of a batch with Keras' layers: erasing, MixUp and CutMix."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ from keras_crate.keras_internals import random_seed_dtype
 class KeyedSeed(keras.random.SeedGenerator):
     """Seeds that depend on a key alone, for the `seed` of Keras' augmentation layers.
 
-    Keras' own generator has a state: what a layer draws would depend on what was
-    drawn before. With a key, a resumed training draws the same numbers as one
-    that was not interrupted, and batches can be made in parallel.
+    Keras' own generator has a state, so its numbers depend on the draws before.
+    With a key, a resumed training draws the same numbers as an uninterrupted
+    one, and batches can be made in parallel.
 
     Args:
         key: A tensor of two integers.
@@ -30,9 +30,9 @@ class KeyedSeed(keras.random.SeedGenerator):
 
 
 class BatchAugmentation:
-    """Erases parts of images and mixes images, as an `Augmentation` says.
+    """Erases parts of images and mixes images, by the settings of an `Augmentation`.
 
-    It is called with images, one-hot labels and two integers below 2^31, from
+    Call it with images, one-hot labels and a key: two integers below 2^31, from
     which everything random follows. It returns images and labels.
 
     Args:

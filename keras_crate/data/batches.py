@@ -1,4 +1,4 @@
-"""Batches without TensorFlow: images are read and changed by Pillow in threads."""
+"""Batches without TensorFlow: threads read and change images with Pillow."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +16,7 @@ from keras_crate.data.resizing import check_interpolation, check_resize, fit_ima
 
 
 class _ImageBatches(keras.utils.PyDataset):
-    """Base class: threads read the images of the next batch while the model has this one.
+    """Base class: threads read the next batch while the model computes this one.
 
     The workers of Keras are not used, because they read ahead across the end of
     an epoch. A subclass has `_chosen(index)`, which returns the indices of a
@@ -50,9 +50,9 @@ class _ImageBatches(keras.utils.PyDataset):
 class TrainingBatches(_ImageBatches):
     """Batches of augmented images with one-hot labels, in a new random order at each epoch.
 
-    Everything random follows from the seed, the epoch and the image, except what
-    `augment` draws: batches from a later epoch on are those that an
-    uninterrupted run would have had.
+    Everything random follows from the seed, the epoch and the image, except the
+    random numbers of `augment`. A resumed run gets the batches of an
+    uninterrupted one.
 
     Args:
         source: The images.
@@ -133,7 +133,7 @@ class TrainingBatches(_ImageBatches):
 
 
 class EvaluationBatches(_ImageBatches):
-    """Batches of images with one-hot labels, in order, prepared as for measuring accuracy.
+    """Batches of images with one-hot labels, in order, for measuring accuracy.
 
     Args:
         source, classes, input_shape, workers: As in `TrainingBatches`.

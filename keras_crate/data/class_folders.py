@@ -19,11 +19,12 @@ def labelled_files(
 ) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     """Finds image files and their classes in a folder that has one folder per class.
 
-    A class's folder has the class's name or its WordNet identifier, such as
-    `n01440764`; names come first. Classes may be missing. If no folder matches
-    a class and there are as many folders as classes, the folders are assumed to
-    be the classes in alphabetical order (`"10"` before `"2"`). A warning says
-    so, unless only the folder was passed.
+    The folder of a class has the class's name or its WordNet identifier, such
+    as `n01440764`. If two classes match, the name counts. Some classes may have
+    no folder. If no folder matches a
+    class and there are as many folders as classes, the folders are assumed to
+    be the classes in alphabetical order (`"10"` before `"2"`), with a warning.
+    There is no warning if only the folder was passed.
 
     Args:
         folder: The folder with one folder per class, each of which is searched
@@ -41,8 +42,8 @@ def labelled_files(
         the names of the folders, sorted.
 
     Raises:
-        ValueError: If the folder does not exist or has no folders, or if one of
-            these has no images or matches no class, or several.
+        ValueError: If the folder does not exist or has no folders inside, or if
+            a folder inside has no images, or matches no class or several.
 
     Example:
 
@@ -89,7 +90,7 @@ def _classes_of(folders, class_names, classes, wordnet_ids) -> list[int]:
             )
         known |= {value: k for k, value in enumerate(values)}
     for folder in folders:
-        if list(class_names or ()).count(folder) > 1:  # as "crane" of ImageNet
+        if list(class_names or ()).count(folder) > 1:  # such as "crane" in ImageNet
             raise ValueError(
                 f"The folder {folder!r} must match one class, but `class_names` has that name "
                 "more than once. Make the names differ, or use WordNet identifiers."

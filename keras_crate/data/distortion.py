@@ -13,13 +13,13 @@ def distort(
 ) -> np.ndarray:
     """Shifts, rotates, zooms and shears each image at random.
 
-    One bilinear interpolation, with black beyond the edges, does all of it for
-    the whole batch. On a CPU that is many times faster than Keras' augmentation
+    All changes are one bilinear interpolation of the whole batch, with black
+    beyond the edges. On a CPU it is many times faster than Keras' augmentation
     layers.
 
     Args:
         images: Array `(n, height, width, channels)`.
-        rng: The source of randomness.
+        rng: NumPy's generator of random numbers.
         shift: Largest shift in pixels, along each axis.
         rotation: Largest angle in degrees.
         zoom: Largest change of the logarithm of height and of width.

@@ -1,4 +1,4 @@
-"""Random changes of one image, by Pillow. `tf_image.py` does the same in TensorFlow."""
+"""Random changes of one image, with Pillow. `tf_images.py` does the same in TensorFlow."""
 
 import math
 
@@ -32,11 +32,11 @@ def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.nda
 def random_box(
     size: tuple[int, int], rng, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Draws a part of an image of some width and height.
+    """Draws a random part of an image of the given width and height.
 
     Returns:
-        Left, upper, right and lower edge in pixels. If ten draws do not fit in
-        the image, the whole image.
+        Left, upper, right and lower edge in pixels. They are those of the
+        whole image if none of ten draws fits in the image.
     """
     width, height = size
     for _ in range(10):

@@ -32,8 +32,8 @@ class ImageFiles:
             it. An integer resizes the shorter side to that many pixels, then
             crops the centre; this is torchvision's `Resize(resize)` and
             `CenterCrop`, to the pixel, including black padding of images that
-            are smaller than the shape. A pair, the shape's own height and
-            width, resizes the whole image and changes its aspect ratio.
+            are smaller than the shape. A pair, equal to the height and width
+            of the shape, resizes the whole image and changes its aspect ratio.
         interpolation: `"bilinear"`, `"bicubic"` or `"area"` (the mean of the
             pixels that each new one covers): Pillow's `BILINEAR`, `BICUBIC`
             and `BOX`.
@@ -42,7 +42,7 @@ class ImageFiles:
         input_shape: The argument.
         files: All files that were found.
         read: The files that the latest iteration has read, in its order.
-        broken: The reason why a file was left out, by file.
+        broken: The files that were left out, with the reason for each.
 
     Raises:
         ValueError: If a path does not exist, a folder has no images, or an

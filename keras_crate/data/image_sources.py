@@ -15,18 +15,18 @@ from keras_crate.data.image_files import MODES, open_image
 class LabelledImages:
     """A set of labelled images, split for training and validation.
 
-    Validation images are those that accuracy is measured on after each epoch.
-    Where a set's publishers call these test images, as MNIST's and CIFAR's do,
-    they are called validation images here too.
+    Accuracy is measured on the validation images after each epoch. The test
+    images of published sets such as MNIST and CIFAR are called validation
+    images here too.
 
     Attributes:
         name: Name of the set.
-        train: The training images, an
-            `keras_crate.data.image_sources.ImageSource`: `len(train)`,
-            `train.labels` (int64 from 0) and `train.image(k, "RGB")`. Of sets
-            that are arrays, `train.images` is uint8
+        train: The training images, a
+            `keras_crate.data.image_sources.ImageSource`. It has `len(train)`,
+            `train.labels` (int64, from 0) and `train.image(k, "RGB")`. If the
+            images are in an array, it also has `train.images`, uint8
             `(n, height, width, channels)`.
-        validation: The validation images, likewise, or None.
+        validation: The validation images in the same form, or None.
         class_names: One name per class, or None if they are not known.
         classes: Number of classes.
         source: Where the images come from, in one line.

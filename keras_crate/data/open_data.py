@@ -29,7 +29,7 @@ TFDS_SPLITS = {
     "oxford_iiit_pet": ("train", "test"),
 }
 KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
-VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # folders and splits, the first wins
+VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # the first that exists is used
 HUGGING_FACE = "huggingface:"
 
 
@@ -138,7 +138,7 @@ def _open_arrays(pair, expected: dict) -> LabelledImages:
 
 
 def _open_folder(folder: Path, expected: dict) -> LabelledImages:
-    has_splits = bool(class_folders(folder / "train"))  # else it is a class, as in CIFAR-100
+    has_splits = bool(class_folders(folder / "train"))  # else `train` is a class, as in CIFAR-100
     training = folder / "train" if has_splits else folder
     files, labels, folders = labelled_files(training, **expected)
     names, wordnet_ids = expected["class_names"], expected["wordnet_ids"]
@@ -182,7 +182,7 @@ def _open_tfds(name: str) -> LabelledImages:
     builder = tfds.builder(name)
     try:
         builder.download_and_prepare()
-    except Exception as error:  # of many kinds; it says which archives are missing, and where
+    except Exception as error:  # of many kinds; its message names missing archives
         raise OSError(
             f"TensorFlow Datasets could not prepare {name} in {builder.data_dir} (the environment "
             f"variable TFDS_DATA_DIR changes the folder). {error}"
@@ -257,7 +257,7 @@ def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) ->
 
 
 def _check_labels(source, opened: LabelledImages) -> None:
-    if source is None or isinstance(source, TFDSSource):  # whose labels take long to read
+    if source is None or isinstance(source, TFDSSource):  # reading its labels takes long
         return
     if not len(source):
         raise ValueError(f"There must be at least one image. Received: none in {opened.source}")

@@ -1,4 +1,4 @@
-"""RandAugment with torchvision's operations and strengths, by Pillow."""
+"""RandAugment with torchvision's operations and strengths, in Pillow."""
 
 import math
 from collections.abc import Callable
@@ -9,7 +9,7 @@ HIGHEST = 30  # magnitude
 
 
 def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude: float = 14):
-    """Applies random operations of one strength to an image.
+    """Applies random operations of a given strength to an image.
 
     The 14 operations and their strengths are those of torchvision's
     `RandAugment`, with which CRATE was fine-tuned. At the highest magnitude
@@ -22,7 +22,7 @@ def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude
 
     Args:
         image: A Pillow image, grey or RGB.
-        rng: The source of randomness.
+        rng: NumPy's generator of random numbers.
         operations: Number of operations, applied one after the other.
         magnitude: Strength, in [0, 30].
 

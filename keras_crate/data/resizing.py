@@ -1,4 +1,4 @@
-"""Resizing and cropping, exact to the pixel, as accuracies are published."""
+"""Resizing and cropping, equal to the pixel to how published accuracies were measured."""
 
 from collections.abc import Sequence
 

@@ -12,9 +12,9 @@ def shapes_on_textures(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draws images of one textured shape each, on a background of another texture.
 
-    Position, size, angle, colours and textures are random. Shapes and
-    backgrounds have the same colours and textures: only its outline tells what
-    is the shape.
+    Position, size, angle, colours and textures are random. Colours and textures
+    of shapes and backgrounds are drawn in the same way, so only the outline
+    shows which shape it is.
 
     Args:
         count: Number of images, at least 1.

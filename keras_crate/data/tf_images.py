@@ -1,4 +1,4 @@
-"""Images read and changed in TensorFlow, which is imported with this module."""
+"""Reads and changes images in TensorFlow. Importing this module imports TensorFlow."""
 
 import io
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def _shuffled_stream(source: TFDSSource) -> Callable:
         buffer = min(buffer, SHUFFLED)
 
     def shuffled(key):
-        tf.random.set_seed(1)  # of this function's graph: the key decides, not the global seed
+        tf.random.set_seed(1)  # of this graph; the key decides, not the global seed
         seed = tf.cast(key[1], "int64")
         return stored.shuffle(buffer, seed, reshuffle_each_iteration=False)
 
@@ -71,10 +71,10 @@ def _shuffled_stream(source: TFDSSource) -> Callable:
 
 
 def augment_image(image, key, input_shape, augmentation: Augmentation):
-    """Does what `image_augmentation.augment_image` does, with other random numbers.
+    """As `image_augmentation.augment_image`, with other random numbers.
 
-    The image is given by its pixels, or by the content of a file. A JPEG is
-    decoded only inside the crop. Everything random follows from the key.
+    The image is an array of pixels or the content of a file. A JPEG is decoded
+    only inside the crop. Everything random follows from the key.
     """
     height, width, channels = input_shape
     crop = augmentation.crop_area and (lambda shape: _random_box(shape, key, augmentation))

@@ -1,4 +1,4 @@
-"""How images are prepared for a model, and how often a classifier is right."""
+"""How images are prepared for a model, and the accuracy of classifiers."""
 
 from keras_crate.evaluation.accuracy import accuracy
 from keras_crate.evaluation.labelled_folder import LabelledFolder

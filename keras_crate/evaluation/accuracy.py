@@ -1,4 +1,4 @@
-"""Accuracy of a classifier on labelled images, from files or any other source."""
+"""Measures the accuracy of a classifier on labelled images."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ def accuracy(model: keras.Model, batches, top: Sequence[int] = (1, 5), verbose: 
     """Measures the accuracy of a classifier on labelled images.
 
     Args:
-        model: A classifier, of probabilities or logits.
-        batches: Batches `(images, labels)` with images as the model takes
-            them and labels as integers or one-hot: a `LabelledFolder`, what
-            `Evaluation.batches` returns, or a list. A third part of a batch
-            holds the correct classes of each image by ReaL.
+        model: A classifier that returns probabilities or logits.
+        batches: Batches `(images, labels)`: a `LabelledFolder`, the result of
+            `Evaluation.batches`, or a list. Images are as the model takes
+            them, labels are integers or one-hot. A batch may have a third
+            part: a list with the correct classes of each image by ReaL.
         top: Each k for which an image counts as correct if its class is among
             the k likeliest. A k above the number of classes is left out.
         verbose: 1 for a progress bar.
@@ -41,7 +41,7 @@ def accuracy(model: keras.Model, batches, top: Sequence[int] = (1, 5), verbose: 
     classes = number_of_classes(model)
     top = sorted({k for k in top if check_positive("top", k) <= classes})
     truth, likeliest, real = [], [], []
-    if hasattr(batches, "__getitem__"):  # a PyDataset, whose iteration does not end by itself
+    if hasattr(batches, "__getitem__"):  # iterating over a PyDataset does not end
         steps = (batches[k] for k in range(len(batches)))
     else:
         steps = batches

@@ -1,4 +1,4 @@
-"""The classes that a classifier tells apart."""
+"""The classes of a classifier."""
 
 import keras
 
@@ -26,12 +26,13 @@ def number_of_classes(model: keras.Model) -> int:
 
 
 def classes_of(model: keras.Model) -> dict:
-    """Returns what is known of a classifier's classes, to match data with them.
+    """Returns the classes of a classifier, for matching data with them.
 
     Returns:
         Keyword arguments of `open_data` and `labelled_files`: `class_names`
         (or None), `classes`, and `wordnet_ids`, which is None unless the
-        classes are ImageNet's. 1,000 classes without names are assumed to be.
+        classes are ImageNet's. 1,000 classes without names are assumed to be
+        ImageNet's.
 
     Raises:
         ValueError: If the model is not a classifier.

@@ -1,4 +1,4 @@
-"""A folder of labelled images, as a classifier takes them."""
+"""Batches of a folder of labelled images, prepared for a classifier."""
 
 import os
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ from keras_crate.evaluation.real_labels import real_labels
 class LabelledFolder:
     """Batches (images, labels) of a folder with one folder for each class.
 
-    A folder is called as its class or, for a model of ImageNet's classes, by
-    its WordNet identifier; see `keras_crate.data.labelled_files`. Broken files
-    are left out.
+    The folder of a class has the class's name or, for a model of ImageNet's
+    classes, its WordNet identifier; see `keras_crate.data.labelled_files`.
+    Broken files are left out.
 
     Args:
         folder: The folder.
@@ -25,11 +25,11 @@ class LabelledFolder:
         evaluation: How images are prepared for it.
         batch_size: Images at a time.
         real: The file of ReaL's labels (`real.json`), for ImageNet's
-            validation. They are the third part of a batch.
+            validation images. The labels are the third part of each batch.
 
     Attributes:
         images: A `keras_crate.data.ImageFiles`. After an iteration,
-            `images.broken` says what is wrong with each broken file.
+            `images.broken` has the reason for each file that was left out.
         labels: The class of each file by its path.
 
     Raises:

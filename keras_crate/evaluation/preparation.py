@@ -25,12 +25,12 @@ class Evaluation:
     Args:
         size: Height and width of the images that the model sees.
         resize: As in `keras_crate.data.ImageFiles`. An integer: the shorter
-            side is resized to it, then the centre is cut out. A pair, equal to
-            `size`: the whole image is resized to it. None: the largest centre
-            of the size's proportions is cut out and resized.
+            side is resized to it, then the centre is cropped. A pair, equal to
+            `size`: the whole image is resized to it. None: the centre is
+            cropped to the aspect ratio of `size`, then resized.
         interpolation: `"bilinear"`, `"bicubic"` or `"area"`.
         mean: Mean of each channel for pixels in [0, 1], or one number for all.
-        std: Standard deviation of each channel, likewise.
+        std: Standard deviation of each channel, or one number for all.
 
     Raises:
         ValueError: If a value is out of range.
@@ -120,14 +120,14 @@ class Evaluation:
 
     @classmethod
     def for_model(cls, model: keras.Model) -> "Evaluation":
-        """Returns the evaluation that is assumed if nothing is known of a model's.
+        """Returns the evaluation for a model of which nothing is known.
 
         The whole image is resized to the model's size. Images that have this
         size are left as they are.
 
         Args:
-            model: A model of images. Its size and its normalisation are used;
-                a model for any size gets 224x224 pixels.
+            model: A model of images. Its size and normalisation are used. The
+                size is 224x224 pixels if the model takes any size.
 
         Raises:
             ValueError: If the model does not take images.
@@ -152,15 +152,14 @@ class Evaluation:
         return dataclasses.replace(self, size=size, resize=resize)
 
     def used_for(self, model: keras.Model) -> "Evaluation":
-        """Returns the same evaluation for the size of a model's images.
+        """Returns the same evaluation for the image size of a model.
 
         Args:
             model: A model that takes pixels in [0, 255].
 
         Raises:
-            ValueError: If the model does not take images, takes them
-                normalised, or normalises them by another mean and standard
-                deviation.
+            ValueError: If the model does not take images or takes normalised
+                ones, or if it normalises by another mean or standard deviation.
         """
         size, channels = _image_shape(model)
         if getattr(getattr(model, "settings", None), "include_preprocessing", True) is False:
@@ -236,12 +235,12 @@ class Evaluation:
 
 
 def _data_format(model) -> str:
-    """The model's; a model that is not of this package is assumed to be channels last."""
+    """Returns the model's data format, channels last for models of other packages."""
     return getattr(getattr(model, "settings", None), "data_format", None) or "channels_last"
 
 
 def _image_shape(model) -> tuple[tuple[int | None, int | None], int]:
-    """The pair (height, width), where None is any size, and the channels."""
+    """Returns the pair (height, width), with None for any size, and the channels."""
     shape = getattr(model, "input_shape", None)
     is_image = isinstance(shape, (tuple, list)) and len(shape) == 4 and shape[0] is None
     if not is_image:
@@ -255,7 +254,7 @@ def _image_shape(model) -> tuple[tuple[int | None, int | None], int]:
 
 
 def _normalisation(model, channels: int) -> tuple | None:
-    """Mean and standard deviation of each channel by which the model normalises, if known."""
+    """Returns the mean and standard deviation with which the model normalises, if known."""
     settings = getattr(model, "settings", None)
     if not hasattr(settings, "mean"):
         return None
@@ -266,5 +265,5 @@ def _normalisation(model, channels: int) -> tuple | None:
 
 
 def _default_statistics(channels: int) -> tuple:
-    """Mean and standard deviation of a model that was made without any."""
+    """Returns the mean and standard deviation of a model that was made without them."""
     return (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((0.5,) * channels,) * 2

@@ -1,4 +1,4 @@
-"""ImageNet's reassessed labels ("ReaL")."""
+"""Reassessed labels of ImageNet ("ReaL")."""
 
 import json
 import os
@@ -10,18 +10,19 @@ _IMAGES = 50_000  # of ImageNet's validation
 
 
 def real_labels(file: str | os.PathLike, images: Sequence[Path]) -> list[list[int]]:
-    """Reads the ReaL labels of images of ImageNet's validation.
+    """Reads the ReaL labels of validation images of ImageNet.
 
     Args:
         file: `real.json` as its authors publish it: a list of classes for each
             of the 50,000 images, in the order of their numbers.
-        images: Files called as ImageNet's: `ILSVRC2012_val_00000001.JPEG`.
+        images: Files with ImageNet's names: `ILSVRC2012_val_00000001.JPEG`.
 
     Returns:
-        The correct classes of each image, none where the authors found none.
+        The correct classes of each image, an empty list if the authors found
+        none.
 
     Raises:
-        ValueError: If `file` has other content, or an image another name.
+        ValueError: If `file` has other content, or an image has another name.
 
     Reference:
         Beyer et al., "Are we done with ImageNet?", arXiv:2006.07159.
@@ -44,7 +45,7 @@ def _number(image: Path) -> int:
     number = int(match.group(1)) if match else 0
     if not 1 <= number <= _IMAGES:
         raise ValueError(
-            "With ReaL labels, files must be called as ImageNet's, such as "
+            "With ReaL labels, files must have ImageNet's names, such as "
             f"ILSVRC2012_val_00000001.JPEG. Received: {image.name}"
         )
     return number

@@ -1,4 +1,4 @@
-"""How often a classifier is right: in all, by class, and which classes it confuses."""
+"""Scores of a classifier: accuracy, accuracy by class, and confusion matrix."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,12 +17,13 @@ class Scores:
 
     Args:
         truth: The class of each image, `(n,)`.
-        likeliest: The likeliest classes of each, the first one first, `(n, k)`.
+        likeliest: The k likeliest classes of each image, most likely first,
+            `(n, k)`.
         classes: Number of classes.
         top: Each k for which an image counts as correct if its class is among
             the k likeliest.
         real: The correct classes of each image by ReaL, or None. Images
-            without any are not counted.
+            without a correct class are not counted.
     """
 
     truth: np.ndarray
@@ -32,9 +33,9 @@ class Scores:
     real: Sequence[Sequence[int]] | None = None
 
     def summary(self) -> dict[str, float]:
-        """Returns per cent of correct images: `top1`, `top5`, ..., and the number of `images`.
+        """Returns accuracies in per cent: `top1`, `top5`, ...; and `images`, their number.
 
-        With ReaL labels, `real` is added, and `real_images`, which have such labels.
+        With ReaL labels, it adds the accuracy `real` on the `real_images` with such labels.
         """
         hits = self.likeliest == self.truth[:, np.newaxis]
         summary = {f"top{k}": 100 * float(hits[:, :k].any(axis=1).mean()) for k in self.top}
@@ -52,7 +53,7 @@ class Scores:
         return f"{', '.join(parts)} of {found['images']} images"
 
     def by_class(self) -> list[float | None]:
-        """Returns per cent of each class's images that are correct; None where it has none."""
+        """Returns the accuracy of each class in per cent, or None for a class without images."""
         correct = self.truth[self.likeliest[:, 0] == self.truth]
         counts = (np.bincount(of, minlength=self.classes) for of in (correct, self.truth))
         return [

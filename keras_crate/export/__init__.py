@@ -1,4 +1,4 @@
-"""Models as files of other programs."""
+"""Writes models for other programs."""
 
 from keras_crate.export.export_model import check_path, export_model
 from keras_crate.export.formats import FORMATS, check_format, format_table

@@ -28,12 +28,12 @@ def export_model(
     """Writes a model's prediction for programs that know neither Keras nor this package.
 
     The exported model takes batches of any size, in every format. Its outputs are
-    the model's, in float32. The file appears at `path` whole or not at all, and
-    replaces what was there. `keras_crate.fuse` the model first: it computes the
-    same with fewer multiplications.
+    the model's, in float32. The file is written whole or not at all, and replaces
+    an existing one. Apply `keras_crate.fuse` first: a fused model needs fewer
+    multiplications.
 
-    OpenVINO computes in bfloat16 on CPUs that can, unless a model is compiled with
-    `{"INFERENCE_PRECISION_HINT": "f32"}`.
+    On CPUs with bfloat16, OpenVINO computes in bfloat16 unless a model is compiled
+    with `{"INFERENCE_PRECISION_HINT": "f32"}`.
 
     Args:
         model: A functional model with one input and one output. For a
@@ -79,15 +79,15 @@ def export_model(
 
 
 def check_path(path: str | os.PathLike, format: str) -> Path:
-    """The path, if the format can be written to it.
+    """Returns the path, if the format can be written to it.
 
     Args:
         path: File or folder.
         format: A key of `FORMATS`.
 
     Raises:
-        ValueError: If the path does not have the format's ending, or a folder or
-            file is there that an export must not replace.
+        ValueError: If the path does not have the format's ending, or it exists
+            and an export must not replace it.
     """
     path, ending = Path(path), FORMATS[format].ending
     endings = {".keras", *(known.ending for known in FORMATS.values() if known.ending)}
@@ -133,7 +133,7 @@ def _input_spec(model, input_signature):
 
 
 def _check_arithmetic(model, format):
-    """Refuses a model that the format's tools or runtime do not compute."""
+    """Refuses a precision or quantisation that the format's tools do not support."""
     layers = parts_of(model, include_self=False)
     found = {getattr(layer, "quantization_mode", None) for layer in layers} - {None}
     if found:
@@ -147,7 +147,7 @@ def _check_arithmetic(model, format):
 
 @contextlib.contextmanager
 def _quiet():
-    """Hides progress and warnings of the tools, which a user cannot act on."""
+    """Hides output and warnings of the tools, which are of no use to the user."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -26,10 +26,10 @@ class Format(NamedTuple):
     writers: dict[str, Writer]  # by backend; other backends cannot make it
     runtime: str  # the module that runs it
     load: str  # code that loads `{path}` and runs it on `images`; `{input}` is the input's name
-    refuses: tuple[str, ...] = ()  # keys of `ADVICE` that the tools or runtime do not compute
+    refuses: tuple[str, ...] = ()  # keys of `ADVICE`: what the tools or the runtime do not support
 
 
-# What to do instead, by what a format may refuse in a model.
+# What to do if a format refuses a model, by the reason.
 ADVICE = {
     "half precision": 'Make the model again with dtype="float32", and copy the weights to it with '
     "`set_weights(model.get_weights())`",
@@ -38,9 +38,9 @@ ADVICE = {
     "optimizations=[tensorflow.lite.Optimize.DEFAULT], which quantises its weights",
 }
 
-# Each writer leaves the batch free. Others were tried and fail: SavedModel from PyTorch
-# needs torch_xla; LiteRT from JAX takes a fixed batch only, and from PyTorch
-# (litert-torch 0.10) it computes other numbers than a CRATE-alpha.
+# Each writer leaves the batch size free. Other writers were tried and do not work:
+# SavedModel from PyTorch needs torch_xla, LiteRT from JAX has a fixed batch size, and
+# LiteRT from PyTorch (litert-torch 0.10) computes wrong outputs for CRATE-alpha.
 FORMATS = {
     "tf_saved_model": Format(
         title="TensorFlow SavedModel",
@@ -74,7 +74,7 @@ FORMATS = {
             "torch": Writer(openvino_from(onnx_by_torch), ("onnxscript", "openvino")),
         },
         runtime="openvino",
-        # Without the hint it computes in bfloat16 where the processor can.
+        # Without the hint it computes in bfloat16 on processors that have it.
         load='model = openvino.compile_model("{path}", "CPU", '
         '{{"INFERENCE_PRECISION_HINT": "f32"}}); outputs = model(images)[0]',
         refuses=("half precision", "int4"),
@@ -99,7 +99,7 @@ FORMATS = {
 
 
 def check_format(format: str) -> Writer:
-    """How the running backend makes a format.
+    """Returns the running backend's writer for a format.
 
     Args:
         format: A key of `FORMATS`.
@@ -119,7 +119,7 @@ def check_format(format: str) -> Writer:
 
 
 def format_table() -> str:
-    """Which backend makes which format, in Markdown."""
+    """Returns the table of formats and backends in Markdown."""
     rows = [("format", "ending", *BACKEND_NAMES.values()), ("---",) * (2 + len(BACKEND_NAMES))]
     for name, known in FORMATS.items():
         cells = ["any batch" if backend in known.writers else "-" for backend in BACKEND_NAMES]

@@ -1,4 +1,4 @@
-"""Functions that write a model in a format: of a model, a path, the input's spec, and options."""
+"""Writers of formats: functions of a model, a path, the input's spec, and options."""
 
 import tempfile
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import keras
 
 
 def by_keras(format: str) -> Callable:
-    """A writer that uses Keras' own export."""
+    """Returns a writer that uses Keras' own export."""
 
     def write(model, path, images, **options):
         keras.Model.export(model, path, format=format, input_signature=[images], **options)
@@ -17,10 +17,10 @@ def by_keras(format: str) -> Callable:
 
 
 def onnx_by_torch(model, path, images, verbose, **options):
-    """Writes ONNX from PyTorch. For a free batch, Keras uses TorchScript, which PyTorch gave up."""
+    """Writes ONNX from PyTorch. For a free batch, Keras uses TorchScript, which is deprecated."""
     import torch
 
-    # PyTorch takes an axis of length 1 for a constant, so the sample has two images.
+    # PyTorch treats an axis of length 1 as constant, so the sample has two images.
     sample = keras.ops.ones((images.shape[0] or 2, *images.shape[1:]), images.dtype)
     program = torch.onnx.export(
         model,
@@ -35,7 +35,7 @@ def onnx_by_torch(model, path, images, verbose, **options):
 
 
 def program_by_torch(model, path, images, **options):
-    """Writes PyTorch's program with a free batch, which Keras fixes at 1 by default."""
+    """Writes a PyTorch program with a free batch size. By default, Keras fixes it at 1."""
     if axes := _dynamic_axes(images):
         options = {"dynamic_shapes": axes, **options}
     by_keras("torch")(model, path, images, **options)
@@ -48,7 +48,7 @@ def _dynamic_axes(images):
 
 
 def openvino_from(write_onnx: Callable) -> Callable:
-    """A writer that converts ONNX to OpenVINO.
+    """Returns a writer that converts ONNX to OpenVINO.
 
     Keras' own export to OpenVINO fails under JAX, and under TensorFlow for a
     model that is not fused. Under PyTorch it loses the input's name and shape.

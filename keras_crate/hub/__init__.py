@@ -1,4 +1,4 @@
-"""Published weights: the authors' checkpoints, and the Hugging Face Hub."""
+"""The authors' checkpoints, and models on the Hugging Face Hub."""
 
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.from_checkpoint import from_checkpoint

@@ -1,4 +1,4 @@
-"""Model cards, made of what the publisher gives and what is measured."""
+"""Model cards, from the publisher's statements and from measurements."""
 
 import dataclasses
 import json
@@ -22,10 +22,10 @@ class Published:
 
     Attributes:
         address: `hf://user/name`.
-        dataset: What it was trained and evaluated on.
+        dataset: Data set that the model was trained and measured on.
         metrics: Results by name.
         license: Identifier of the licence.
-        base_model: Model on the Hub that it was fine-tuned from.
+        base_model: Name on the Hub of the model that it was fine-tuned from.
         training: Facts of the training.
         evaluation: How images were prepared for the metrics.
     """
@@ -66,7 +66,7 @@ class Published:
 
 
 def model_card(model: keras.Model, published: Published, measured, files: set[str]):
-    """The card of a model.
+    """Makes the card of a model.
 
     Args:
         model: The model.
@@ -87,7 +87,7 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
         pipeline_tag=_pipeline_tag(model),
         license=published.license,
         base_model=published.base_model,
-        # The Hub's data sets have such names. Any other stands in the text only.
+        # The Hub's data sets have such names. Other names are in the text only.
         datasets=[published.dataset]
         if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", published.dataset or "")
         else None,
@@ -199,7 +199,7 @@ def _results(published: Published) -> list[str]:
         f"| data set | metric | value |\n| --- | --- | --- |\n{rows}\n\nAs given by the publisher."
     )
     if published.evaluation is not None:
-        text += f" Images were prepared so: {published.evaluation}."
+        text += f" Images were prepared as follows: {published.evaluation}."
     return ["## Results", text]
 
 

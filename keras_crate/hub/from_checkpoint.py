@@ -1,4 +1,4 @@
-"""The authors' checkpoints as Keras models."""
+"""Makes Keras models from the authors' checkpoints."""
 
 import math
 import os
@@ -19,33 +19,32 @@ from keras_crate.weights.tensor_files import open_tensors
 def from_checkpoint(
     path_or_tensors: str | os.PathLike | Mapping, **constructor_arguments
 ) -> WhiteBoxModel:
-    """Makes a model of a checkpoint of the authors' code.
+    """Makes a model from a checkpoint of the authors' code.
 
     Reads CRATE, CRATE-alpha, CRATE-MAE and the image tower of
     CRATE-alpha-CLIPA, from files of PyTorch (`.pth`, `.pt`, `.pth.tar`, no
     extension), `.safetensors`, or JAX parameters (`.npz`). No code from a file
-    is run. The tensors' shapes show architecture and size. PyTorch's files do
-    not show the number of heads; it is known for published sizes.
+    is run. The shapes of the tensors show architecture and size. They do not
+    show the number of heads in PyTorch's files, except for published sizes.
 
     Args:
         path_or_tensors: The file, or a dictionary of tensors.
-        **constructor_arguments: Arguments of the model's constructor, in place
-            of its defaults: such as `classifier_activation=None`, or `heads=`
-            where it is not known. With other `classes` or
-            `include_top=False`, all but the head is loaded. With another
-            `input_shape`, the positions are resized. Settings that no shape
-            shows, such as the `penalty` of a CRATEMAE, have the constructor's
-            defaults.
+        **constructor_arguments: Arguments of the model's constructor, such as
+            `classifier_activation=None`, or `heads=` if the shapes do not show
+            it. With other `classes` or `include_top=False`, all but the head
+            is loaded. With another `input_shape`, the positions are resized.
+            Settings that the shapes do not show, such as the `penalty` of a
+            CRATEMAE, have their defaults.
 
     Returns:
-        A `CRATE`, `CRATEAlpha` or `CRATEMAE`, not compiled. A warning names the
-        tensors that it does not use.
+        A `CRATE`, `CRATEAlpha` or `CRATEMAE`, not compiled. A warning names
+        tensors that the model does not use.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, would need code to be run, has no known
-            layout, or has missing, unknown or wrongly shaped tensors; or if
-            heads or patch are not known and not given.
+        ValueError: If the file is damaged, would need code to be run, has no
+            known layout, or has missing, unknown or wrongly shaped tensors; or
+            if the number of heads or the patch is neither known nor given.
         ImportError: If it is a file of PyTorch and PyTorch is not installed.
 
     Example:
@@ -85,7 +84,7 @@ def from_checkpoint(
 
 
 def _arguments(checkpoint: Recognised, given: dict, origin: str) -> dict:
-    """The constructor's arguments that the tensors show; the checkpoint's own image shape."""
+    """The constructor's arguments that the tensors show, with the checkpoint's image shape."""
     size = checkpoint.size
     own = {"dim": size.dim, "depth": size.depth, "heads": _heads(checkpoint, given, origin)}
     rows, columns, channels = _patch(size, given, origin)
@@ -118,12 +117,12 @@ def _heads(checkpoint: Recognised, given: dict, origin: str) -> int:
         raise ValueError(
             f"The shapes in {origin} do not show the number of heads: width {size.dim}, "
             f"{size.depth} blocks, patches of {size.pixels} numbers. Pass `heads=` (`--heads` in "
-            "the shell). With other heads than in training, the outputs would be wrong."
+            "the shell). With another number than in training, the outputs would be wrong."
         )
     if heads == 1 and size.output_map:
         raise ValueError(
-            f"{origin} has an output map in its attention, which a model with one head does not "
-            "have. Received: heads=1"
+            f"A model with one head has no output map in its attention, and {origin} has one. "
+            "Received: heads=1"
         )
     return heads
 
@@ -140,9 +139,9 @@ def _patch(size, given: dict, origin: str) -> tuple[int, int, int]:
         rows = columns = math.isqrt(size.pixels // channels)
     if rows * columns * channels != size.pixels:
         raise ValueError(
-            f"The patches of {origin} have {size.pixels} numbers, and {rows} x {columns} pixels "
-            f"of {channels} channels do not. Pass `patch_size=(rows, columns)`, and "
-            "`input_shape=` if images do not have 3 channels."
+            f"The patches of {origin} have {size.pixels} numbers, not {rows} x {columns} pixels "
+            f"of {channels} channels. Pass `patch_size=(rows, columns)`, and `input_shape=` if "
+            "images do not have 3 channels."
         )
     return rows, columns, channels
 
@@ -158,7 +157,7 @@ def _grid(patches: int, patch: tuple[int, int], given: dict, origin: str) -> tup
         return side, side
     raise ValueError(
         f"The positions of {origin} are for {patches} patches, which do not form a square. Pass "
-        "the `input_shape=` of its training."
+        "the `input_shape=` that the checkpoint was trained with."
     )
 
 

@@ -1,4 +1,4 @@
-"""Opens a model by its file, variant or repository, with its image preparation."""
+"""Opens a model from a file, a variant or a repository, with its evaluation."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
 
 
 def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evaluation | None]:
-    """Opens a model, and how images are prepared for it.
+    """Opens a model, and its evaluation: how images are prepared for it.
 
     Args:
         address: Path of a `.keras` file, name of a variant, or
@@ -34,14 +34,15 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         compile: Whether to compile the model as it was saved. A variant is never compiled.
 
     Returns:
-        The model and its evaluation: that of the registry for a variant, the
-        published one of a repository, or that beside a file of a training run;
-        None where nothing is known.
+        The model and its evaluation. The evaluation comes from the registry
+        for a variant, and from `evaluation.json` in the repository or beside
+        the file. It is None if nothing is known.
 
     Raises:
-        ValueError: If nothing has this name, or the file cannot be loaded.
-        FileNotFoundError: If there is no such repository, or a variant's
-            weights are not published.
+        ValueError: If there is no such file or variant, or the file cannot be
+            loaded.
+        FileNotFoundError: If there is no such repository, or no program can
+            fetch a variant's weights.
 
     Example:
 

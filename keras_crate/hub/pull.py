@@ -1,4 +1,4 @@
-"""Models from the Hugging Face Hub."""
+"""Loads models from the Hugging Face Hub."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ def pull(address: str, *, revision: str | None = None, compile: bool = True) -> 
     hash that the Hub states, every time it is used; a damaged file is
     downloaded again. No code of the repository is run. The client's settings
     are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, and `HF_HUB_OFFLINE`,
-    with which only the cache is used.
+    which allows the cache only.
 
     Args:
         address: `"hf://user/repository"` or `"hf://user/repository@revision"`.
-        revision: Branch, tag or commit, where the address names none.
-        compile: Whether to compile the model as it was when it was published.
+        revision: Branch, tag or commit, if the address names none.
+        compile: Whether to compile the model as the published one.
 
     Returns:
         The model.
@@ -44,17 +44,17 @@ def pull(address: str, *, revision: str | None = None, compile: bool = True) -> 
 def pulled(
     address: str, revision: str | None = None, compile: bool = False
 ) -> tuple[keras.Model, Path]:
-    """As `pull`; returns the folder with the files too."""
+    """As `pull`, but also returns the folder with the files."""
     folder, origin = download_model(parse_address(address, revision))
     check_keras_folder(folder, origin, compile)
     return load_folder(folder, origin, compile), folder
 
 
 def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
-    """Loads a folder of Keras' format that was checked."""
+    """Loads a model from a folder that `check_keras_folder` accepted."""
     try:
         return keras.saving.load_model(folder, compile=compile, safe_mode=True)
-    except Exception as error:  # HDF5, JSON and Keras each raise their own
+    except Exception as error:  # HDF5, JSON and Keras raise errors of many kinds
         advice = " `compile=False` (`--no-compile`) loads it without optimizer and loss."
         raise ValueError(
             f"The model of {origin} cannot be loaded: {error}{advice * compile}"

@@ -1,4 +1,4 @@
-"""Models to the Hugging Face Hub."""
+"""Publishes models on the Hugging Face Hub."""
 
 import json
 import tempfile
@@ -29,7 +29,7 @@ from keras_crate.weights.tensor_files import KERAS_FILES
 AUTHORS_FILE = "model.safetensors"
 CLASS_NAMES_FILE = "class_names.json"
 FIGURE_FILE = "layers.png"
-# Larger models get no second copy: Keras downloads every file of a repository.
+# Larger models get no second copy, since Keras downloads every file of a repository.
 _SECOND_COPY = 200_000_000
 
 
@@ -60,31 +60,30 @@ def push(
       installed, and `pull` loads it on every backend;
     - for the authors' architectures, a safetensors copy in their PyTorch layout;
     - the names of the classes;
-    - a model card with what is given here and what the model itself shows.
+    - a model card with the arguments and the facts that the model itself shows.
 
-    A repository or branch that does not exist is made. It stays empty until
-    the commit.
+    A repository or branch is made if it does not exist.
 
     Args:
         model: The model.
         address: `"hf://user/name"`, where `user` is you or your organisation.
-        dataset: Name of the training data, on the Hub or elsewhere.
+        dataset: Name of the data set that the model was trained and measured on.
         metrics: Results on that data set by name, such as `{"accuracy": 0.97}`.
-        license: Identifier such as `"mit"` or `"apache-2.0"`.
+        license: Identifier of the licence, such as `"mit"` or `"apache-2.0"`.
         base_model: Name on the Hub of the model that this one was fine-tuned from.
         training: Facts of the training for the card, such as epochs. The
             optimizer and loss of a compiled model are added.
         evaluation: How images were prepared for the metrics.
-        images: Array of images in the model's range, on which the coding rate
-            and sparsity of every layer are measured for the card's figure.
+        images: Array of images as the model takes them. The coding rate and
+            sparsity of every block are measured on them for the card.
         private: Whether the repository is private. An existing public
             repository is refused.
         revision: Branch to commit to; by default `main`.
-        authors_copy: Whether to add the safetensors copy; by default, if the
-            model has such a layout and is smaller than 200 MB.
+        authors_copy: Whether to add the safetensors copy. By default, it is
+            added if the model has such a layout and is smaller than 200 MB.
         message: Message of the commit.
         force: Whether to publish a model that was never trained.
-        token: Token of the Hub; by default that of `HF_TOKEN` or `hf auth login`.
+        token: Token of the Hub. By default, that of `HF_TOKEN` or `hf auth login`.
 
     Returns:
         Address of the commit on the Hub.
@@ -112,7 +111,7 @@ def push(
     if not force and _never_trained(model):
         raise ValueError(
             f"The model {model.name} was never trained: its normalisations have their initial "
-            "values. Train it, or pass `force=True` (`--force`) to publish it all the same."
+            "values. Train it, or pass `force=True` (`--force`) to publish it untrained."
         )
     published = Published(
         address=str(where),
@@ -156,7 +155,7 @@ def push(
 
 
 def _check_owner(api, repository: str) -> None:
-    """Refuses another's repository before anything is made ready."""
+    """Refuses another user's repository, and a token that may only read."""
     who = api.whoami()
     names = [who["name"], *(organisation["name"] for organisation in who.get("orgs") or [])]
     owner = repository.partition("/")[0]
@@ -187,7 +186,7 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
         api.create_branch(where.repository, branch=where.revision, exist_ok=True)
     tree = api.list_repo_tree(where.repository, revision=where.revision, recursive=True)
     there = {entry.path for entry in tree if hasattr(entry, "blob_id")}
-    # What an earlier publication left and this one does not have would belong to another model.
+    # Files that an earlier publication left would belong to another model.
     ours = {*KERAS_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE}
     operations = [CommitOperationAdd(name, path) for name, path in files.items()]
     ours |= {name for name in there if name.startswith("assets/")}
@@ -202,7 +201,7 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
 
 
 def _write_files(folder: Path, model, published, images, authors_copy) -> dict[str, Path]:
-    """All that is published, by its path in the repository."""
+    """Writes all files of the commit. Returns them by their path in the repository."""
     whole = folder / "whole.keras"
     model.save(whole)
     with zipfile.ZipFile(whole) as archive:
@@ -215,7 +214,7 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
         load_folder(folder, "the model")
     except ValueError as error:
         raise ValueError(
-            f"Nobody could load what would be published: {error} Register your own classes and "
+            f"The published model could not be loaded: {error} Register your own classes and "
             "functions (`keras.saving.register_keras_serializable`), or compile the model with "
             "Keras' own."
         ) from error
@@ -228,7 +227,7 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
     if authors_copy or (authors_copy is None and weights < _SECOND_COPY):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the card says what the tensors do not hold
+                warnings.simplefilter("ignore")  # the card names settings that are not in tensors
                 to_pytorch(model, folder / AUTHORS_FILE)
             files[AUTHORS_FILE] = folder / AUTHORS_FILE
         except ValueError:
@@ -249,7 +248,7 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
 
 
 def _never_trained(model) -> bool:
-    """Whether every normalisation still has its initial values, which any step changes."""
+    """Whether every normalisation still has its initial values."""
     norms = [
         layer
         for layer in parts_of(model)
@@ -263,7 +262,7 @@ def _never_trained(model) -> bool:
 
 
 def _compiled(model) -> dict:
-    """Optimizer and loss of a compiled model, as the card tells them."""
+    """Optimizer and loss of a compiled model, for the card."""
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return {}

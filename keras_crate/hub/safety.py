@@ -1,4 +1,4 @@
-"""Checks of downloaded models, which could run code or read other files."""
+"""Checks that a downloaded model runs no code and reads no other files."""
 
 import importlib
 import json
@@ -10,13 +10,13 @@ import keras
 
 from keras_crate.weights.tensor_files import hard_linked
 
-# Names under which Keras writes plain values.
+# Class names that Keras gives to plain values.
 _VALUES = {
     "__tensor__", "__numpy__", "__bytes__", "__tuple__", "__slice__", "__ellipsis__",
     "__keras_tensor__", "__complex__",
 }  # fmt: skip
-# Parts of Keras that run code from a file or another framework's program, or call
-# a function that they are given.
+# Layers and operations of Keras that run code from a file, another framework's
+# program, or a function of the configuration.
 _FOREIGN = {
     "Lambda", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", "FlaxLayer", "Switch", "Cond", "Map",
     "Scan", "AssociativeScan", "WhileLoop", "ForiLoop", "VectorizedMap",
@@ -29,21 +29,21 @@ _NOTHING = "Nothing was loaded."
 
 
 def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
-    """Refuses a dangerous model before any part of it is made.
+    """Refuses a dangerous model before any part of it is created.
 
-    A configuration may name only: classes of Keras and of this package that
-    models are made of; Keras' functions for them, such as activations; and
-    classes and functions that the user registered in this process. A function
-    that comes as code is refused. The weights must be in the file itself.
-    Keras' safe mode, which stays on, refuses a part of this.
+    A configuration may name only classes of Keras and of this package that
+    belong to models; functions of Keras such as activations; and classes and
+    functions that are registered in this process. Functions that come as code
+    are refused. The weights must be in the file itself. Keras' safe mode stays
+    on, but refuses only some of this.
 
     Args:
         folder: Holds `config.json` and `model.weights.h5`.
         origin: What to call the model in errors.
-        compile: Whether its optimizer, loss and metrics will be made too.
+        compile: Whether optimizer, loss and metrics will be created too.
 
     Raises:
-        ValueError: If the model is refused; the error says why.
+        ValueError: If the model is refused. The error has the reason.
     """
     try:
         config = json.loads((folder / "config.json").read_text("utf8"))
@@ -86,11 +86,11 @@ def _check_object(config: dict, origin: str, in_graph: bool) -> None:
         return
     if name in _FOREIGN or name.startswith("__"):
         raise ValueError(
-            f"{origin} holds a {name}, which runs what comes with it. Code of a repository is "
-            "never run, and nothing was loaded. Ask its owner for a model of registered layers."
+            f"{origin} holds a {name}, which can run code. Code of a repository is never run, and "
+            "nothing was loaded. Ask its owner for a model of registered layers."
         )
     is_function = name == "function"
-    if is_function:  # Keras looks functions up by this, whatever else is said
+    if is_function:  # Keras finds functions by `config` alone
         name = config.get("config")
     registered = config.get("registered_name", 0)
     if not isinstance(name, str) or not isinstance(registered, (str, type(None))):
@@ -103,10 +103,9 @@ def _check_object(config: dict, origin: str, in_graph: bool) -> None:
     known = (_is_known_function if is_function else _is_known_class)(name, config)
     if not known:
         raise ValueError(
-            f"{origin} names {module}.{name}, which is not a part of "
-            "models of Keras or keras_crate. If you trust it, import what registers it "
-            "(`keras.saving.register_keras_serializable`) and try again; the repository's own code "
-            "is never run."
+            f"{origin} names {module}.{name}, which is not a part of models of Keras or "
+            "keras_crate. Nothing was loaded. If you trust it, import the module that registers it "
+            "(`keras.saving.register_keras_serializable`) and try again."
         )
 
 
@@ -115,7 +114,7 @@ def _is_known_function(name: str, config: dict) -> bool:
     if registered is not None:
         return isinstance(registered, types.FunctionType)
     module = config.get("module")
-    # Keras imports the module, whatever it is: no other may be named.
+    # Keras imports any module that is named here, so only these are allowed.
     if module != "builtins" and str(module).split(".")[0] != "keras":
         return False
     if name in ("get", "serialize", "deserialize"):
@@ -126,7 +125,7 @@ def _is_known_function(name: str, config: dict) -> bool:
 
 def _is_known_class(name: str, config: dict) -> bool:
     registered = keras.saving.get_registered_object(config["registered_name"] or name)
-    if registered is not None:  # which Keras takes, whatever module is named
+    if registered is not None:  # Keras prefers it to the named module
         return isinstance(registered, type) and registered.__name__ == name
     module = config.get("module")
     if not isinstance(module, str) or module.split(".")[0] != "keras":

@@ -1,4 +1,4 @@
-"""Models as checkpoints of the authors' PyTorch code."""
+"""Makes checkpoints of the authors' PyTorch code from models."""
 
 import inspect
 import os
@@ -24,11 +24,11 @@ _NOT_IN_TENSORS = (
 
 
 def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> dict:
-    """A model's weights with the names and shapes of the authors' PyTorch code.
+    """Returns a model's weights with the names and shapes of the authors' PyTorch code.
 
-    `from_checkpoint` makes a model with the same weights of the result, bit by
-    bit. A warning names the settings that no tensor shows and that differ from
-    the authors', such as another `penalty`: pass them to `from_checkpoint`.
+    `from_checkpoint` makes a model with exactly these weights from the result.
+    A warning names settings that the tensors do not hold and that differ from
+    the authors', such as another `penalty`. Pass them to `from_checkpoint`.
 
     Args:
         model: A `CRATE`, `CRATEAlpha` or `CRATEMAE` with the authors'
@@ -40,7 +40,7 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
             PyTorch. None for no file.
 
     Returns:
-        NumPy arrays in float32 by the authors' names.
+        A dictionary of NumPy arrays in float32, by the authors' names.
 
     Raises:
         ValueError: If the authors' code has no such model, or the path has
@@ -58,15 +58,15 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     layout = _layout_of_model(model)
     if model.settings.fused:
         raise ValueError(
-            "`model` must not be fused: the authors' maps cannot be computed from the fused ones. "
-            f"Received: {model.name!r}. Pass the model that was fused."
+            "`model` must not be fused: the authors' weights cannot be computed from fused ones. "
+            f"Received: {model.name!r}. Pass the original model."
         )
     weights = _merged_weights(model)
     entries = layout.entries(dimensions_of_model(model))
     foreign = sorted(weights.keys() ^ {entry.path for entry in entries})
     if foreign:
         raise ValueError(
-            "The authors' code has no such model. Only one of the two has the weights: "
+            "The authors' code has no such model. Weights that only one of them has: "
             f"{', '.join(foreign[:5])}. Save the model with `model.save` instead."
         )
     tensors = {
@@ -78,15 +78,15 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     if settings:
         words = ", ".join(f"{name}={value!r}" for name, value in settings.items())
         warnings.warn(
-            f"The tensors do not hold {words}. Pass this to `from_checkpoint` to make the same "
-            "model; the authors' code has other values.",
+            f"The tensors do not hold {words}, and the authors' code has other values. Pass these "
+            "to `from_checkpoint` to make the same model.",
             stacklevel=2,
         )
     return tensors
 
 
 def settings_not_in_tensors(model: WhiteBoxModel) -> dict:
-    """A model's settings that no tensor shows and that are not the constructor's defaults."""
+    """Returns settings that the tensors do not hold and that are not the defaults."""
     defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
     defaults["epsilon"] = 1e-5
     found = {}
@@ -94,7 +94,7 @@ def settings_not_in_tensors(model: WhiteBoxModel) -> dict:
         value = getattr(model.settings, name, None)
         if value is not None and value != defaults.get(name):
             found[name] = value
-    for name in ("compress", "sparsify"):  # an operator of the user's may have settings too
+    for name in ("compress", "sparsify"):  # a user's operator may have settings too
         operator = getattr(model.settings, name, None)
         if isinstance(operator, keras.layers.Layer):
             found[name] = operator
@@ -114,7 +114,7 @@ def _layout_of_model(model) -> Layout:
 
 
 def _merged_weights(model) -> dict[str, np.ndarray]:
-    """The model's weights by path, with merged adapters."""
+    """Returns the model's weights by path, with adapters merged."""
     merged, adapters = {}, set()
     for layer in parts_of(model):
         if getattr(layer, "quantization_mode", None):

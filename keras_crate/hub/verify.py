@@ -1,4 +1,4 @@
-"""`verify`: what anybody can check of published weights: a hash, a fingerprint, an accuracy."""
+"""`verify`: hash, fingerprint and accuracy of published weights."""
 
 import dataclasses
 import hashlib
@@ -19,17 +19,18 @@ from keras_crate.weights.variants import variant_named
 
 @dataclasses.dataclass(frozen=True)
 class Verification:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        variant: Its name.
+        variant: The variant's name.
         source: Where the weights come from.
         sha256: SHA-256 of the weights file.
-        weights: SHA-256 of all weights' values, by path: the same on every
-            backend.
+        weights: SHA-256 of the values of all weights, in the order of their
+            paths. It is the same on every backend.
         outputs: The first outputs for the fixed input.
         likeliest: The likeliest classes of the fixed input, if classes have names.
-        accuracy: `top1`, `top5` and so on, if images were given.
+        accuracy: `top1`, `top5` and the number of images, or None if no images
+            were given.
         reported: The reported accuracy in per cent, or None.
     """
 
@@ -70,19 +71,19 @@ def verify(
     """Loads a variant's weights, computes their hashes, and runs a fixed input.
 
     Args:
-        variant: Its name, as `list_weights` has it.
+        variant: Name of a variant in `list_weights`.
         imagenet: Folder of the images to measure the accuracy on, with one
-            subfolder for each class, named by WordNet id or by the class.
-            None to measure no accuracy.
+            folder for each class, which has the class's name or its WordNet
+            identifier. None to measure no accuracy.
         batch_size: Images at a time.
 
     Returns:
         A `Verification`, which prints as a report.
 
     Raises:
-        ValueError: If there is no such variant, or a file has another hash
-            than the registry or the Hub states.
-        FileNotFoundError: If the weights are not published where a program can fetch them.
+        ValueError: If there is no such variant, or a file's hash is not that of
+            the Hub or of the registry.
+        FileNotFoundError: If no program can fetch the weights.
 
     Example:
 
@@ -93,7 +94,7 @@ def verify(
     chosen = variant_named(variant)
     if imagenet is not None and not chosen.classifies:
         raise ValueError(
-            f"The outputs of {variant} are not classes: it has no accuracy, so give no images."
+            f"The outputs of {variant} are not classes, so it has no accuracy. Give no images."
         )
     found = fetch(chosen)
     model = build(chosen)
@@ -121,7 +122,7 @@ def verify(
 
 
 def _outputs(model) -> np.ndarray:
-    """The first output for the fixed input, as rows."""
+    """Returns the model's outputs for the fixed input, of shape `(1, outputs)`."""
     outputs = model.predict(fixed_input(model.input_shape[1:]), verbose=0)
     if isinstance(outputs, dict):  # a masked autoencoder, which hides patches at random
         image = fixed_input(model.input_shape[1:])
@@ -131,7 +132,7 @@ def _outputs(model) -> np.ndarray:
 
 
 def fingerprint(model: keras.Model) -> str:
-    """SHA-256 of a model's weights by their paths, in float32."""
+    """Returns the SHA-256 of a model's weights in float32, in the order of their paths."""
     digest = hashlib.sha256()
     weights = {weight.path: weight for weight in model.weights}
     for path in sorted(weights):
@@ -144,7 +145,7 @@ def fingerprint(model: keras.Model) -> str:
 
 
 def fixed_input(shape: tuple[int, int, int]) -> np.ndarray:
-    """One image of `shape`, the same everywhere: waves of pixels in [0, 255]."""
+    """Returns a batch of one image with waves of pixels in [0, 255], always the same."""
     first = keras.config.image_data_format() == "channels_first"
     sides = (*shape[1:], shape[0]) if first else shape
     axes = np.meshgrid(*(np.arange(n) for n in sides), indexing="ij")

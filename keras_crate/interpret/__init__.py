@@ -1,4 +1,4 @@
-"""What a model sees: attention, tokens, principal components, objects."""
+"""Looks inside a model: attention, tokens, principal components, objects."""
 
 from keras_crate.interpret.attention import attention_maps, rollout
 from keras_crate.interpret.figures import (

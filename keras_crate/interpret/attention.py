@@ -1,4 +1,4 @@
-"""What the heads look at."""
+"""The attention of the heads."""
 
 import inspect
 
@@ -65,9 +65,9 @@ def attention_maps(
 def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     """Returns how much each patch contributes to the class token through all blocks.
 
-    The attention of each block is averaged over heads and with the skip
-    connection (half of it the identity). The blocks' matrices are multiplied
-    from the first to the last.
+    The attention of each block is averaged over the heads, and then averaged
+    with the identity, for the skip connection. The matrices of all blocks are
+    multiplied, from the first to the last.
 
     Args:
         model: As in `attention_maps`.
@@ -115,7 +115,7 @@ def _scores(model, images, blocks, batch_size) -> list[np.ndarray]:
                 f"Received: block {block.number}, whose {block.compress.name!r} is "
                 f"{type(block.compress).__name__} and does not."
             )
-    # `Inside` checks the outputs too, which shows weights that are not finite.
+    # The outputs are computed so that `Inside` finds weights that are not finite.
     inside = Inside(model, [[b.compress.input, b.compress.output] for b in blocks])
     scores = [[] for _ in blocks]
     for values in inside(images, batch_size):

@@ -1,4 +1,4 @@
-"""Figures of what a model sees: one row per image, with the results beside it."""
+"""Figures of a model's inside: one row per image, with the results beside it."""
 
 import keras
 import numpy as np
@@ -11,11 +11,11 @@ _CELL = 1.3  # inches
 
 
 def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32):
-    """Draws what each head attends to: a row per image, a column per head.
+    """Draws the attention of each head: a row per image, a column per head.
 
     Args:
         model: As in `attention_maps`.
-        images: As in `attention_maps`; a few.
+        images: As in `attention_maps`. Each is a row of the figure.
         layer: Number of the block, negative from the last.
         batch_size: Number of images that are computed at a time.
 
@@ -118,8 +118,8 @@ def plot_segments(images, labels, masks=None):
     Args:
         images: As in `plot_attention_maps`.
         labels: Result of `segment` for them.
-        masks: True masks of any resolution, `(n, rows, columns)`, for another
-            column.
+        masks: True masks of any resolution, `(n, rows, columns)`, to draw in
+            another column.
 
     Returns:
         A `matplotlib.figure.Figure`. Needs matplotlib.
@@ -144,7 +144,7 @@ def plot_segments(images, labels, masks=None):
 
 
 def plot_intermediates(images, maps):
-    """Draws the patches' features, block by block: three principal components as colours.
+    """Draws three principal components of the patches' features at each block, as colours.
 
     The components are fitted for each block separately, over all images
     together.

@@ -1,4 +1,4 @@
-"""The tokens inside a model."""
+"""The tokens and keys inside a model."""
 
 import keras
 import numpy as np
@@ -24,9 +24,9 @@ def intermediates(
             all.
         what: `"tokens"` for all tokens after a block, class token first;
             `"map"` for the patches' tokens, arranged as in the image; `"keys"`
-            for a map of the patches' keys, head after head. In CRATE the keys
-            are the coordinates in the block's subspaces, which serve as query,
-            key and value.
+            for a map of the patches' keys, with the heads concatenated. In
+            CRATE the keys are the coordinates in the block's subspaces, which
+            are also the queries and values.
         batch_size: Number of images that are computed at a time.
 
     Returns:
@@ -49,7 +49,7 @@ def intermediates(
     if what == "keys":
         for block in blocks:
             _check_keys(block.compress)
-        # `Inside` checks the outputs too, which shows weights that are not finite.
+        # The outputs are computed so that `Inside` finds weights that are not finite.
         tensors = [[b.compress.input, b.compress.output] for b in blocks]
     else:
         tensors = [[block.output] for block in blocks]
@@ -81,7 +81,7 @@ def model_for(model: keras.Model, images) -> keras.Model:
 
 
 def _keys(compress: keras.layers.Layer, tokens: np.ndarray) -> np.ndarray:
-    """Keys of all heads beside each other, `(batch, tokens, d)`."""
+    """Returns the keys of all heads, concatenated, `(batch, tokens, d)`."""
     keys = compress.coordinates(keras.ops.convert_to_tensor(tokens))
     keys = keras.ops.convert_to_numpy(keys).astype("float32")  # (batch, heads, tokens, p)
     return keys.transpose(0, 2, 1, 3).reshape(*tokens.shape[:2], -1)

@@ -1,4 +1,4 @@
-"""The patches' features as colours."""
+"""Principal components of the patches' features, as colours."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from keras_crate.interpret.intermediates import patch_features
 
 
 class TokenPCA(NamedTuple):
-    """What `token_pca` returns for n images in patches of `rows` times `columns`.
+    """Result of `token_pca` for n images with `rows` times `columns` patches.
 
     Attributes:
         rgb: The first three principal components as colours in [0, 1], of
             shape `(n, rows, columns, 3)`; the background is black.
         foreground: Boolean, of shape `(n, rows, columns)`.
-        first_component: Component whose positive side is the foreground, of
-            shape `(n, rows, columns)`.
+        first_component: The first component of all patches, of shape
+            `(n, rows, columns)`. Its positive side is the foreground.
         explained_variance_ratio: Share of the variance that each of the three
             components of `rgb` explains.
     """
@@ -38,17 +38,19 @@ def token_pca(
 ) -> TokenPCA:
     """Returns the first three principal components of the patches' features as colours.
 
-    The components are fitted over all images together, so that a colour means
-    the same in each. The mean of the first component separates foreground from
-    background: the foreground is the side with fewer patches at the borders of
-    the images. The three components are then fitted to the foreground.
+    The components are fitted to all images together, so that a colour has the
+    same meaning in each. The mean of the first component separates foreground
+    from background: the foreground is the side with fewer patches at the
+    borders of the images. The three components are then fitted to the
+    foreground.
 
     Args:
         model: As in `intermediates`.
-        images: As in `intermediates`, best of objects of one kind.
+        images: As in `intermediates`. Objects of one kind give the clearest
+            colours.
         layer: Number of the block, negative from the last.
-        what: `"tokens"` after the block, or `"keys"`, their coordinates in its
-            subspaces.
+        what: `"tokens"` after the block, or `"keys"`, the coordinates in the
+            block's subspaces.
         foreground: Whether the colours are fitted to the foreground, and the
             background is black.
         batch_size: Number of images that are computed at a time.
@@ -75,7 +77,7 @@ def token_pca(
 
 
 def pca_features(features, foreground: bool = True) -> TokenPCA:
-    """Returns what `token_pca` returns, for features of any origin.
+    """Computes the result of `token_pca` for given features.
 
     Args:
         features: Array of shape `(n, rows, columns, d)`.
@@ -102,7 +104,7 @@ def pca_features(features, foreground: bool = True) -> TokenPCA:
     border[1:-1, 1:-1] = False
     if (first[:, border] > 0).mean() > 0.5:
         first = -first
-    # Rounding is not foreground where all patches are equal.
+    # If all patches are equal, rounding errors are not foreground.
     in_front = first > 1e-6 * np.abs(vectors).max()
     shown = in_front if foreground and in_front.sum() >= 4 else np.ones(shape, bool)
     rgb, ratio = pca_colours(features, shown)

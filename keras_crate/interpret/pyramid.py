@@ -1,4 +1,4 @@
-"""Maps of features for models that detect or segment."""
+"""Feature maps for detection and segmentation."""
 
 import keras
 
@@ -18,11 +18,10 @@ def feature_pyramid(
         model: A model of the package, or any functional model with the layers
             of its blocks.
         layers: List of numbers of blocks, negative from the last. By default
-            four, evenly spaced, with the last.
-        scales: Factor for the rows and columns of each block's map: 1 does not
-            change it, 2 makes it finer, 0.5 coarser (bilinear, antialiased).
-            `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32 pixels from
-            patches of 16 pixels. By default all are 1.
+            four, evenly spaced, up to the last.
+        scales: Factors by which each block's map is resized (bilinear,
+            antialiased). `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32
+            pixels from patches of 16 pixels. By default all are 1.
 
     Returns:
         A functional model of the same input, whose output is a dictionary of
@@ -52,7 +51,7 @@ def feature_pyramid(
     names = [f"block_{block.number}" for block in blocks]
     if len(scales) != len(blocks) or len(set(names)) < len(blocks):
         raise ValueError(
-            "`layers` must differ, and `scales` have one number for each. Received: "
+            "`layers` must be different blocks, and `scales` have one number for each. Received: "
             f"layers={list(layers)}, scales={scales}"
         )
     grid = model.get_layer("token_embedding").grid

@@ -1,4 +1,4 @@
-"""Objects found without labels, by cutting a graph of similar patches."""
+"""Finds objects without labels, by normalised cuts of a graph of patches."""
 
 import keras
 import numpy as np
@@ -19,18 +19,19 @@ def segment(
 ) -> np.ndarray:
     """Finds objects in images without labels: MaskCut on a model's patches.
 
-    The patches of an image are the nodes of a graph with edges between patches
-    of similar features. Its normalised cut separates object from background.
+    The patches of an image are the nodes of a graph. Patches with similar
+    features have an edge. The normalised cut of the graph separates object from
+    background.
 
     Args:
         model: As in `intermediates`.
         images: As in `intermediates`. Larger images give finer masks.
         layer: Number of the block, negative from the last.
-        objects: Number of objects to look for, one after another, >= 1.
+        objects: Largest number of objects to find in an image, >= 1.
         what: Features to compare: `"keys"`, the tokens' coordinates in the
-            block's subspaces, as in MaskCut, or `"tokens"` after the block. A
-            CRATE's tokens are non-negative, and so more alike: the result
-            depends more on the threshold.
+            block's subspaces, as in MaskCut, or `"tokens"` after the block. The
+            tokens of a CRATE are non-negative and therefore more similar, so
+            that the result depends more on the threshold.
         threshold: Cosine similarity, in (-1, 1), above which two patches have
             an edge.
         batch_size: Number of images that are computed at a time.
@@ -62,7 +63,7 @@ def segment(
 
 
 def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.ndarray:
-    """Returns what `segment` returns, for features of any origin.
+    """Computes the result of `segment` for given features.
 
     Args:
         features: Array of shape `(n, rows, columns, d)`.
@@ -112,11 +113,11 @@ _WEAK = 1e-5
 
 
 def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Returns the next object's patches.
+    """Returns the patches of the next object.
 
     Args:
-        similar: Boolean `(patches, patches)`: which have an edge.
-        taken: Boolean `(rows, columns)`: the patches of the objects before.
+        similar: Boolean `(patches, patches)`: pairs with an edge.
+        taken: Boolean `(rows, columns)`: patches of objects found before.
 
     Returns:
         Boolean array of the shape of `taken`, all False if there is no object.
@@ -127,15 +128,15 @@ def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
     gone = taken.ravel()
     others = similar[~gone][:, ~gone]
     edge = others[~np.eye(len(others), dtype=bool)]
-    if edge.all() or not edge.any():  # all alike, or none
+    if edge.all() or not edge.any():  # nothing to separate
         return np.zeros_like(taken)
     edges = np.where(similar & ~gone[:, None] & ~gone[None, :], 1.0, _WEAK)
     degree = np.diag(edges.sum(axis=1))
     _, vector = linalg.eigh(degree - edges, degree, subset_by_index=(1, 1))
     vector = vector[:, 0]
     side = vector > vector.mean()
-    # The object is the side with the most extreme entry, unless that side has three
-    # or more of the image's corners and so is the background.
+    # The object is the side with the most extreme entry. A side with three or more corners
+    # of the image is the background.
     if not side[np.abs(vector).argmax()]:
         side, vector = ~side, -vector
     if side.reshape(taken.shape)[[0, 0, -1, -1], [0, -1, 0, -1]].sum() >= 3:

@@ -1,4 +1,4 @@
-"""The layers of the white-box models, one operator per file."""
+"""The layers of the models, one operator per file."""
 
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.folded_norm import FusedMSSA, FusedTSSA

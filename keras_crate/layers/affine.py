@@ -1,4 +1,4 @@
-"""A Dense layer's map in one pass over its outputs, on backends that have one."""
+"""Computes a Dense layer in one pass over its outputs, under PyTorch."""
 
 import keras
 
@@ -7,8 +7,8 @@ def affine(dense: keras.layers.Dense, inputs):
     """Returns `x K + b` for a Dense layer without activation.
 
     In eager PyTorch, Keras adds the bias in a second pass, which takes 5 % of
-    the time of a CRATE-B on a CPU. Compiled backends do not. A quantised layer
-    is called as it is.
+    the time of a CRATE-B on a CPU. Compiled backends need no second pass.
+    Quantised layers are called normally.
 
     Args:
         dense: A built layer.
@@ -26,7 +26,7 @@ def torch_affine(dense: keras.layers.Dense, inputs):
     """`affine` by PyTorch's own function, for a layer that is not quantised."""
     import torch
 
-    # Keras casts only within a layer's call; a rematerialised gradient comes after it.
+    # Keras casts only within a layer's call. A rematerialised gradient is computed later.
     inputs, kernel, bias = (
         None if x is None else keras.ops.convert_to_tensor(x, dtype=dense.compute_dtype)
         for x in (inputs, dense.kernel, dense.bias)

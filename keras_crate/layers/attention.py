@@ -1,4 +1,4 @@
-"""MSSA's attention, in the form that is fastest on each backend."""
+"""MSSA's attention, in the fastest form for each backend and device."""
 
 import math
 
@@ -23,7 +23,7 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
         return "torch"
     if _accelerator(backend):
         return "kernel"
-    # Sums of exponentials need float32's range. Longer rows do not fit into the caches.
+    # Sums of exponentials need the range of float32. Longer rows do not fit into caches.
     late = backend == "jax" and dtype == "float32" and tokens is not None and tokens <= 256
     if training:
         return "tied_late" if late else "tied"
@@ -91,7 +91,7 @@ def _kernel(w):
 
 
 def _torch(w):
-    """PyTorch's kernel without the copies that Keras makes of query, key and value."""
+    """PyTorch's kernel, called without Keras' copies of query, key and value."""
     import torch
 
     return torch.nn.functional.scaled_dot_product_attention(w, w, w)
@@ -112,10 +112,10 @@ def _tied_late(w):
 
 
 def _tied_gradient(w, scores, outputs, totals=None):
-    """The gradient by `W`, with two n x n products instead of three.
+    """Returns the gradient with respect to `W`, with two n x n products instead of three.
 
-    One is saved because `W` is query, key and value. With the scores `P`, the
-    outputs `O` and the gradient `G` by the outputs,
+    One product is saved because `W` is query, key and value. With the scores `P`, the
+    outputs `O` and the gradient `G` with respect to the outputs,
     `dS = P (G W^T - rowsum(G O))` and `dW = (dS + dS^T) W / sqrt(p) + P^T G`.
     """
 

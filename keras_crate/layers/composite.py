@@ -1,4 +1,4 @@
-"""The base of layers that are made of Keras layers."""
+"""The base of layers that consist of Keras layers."""
 
 import contextlib
 import functools
@@ -15,9 +15,10 @@ _SETTINGS = (
 def changed_settings(layer: keras.layers.Layer) -> dict:
     """Returns the settings of a layer that changed after it was built.
 
-    A layer that was quantised or given LoRA has other variables than a new one.
-    Its owner stores these settings in its own configuration and uses them to
-    build the layer again. Otherwise saved weights would not fit the variables.
+    A quantised layer, or one with LoRA, has other variables than a new layer.
+    The layer or model that contains it stores these settings in its own
+    configuration and builds the layer with them. Without them, saved weights
+    would not fit the variables.
 
     Args:
         layer: A built layer.
@@ -54,18 +55,19 @@ def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
 
 
 class CompositeLayer(keras.layers.Layer):
-    """A layer made of Keras layers, which stay quantised and adapted when saved.
+    """A layer of Keras layers, which stay quantised, and adapted by LoRA, when saved.
 
-    Use it as the base of your own operators. Make the sublayers in `build`, by
+    Use it as the base of your own operators. Make the sublayers in `build`, with
     `make_sublayer`.
 
     Args:
-        sublayers: Settings of sublayers by name, as `get_config` wrote them.
-            For `from_config` only.
+        sublayers: Settings of sublayers by name, which `get_config` wrote. For
+            `from_config` only.
         rematerialise: Whether intermediate results are computed again for the
-            gradient instead of kept (`keras.RematScope`, Keras 3.9 or newer):
-            less memory, more time. Do not use it for layers that draw random
-            numbers or update statistics in training: they would do so twice.
+            gradient instead of kept (`keras.RematScope`, Keras 3.9 or newer).
+            This takes less memory and more time. Do not use it for layers that
+            draw random numbers or update statistics in training, since they
+            would do so twice.
         **kwargs: `name`, `dtype`, `trainable`, as in `keras.layers.Layer`.
 
     Example:
@@ -89,7 +91,7 @@ class CompositeLayer(keras.layers.Layer):
     """
 
     def __init__(self, *, sublayers: dict | None = None, rematerialise: bool = False, **kwargs):
-        # Keras reads the scope here, and stores it neither in files nor in clones.
+        # Keras reads the scope here. It does not store it in files or clones.
         scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()
         with scope:
             super().__init__(**kwargs)
@@ -117,7 +119,7 @@ class CompositeLayer(keras.layers.Layer):
 
     def get_config(self) -> dict:
         config = super().get_config()
-        if self.rematerialise:  # left out otherwise: a subclass' constructor need not take it
+        if self.rematerialise:  # else left out, so that subclasses need not take it
             config["rematerialise"] = True
         changed = {name: changed_settings(layer) for name, layer in vars(self._made).items()}
         sublayers = {name: settings for name, settings in changed.items() if settings}

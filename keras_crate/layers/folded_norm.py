@@ -15,7 +15,8 @@ class FoldedNorm(SubspaceLayer):
     variance 1. `keras_crate.fuse` makes such layers and computes the product.
 
     Weights: `norm_scale` is gamma and `norm_offset` is beta, of shape `(d,)`.
-    They are not used for the output, but to return `U` and the normalised input.
+    The output does not need them. They are kept to return `U` and the normalised
+    input.
     """
 
     def build(self, input_shape):
@@ -32,13 +33,13 @@ class FoldedNorm(SubspaceLayer):
         return True
 
     def subspace_bases(self):
-        """Returns `U_1 ... U_K` without the scale; where the scale is zero, they are zero."""
+        """Returns `U_1 ... U_K` without the scale. Rows with a scale of 0 are 0."""
         bases = super().subspace_bases()
         scale = ops.cast(self.norm_scale, bases.dtype)[:, None]
         return ops.where(scale == 0, 0.0, bases / ops.where(scale == 0, 1.0, scale))
 
     def normalized(self, inputs):
-        """Returns the inputs with scale and offset, as the operator without fusion receives them.
+        """Returns the inputs with scale and offset, the input of the unfused operator.
 
         Args:
             inputs: Tokens of shape `(batch, n, d)`.
@@ -58,7 +59,7 @@ class FusedTSSA(FoldedNorm, TSSA):
     """`TSSA` of a fused model."""
 
 
-# Keras files a layer's variables under the name of its class. These keep the names that fused
-# models of version 0.1 have in their files.
+# Keras stores a layer's variables under the name of its class. These names keep files of fused
+# models of version 0.1 readable.
 FusedMSSA.__name__ = MSSA.__name__
 FusedTSSA.__name__ = TSSA.__name__

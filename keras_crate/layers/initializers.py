@@ -1,4 +1,4 @@
-"""The authors' initial values of linear maps, which Keras has no name for."""
+"""The authors' initialisers of linear maps, which Keras does not have."""
 
 import math
 

@@ -17,9 +17,9 @@ class ISTA(CompositeLayer):
 
         relu( x + eta (x D - x D^T D) - eta lambda ),
 
-    a proximal gradient step on `lambda |z|_1 + 1/2 |x - z D^T|^2` over `z >= 0`
-    that starts at `z = x`. The sum with `x` is inside the step: a block adds no
-    skip connection around it.
+    which is a proximal gradient step on `lambda |z|_1 + 1/2 |x - z D^T|^2` over
+    `z >= 0` that starts at `z = x`. The step contains the sum with `x`, so a
+    block adds no skip connection.
 
     The argument of `relu` is linear in `x`. With more tokens in the batch than
     `d` (in training, than two thirds of it), the layer forms the matrix
@@ -28,7 +28,7 @@ class ISTA(CompositeLayer):
 
     Args:
         step_size: eta, > 0.
-        penalty: lambda, >= 0, the price of a non-zero coefficient.
+        penalty: lambda, >= 0, the factor of the norm `|z|_1`.
         dictionary_initializer: Initialiser of `D`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
@@ -91,8 +91,8 @@ class ISTA(CompositeLayer):
             form = self._one_product if fold else self._two_products
             outputs = form(inputs, d, training)
         elif keras.backend.backend() == "tensorflow":
-            # TensorFlow's graphs do not know the batch size and decide as they run. The branches
-            # take a matrix, since XLA cannot differentiate them otherwise.
+            # TensorFlow's graphs learn the batch size only when they run, and choose then. The
+            # branches take a matrix, since XLA cannot differentiate them otherwise.
             x = ops.reshape(inputs, (-1, self.dim))
             outputs = ops.cond(
                 _fold_pays(ops.shape(x)[0], self.dim, training),

@@ -12,7 +12,7 @@ class MSSA(SubspaceLayer):
     """Multi-head subspace self-attention.
 
     One step that compresses the tokens against `heads` learned subspaces. The
-    coordinates `W_k = Z U_k` in a subspace serve as query, key and value:
+    coordinates `W_k = Z U_k` in a subspace are query, key and value:
 
         head k: softmax(W_k W_k^T / sqrt(p)) W_k   with   p = d / heads
 
@@ -22,8 +22,8 @@ class MSSA(SubspaceLayer):
     Args:
         heads: Number of subspaces. Must divide the token width `d`.
         use_bias: Whether the output map has a bias. The projection has none.
-        dropout_rate: Share in [0, 1) of attention weights and of outputs that
-            is dropped in training. Must be 0 with `rematerialise`.
+        dropout_rate: Dropout rate in [0, 1) of attention weights and outputs.
+            Must be 0 with `rematerialise`.
         kernel_initializer: Initialiser of the projection and the output map.
             By default uniform in `[-1/sqrt(d), 1/sqrt(d)]`, biases too. With
             an initialiser given, biases start at zero.
@@ -31,13 +31,13 @@ class MSSA(SubspaceLayer):
 
     Call arguments:
         inputs: Tokens of shape `(batch, n, d)`.
-        return_attention_scores: Whether to return the attention weights too.
+        return_attention_scores: Whether to also return the attention weights.
         training: Whether dropout is applied.
 
     Returns:
-        Tokens of shape `(batch, n, d)`. With `return_attention_scores=True` a
-        pair of them and the weights of shape `(batch, heads, n, n)`, whose
-        last axis sums to 1.
+        Tokens of shape `(batch, n, d)`. With `return_attention_scores=True`,
+        also the attention weights of shape `(batch, heads, n, n)`, whose last
+        axis sums to 1.
 
     Weights: `subspaces/kernel` is `[U_1 ... U_K]` of shape `(d, d)`;
     `output_projection` is the output map. A single head has no output map: its

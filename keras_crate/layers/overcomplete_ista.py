@@ -9,7 +9,7 @@ from keras_crate.layers.composite import CompositeLayer, matrix_of
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class OvercompleteISTA(CompositeLayer):
-    """Two shrinkage steps in an overcomplete dictionary, and back to tokens.
+    """Two shrinkage steps in an overcomplete dictionary, and a map back to tokens.
 
     With a token `x` (a row) and the dictionary `D` of size d x (ratio d), the
     code starts at zero and takes two proximal gradient steps on
@@ -21,7 +21,7 @@ class OvercompleteISTA(CompositeLayer):
     The output is `z_2 D_1^T` with a second dictionary `D_1` of the same size,
     or `z_2 D^T` with `decoupled=False`.
 
-    CRATE-alpha differs from CRATE by this layer alone, in three steps:
+    CRATE-alpha's sparse coding step differs from CRATE's in three points:
 
     | model | layer |
     | --- | --- |
@@ -33,10 +33,10 @@ class OvercompleteISTA(CompositeLayer):
     Args:
         ratio: Number of atoms of the dictionary divided by d.
         step_size: eta, > 0.
-        penalty: lambda, >= 0, the price of a non-zero coefficient.
+        penalty: lambda, >= 0, the factor of the norm `|z|_1`.
         decoupled: Whether a second dictionary maps the codes back.
-        residual: Whether a block adds its tokens to this layer's output. The
-            block does so, with the tokens from before the normalisation.
+        residual: Whether a block adds its tokens, before the normalisation, to
+            this layer's output.
         dictionary_initializer: Initialiser of `D` and `D_1`, for matrices of
             shape `(d, ratio d)`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
@@ -45,8 +45,8 @@ class OvercompleteISTA(CompositeLayer):
         inputs: Tokens of shape `(..., d)`, normalised.
 
     Returns:
-        Tokens of shape `(..., d)`. They are not sparse: the codes are, which
-        `sparse_codes(inputs)` returns.
+        Tokens of shape `(..., d)`. They are not sparse. The codes, which
+        `sparse_codes(inputs)` returns, are.
 
     Weights: `dictionary/kernel` is `D` of shape `(d, ratio d)`;
     `output_dictionary/kernel` is `D_1^T` of shape `(ratio d, d)`.
@@ -153,11 +153,11 @@ class OvercompleteISTA(CompositeLayer):
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class Transposed(keras.initializers.Initializer):
-    """Another initialiser's values for the transposed matrix.
+    """Transposes the values of another initialiser.
 
     Args:
-        initializer: Copied, and called with the reversed shape. The copy draws
-            other values than the original.
+        initializer: The initialiser. A copy of it is called with the reversed
+            shape, and draws other values than the original.
     """
 
     def __init__(self, initializer):

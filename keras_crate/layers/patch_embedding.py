@@ -1,4 +1,4 @@
-"""PatchEmbedding: from images to tokens."""
+"""PatchEmbedding: turns images into tokens."""
 
 import keras
 from keras import ops

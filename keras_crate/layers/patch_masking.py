@@ -1,4 +1,4 @@
-"""Replaces a random share of the patches by a learned token."""
+"""Replaces random patches by a learned token."""
 
 import keras
 from keras import ops
@@ -12,8 +12,7 @@ class PatchNoise(keras.layers.Layer):
 
     Args:
         seed: Seed of the numbers. The same seed gives the same sequence of
-            numbers on one backend. By default it is random, by Keras' global
-            seed.
+            numbers on one backend. By default, Keras' global seed decides.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -52,7 +51,7 @@ class PatchMasking(keras.layers.Layer):
     Of n patches, the `int(n (1 - ratio))` with the smallest numbers are kept.
 
     Args:
-        ratio: Share in [0, 1) of the patches that is hidden.
+        ratio: Share of the patches that are hidden, in [0, 1).
         token_initializer: Initialiser of the token. By default N(0, 0.02).
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 

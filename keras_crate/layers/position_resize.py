@@ -1,4 +1,4 @@
-"""Position embeddings for another grid of patches."""
+"""Resizes position embeddings to another grid of patches."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def _cubic_matrix(size: int, new_size: int) -> np.ndarray:
         inner = ((_A + 2) * t - (_A + 3)) * t * t + 1
         outer = ((_A * t - 5 * _A) * t + 8 * _A) * t - 4 * _A
         weight = np.where(t <= 1, inner, np.where(t < 2, outer, 0.0))
-        # Beyond the edge the outermost sample is repeated.
+        # The outermost sample is repeated beyond the edge.
         np.add.at(matrix, (np.arange(new_size), np.clip(first + offset, 0, size - 1)), weight)
     return matrix
 

@@ -1,4 +1,4 @@
-"""The base of the operators that compress: tokens seen in K learned subspaces."""
+"""The base of the operators that compress tokens in K learned subspaces."""
 
 import keras
 import numpy as np
@@ -13,15 +13,15 @@ from keras_crate.layers.initializers import linear_initializers
 class SubspaceLayer(CompositeLayer):
     """Base of the layers that project tokens onto `heads` subspaces and back.
 
-    A subclass computes in `call` new coordinates from the tokens' coordinates
-    in the subspaces. A block adds its tokens to the layer's output (`residual`).
+    In `call`, a subclass computes new coordinates from the coordinates of the
+    tokens in the subspaces. A block adds its tokens to the layer's output
+    (`residual`).
 
     Args:
         heads: Number of subspaces. Must divide the token width `d`.
         use_bias: Whether the output map has a bias.
-        dropout_rate: Share in [0, 1) of the outputs, and of what the subclass
-            passes to `score_dropout`, that is dropped in training. Must be 0
-            with `rematerialise`.
+        dropout_rate: Dropout rate in [0, 1) of the outputs, and of `score_dropout`,
+            which the subclass may call. Must be 0 with `rematerialise`.
         kernel_initializer: Initialiser of the projection and the output map.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
@@ -60,7 +60,7 @@ class SubspaceLayer(CompositeLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if self.rematerialise and dropout_rate:
             raise ValueError(
-                "`rematerialise` computes the layer again, whose dropout would then differ. "
+                "`rematerialise` computes the layer again, and its dropout would then differ. "
                 f"Received: rematerialise=True, dropout_rate={dropout_rate}. Leave one out."
             )
         self.input_spec = keras.layers.InputSpec(ndim=3)
@@ -146,7 +146,7 @@ class SubspaceLayer(CompositeLayer):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        # Shapes do not depend on the heads: weights for other heads would load, and be wrong.
+        # Shapes do not show the number of heads: weights for another number would load.
         store["heads"] = np.array(self.heads, "int32")
 
     def load_own_variables(self, store):

@@ -19,11 +19,12 @@ class TokenEmbedding(keras.layers.Layer):
     warning.
 
     Args:
-        grid: Rows and columns of patches, to resize positions. By default a
+        grid: Rows and columns of patches, for resizing positions. By default, a
             square.
-        class_token_initializer: By default N(0, 1).
-        position_initializer: By default N(0, 1). `"sincos2d"` starts with
-            `sincos_positions` and needs a grid.
+        class_token_initializer: Initialiser of the class token. By default
+            N(0, 1).
+        position_initializer: Initialiser of the positions. By default N(0, 1).
+            `"sincos2d"` starts with `sincos_positions` and needs a grid.
         train_positions: Whether positions are trained.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
@@ -90,7 +91,7 @@ class TokenEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        # The class token is added to the table of positions, which needs no batch size.
+        # Adding the class token to the table of positions needs no batch size.
         class_row = self.class_token + self.positions[:, :1]
         table = ops.concatenate([class_row, self.positions[:, 1:]], axis=1)
         return ops.pad(inputs, ((0, 0), (1, 0), (0, 0))) + table

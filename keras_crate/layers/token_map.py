@@ -1,4 +1,4 @@
-"""TokenMap: tokens as a map."""
+"""TokenMap: arranges tokens as a map."""
 
 import keras
 from keras import ops

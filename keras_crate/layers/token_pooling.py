@@ -1,4 +1,4 @@
-"""TokenPooling: from tokens to one feature vector per image."""
+"""TokenPooling: turns tokens into one feature vector per image."""
 
 import keras
 from keras import ops

@@ -14,7 +14,7 @@ class TSSA(SubspaceLayer):
     second moments of the tokens instead of their pairwise similarities: there
     is no n x n matrix, and the cost is linear in the number of tokens n.
 
-    With `W_k = Z U_k` of shape `(n, p)`, and `V_k`, which is `W_k` with every
+    With `W_k = Z U_k` of shape `(n, p)`, and `V_k` equal to `W_k` with every
     column scaled to length 1,
 
         Pi = softmax over k of ( temperature_k * row sums of V_k^2 )
@@ -30,19 +30,19 @@ class TSSA(SubspaceLayer):
         use_bias: Whether the output map has a bias.
         use_subspace_bias: Whether the projection has a bias, as in the released
             ToST models.
-        dropout_rate: Share in [0, 1) of the factors `1 / (1 + m_k)` and of
-            outputs that is dropped in training. Must be 0 with `rematerialise`.
+        dropout_rate: Dropout rate in [0, 1) of the factors `1 / (1 + m_k)` and
+            of outputs. Must be 0 with `rematerialise`.
         kernel_initializer: As in `MSSA`.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tokens of shape `(batch, n, d)`.
-        return_memberships: Whether to return `Pi` too.
+        return_memberships: Whether to also return `Pi`.
         training: Whether dropout is applied.
 
     Returns:
-        Tokens of shape `(batch, n, d)`. With `return_memberships=True` a pair
-        of them and `Pi` of shape `(batch, heads, n)`, whose sum over heads is 1.
+        Tokens of shape `(batch, n, d)`. With `return_memberships=True`, also
+        `Pi` of shape `(batch, heads, n)`, whose sum over heads is 1.
 
     Weights: `subspaces/kernel` is `[U_1 ... U_K]` of shape `(d, d)`;
     `temperature` of shape `(heads, 1)`; `output_projection` is the output map.
@@ -91,10 +91,10 @@ class TSSA(SubspaceLayer):
         self.score_dropout.build((input_shape[0], self.heads, 1, self.head_dim))
 
     def call(self, inputs, return_memberships=False, training=None):
-        # Half precision holds neither sums over all tokens nor the bound of 1e-12.
+        # Half precision cannot hold sums over all tokens, nor the bound of 1e-12.
         w = ops.cast(self.coordinates(inputs), self.variable_dtype)
         squares = ops.square(w)
-        # Bounded before the square root, whose gradient at 0 is infinite.
+        # The bound comes before the square root, whose gradient at 0 is infinite.
         lengths = ops.sqrt(ops.maximum(ops.sum(squares, axis=2, keepdims=True), 1e-24))
         normed = ops.square(w / lengths)
         temperature = ops.cast(self.temperature, w.dtype)

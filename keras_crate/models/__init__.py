@@ -1,4 +1,4 @@
-"""Architectures built from the layers."""
+"""The models, built from the layers."""
 
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.models.crate import CRATE, CRATEBase, CRATELarge, CRATESmall, CRATETiny

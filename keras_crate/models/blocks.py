@@ -1,4 +1,4 @@
-"""The white-box blocks of a model: the one place that knows their layers by name."""
+"""Finds the blocks of a model by the names of their layers."""
 
 import operator
 import re
@@ -20,7 +20,7 @@ class Block(NamedTuple):
         compress: The operator that compresses.
         sparsify: The operator that sparsifies.
         last: The layer whose output is the block's output.
-        half_step: Symbolic tokens between the two half-steps, not normalised.
+        half_step: Symbolic tokens between the two operators, not normalised.
     """
 
     number: int
@@ -36,16 +36,16 @@ class Block(NamedTuple):
 
 
 def block_number(layer_name: str) -> int | None:
-    """The number of the block that a layer belongs to, by its name; None outside the blocks."""
+    """Returns the number of a layer's block, or None for a layer outside the blocks."""
     match = re.match(r"block_(\d+)_", layer_name)
     return int(match.group(1)) if match else None
 
 
 def white_box_blocks(model: keras.Model) -> list[Block]:
-    """The model's blocks, each with two operators.
+    """Returns the model's blocks, each with two operators.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the model has no blocks.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -81,7 +81,7 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
 
 
 def chosen_blocks(model: keras.Model, layers) -> list[Block]:
-    """Blocks by a list of their numbers, negative ones from the last; all for None.
+    """Returns blocks by their numbers, negative ones from the last; None for all.
 
     Raises:
         ValueError: If the model has no such block, or the list is empty.
@@ -103,7 +103,7 @@ def chosen_blocks(model: keras.Model, layers) -> list[Block]:
 
 
 def check_bases(compress: keras.layers.Layer) -> None:
-    """Raises an error if a layer does not give the subspaces that it compresses against."""
+    """Refuses an operator without a method `subspace_bases()`."""
     if not hasattr(compress, "subspace_bases"):
         raise ValueError(
             f"The coding rate needs the subspaces of {compress.name!r}. Give "
@@ -113,7 +113,7 @@ def check_bases(compress: keras.layers.Layer) -> None:
 
 
 def check_whole(model: keras.Model) -> None:
-    """Raises an error if a model hides patches at random: its inside differs at each call."""
+    """Refuses a model that hides patches at random: its values differ at each call."""
     if any(isinstance(layer, PatchNoise) for layer in model.layers):
         raise ValueError(
             f"{type(model).__name__} {model.name!r} hides patches at random. Pass "
@@ -122,7 +122,7 @@ def check_whole(model: keras.Model) -> None:
 
 
 def check_measurable(model: keras.Model, images) -> None:
-    """Raises an error if a model cannot take the images, or a pixel is NaN or infinite."""
+    """Refuses images of another shape, or with pixels that are NaN or infinite."""
     if isinstance(model, WhiteBoxModel):
         checks.check_images(images, model.settings.input_shape)
     checks.check_finite(images)

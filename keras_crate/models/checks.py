@@ -31,7 +31,7 @@ def check_pooling(pooling, include_top: bool) -> None:
 
 
 def check_activation(activation) -> None:
-    """Refuses what is not a Keras activation."""
+    """Refuses an unknown activation."""
     try:
         keras.activations.get(activation)
     except (ValueError, TypeError) as error:
@@ -43,7 +43,7 @@ def check_activation(activation) -> None:
 
 
 def check_rematerialise(rematerialise, dropout_rate) -> None:
-    """Refuses operators that would draw other random numbers when they are computed again."""
+    """Refuses `rematerialise` with dropout, which would draw other numbers the second time."""
     if rematerialise and not hasattr(keras, "RematScope"):
         raise ValueError(
             "`rematerialise=True` needs Keras 3.9 or newer. Received: Keras "
@@ -67,7 +67,7 @@ def check_layer_scale(value) -> None:
 
 
 def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
-    """The image shape as a tuple; the default shape follows the data format."""
+    """Returns the image shape as a tuple. The default shape follows the data format."""
     layouts = {
         "channels_last": "(height, width, channels)",
         "channels_first": "(channels, height, width)",
@@ -120,7 +120,7 @@ def check_images(images, expected: tuple) -> None:
 
 
 def check_finite(images) -> None:
-    """Refuses images with pixels that are NaN or infinite, and says which."""
+    """Refuses images with pixels that are NaN or infinite. The error has their indices."""
     images = keras.ops.convert_to_numpy(images)
     if not np.issubdtype(images.dtype, np.floating):
         return

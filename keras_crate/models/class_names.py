@@ -1,4 +1,4 @@
-"""Names of classes, and predictions in words."""
+"""Names of classes, and predictions by name."""
 
 import functools
 import importlib.resources
@@ -18,14 +18,15 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
 
 
 def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | None:
-    """Names as a tuple, one a class.
+    """Returns class names as a tuple.
 
     Args:
-        class_names: Sequence of names, `"imagenet"` for ImageNet-1K's, or None.
-        classes: How many there must be, or None for any number.
+        class_names: One name for each class, `"imagenet"` for ImageNet-1K's
+            names, or None.
+        classes: Number of classes, or None for any number.
 
     Raises:
-        ValueError: If they are not that many, or not names.
+        ValueError: If there are not as many names as classes.
     """
     if class_names is None:
         return None
@@ -48,21 +49,22 @@ def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | N
 def decode_predictions(
     probabilities, model_or_names, top: int = 5
 ) -> list[list[tuple[str, float]]]:
-    """Predictions in words: the likeliest classes of each image by name.
+    """Returns the likeliest classes of each image by name.
 
     Args:
         probabilities: Array of shape `(batch, classes)`, as `model.predict`
-            returns it. With logits the order is right and the numbers are logits.
+            returns it. For logits, the order is right, and logits are returned
+            instead of probabilities.
         model_or_names: A model with `class_names`, a sequence of names, or
             `"imagenet"` for ImageNet-1K's 1,000.
-        top: How many classes to name, 1 or more.
+        top: Number of classes for each image, 1 or more.
 
     Returns:
         For each image a list of `(name, probability)`, likeliest first.
 
     Raises:
-        ValueError: If the model has no names, or their number is not that of
-            the columns.
+        ValueError: If the model has no class names, or there are not as many
+            names as columns.
 
     Example:
 

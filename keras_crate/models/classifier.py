@@ -1,4 +1,4 @@
-"""Classifiers: the head, and how weights are loaded into a new model."""
+"""The base of the classifiers: the head, and loading weights into a new model."""
 
 import contextlib
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ from keras_crate.weights.variants import Architecture
 
 
 class Classifier(WhiteBoxModel):
-    """Base of the classifiers. A family brings its signature and its `parts`.
+    """Base of the classifiers. A subclass adds its signature and its `parts`.
 
     The graph's layers are `images`, `preprocessing`, `patch_embedding`,
-    `token_embedding`, the blocks', `pooling`, `head_norm`, `head` and
-    `predictions`. The last gives probabilities in the dtype of the variables,
-    which is float32 under a mixed policy.
+    `token_embedding`, those of the blocks, `pooling`, `head_norm`, `head` and
+    `predictions`. The last one returns probabilities in the dtype of the
+    variables, which is float32 under a mixed policy.
 
     Args:
-        arguments: `locals()` of the family's constructor.
+        arguments: `locals()` of the subclass' constructor.
     """
 
     def __init__(self, arguments: dict):
@@ -55,7 +55,7 @@ class Classifier(WhiteBoxModel):
 
     @staticmethod
     def parts(settings: Settings) -> Parts:
-        """The family's operators and what else distinguishes it from other families."""
+        """Returns what distinguishes the family from others, such as its operators."""
         raise NotImplementedError
 
     @property
@@ -77,12 +77,12 @@ class Classifier(WhiteBoxModel):
 
 @contextlib.contextmanager
 def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weights | None]:
-    """Opens what `weights=` names, and gives settings that are None the values it brings.
+    """Opens the weights that `weights=` names, and fills in the settings that they have.
 
     Args:
         model_class: Class of the model.
         weights: Argument of the constructor.
-        settings: The model's settings; they may be changed.
+        settings: The model's settings. Those that are None get the weights' values.
 
     Yields:
         The open weights, or None if `weights` is None.
@@ -106,7 +106,7 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
 
 
 def _architecture(family: str, settings: Settings) -> Architecture | None:
-    """What published weights must have; None for other operators than the family's."""
+    """The architecture that weights must have; None for operators other than the family's."""
     s = settings
     if family == "CRATE" and (s.compress, s.sparsify) != ("mssa", "ista"):
         return None

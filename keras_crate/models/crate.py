@@ -38,57 +38,61 @@ class CRATE(Classifier):
         dim: Token width d. `heads` must divide it.
         depth: Number of blocks.
         heads: Number of subspaces in each block.
-        compress: What compresses the tokens: `"mssa"`, `"tssa"`, or an operator
-            of your own: a layer class, a factory or a layer. A class or factory
-            is called with those of `heads` and `dropout_rate` that it takes by
-            name. A layer is copied. A block adds its tokens to the operator's
+        compress: Operator that compresses the tokens: `"mssa"`, `"tssa"`, or
+            your own layer class, factory or layer. A class or factory is called
+            with `heads` and `dropout_rate`, if it takes arguments of these
+            names. A layer is copied. A block adds its tokens to the operator's
             output unless the operator's attribute `residual` is false. To be
-            measured, an operator needs a method `subspace_bases()` as `MSSA`
-            has. To stay quantised and adapted when saved, it must be a
-            `CompositeLayer`.
-        sparsify: What makes the tokens sparse: `"ista"`, `"overcomplete_ista"`,
-            or an operator of your own, called with those of `step_size` and
-            `penalty` that it takes. A block adds its tokens only if the
-            attribute `residual` is true. If the sparse codes are inside the
-            operator, a method `sparse_codes(inputs)` returns them to be
-            measured, as that of `OvercompleteISTA` does.
+            measured, an operator needs a method `subspace_bases()` like
+            `MSSA`'s. To stay quantised, and adapted by LoRA, when saved, it
+            must be a `CompositeLayer`.
+        sparsify: Operator that makes the tokens sparse: `"ista"`,
+            `"overcomplete_ista"`, or your own. A class or factory is called
+            with `step_size` and `penalty`, if it takes them. A block adds its
+            tokens only if the attribute `residual` is true. If the sparse codes
+            are inside the operator, a method `sparse_codes(inputs)` like that
+            of `OvercompleteISTA` must return them to be measured.
         step_size: eta of the sparse coding step, > 0.
         penalty: lambda of the sparse coding step, >= 0.
-        weights: None for initial values; the name of published weights, which
-            is the data that they were trained on, such as `"imagenet"`
-            (`keras_crate.hub.list_weights()` lists them);
-            `"hf://user/repository"` or `"hf://user/repository@revision"`; the
-            path of a file written by `model.save` (`.keras`) or
-            `model.save_weights` (`.weights.h5`), or of the authors' checkpoint
-            (`.pth`, `.safetensors`, `.npz`); or a dictionary of tensors.
-            Positions for another grid are resized. A head for other classes
-            keeps its initial values, with a warning.
+        weights: None for initial values; the name of a variant
+            (`keras_crate.hub.list_weights()` lists them) or of its data, such
+            as `"imagenet"`; `"hf://user/repository"` or
+            `"hf://user/repository@revision"`; the path of a file written by
+            `model.save` (`.keras`) or `model.save_weights` (`.weights.h5`), of
+            an authors' checkpoint (`.pth`, `.safetensors`, `.npz`), or of a
+            folder with an unpacked `.keras` file; or a dictionary of tensors.
+            Positions for another grid are resized. If the weights have no head
+            for the model's classes, the head keeps its initial values, with a
+            warning.
         include_top: Whether the model has the head: normalisation and linear
             classifier.
         input_shape: Image shape without the batch: `(height, width, channels)`,
-            or channels first where the data format says so. The patch must
-            divide height and width.
+            or channels first if `data_format` is `"channels_first"`. The patch
+            must divide height and width.
         patch_size: Side of a patch in pixels, or a pair (height, width).
         classes: Number of classes, if `include_top`.
         pooling: `"token"` (class token), `"avg"` (mean of all tokens, class
             token included), or None for all tokens, with `include_top=False`.
         classifier_activation: Activation of the head; None for logits.
         include_preprocessing: Whether the model takes pixels in [0, 255] and
-            normalises them; otherwise it takes normalised images.
-        mean: Mean of each channel for pixels in [0, 1]. By default ImageNet's
-            for 3 channels; other images are rescaled to [-1, 1].
+            normalises them. Otherwise it takes normalised images.
+        mean: Mean of each channel for pixels in [0, 1]. By default, the
+            weights' mean; without one, ImageNet's for 3 channels, while images
+            of other channels are rescaled to [-1, 1].
         std: Standard deviation of each channel, given with `mean`.
         dropout_rate: In [0, 1): dropout of embedded tokens, attention weights
             and the output of the compression step.
-        drop_path_rate: In [0, 1): probability with which the last block skips a
-            step that it would add, image by image, in training (stochastic
-            depth). The rate grows linearly from 0 in the first block.
+        drop_path_rate: In [0, 1): rate of stochastic depth in the last block.
+            In training, a residual operator is skipped with this probability,
+            for each image separately. The rate grows linearly from 0 in the
+            first block.
         layer_scale: Initial value, such as 1e-5, of a learned factor for each
-            channel on every step that a block adds; None for no factors.
-        rematerialise: Whether the operators of each block are computed again
-            for the gradient instead of kept: less memory in training, more
-            time. This holds for the package's operators and for every
-            `CompositeLayer`. Not with `dropout_rate`. XLA on CPUs (JAX) undoes it.
+            channel of a residual operator's output; None for no factors.
+        rematerialise: Whether the results inside each operator are computed
+            again for the gradient instead of kept. Training then takes less
+            memory and more time. It applies to the package's operators and to
+            every `CompositeLayer`, and excludes `dropout_rate`. It has no
+            effect under JAX on CPUs, where XLA undoes it.
         class_names: One name for each class, for `decode_predictions`;
             `"imagenet"` stands for ImageNet-1K's names.
         data_format: `"channels_last"` or `"channels_first"`; by default
@@ -101,15 +105,15 @@ class CRATE(Classifier):
         inputs: Images of shape `(batch, *input_shape)`.
 
     Returns:
-        Probabilities of shape `(batch, classes)`; without the head, features
-        of shape `(batch, dim)`, or tokens `(batch, n + 1, dim)` with
-        `pooling=None`, class token first.
+        Probabilities of shape `(batch, classes)`. Without the head: features
+        of shape `(batch, dim)`, or with `pooling=None` the tokens of shape
+        `(batch, n + 1, dim)`, class token first.
 
     Raises:
         ValueError: If an argument is out of range, two do not fit together, or
             the weights belong to another model.
-        FileNotFoundError: If there is no such weights file, or nobody has
-            published the weights.
+        FileNotFoundError: If there is no such weights file, or no program can
+            fetch the weights.
 
     Example:
 
@@ -206,8 +210,9 @@ def CRATETiny(
 ) -> CRATE:
     """CRATETiny: width 384, 12 blocks, 6 heads, for image classification.
 
-    6,090,856 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    6,090,856 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
+    Yu et al., arXiv:2306.01129, table 1.
 
     Example:
 
@@ -246,8 +251,9 @@ def CRATESmall(
 ) -> CRATE:
     """CRATESmall: width 576, 12 blocks, 12 heads, for image classification.
 
-    13,116,328 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    13,116,328 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
+    Yu et al., arXiv:2306.01129, table 1.
 
     Example:
 
@@ -286,8 +292,9 @@ def CRATEBase(
 ) -> CRATE:
     """CRATEBase: width 768, 12 blocks, 12 heads, for image classification.
 
-    22,796,008 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    22,796,008 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
+    Yu et al., arXiv:2306.01129, table 1.
 
     Example:
 
@@ -326,8 +333,9 @@ def CRATELarge(
 ) -> CRATE:
     """CRATELarge: width 1024, 24 blocks, 16 heads, for image classification.
 
-    77,641,192 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATE`, without the size's own. Yu et al., arXiv:2306.01129, table 1.
+    77,641,192 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
+    Yu et al., arXiv:2306.01129, table 1.
 
     Example:
 

@@ -16,8 +16,9 @@ from keras_crate.weights.find import WeightsArgument
 class CRATEAlpha(Classifier):
     """CRATE-alpha, the CRATE that scales, for image classification.
 
-    It differs from `CRATE` in the sparse coding step: an overcomplete
-    dictionary, a second one that rebuilds the tokens, and a skip connection.
+    It differs from `CRATE` in the sparse coding step, which has an overcomplete
+    dictionary, a second dictionary that maps codes back to tokens, and a skip
+    connection.
 
         Z <- Z + MSSA(LN(Z))        layers block_i_norm_1, block_i_mssa, block_i_add
         Z <- Z + OvercompleteISTA(LN(Z))
@@ -30,11 +31,12 @@ class CRATEAlpha(Classifier):
     Args:
         dim, depth, heads: As in `CRATE`.
         ratio: Atoms of the dictionary for each dimension of the tokens.
-        decoupled: Whether tokens are rebuilt by a dictionary of their own.
-        residual: Whether a block adds its tokens to the sparse coding step.
+        decoupled: Whether a second dictionary maps the codes back to tokens.
+        residual: Whether a block adds its tokens to the sparse coding step's
+            output.
         epsilon: Epsilon of the head's normalisation: 1e-5 in the authors'
-            PyTorch code, 1e-6 in their JAX code. By default that of the
-            `weights`, else 1e-5.
+            PyTorch code, 1e-6 in their JAX code. By default, the weights'
+            epsilon; without weights, 1e-5.
         others: As in `CRATE`.
 
     Call arguments:
@@ -156,8 +158,9 @@ def CRATEAlphaBase(
 ) -> CRATEAlpha:
     """CRATEAlphaBase: width 768, 12 blocks, 12 heads, for image classification.
 
-    72,328,936 parameters at patch 16, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+    72,328,936 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATEAlpha`, without `dim`, `depth` and `heads`.
+    Yang et al., arXiv:2405.20299, table 1.
 
     Example:
 
@@ -198,8 +201,9 @@ def CRATEAlphaLarge(
 ) -> CRATEAlpha:
     """CRATEAlphaLarge: width 1024, 24 blocks, 16 heads, for image classification.
 
-    253,650,920 parameters at patch 14, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+    253,650,920 parameters at patch 14, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATEAlpha`, without `dim`, `depth` and `heads`.
+    Yang et al., arXiv:2405.20299, table 1.
 
     Example:
 
@@ -240,8 +244,9 @@ def CRATEAlphaHuge(
 ) -> CRATEAlpha:
     """CRATEAlphaHuge: width 1280, 32 blocks, 16 heads, for image classification.
 
-    526,819,560 parameters at patch 14, for 224x224x3 pixels and 1,000 classes. The arguments
-    are those of `CRATEAlpha`, without the size's own. Yang et al., arXiv:2405.20299, table 1.
+    526,819,560 parameters at patch 14, for 224x224x3 pixels and 1,000 classes.
+    The arguments are those of `CRATEAlpha`, without `dim`, `depth` and `heads`.
+    Yang et al., arXiv:2405.20299, table 1.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""CRATE-MAE, a masked autoencoder of white-box blocks, and its four sizes."""
+"""CRATE-MAE, a masked autoencoder, and its four sizes."""
 
 import types
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ class Reconstruction(NamedTuple):
     """What `CRATEMAE.reconstruct` returns: arrays in the layout of the images.
 
     Attributes:
-        masked: The images, hidden patches in the mean colour.
-        reconstruction: What the model makes of them, all patches.
-        pasted: The images, hidden patches as reconstructed.
+        masked: The images with hidden patches in the mean colour.
+        reconstruction: The model's prediction of all patches.
+        pasted: The images with hidden patches replaced by the prediction.
         mask: 1 where a patch is hidden, 0 where it is seen; of shape
             `(batch, rows, columns)`.
     """
@@ -48,11 +48,12 @@ class Reconstruction(NamedTuple):
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class CRATEMAE(WhiteBoxModel):
-    """CRATE-MAE: learns from images alone, by completing what is hidden of them.
+    """CRATE-MAE: a masked autoencoder that learns from images without labels.
 
-    A random share of the patches is replaced by a learned token; the encoder,
-    of CRATE's blocks, compresses and sparsifies all tokens; the decoder, of
-    the blocks that undo them in reverse, predicts the pixels of every patch.
+    Random patches are replaced by a learned token. The encoder, made of CRATE's
+    blocks, compresses and sparsifies all tokens. The decoder, made of blocks
+    that undo the encoder's in reverse order, predicts the pixels of every
+    patch.
 
         encoder:  Z <- Z + MSSA(LN(Z))      block_i_norm_1, block_i_mssa, block_i_add
                   Z <- ISTA(LN(Z))          block_i_norm_2, block_i_ista
@@ -60,19 +61,19 @@ class CRATEMAE(WhiteBoxModel):
                   Z <- Y - MSSA(LN(Y))      decoder_block_i_norm_2, decoder_block_i_mssa,
                                             decoder_block_i_subtract
 
-    The loss is the model's own, the mean squared error on hidden patches:
-    `compile` takes no loss and `fit` no labels (those that a data set brings
-    are passed over). To be measured or looked into, take its `encoder()`: the
-    model itself sees images with hidden patches, others at each call.
+    The model has its own loss, the mean squared error on hidden patches.
+    `compile` takes no loss, and `fit` ignores labels. To measure the model or
+    look into it, use its `encoder()`: the model itself hides other patches at
+    each call.
 
     Args:
         dim, depth, heads: As in `CRATE`.
-        mask_ratio: Share in (0, 1) of the patches that is hidden.
+        mask_ratio: Share of the patches that are hidden, in (0, 1).
         norm_pix_loss: Whether the pixels to predict are normalised within each
             patch (unbiased variance + 1e-6).
         penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
         seed: Seed of the masks: the same seed gives the same masks on one
-            backend. By default drawn from Keras' global seed.
+            backend. By default, Keras' global seed decides.
         others: As in `CRATE`, except for those of the head.
 
     Call arguments:
@@ -140,7 +141,7 @@ class CRATEMAE(WhiteBoxModel):
         self._derived = types.SimpleNamespace(form=None)  # not a part of the model
 
     def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
-        """As `keras.Model.compile`, without a loss or metrics: the model has its own.
+        """As `keras.Model.compile`, without loss and metrics: the model has its own loss.
 
         Args:
             optimizer: Name or instance of an optimizer.
@@ -161,7 +162,7 @@ class CRATEMAE(WhiteBoxModel):
         super().compile(optimizer=optimizer, **options)
 
     def compile_from_config(self, config: dict) -> None:
-        """Compiles a loaded model: Keras leaves one with a `compile` of its own as it is."""
+        """Compiles a loaded model. Keras does not for a class with its own `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 
@@ -178,10 +179,10 @@ class CRATEMAE(WhiteBoxModel):
 
         Args:
             x: Images.
-            y: Passed over.
+            y: Ignored.
             y_pred: The model's outputs for them.
             sample_weight: One factor an image.
-            training: Passed over.
+            training: Ignored.
 
         Returns:
             A scalar tensor.
@@ -203,12 +204,12 @@ class CRATEMAE(WhiteBoxModel):
         Args:
             images: Array of shape `(n, *input_shape)`.
             noise: Array `(n, patches)`: the patches with the largest numbers
-                are hidden. By default drawn at random, anew at each call.
+                are hidden. By default, new random numbers at each call.
             batch_size: Images at a time.
 
         Returns:
-            A `Reconstruction` of float32 arrays with pixels in [0, 255]; with
-            `include_preprocessing=False`, in the range of normalised images.
+            A `Reconstruction` of float32 arrays with pixels in [0, 255], or in
+            the range of normalised images if `include_preprocessing` is False.
 
         Raises:
             ValueError: If the model cannot take the images or the noise.
@@ -241,12 +242,12 @@ class CRATEMAE(WhiteBoxModel):
         )
 
     def predict_with_noise(self, images, noise=None, batch_size: int = 32) -> dict:
-        """As `predict`, with a mask of your choice.
+        """As `predict`, with a given mask.
 
         Args:
             images: Array of shape `(n, *input_shape)`.
             noise: Array `(n, patches)`: the patches with the largest numbers
-                are hidden. None draws them.
+                are hidden. None for random numbers.
             batch_size: Images at a time.
 
         Returns:
@@ -265,7 +266,7 @@ class CRATEMAE(WhiteBoxModel):
                 f"`noise` must have shape {expected}: a number for each patch of each image. "
                 f"Received: shape {noise.shape}"
             )
-        # Kept, since it is compiled, until LoRA or quantisation changes the weights' form.
+        # The compiled model is kept until LoRA or quantisation changes the weights.
         form = [(w.path, w.shape, w.dtype) for w in self.weights]
         if self._derived.form != form:
             inputs = [self.input, self.get_layer("patch_noise").output]
@@ -274,10 +275,10 @@ class CRATEMAE(WhiteBoxModel):
         return self._derived.given_noise.predict([images, noise], batch_size=batch_size, verbose=0)
 
     def encoder(self, include_top: bool = False, **options) -> "CRATEMAEEncoder":
-        """The encoder, for unmasked images, with a copy of this model's weights.
+        """Returns the encoder, for whole images, with a copy of this model's weights.
 
         Args:
-            include_top: Whether a new classifier is put on it.
+            include_top: Whether the encoder gets a new classifier.
             **options: Other arguments of `CRATEMAEEncoder`: `pooling`,
                 `classes`, `class_names`, `classifier_activation`, `dropout_rate`, ...
 
@@ -285,7 +286,7 @@ class CRATEMAE(WhiteBoxModel):
             A `CRATEMAEEncoder`, not compiled.
 
         Raises:
-            ValueError: If an option would not fit the weights. For images of
+            ValueError: If an option does not fit the weights. For images of
                 another size, call `with_input_shape` on the encoder.
 
         Example:
@@ -311,7 +312,7 @@ class CRATEMAE(WhiteBoxModel):
         return encoder
 
     def _patches(self, images):
-        """The pixels to predict: of normalised images, patch by patch."""
+        """Cuts images into patches of normalised pixels, which the model predicts."""
         images = ops.cast(images, self.dtype_policy.variable_dtype)
         if self.settings.include_preprocessing:
             scale, offset = (ops.cast(a, images.dtype) for a in self._rescaling())
@@ -319,7 +320,7 @@ class CRATEMAE(WhiteBoxModel):
         return cut_patches(images, self.settings.patch_size, self.settings.data_format)
 
     def _rescaling(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scale and offset by which the model normalises pixels."""
+        """The scale and offset that normalise pixels."""
         return tuple(np.array(a, "float32") for a in rescaling_of(self.settings))
 
     def _images(self, patches) -> np.ndarray:
@@ -367,7 +368,7 @@ def _graph(graph: Graph):
 
 
 def _decoder(graph: Graph, z, parts: Parts):
-    """The blocks that undo the encoder's, and a last normalisation."""
+    """Adds the blocks that undo the encoder's, and a last normalisation."""
     s = graph.settings
     for i in range(s.depth):
         prefix = f"decoder_block_{i}_"
@@ -396,7 +397,7 @@ def _statistics(patches):
 
 
 def _labels(x, y, sample_weight):
-    """Labels that stand for none: Keras passes no weights on without."""
+    """Adds unused labels if there are sample weights: Keras drops the weights without labels."""
     return np.zeros(len(x)) if y is None and sample_weight is not None else y
 
 
@@ -404,7 +405,7 @@ def _check_mask_ratio(ratio, patches: int) -> None:
     valid = is_number(ratio) and 0 < ratio < 1
     if not (valid and 1 <= int(patches * (1 - ratio)) < patches):
         raise ValueError(
-            "`mask_ratio` must be in (0, 1) and leave at least one patch hidden and one to see. "
+            "`mask_ratio` must be in (0, 1), with at least one patch hidden and one visible. "
             f"Received: mask_ratio={ratio!r} with {patches} patches"
         )
 
@@ -433,8 +434,9 @@ def CRATEMAETiny(
 ) -> CRATEMAE:
     """CRATEMAETiny: width 384, 12 blocks, 6 heads, a masked autoencoder.
 
-    11,331,840 parameters at patch 16, for 224x224x3 pixels. The arguments
-    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    11,331,840 parameters at patch 16, for 224x224x3 pixels.
+    The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
+    Pai et al., arXiv:2404.02446.
 
     Example:
 
@@ -469,8 +471,9 @@ def CRATEMAESmall(
 ) -> CRATEMAE:
     """CRATEMAESmall: width 576, 12 blocks, 12 heads, a masked autoencoder.
 
-    24,960,000 parameters at patch 16, for 224x224x3 pixels. The arguments
-    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    24,960,000 parameters at patch 16, for 224x224x3 pixels.
+    The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
+    Pai et al., arXiv:2404.02446.
 
     Example:
 
@@ -505,8 +508,9 @@ def CRATEMAEBase(
 ) -> CRATEMAE:
     """CRATEMAEBase: width 768, 12 blocks, 12 heads, a masked autoencoder.
 
-    43,896,576 parameters at patch 16, for 224x224x3 pixels. The arguments
-    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    43,896,576 parameters at patch 16, for 224x224x3 pixels.
+    The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
+    Pai et al., arXiv:2404.02446.
 
     Example:
 
@@ -541,8 +545,9 @@ def CRATEMAELarge(
 ) -> CRATEMAE:
     """CRATEMAELarge: width 1024, 24 blocks, 16 heads, a masked autoencoder.
 
-    153,023,232 parameters at patch 16, for 224x224x3 pixels. The arguments
-    are those of `CRATEMAE`, without the size's own. Pai et al., arXiv:2404.02446.
+    153,023,232 parameters at patch 16, for 224x224x3 pixels.
+    The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
+    Pai et al., arXiv:2404.02446.
 
     Example:
 

@@ -35,9 +35,9 @@ class CRATEMAEEncoder(Classifier):
     """The encoder of a CRATE-MAE, as a feature extractor or under a classifier.
 
     `CRATEMAE.encoder()` returns one with trained weights. It differs from
-    `CRATE` in its linear patch embedding, its fixed positions, and the
-    normalisation of all tokens after the last block (`encoder_norm`), which
-    replaces the head's.
+    `CRATE` in three points: patches are embedded by a linear map alone, the
+    positions are fixed, and all tokens are normalised after the last block
+    (`encoder_norm`) instead of the pooled one in the head.
 
     Args:
         dim, depth, heads: As in `CRATE`.

@@ -1,4 +1,4 @@
-"""`fuse`: the same function with fewer multiplications."""
+"""`fuse`: makes a model that computes the same function with fewer multiplications."""
 
 import math
 
@@ -14,20 +14,20 @@ from keras_crate.models.white_box import WhiteBoxModel
 
 
 def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
-    """The same function with fewer multiplications, for inference.
+    """Makes a model for inference: the same function with fewer multiplications.
 
     Linear maps that follow each other become one map, computed in float64:
 
     - ISTA's products become one Dense layer with ReLU (`layers.FusedISTA`);
-    - scale and offset of a normalisation go into the linear map after it: of
-      MSSA, TSSA, ISTA, the patch embedding and the head;
+    - scale and offset of a normalisation go into the next linear map, which is
+      in MSSA, TSSA, ISTA, the patch embedding or the head;
     - the normalisation of pixels goes into the patch embedding of CRATE-alpha
       and CRATE-MAE, in float32. CRATE normalises each patch next, which is not
       linear, so its normalisation of pixels stays.
 
-    Dropout and stochastic depth are removed. Operators of your own and
-    CRATE-alpha's `OvercompleteISTA` do not change, nor the normalisation
-    before them. For an image of 224 x 224 pixels, a fused CRATE-B makes 5.0
+    Dropout and stochastic depth are removed. Your own operators and
+    CRATE-alpha's `OvercompleteISTA` do not change, and neither do the
+    normalisations before them. For an image of 224 x 224 pixels, a fused CRATE-B makes 5.0
     billion multiplications instead of the 7.8 of the paper's equations.
 
     The fused model has the same layer names. It can be saved, loaded, exported,
@@ -58,7 +58,7 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     training = {"dropout_rate": 0.0, "drop_path_rate": 0.0, "rematerialise": False}
     # Adapters of LoRA are merged below, so the form has no layer settings.
     fused = rebuild(model, form=Form(fused=True), **training)
-    affine = None  # what is to go into the next map
+    affine = None  # scale and offset to fold into the next map
     for target in fused.layers:
         source = model.get_layer(target.name)
         if isinstance(target, keras.layers.LayerNormalization) and not target.scale:
@@ -89,13 +89,13 @@ def _check(model) -> None:
     ]
     if quantized:
         raise ValueError(
-            "`model` must not be quantised: fuse it first, then quantise the fused model. "
+            "`model` must not be quantised. Fuse it first, then quantise the fused model. "
             f"Received: a model with {len(quantized)} quantised layers, such as {quantized[0]}"
         )
 
 
 def _fold(source, target, scale, offset) -> None:
-    """Copies a layer's weights, with scale and offset of its input folded into its map."""
+    """Copies a layer's weights, with the scale and offset before it folded into its map."""
     if isinstance(target, FusedISTA):
         d = _array(source.dictionary.kernel)
         step = np.eye(len(d)) + source.step_size * (d - d.T @ d)
@@ -131,13 +131,13 @@ def _fold_patches(source: PatchEmbedding, target: PatchEmbedding, pixels: tuple)
 
 
 def _of_pixels(model: WhiteBoxModel, fused: WhiteBoxModel) -> tuple[np.ndarray, np.ndarray]:
-    """How `preprocessing` normalises each number of a patch, where the fused model lacks it."""
+    """Scale and offset of each number of a patch, if the fused model folds `preprocessing`."""
     s = model.settings
     channels = s.input_shape[channels_axis(s.data_format)]
     scale, offset = np.ones(channels), np.zeros(channels)
     if s.include_preprocessing and "preprocessing" not in [x.name for x in fused.layers]:
         scale, offset = (np.ravel(a) for a in rescaling_of(s))
-    pixels = math.prod(s.patch_size)  # of (row, column, channel), the last runs fastest
+    pixels = math.prod(s.patch_size)  # numbers are in (row, column, channel) order
     return np.tile(scale, pixels), np.tile(offset, pixels)
 
 
@@ -146,13 +146,13 @@ def _scale_and_offset(norm: keras.layers.LayerNormalization) -> tuple[np.ndarray
 
 
 def _copy(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
-    """Copies weights as a file would: with adapters of LoRA merged into the maps."""
+    """Copies weights as a file stores them: with adapters of LoRA merged."""
     for part, other in zip(parts_of(source), parts_of(target), strict=True):
         if not part.weights:
             continue
         store = {}
         part.save_own_variables(store)
-        # Copies: a tensor shared by two variables dies with either's training on JAX.
+        # Copies: under JAX, training deletes a tensor that two variables share.
         other.load_own_variables({k: np.asarray(_numpy(v)) for k, v in store.items()})
 
 

@@ -1,4 +1,4 @@
-"""The graph that all models share: stem, tokens and blocks, each written once."""
+"""The graph that all models share: stem, tokens and blocks."""
 
 import dataclasses
 
@@ -22,15 +22,14 @@ class Parts:
 
     Attributes:
         compress: The first operator of every block. Each block gets a copy.
-        sparsify: The second.
-        epsilon: Of the blocks' normalisations.
+        sparsify: The second operator of every block.
+        epsilon: Epsilon of the blocks' normalisations.
         patches: Arguments of `PatchEmbedding`.
         tokens: Arguments of `TokenEmbedding`.
-        norm_tokens: Whether all tokens are normalised after the last block
-            (`encoder_norm`), instead of the pooled one before the classifier
-            (`head_norm`).
-        norm_epsilon: Of that last normalisation.
-        head: Arguments of the classifier, a `Dense`.
+        norm_tokens: Whether the last normalisation is of all tokens
+            (`encoder_norm`), instead of the pooled features (`head_norm`).
+        norm_epsilon: Epsilon of the last normalisation.
+        head: Arguments of the layer `head`, a `Dense`.
     """
 
     compress: keras.layers.Layer
@@ -62,12 +61,12 @@ class Graph:
         settings.fused = self.form.fused
 
     def make(self, layer_class, name: str, **arguments) -> keras.layers.Layer:
-        """Makes a layer in the form that it was saved in."""
+        """Makes a layer, with the settings that were saved for it, if any."""
         settings = restored_settings(self.form.layer_settings.get(name))
         return layer_class(name=name, **{"dtype": self.policy, **arguments, **settings})
 
     def stem(self, **patch_arguments):
-        """From images to patches.
+        """Adds the layers from images to patches.
 
         Returns:
             The symbolic images, and the patches `(batch, n, d)`.
@@ -86,8 +85,8 @@ class Graph:
         self.grid = embedding.grid((None, *s.input_shape))
         images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
         x = images
-        # Folded into the patches' linear map if that comes next. Not in half precision:
-        # pixels would lose digits.
+        # A fused model folds the normalisation of pixels into the linear map, if that comes
+        # next. In half precision, pixels would lose digits.
         exact = self.policy.compute_dtype in ("float32", "float64")
         folded = self.form.fused and exact and not embedding.use_norm
         if s.include_preprocessing and not folded:
@@ -102,14 +101,14 @@ class Graph:
         return images, embedding(x)
 
     def tokens(self, patches, **token_arguments):
-        """Class token and positions."""
+        """Adds class token and positions."""
         x = self.make(TokenEmbedding, "token_embedding", grid=self.grid, **token_arguments)(patches)
         if self.settings.dropout_rate:
             x = self.make(keras.layers.Dropout, "token_dropout", rate=self.settings.dropout_rate)(x)
         return x
 
     def blocks(self, tokens, parts: Parts):
-        """All blocks: `Z <- [Z +] compress(LN(Z))`, then `Z <- [Z +] sparsify(LN(Z))`."""
+        """Adds all blocks: `Z <- [Z +] compress(LN(Z))`, then `Z <- [Z +] sparsify(LN(Z))`."""
         z = tokens
         for i in range(self.settings.depth):
             for half, role in ((1, "compress"), (2, "sparsify")):
@@ -127,7 +126,7 @@ class Graph:
         y = self.copy(fused or prototype, name(self._operator_name(role, parts)))(y)
         if y.shape != z.shape:
             raise ValueError(
-                f"`{role}` must return tokens of the shape it is given, {z.shape}. Received: "
+                f"`{role}` must return tokens of its input's shape, {z.shape}. Received: "
                 f"{role}={prototype!r}, which returns {y.shape}"
             )
         if not is_residual(role, prototype):
@@ -135,9 +134,9 @@ class Graph:
         if s.layer_scale is not None:
             scale = {"initial_value": s.layer_scale}
             y = self.make(LayerScale, name(f"layer_scale_{half}"), **scale)(y)
-        rate = s.drop_path_rate * block / max(1, s.depth - 1)  # deeper blocks more often
+        rate = s.drop_path_rate * block / max(1, s.depth - 1)  # higher in deeper blocks
         if rate:
-            # Drops the whole step of an image: that is stochastic depth.
+            # Stochastic depth: drops the operator's output for an image as a whole.
             y = self.make(
                 keras.layers.Dropout,
                 name(f"drop_path_{half}"),
@@ -147,7 +146,7 @@ class Graph:
         return self.make(keras.layers.Add, name("add" if half == 1 else "add_2"))([z, y])
 
     def norm(self, name: str, epsilon: float, folded: bool = False) -> keras.layers.Layer:
-        """A layer normalisation; without scale and offset where the next map holds them."""
+        """Makes a normalisation, without scale and offset if they are folded into the next map."""
         affine = {"scale": not folded, "center": not folded}
         return self.make(keras.layers.LayerNormalization, name, epsilon=epsilon, **affine)
 
@@ -159,7 +158,7 @@ class Graph:
         return names[0] if role == "compress" else names[1]
 
     def copy(self, prototype: keras.layers.Layer, name: str) -> keras.layers.Layer:
-        """Makes a layer like another one."""
+        """Makes a copy of a layer, with initial weights."""
         config = {**prototype.get_config(), "dtype": self.policy, "name": name}
         if self.settings.rematerialise and isinstance(prototype, CompositeLayer):
             config["rematerialise"] = True

@@ -1,4 +1,4 @@
-"""Images batch by batch, from an array or any iterable of batches."""
+"""Batches of images, from an array or any iterable of batches."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from keras_crate.checks import check_positive
 
 
 def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
-    """Yields batches of images as NumPy arrays, one in memory at a time.
+    """Yields batches of images as NumPy arrays, with one batch in memory at a time.
 
     Args:
         images: An array or tensor of images, which is cut into batches, or an

@@ -1,4 +1,4 @@
-"""The values of tensors inside a model, batch by batch."""
+"""Computes tensors inside a model, batch by batch."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,12 +15,12 @@ class Inside:
 
     Args:
         model: A functional model.
-        tensors: Symbolic tensors of it, in any structure, such as a list of
-            lists.
+        tensors: Symbolic tensors of the model, in any structure, such as a list
+            of lists.
 
     Call arguments:
         images: As in `image_batches`.
-        batch_size: Number of images of an array that are computed at a time.
+        batch_size: Number of images of an array in a batch.
         verbose: 1 for a progress bar.
 
     Returns:
@@ -29,8 +29,8 @@ class Inside:
 
     Raises:
         ValueError: If there are no images, the model cannot take them or hides
-            patches of them at random, or a value is NaN or infinite; the
-            message then names the first layer.
+            patches at random, or a value is NaN or infinite. The error names
+            the first layer with such an output.
     """
 
     def __init__(self, model: keras.Model, tensors):
@@ -66,7 +66,7 @@ class BrokenLayer(NamedTuple):
     Attributes:
         name: Its name.
         place: Its position in the model, such as `"7 of 31"`.
-        weights: Paths of those of its weights that are not finite.
+        weights: Paths of its weights that are not finite.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""`load`: the model of a variant, with its weights."""
+"""`load`: makes the model of a variant, with its weights."""
 
 import keras
 
@@ -12,7 +12,7 @@ def load(variant: str, **arguments) -> WhiteBoxModel:
 
     Args:
         variant: Name of the variant, as `keras_crate.hub.list_weights()` gives it.
-        **arguments: Arguments of its constructor, in place of the variant's:
+        **arguments: Arguments of its constructor that replace the variant's,
             such as `classes=10`, or `weights=None` for initial values.
 
     Returns:
@@ -20,7 +20,7 @@ def load(variant: str, **arguments) -> WhiteBoxModel:
 
     Raises:
         ValueError: If there is no such variant.
-        FileNotFoundError: If its weights are not published where a program can fetch them.
+        FileNotFoundError: If no program can fetch its weights.
         OSError: If the Hub cannot be reached and the weights are not in its cache.
 
     Example:
@@ -33,7 +33,7 @@ def load(variant: str, **arguments) -> WhiteBoxModel:
 
 
 def build(variant: Variant, **arguments) -> WhiteBoxModel:
-    """As `load`, for a table of the registry."""
+    """As `load`, for a `Variant` of the registry."""
     given = {"weights": variant.name, "name": variant.name, **variant.arguments, **arguments}
     data_format = given.get("data_format") or keras.config.image_data_format()
     is_own = "input_shape" in variant.arguments and "input_shape" not in arguments

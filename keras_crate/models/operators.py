@@ -1,7 +1,7 @@
-"""Operators that can be exchanged: what compresses, and what sparsifies.
+"""The operators of a block: one compresses, the other sparsifies.
 
-A block is two half-steps of the same form, `Z <- [Z +] operator(LN(Z))`; the
-sum is there where the operator's attribute `residual` is true.
+A block is two half-steps, `Z <- [Z +] operator(LN(Z))`. The sum is computed if the
+operator's attribute `residual` is true.
 """
 
 import inspect
@@ -19,25 +19,25 @@ OPERATORS = {
     "compress": {"mssa": MSSA, "tssa": TSSA},
     "sparsify": {"ista": ISTA, "overcomplete_ista": OvercompleteISTA},
 }
-# The paper's, for an operator without an attribute `residual`.
+# As in the paper, for an operator without an attribute `residual`.
 _RESIDUAL = {"compress": True, "sparsify": False}
 
 
 def given_operator(role: str, given, **arguments) -> str | keras.layers.Layer:
-    """An operator in its normal form.
+    """Checks an operator that a user passed, and makes its layer.
 
     Args:
         role: `"compress"` or `"sparsify"`.
-        given: The name of one of the package's; a layer class or factory,
-            called with those of `arguments` that it takes by name; a layer; or
-            what `operator_config` made of one.
-        **arguments: What the model knows, such as `heads`.
+        given: The name of an operator of the package; a layer class or factory,
+            which is called with those of `arguments` that it takes by name; a
+            layer; or a configuration that `operator_config` returned.
+        **arguments: Settings of the model, such as `heads`.
 
     Returns:
         The name, or a layer to copy.
 
     Raises:
-        ValueError: If there is no such operator, or no layer comes of it.
+        ValueError: If there is no such operator, or a factory returns no layer.
     """
     names = tuple(OPERATORS[role])
     if isinstance(given, str):
@@ -70,7 +70,7 @@ def given_operator(role: str, given, **arguments) -> str | keras.layers.Layer:
 
 
 def operator_prototype(role: str, setting, **arguments) -> keras.layers.Layer:
-    """The layer to copy; `arguments` go to the package's own, of which there is but a name."""
+    """Returns the layer that each block copies. A named operator is made with `arguments`."""
     if isinstance(setting, keras.layers.Layer):
         return setting
     layer_class = OPERATORS[role][setting]
@@ -92,27 +92,27 @@ def fused_operator(layer: keras.layers.Layer, dim: int) -> keras.layers.Layer | 
 
 
 def operator_config(setting) -> str | dict:
-    """An operator as a configuration can hold it: its name, or the serialised layer."""
+    """Returns an operator for a configuration: its name, or the serialised layer."""
     if isinstance(setting, str):
         return setting
     config = keras.saving.serialize_keras_object(setting)
-    config.pop("build_config", None)  # every block has a layer of its own
+    config.pop("build_config", None)  # each block builds a copy
     return config
 
 
 def operator_name(layer: keras.layers.Layer) -> str:
-    """How a block calls it: the name of its class in lower case, such as `tssa`."""
+    """Returns the operator's name in a block: its class in snake case, such as `tssa`."""
     name = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", type(layer).__name__)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower()
 
 
 def is_residual(role: str, layer: keras.layers.Layer) -> bool:
-    """Whether a block adds its tokens to what the layer makes of them."""
+    """Whether a block adds its tokens to the operator's output."""
     return bool(getattr(layer, "residual", _RESIDUAL[role]))
 
 
 def _accepted(function, arguments: dict) -> dict:
-    """Those of the arguments that a class or factory takes by name and has not got."""
+    """Returns the arguments that a class or factory takes by name and that are not bound."""
     names = set()
     for constructor in _constructors(function):
         parameters = inspect.signature(constructor).parameters
@@ -124,7 +124,7 @@ def _accepted(function, arguments: dict) -> dict:
 
 
 def _constructors(function):
-    """What `**kwargs` are passed on to, first to last."""
+    """Returns the functions that receive `**kwargs`, first to last."""
     if not inspect.isclass(function):
         return [function]
     return [base.__init__ for base in function.__mro__ if "__init__" in vars(base)]

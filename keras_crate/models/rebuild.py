@@ -1,4 +1,4 @@
-"""The same model with other settings, and the weights carried over."""
+"""Builds a model again with other settings, and copies the weights."""
 
 import keras
 
@@ -9,24 +9,24 @@ from keras_crate.models.settings import Form, built_as
 def rebuild(
     model: keras.Model, model_class: type | None = None, form: Form | None = None, **changes
 ) -> keras.Model:
-    """Builds a model with a model's settings and some changes, with initial weights.
+    """Builds a model with the settings of another one and some changes, with initial weights.
 
     Args:
         model: A model of the package.
-        model_class: Class of the new model; by default the model's.
-        form: Form of the new model; by default the model's.
-        **changes: Arguments of the constructor.
+        model_class: Class of the new model. By default, the class of `model`.
+        form: Form of the new model. By default, the form of `model`.
+        **changes: Arguments of the constructor to change.
     """
     config = model.get_config()
     saved = Form(config.pop("fused", False), config.pop("layer_settings", {}))
-    # The settings as they are: an operator of the user's may not be serialisable.
+    # Not from the configuration: a user's operator may not be serialisable.
     settings = {k: v for k, v in vars(model.settings).items() if k in config}
     with built_as(form or saved):
         return (model_class or type(model))(**{**config, **settings, **changes})
 
 
 def carry_weights(source: keras.Model, target: keras.Model, new_head: bool = False) -> None:
-    """Copies the weights of the layers that two models share by name.
+    """Copies weights between layers of the same name in two models.
 
     Positions are resized to the target's grid of patches (bicubic).
 

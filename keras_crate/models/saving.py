@@ -1,4 +1,4 @@
-"""Saved models that load under every backend."""
+"""Saves models so that they load under every backend."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ _TORCH_OPTIMIZERS = "keras.src.backend.torch.optimizers"
 
 
 def public_optimizers(config):
-    """A compile configuration in which optimizers have Keras' public names.
+    """Replaces private names of optimizers in a compile configuration by public ones.
 
     Under PyTorch `keras.optimizers.AdamW(...)` makes an object of a private
-    class, and Keras writes that class' module to the file. The other backends
-    cannot import it.
+    class. Keras writes the module of that class to the file, and the other
+    backends cannot import it.
 
     Args:
-        config: What `keras.Model.get_compile_config` returns, or a part of it.
+        config: Result of `keras.Model.get_compile_config`, or a part of it.
 
     Returns:
-        The configuration, changed only where it names such a module.
+        The configuration. Only such names differ.
     """
     if isinstance(config, (list, tuple)):
         return type(config)(map(public_optimizers, config))
@@ -35,8 +35,8 @@ def public_optimizers(config):
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves a model to a `.keras` file that every backend loads, whole or not at all.
 
-    Models of this package are saved so by `model.save` too, but not whole or
-    not at all. This also covers any other Keras model.
+    In contrast to `model.save`, this also works for models that are not of this
+    package, and never leaves half a file.
 
     Args:
         model: The model. Its optimizer is saved with it.

@@ -17,9 +17,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Settings(types.SimpleNamespace):
-    """Arguments that make a model anew; `get_config` writes them.
+    """The checked arguments of a constructor. `get_config` writes them.
 
-    A namespace, since Keras would track and wrap a dictionary.
+    It is not a dictionary, since Keras would track and wrap one.
     """
 
 
@@ -40,7 +40,7 @@ _form: contextvars.ContextVar[Form | None] = contextvars.ContextVar("form", defa
 
 @contextlib.contextmanager
 def built_as(form: Form):
-    """Within it, constructors build models of this form. Users never pass it."""
+    """In its `with` statement, constructors build models of this form."""
     token = _form.set(form)
     try:
         yield
@@ -54,12 +54,12 @@ def current_form() -> Form:
 
 
 def arguments_of(local_variables: dict) -> dict:
-    """The arguments of a constructor, of its `locals()` at its first line."""
+    """Returns a constructor's arguments, from `locals()` at its first line."""
     return {k: v for k, v in local_variables.items() if k not in ("self", "__class__")}
 
 
 def checked(settings: Settings) -> None:
-    """Checks the settings that all families share and brings them into their normal form.
+    """Checks the settings that all families share, and converts them to their normal form.
 
     Raises:
         ValueError: If one is out of range, or two do not fit together.
@@ -81,7 +81,7 @@ def checked(settings: Settings) -> None:
             "`mean` and `std` belong to the preprocessing. Received: "
             f"include_preprocessing=False, mean={s.mean}, std={s.std}"
         )
-    for name in ("mean", "std"):  # as a configuration can hold them
+    for name in ("mean", "std"):  # to numbers and lists, which JSON can hold
         value = getattr(s, name)
         setattr(s, name, None if value is None else np.asarray(value, "f8").tolist())
 
@@ -92,7 +92,7 @@ def channels_axis(data_format: str) -> int:
 
 
 def rescaling_of(settings: Settings) -> tuple[list, list]:
-    """Scale and offset that take pixels in [0, 255] to the model's range.
+    """Returns the scale and offset that normalise pixels in [0, 255].
 
     Raises:
         ValueError: If `mean` or `std` does not fit the channels, or only one is given.
@@ -101,7 +101,7 @@ def rescaling_of(settings: Settings) -> tuple[list, list]:
     axis = channels_axis(settings.data_format)
     channels = settings.input_shape[axis]
     if (mean is None) != (std is None):
-        raise ValueError(f"Give both `mean` and `std`, or none. Received: mean={mean}, std={std}")
+        raise ValueError(f"Give `mean` and `std`, or neither. Received: mean={mean}, std={std}")
     if mean is None:
         mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (0.5, 0.5)
     shape = [1, 1, 1]

@@ -1,4 +1,4 @@
-"""What every model of the package can do, whatever its blocks and its output."""
+"""The base of all models of the package."""
 
 import warnings
 
@@ -22,8 +22,8 @@ class WhiteBoxModel(keras.Model):
     Args:
         images: Symbolic images, the model's input.
         outputs: The graph's symbolic outputs.
-        settings: The constructor's arguments in their normal form, of which
-            `get_config` and `rebuild` make the model anew.
+        settings: The constructor's checked arguments, which `get_config` and
+            `rebuild` use.
         policy: Dtype policy of the layers.
         name: Name of the model.
     """
@@ -32,7 +32,7 @@ class WhiteBoxModel(keras.Model):
 
     def __init__(self, images, outputs, *, settings: Settings, policy, name):
         super().__init__(inputs=images, outputs=outputs, name=name)
-        self.dtype_policy = policy  # by it, Keras scales the loss in float16
+        self.dtype_policy = policy  # Keras scales the loss if it is float16
         self.settings = settings
 
     def __call__(self, inputs, *args, **kwargs):
@@ -67,15 +67,15 @@ class WhiteBoxModel(keras.Model):
         return results
 
     def with_input_shape(self, input_shape: tuple[int, int, int]) -> "WhiteBoxModel":
-        """The same model for images of another size.
+        """Returns the same model for images of another size.
 
         All weights are copied. The table of positions is resized (bicubic).
 
         Args:
-            input_shape: Image shape without the batch, with as many channels.
+            input_shape: Image shape without the batch, with the model's channels.
 
         Returns:
-            A new model, not compiled. This one does not change.
+            A new model, not compiled. The original does not change.
 
         Raises:
             ValueError: If the patches do not divide the shape, or the channels differ.
@@ -124,7 +124,7 @@ class WhiteBoxModel(keras.Model):
         for layer in self.layers:
             if layer.name in HEAD_LAYERS:
                 continue
-            in_block = "block_" in layer.name  # the decoder's too
+            in_block = "block_" in layer.name  # or "decoder_block_"
             for part in parts_of(layer):
                 if in_block and isinstance(part, keras.layers.Dense):
                     part.enable_lora(rank)
@@ -139,11 +139,11 @@ class WhiteBoxModel(keras.Model):
         input_signature=None,
         **kwargs,
     ) -> None:
-        """Writes the model's prediction for programs that do not know Keras.
+        """Writes the model for prediction by programs that do not use Keras.
 
-        Like `keras.Model.export`, but the file takes batches of any size in
-        every format, and it is written whole or not at all. `keras_crate.fuse`
-        the model first.
+        Like `keras.Model.export`, but the exported model takes batches of any
+        size in every format, and the file is written whole or not at all.
+        Apply `keras_crate.fuse` first.
 
         Args:
             filepath: File to write, or folder of a SavedModel.
@@ -192,6 +192,6 @@ class WhiteBoxModel(keras.Model):
 
 
 def _refuse_nan(x) -> None:
-    # Not of data sets and loaders: reading them ahead would consume them.
+    # Data sets and loaders are not checked: reading them would consume them.
     if isinstance(x, np.ndarray) or keras.ops.is_tensor(x):
         checks.check_finite(x)

@@ -1,4 +1,4 @@
-"""The sparse rate reduction: its terms, and their values inside a model."""
+"""The sparse rate reduction: its terms, and their measurement inside a model."""
 
 from keras_crate.objective.layer_measurements import LayerMeasurements
 from keras_crate.objective.layerwise_objective import LayerwiseObjective

@@ -1,4 +1,4 @@
-"""Compression and sparsity at every block, measured while a model trains."""
+"""A callback that measures compression and sparsity at every block during training."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from keras_crate.objective.rates import check_eps
 
 
 class LayerwiseObjective(keras.callbacks.Callback):
-    """Measures a few images at every block while a model trains.
+    """Measures compression and sparsity at every block while a model trains.
 
     The means enter the logs as `block_0_coding_rate`, `block_0_sparsity` and so
     on (in the paper's convention as `block_0_paper_coding_rate`, ..., with
@@ -22,7 +22,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
     after this one, such as `TensorBoard` or `CSVLogger`, record them. Keras'
     progress bar shows them too: use `fit(verbose=0)` for a deep model.
 
-    Of a `CRATEMAE`, which hides patches at random, the encoder is measured.
+    For a `CRATEMAE`, which hides patches at random, the encoder is measured.
 
     Args:
         images: Array of a few images, the same at every measurement.
@@ -30,10 +30,10 @@ class LayerwiseObjective(keras.callbacks.Callback):
             training is measured too. The logs of an epoch hold the latest
             measurement.
         unit: What `every` counts: `"epoch"`, or `"step"` of the optimizer.
-        batch_size: Number of images that are computed at a time.
+        batch_size: Number of images in a batch.
         convention, eps, penalty, at: As in `measure`.
-        frames: Folder for a picture of the curves at every measurement,
-            `epoch_0001.png` and so on. Made if it does not exist. Needs
+        frames: Folder for a figure of the curves at every measurement,
+            `epoch_0001.png` and so on. It is made if it does not exist. Needs
             matplotlib.
 
     Attributes:
@@ -72,7 +72,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         super().__init__()
         if not hasattr(images, "shape"):
             raise ValueError(
-                "`images` must be an array, which is measured again and again. Received: "
+                "`images` must be an array, since it is measured repeatedly. Received: "
                 f"{type(images).__name__}"
             )
         self.images = images
@@ -99,7 +99,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
             self.measurements.clear()
             self._step = 0
         self._measured_model = self.model
-        # Kept: a new one would be compiled at each measurement.
+        # Kept, since a new one would be compiled at each measurement.
         self._measurer = None if _is_masked(self.model) else Measurer(self.model, **self.settings)
         self._is_first_epoch = True
 
@@ -142,7 +142,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
     def plot(self):
         """Draws the two panels of `LayerMeasurements.plot` with a curve for each time.
 
-        Of more than six times, six are drawn, evenly spaced from first to last.
+        At most six times are drawn, evenly spaced from first to last.
 
         Returns:
             A `matplotlib.figure.Figure`. Needs matplotlib.
@@ -161,7 +161,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
 
         Args:
             file: File to write: a name that ends in `.gif`, `.webp` or `.png`.
-            seconds: Duration, > 0. The last picture stays for a quarter of it.
+            seconds: Duration, > 0. The last picture is shown for a quarter of it.
 
         Raises:
             ValueError: If nothing is measured yet, or an argument is out of
@@ -194,7 +194,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         return list(self.measurements)
 
     def _draw(self, time: int, axes) -> None:
-        """One time's curves over the first ones, on axes that fit all that is measured so far."""
+        """Draws one time's curves over the first time's, on axes that fit all measurements."""
         first = min(self.measurements)
         if time != first:
             draw_curves(self.measurements[first], *axes, label=self._name(first), colour="0.7")

@@ -1,4 +1,4 @@
-"""Compression and sparsity at every block of a model."""
+"""Measures compression and sparsity at every block of a model."""
 
 import collections
 
@@ -31,31 +31,33 @@ def measure(
 ) -> LayerMeasurements:
     """Measures compression and sparsity at every block of a model.
 
-    Compression is the coding rate R^c of the tokens against the block's
-    subspaces: of its input `LN(Z)` in the authors' convention, of the half-step
-    `Z + MSSA(LN(Z))` in the paper's. Sparsity is the fraction of exact zeros
-    after ISTA, or in the codes inside an operator such as `OvercompleteISTA`.
+    Compression is the coding rate R^c of tokens against the block's subspaces.
+    The tokens are the block's input `LN(Z)` in the authors' convention, and the
+    half-step `Z + MSSA(LN(Z))` in the paper's. Sparsity is the fraction of exact
+    zeros after ISTA, or in the codes inside an operator such as
+    `OvercompleteISTA`.
 
     The paper's convention adds the rate R and the rate reduction R - R^c at the
-    half-step, and the objective on the block's output. (CRATE-alpha's output is
-    not the sparse codes: few entries are zero, and |Z|_0 says little.)
+    half-step, and the objective of the block's output. (The output of a
+    CRATE-alpha's block is not its sparse codes. It has few zeros, so |Z|_0 is of
+    little use there.)
 
     Args:
         model: Any model of the package, with any operators, or a functional
-            model with the layers of its blocks (`block_0_mssa`, ...). Of a
+            model with the layers of its blocks (`block_0_mssa`, ...). For a
             `CRATEMAE`, which hides patches at random, pass `model.encoder()`.
         images: Array of shape `(n, *input_shape)`, n >= 1, or an iterable of
             batches, of which one is in memory at a time: a `tf.data.Dataset`,
             a `PyDataset`, a `DataLoader`, a generator. A batch is an array, or
             a tuple that starts with one.
-        batch_size: Number of images of an array that are computed at a time.
+        batch_size: Number of images of an array in a batch.
         convention: `"authors"` (the default) or `"paper"`; see
             `subspace_coding_rate`.
         eps: Precision of the coding rate, > 0. By default the convention's.
         penalty: lambda of the objective, >= 0.
         verbose: 1 for a progress bar.
-        at: The convention by the place that it measures: `"input"` for the
-            authors', `"half"` for the paper's.
+        at: Another way to name the convention, by the place where it measures:
+            `"input"` for the authors', `"half"` for the paper's.
 
     Returns:
         A `LayerMeasurements`, which prints as a table. Rates are computed in
@@ -64,8 +66,8 @@ def measure(
     Raises:
         ValueError: If the model has no white-box blocks or operators without
             `subspace_bases()`, there are no images, an argument is out of
-            range, or activations are NaN or infinite; the message then names
-            the first layer.
+            range, or activations are NaN or infinite. The error names the
+            first layer with such activations.
 
     Example:
 
@@ -81,7 +83,7 @@ def measure(
 
 
 class Measurer:
-    """`measure` for a model that is measured again and again as it trains.
+    """Measures a model repeatedly, as during training.
 
     Args:
         model, convention, eps, penalty, at: As in `measure`.
@@ -90,7 +92,7 @@ class Measurer:
         images, batch_size, verbose: As in `measure`.
 
     Returns:
-        A `LayerMeasurements` of the model as it is at the call.
+        A `LayerMeasurements` of the model with its current weights.
     """
 
     def __init__(
@@ -127,7 +129,7 @@ class Measurer:
         results = {}
         for name, batches in found.items():
             values = np.concatenate(batches, axis=1)
-            # As the authors do, with the sparsity's deviation biased; one image has none.
+            # As in the authors' code: only the sparsity's deviation is biased.
             ddof = 0 if name == "sparsity" or values.shape[1] == 1 else 1
             results[f"{name}_mean"] = values.mean(axis=1).tolist()
             results[f"{name}_std"] = values.std(axis=1, ddof=ddof).tolist()
@@ -154,7 +156,7 @@ class Measurer:
 
 
 def chosen_convention(convention: str | None, at: str | None) -> str:
-    """Returns the convention, by its name or by the place that it measures."""
+    """Returns the name of the convention, given by its name or by its place."""
     if convention is not None:
         check_choice("convention", convention, MEASURED_AT)
     if at is None:
@@ -170,21 +172,21 @@ def chosen_convention(convention: str | None, at: str | None) -> str:
 
 
 def _normalised_input(compress: keras.layers.Layer):
-    """A block's normalised input, also if the operator holds the scale and the offset."""
+    """Returns a block's normalised input, also if scale and offset are in the operator."""
     if not isinstance(compress, FoldedNorm):
         return compress.input
     return _MethodLayer(compress, "normalized")(compress.input)
 
 
 def _codes(sparsify: keras.layers.Layer):
-    """What an operator makes sparse: its output, or the codes inside it."""
+    """Returns an operator's sparse codes: its output, or the codes inside it."""
     if not hasattr(sparsify, "sparse_codes"):
         return sparsify.output
     return _MethodLayer(sparsify, "sparse_codes")(sparsify.input)
 
 
 class _MethodLayer(keras.layers.Layer):
-    """Calls a method of another layer, so that a functional model can hold its result."""
+    """Calls a method of another layer, for use in a functional model."""
 
     def __init__(self, layer: keras.layers.Layer, method: str):
         super().__init__(dtype=layer.dtype_policy)

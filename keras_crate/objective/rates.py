@@ -12,8 +12,8 @@ from keras import ops
 
 from keras_crate.checks import check_above_zero, check_choice, check_not_negative
 
-# The default eps of each convention. The paper leaves eps open; 0.5 is usual for maximal
-# coding rate reduction. The authors' code uses 0.01, without squaring it.
+# The default eps of each convention. The paper does not state it; 0.5 is usual for maximal
+# coding rate reduction. The authors' code uses 0.01 and does not square it.
 DEFAULT_EPS = {"paper": 0.5, "authors": 0.01}
 
 
@@ -21,19 +21,20 @@ def coding_rate(tokens, eps: float | None = None):
     """Lossy coding rate of token sets, `R(Z) = 1/2 logdet(I + d/(n eps^2) Z Z^T)`.
 
     In float32 the error is 1e-5 nats or 2e-4 of the rate, whichever is larger,
-    for entries of Z up to 100. Above that, the rate of tokens of low rank
-    counts what float32 rounds: pass float64.
+    for entries of Z up to 100. For larger entries and tokens of low rank,
+    rounding in float32 changes the rate: pass float64.
 
     Args:
         tokens: Array or tensor of shape `(..., n, d)`, n and d at least 1.
         eps: Precision up to which tokens are coded, > 0. By default 0.5.
 
     Returns:
-        Rates in nats, >= 0, of shape `(...)`; an array for an array, a tensor
+        Rates in nats, >= 0, of shape `(...)`. An array for an array, a tensor
         for a tensor.
 
     Raises:
-        ValueError: If the shape of `tokens` is another, or `eps` is not above 0.
+        ValueError: If `tokens` has another rank or is empty, or `eps` is not
+            above 0.
 
     Example:
 
@@ -56,7 +57,7 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
     With `W_k = Z U_k` of shape `(n, p)`, the sum over k of
 
     - `"paper"`: `1/2 logdet(I + p/(n eps^2) W_k W_k^T)`, with `U_k`
-      orthonormalised. A basis of zeros spans nothing: its rate is 0;
+      orthonormalised. The rate for a basis of zeros is 0;
     - `"authors"` (their measuring code): `1/2 logdet(I + p/(n eps) W_k W_k^T)`,
       with `U_k` as it is and the rows of `W_k` scaled to length 1.
 
@@ -72,7 +73,7 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
         Rates in nats, >= 0, of shape `(...)`, as precise as `coding_rate`.
 
     Raises:
-        ValueError: If a shape is another, `eps` is not above 0, or the
+        ValueError: If the shapes do not fit, `eps` is not above 0, or the
             convention does not exist.
 
     Example:
@@ -108,7 +109,7 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
 
 
 def rate_reduction(tokens, subspaces, eps: float | None = None):
-    """`R(Z) - R^c(Z | U)` in the paper's convention: what compression gains.
+    """Rate reduction, `R(Z) - R^c(Z | U)`, in the paper's convention.
 
     Args:
         tokens: Array or tensor of shape `(..., n, d)`.
@@ -137,8 +138,8 @@ def sparsity(tokens):
 def sparse_rate_reduction(tokens, subspaces, eps: float | None = None, penalty: float = 0.1):
     """The objective, `R(Z) - R^c(Z | U) - lambda |Z|_0`, in the paper's convention.
 
-    `|Z|_0` counts the entries that are not zero. It has no gradient: the
-    gradient of the function is that of the two rates.
+    `|Z|_0` is the number of entries that are not zero. It has no gradient, so
+    the gradient of the objective is that of the two rates.
 
     Args:
         tokens: Array or tensor of shape `(..., n, d)`.
@@ -158,12 +159,12 @@ def sparse_rate_reduction(tokens, subspaces, eps: float | None = None, penalty: 
 
 
 def check_eps(eps, convention: str) -> float:
-    """Returns the precision, or the convention's for None; refuses one that is not above 0."""
+    """Returns the precision, by default the convention's. Refuses one that is not above 0."""
     return DEFAULT_EPS[convention] if eps is None else check_above_zero("eps", eps)
 
 
 def _prepare(tokens):
-    """The array module, and `tokens` in it, in float32 or better."""
+    """Returns NumPy or `keras.ops`, and the tokens as its array in float32 or float64."""
     if not hasattr(tokens, "shape"):
         tokens = np.asarray(tokens)
     if len(tokens.shape) < 2 or 0 in tokens.shape[-2:]:
@@ -179,10 +180,10 @@ def _prepare(tokens):
 
 
 def _coordinates(xp, tokens, subspaces):
-    """`Z U_k` of all subspaces as one product, `(..., K, n, p)`."""
+    """Returns `Z U_k` for all subspaces, `(..., K, n, p)`, computed as one product."""
     k, d, p = subspaces.shape
     together = xp.reshape(xp.transpose(subspaces, (1, 0, 2)), (d, k * p))
-    shape = (-1 if size is None else size for size in tokens.shape[:-1])  # of unknown batches
+    shape = (-1 if size is None else size for size in tokens.shape[:-1])  # batch size may be None
     # Not `ops.matmul`, which rounds float64 to float32 under PyTorch.
     return xp.swapaxes(xp.reshape(tokens @ together, (*shape, k, p)), -2, -3)
 
@@ -190,15 +191,15 @@ def _coordinates(xp, tokens, subspaces):
 def _half_logdet(xp, z, scale: float):
     """`1/2 logdet(I + scale Z Z^T)`.
 
-    The QR decomposition of `I` above `sqrt(scale) Z` has an `R` with
-    `R^T R = I + scale Z^T Z`. The product itself, which squares the rounding,
-    is never formed. No diagonal entry of `R` is below 1, so that the logarithm
-    and the gradient are finite.
+    The QR decomposition of `I` stacked on `sqrt(scale) Z` has an `R` with
+    `R^T R = I + scale Z^T Z`. The product itself, which would square rounding
+    errors, is not computed. Diagonal entries of `R` are at least 1 in magnitude,
+    so that the logarithm and the gradient are finite.
     """
     if z.shape[-2] < z.shape[-1]:
         z = xp.swapaxes(z, -1, -2)  # the determinant of the smaller matrix is the same
     z = z * math.sqrt(scale)
-    # Float64 loses nothing by the product here, and Cholesky takes a fifth of the time.
+    # In float64 the product is exact enough here, and Cholesky takes a fifth of the time.
     if xp is np and np.sum(z * z, axis=(-2, -1)).max(initial=0) < 1e8:
         factor = np.linalg.cholesky(np.eye(z.shape[-1]) + np.swapaxes(z, -1, -2) @ z)
     else:
@@ -208,7 +209,7 @@ def _half_logdet(xp, z, scale: float):
 
 
 def _under_identity(xp, x, factor: float):
-    """Matrices `(..., m, p)` under `factor` times the identity: `(..., p + m, p)`."""
+    """Stacks `factor` times the identity on matrices `(..., m, p)`: `(..., p + m, p)`."""
     rows, columns = x.shape[-2:]
     padding = [(0, 0)] * (len(x.shape) - 2) + [(columns, 0), (0, 0)]
     return xp.pad(x, padding) + factor * xp.eye(columns + rows, columns, dtype=x.dtype)
@@ -217,8 +218,8 @@ def _under_identity(xp, x, factor: float):
 def _orthonormal(xp, subspaces):
     """Orthonormal bases of the same subspaces, `(K, d, p)`.
 
-    Columns of zeros, and columns that depend on others, become zeros: their
-    part of `Q` lies in the small multiple of the identity.
+    Columns of zeros, and columns that depend linearly on others, become zeros:
+    their part of `Q` is in the rows of the small multiple of the identity.
     """
     columns = subspaces.shape[-1]
     ridge = 1e3 * np.finfo(keras.backend.standardize_dtype(subspaces.dtype)).eps
@@ -227,9 +228,9 @@ def _orthonormal(xp, subspaces):
 
 
 def _unit_rows(xp, w):
-    """Rows scaled to length 1; rows of zeros stay."""
+    """Scales rows to length 1. Rows of zeros stay zero."""
     w = _scaled(xp, w, axis=-1)
-    # The largest entry is 1 now, so that only the squares of zeros are below 1/2.
+    # The largest entry is 1 now, so that only the sum of a row of zeros is below 1/2.
     return w / xp.sqrt(xp.maximum(xp.sum(w * w, axis=-1, keepdims=True), 0.5))
 
 
@@ -237,7 +238,7 @@ def _scaled(xp, x, axis):
     """Divides by the largest magnitude, so that squares neither overflow nor vanish."""
     peak = xp.max(xp.abs(x), axis=axis, keepdims=True)
     peak = xp.where(peak > 0, peak, xp.ones_like(peak))
-    # What is made of it does not depend on the scale, and so has no gradient by the peak.
+    # The results do not depend on the scale, so the peak needs no gradient.
     return x / (peak if xp is np else ops.stop_gradient(peak))
 
 

@@ -11,8 +11,8 @@ from keras_crate.keras_internals import compile_steps_anew
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
 from keras_crate.objective.rates import check_eps, rate_reduction
 
-# Without this flag, XLA on a CPU may wait for ever when it runs several matrix
-# decompositions at once (seen on two cores).
+# Without this flag, XLA on a CPU may hang when it runs several matrix decompositions
+# at once (seen on two cores).
 XLA_FLAG = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 
 
@@ -21,9 +21,9 @@ class SparseRateReduction:
 
     The loss gains `-weight` times the mean, over images and blocks, of
     `R(Z) - R^c(Z | U) - penalty |Z|_1`, in nats, in the paper's convention. Z
-    are a block's output tokens and U its subspaces; both are trained by the
-    term. It expands the tokens as a whole, and compresses and sparsifies them
-    in the subspaces. `|Z|_1` stands for `|Z|_0`, which has no gradient.
+    are a block's output tokens and U its subspaces; the term trains both. It
+    expands the tokens as a whole, and compresses and sparsifies them in the
+    subspaces. `|Z|_1` replaces `|Z|_0`, which has no gradient.
 
     Under JAX on a CPU, XLA may stall. `attach` then warns and names the
     environment variable that prevents it.
@@ -67,7 +67,7 @@ class SparseRateReduction:
         self.layers = layers
 
     def attach(self, model: keras.Model) -> keras.Model:
-        """Makes the model train with the term, in place of one attached before.
+        """Adds the term to the model's training loss. Replaces a term attached before.
 
         The term is not saved or cloned with the model: attach it again.
 
@@ -90,7 +90,7 @@ class SparseRateReduction:
             if other is not None and not isinstance(other, _BlockTerm):
                 raise ValueError(
                     f"{block.last.name!r} has an activity regulariser, {type(other).__name__}, "
-                    "which this one would replace. Set it to None first."
+                    "which this regulariser would replace. Set it to None first."
                 )
         self.detach(model)
         if self.weight:
@@ -101,7 +101,7 @@ class SparseRateReduction:
 
     @staticmethod
     def detach(model: keras.Model) -> keras.Model:
-        """Makes the model train without the term, and returns it."""
+        """Removes the term from the model's training loss. Returns the model."""
         for layer in model.layers:
             if isinstance(layer.activity_regularizer, _BlockTerm):
                 layer.activity_regularizer = None
@@ -124,7 +124,7 @@ def _warn_of_stalls() -> None:
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class _BlockTerm(keras.regularizers.Regularizer):
-    """One block's part of the term, on the layer whose output is the block's."""
+    """One block's part of the term, attached to the block's last layer."""
 
     def __init__(self, settings=None, block: Block | None = None, blocks: int = 1):
         self.settings, self.block, self.blocks = settings, block, blocks

@@ -1,1 +1,1 @@
-"""Weights: files of any format, the authors' names, and the registry of what is published."""
+"""Which weights exist, how their files are read, and how a model gets them."""

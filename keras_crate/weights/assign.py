@@ -1,4 +1,4 @@
-"""Arrays into a model's variables: all are compared before any is assigned."""
+"""Assigns arrays to a model's variables. All are compared before any is assigned."""
 
 import contextlib
 import json
@@ -13,29 +13,29 @@ from keras_crate.weights.recognise import Recognised, recognise
 from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
 
 HEAD_LAYERS = ("head_norm", "head")
-# Settings that change what a model computes and that no weight shows.
+# Settings that change a model's outputs but no shape of its weights.
 _SETTINGS = (
     "step_size", "penalty", "residual", "epsilon", "norm_pix_loss", "include_preprocessing",
     "mean", "std", "patch_size", "compress", "sparsify",
 )  # fmt: skip
-# Those of them that weights bring to a model whose user left them open.
+# Settings that come with weights, for arguments that the user left at None.
 _BROUGHT = ("epsilon", "mean", "std", "class_names")
 _EMBEDDING = ("class_token", "positions")
 
 
 class Weights:
-    """Weights that are open to be read.
+    """Weights of an open file.
 
     Args:
         file: The open file.
         found: Where it comes from.
 
     Attributes:
-        settings: Arguments of the constructor that the weights were trained
-            with and that fill in what the user left at None: `epsilon`, `mean`,
-            `std`, `class_names`.
+        settings: `epsilon`, `mean`, `std` and `class_names` that the weights
+            were trained with. They replace arguments that the user left at
+            None.
         classes: Number of classes that `class_names` are for.
-        family: Name of the model's class, or None where the file does not show it.
+        family: Name of the model's class, or None if the file does not show it.
     """
 
     def __init__(self, file: TensorFile, found: Found):
@@ -54,7 +54,7 @@ class Weights:
 
         Layers are matched by name, so files of any backend fit. Positions for
         another grid of patches are resized. The model's head keeps its initial
-        values where the file has none, or one for other classes.
+        values if the file has no head or one for other classes.
 
         Args:
             model: A model with a layer `token_embedding`, not quantised.
@@ -77,7 +77,10 @@ class Weights:
         assign(model, tensors, self.origin, self.file.facts)
 
     def _heads(self, model) -> dict:
-        """Number of heads by layer, where a shape shows it; warns of a published size's others."""
+        """Number of heads of each layer if a shape shows it, else `{}`.
+
+        Warns if the published size has another number of heads than the model.
+        """
         heads, own = self.recognised.heads(), getattr(_layer(model, "block_0_mssa"), "heads", None)
         if self.recognised.size.heads is None:
             if None not in (heads, own) and heads != own:
@@ -88,7 +91,7 @@ class Weights:
 
 @contextlib.contextmanager
 def open_weights(found: Found) -> Iterator[Weights]:
-    """Opens weights that were found, for a `with` statement.
+    """Opens weights that `find` returned, for a `with` statement.
 
     Raises:
         FileNotFoundError, ValueError, ImportError: As `open_tensors` and `recognise`.
@@ -120,7 +123,7 @@ def assign(
         model: Any Keras model; it has a layer `token_embedding`.
         tensors: The arrays. Positions may be for another grid.
         origin: What to call them in messages.
-        facts: What layers store besides weights: `heads` of MSSA, `grid` of the positions.
+        facts: Values besides weights: `heads` of MSSA, `grid` of the positions.
 
     Raises:
         ValueError: If a variable has no array, an array no variable, shapes or
@@ -147,7 +150,7 @@ def assign(
 
 
 def warn_of_heads(origin: str, published: int, received: int) -> None:
-    """Warns that a published size has other heads than the model."""
+    """Warns that a published size has another number of heads than the model."""
     warnings.warn(
         f"The authors' models of the size in {origin} have {published} heads. Received: "
         f"heads={received}, with which the outputs would be wrong.",
@@ -189,13 +192,13 @@ def _check(model, variables, tensors, origin, facts) -> None:
 
 
 def _head_to_train(tensors: dict, variables: dict) -> list[str]:
-    """The head's layers if the file has no head for the model's classes, else nothing."""
+    """Names of the head's layers if the file has no head for the model's classes, else `[]`."""
     own, found = variables.get("head/kernel"), tensors.get("head/kernel")
     if own is None or "token_embedding/positions" not in tensors:
         return []
     shape = tuple(own.shape)
     if found is not None and (found.shape == shape or found.shape[:1] != shape[:1]):
-        return []  # the same, or another model's
+        return []  # it fits, or `_check` refuses it
     return sorted({_layer_of(path) for path in variables} & set(HEAD_LAYERS))
 
 
@@ -216,7 +219,7 @@ def _say(model, origin, left_out, grids) -> None:
 
 
 def _named_as_in_keras_files(model) -> dict[str, str]:
-    """Paths of a model's variables by the names that `open_tensors` gives in files of Keras."""
+    """Paths of a model's variables, by their names in a `TensorFile` of Keras."""
     paths = {}
     for layer in model.layers:
         for part in [layer, *parts_of(layer, include_self=False, recursive=False)]:
@@ -228,7 +231,7 @@ def _named_as_in_keras_files(model) -> dict[str, str]:
 
 
 def _warn_of_other_settings(config: dict, model, origin: str) -> None:
-    """Warns of settings, which no weight shows, that the file's model has otherwise."""
+    """Warns if the file's model has other `_SETTINGS` than this model."""
     if not (config and hasattr(model, "settings")):
         return
     if config.get("fused"):
@@ -238,7 +241,7 @@ def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     own = json.loads(json.dumps(model.get_config(), default=str))
     names = _SETTINGS
     if config.get("include_top") and own.get("include_top"):
-        names = (*names, "pooling")  # what the head sees of the tokens
+        names = (*names, "pooling")  # it decides what the head sees
     other = [
         k for k in names if k in config and k in own and not _agree(k, config, own)
     ]
@@ -254,7 +257,7 @@ def _agree(name: str, config: dict, own: dict) -> bool:
     """Whether two configurations agree on a setting."""
     if name not in ("compress", "sparsify"):
         return config[name] == own[name]
-    # One may name an operator where the other holds the layer.
+    # One configuration may have the operator's name, and the other its layer.
     (ours, our_numbers), (theirs, their_numbers) = (
         _operator(c[name], c) for c in (own, config)
     )
@@ -272,7 +275,7 @@ def _operator(value: str | dict, config: dict) -> tuple[str, dict]:
 
 
 def _describe(tensors) -> str:
-    """Width and blocks of the model that has these variables."""
+    """States width and number of blocks of the model that has these variables."""
     if "token_embedding/positions" not in tensors:
         return "a model of another kind"
     dim = tensors["token_embedding/positions"].shape[-1]

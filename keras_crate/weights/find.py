@@ -1,4 +1,4 @@
-"""From what `weights=` names to a file on this machine."""
+"""Finds the weights that `weights=` names, and downloads them where needed."""
 
 import dataclasses
 import importlib.util
@@ -26,7 +26,7 @@ class Found:
         source: A file, a folder, or a dictionary of tensors; what `open_tensors` takes.
         origin: What to call it in messages.
         settings: Arguments of the constructor that the weights were trained
-            with, as far as the registry knows them.
+            with, as far as the registry has them.
     """
 
     source: Path | Mapping
@@ -35,12 +35,12 @@ class Found:
 
 
 def find(weights, architecture: Architecture | None) -> Found:
-    """Finds the weights that a constructor's `weights` argument names.
+    """Finds the weights that the `weights` argument of a constructor names.
 
     Args:
         weights: The name of a variant or of its data; `hf://user/repository`;
             the path of a file or folder; or a dictionary of tensors.
-        architecture: What the model needs; None if no variant has its operators.
+        architecture: The model's; None if no variant has the model's operators.
 
     Raises:
         ValueError: If there are no weights of this name for the architecture.
@@ -60,10 +60,10 @@ def find(weights, architecture: Architecture | None) -> Found:
 
 
 def find_variant(name: str, architecture: Architecture | None) -> Variant:
-    """The variant that a name of weights stands for in a model.
+    """Returns the variant of an architecture by its name or by the name of its data.
 
     Raises:
-        ValueError: If there is none; the error offers others.
+        ValueError: If there is no such variant. The error names others.
     """
     fitting = [v for v in variants().values() if v.architecture == architecture]
     for variant in fitting:
@@ -77,20 +77,20 @@ def find_variant(name: str, architecture: Architecture | None) -> Variant:
 
 
 def fetch(variant: Variant) -> Found:
-    """The weights of a variant on this machine, downloaded where needed.
+    """Returns the weights of a variant, downloaded where needed.
 
     Raises:
         FileNotFoundError: If the weights are not published where a program can fetch them.
         ImportError: If they are a file of PyTorch and PyTorch is not installed.
         OSError: If the Hub cannot be reached and the weights are not in its cache.
-        ValueError: If a file has another hash than the Hub states or the registry has.
+        ValueError: If the file's hash is not that of the Hub or of the registry.
     """
     if variant.state == "shipped":
         path = variant.shipped_file
         return Found(path, f"{variant.name} of the package", variant.arguments)
     if variant.state != "published":
         raise FileNotFoundError(
-            f"The weights {variant.name} cannot be loaded: {STATES[variant.state]}"
+            f"The variant {variant.name} cannot be loaded: {STATES[variant.state]}"
             f"{f' ({variant.source})' if variant.source else ''}.\n"
             f"{_offer(variant.architecture, variant.weights)}\n{_how_to_get(variant)}"
         )
@@ -99,7 +99,7 @@ def fetch(variant: Variant) -> Found:
         name, sha256 = variant.file_without_pytorch, None
     check_readable(name)
     path = download_file(variant.address, name, sha256)
-    # The form without PyTorch brings an epsilon of its own, which its layout knows.
+    # The epsilon of the form without PyTorch comes from its layout.
     return Found(path, f"{variant.name} ({variant.address}/{name})", variant.arguments)
 
 
@@ -108,7 +108,7 @@ def _has_pytorch() -> bool:
 
 
 def _offer(architecture: Architecture | None, names: tuple[str, ...]) -> str:
-    """Other weights that can be loaded, the nearest first."""
+    """Names other weights that can be loaded, the most similar first."""
     family = architecture.family if architecture else None
     loadable = [v for v in variants().values() if v.can_be_loaded]
     loadable.sort(

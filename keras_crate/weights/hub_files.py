@@ -1,8 +1,8 @@
 """Files of the Hugging Face Hub, in the cache of the Hub's own client.
 
-The client downloads, resumes and caches. It does not compare contents with
-hashes, so this is done here: the cache names each file by the hash that the Hub
-states of it.
+The client downloads, resumes and caches, but does not compare contents with
+hashes. This module does: the name of a file in the cache is the hash that the
+Hub states for it.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _REPOSITORY = re.compile(
 
 
 class Address(NamedTuple):
-    """A repository on the Hub, and a branch, tag or commit of it, or None for `main`."""
+    """A repository on the Hub, and its branch, tag or commit; None for `main`."""
 
     repository: str
     revision: str | None = None
@@ -37,10 +37,10 @@ def parse_address(address: str, revision: str | None = None) -> Address:
 
     Args:
         address: The address.
-        revision: A branch, tag or commit, where the address names none.
+        revision: A branch, tag or commit, if the address names none.
 
     Raises:
-        ValueError: If it is not such an address, or names another revision.
+        ValueError: If the address is not valid, or names another revision.
     """
     name, _, inside = str(address).removeprefix(SCHEME).partition("@")
     if not str(address).startswith(SCHEME) or not _REPOSITORY.fullmatch(name):
@@ -50,7 +50,8 @@ def parse_address(address: str, revision: str | None = None) -> Address:
         )
     if inside and revision and inside != revision:
         raise ValueError(
-            f"The address {address} names a revision, and `revision={revision!r}` another one."
+            f"The address and `revision` name different revisions. Received: {address}, "
+            f"revision={revision!r}"
         )
     return Address(name, inside or revision or None)
 
@@ -62,7 +63,7 @@ def download_model(address: Address) -> tuple[Path, str]:
         address: Repository and revision.
 
     Returns:
-        The folder with the files, and the repository with its commit, for messages.
+        The folder with the files; and the repository with its commit, for messages.
 
     Raises:
         FileNotFoundError: If there is no such repository or revision, it may
@@ -145,13 +146,13 @@ def _fetch(address: Address, name: str, force_download: bool = False) -> Path:
 
 
 def _check_content(path: Path, address: Address, name: str, origin: str) -> Path:
-    """Compares a cached file with the hash in its name; downloads it again if it is damaged."""
+    """Compares a cached file with the hash in its name. Downloads a damaged file again."""
     if _is_whole(path):
         return path
     damaged = f"The cached file {name} of {origin} is damaged"
     try:
         path = _fetch(address, name, force_download=True)
-    except (OSError, ValueError) as error:  # the client's, where it may not ask the Hub
+    except (OSError, ValueError) as error:  # as if the Hub cannot be reached
         raise OSError(f"{damaged}. It must be downloaded again. {error}") from None
     if _is_whole(path):
         warnings.warn(f"{damaged}. It was downloaded again.", stacklevel=5)
@@ -170,12 +171,12 @@ def _is_whole(path: Path) -> bool:
         return sha256_of(path) == stated
     if re.fullmatch(r"[0-9a-f]{40}", stated):
         return git_id_of(path) == stated
-    return True  # a system without links, where the cache does not name hashes
+    return True  # on a system without links, the cache does not have hashes
 
 
 @contextlib.contextmanager
 def _hub_errors(address: Address, name: str = ""):
-    """Turns the client's errors into short ones. The client's may quote the whole request."""
+    """Turns the client's errors, which may quote whole requests, into short ones."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -225,7 +226,7 @@ def _refused(address: Address, error) -> OSError:
 
 
 def transport_errors() -> tuple[type[BaseException], ...]:
-    """Errors of the HTTP library that the client is built on, for requests without an answer."""
+    """Errors of the client's HTTP library for requests that got no answer."""
     found = []
     for name in ("httpx2", "httpx"):
         with contextlib.suppress(ImportError):

@@ -23,9 +23,9 @@ class Entry(NamedTuple):
         name: The authors' name.
         shape: The authors' shape.
         path: Path of the model's variable.
-        form: How the variable is made of the tensor: `"same"` (values in the
+        form: How the tensor becomes the variable: `"same"` (values in the
             same order, reshaped), `"transposed"`, or `"convolution"`.
-        reshaped: Shape of the variable, where it is not that of the form.
+        reshaped: Shape of the variable, if the form does not give it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Entry(NamedTuple):
         return self.reshaped or self.shape
 
     def to_variable(self, values: np.ndarray) -> np.ndarray:
-        """The model's variable, of the authors' tensor."""
+        """Turns the authors' tensor into the model's variable."""
         if self.form == "transposed":
             values = values.T
         elif self.form == "convolution":
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
         return values.reshape(self.variable_shape)
 
     def to_tensor(self, values: np.ndarray) -> np.ndarray:
-        """The authors' tensor, of the model's variable."""
+        """Turns the model's variable into the authors' tensor."""
         if self.form == "transposed":
             values = values.T
         elif self.form == "convolution":
@@ -71,9 +71,9 @@ class Dimensions:
         pixels: Numbers in a patch.
         positions: Rows of the table of positions.
         classes: Outputs of the head, or None without one.
-        patch: `(rows, columns, channels)` of a patch, or None where a
-            flattened patch does not show them.
-        heads: Number of subspaces, or None where no shape shows it.
+        patch: `(rows, columns, channels)` of a patch, or None if patches are
+            stored flattened.
+        heads: Number of subspaces, or None if no shape shows it.
         output_map: Whether MSSA has an output map.
         ratio: Atoms of an overcomplete dictionary for each dimension.
     """
@@ -91,22 +91,23 @@ class Dimensions:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One of the authors' formats.
+    """One kind of checkpoint of the authors' code.
 
     Attributes:
         title: What to call it.
         family: Name of the model's class.
-        recognised: Regular expression that a name of its tensors matches, and no
-            name of a later layout.
-        entries: Its tensors, for a model's dimensions.
-        keys: Names of the tensors that show the dimensions, see `dimensions`;
-            of blocks and the output map, regular expressions.
+        recognised: Regular expression for the names of its tensors. It matches no
+            name of the layouts after this one.
+        entries: Function from a model's dimensions to its tensors.
+        keys: Names of the tensors whose shapes show the dimensions, as
+            `dimensions` reads them. `block` and `output_map` are regular
+            expressions.
         settings: Arguments of the model's constructor that it implies.
         unused: Regular expression of tensors that the model does not use.
-        unused_are: What these are.
+        unused_are: What these tensors are, for a warning.
         zeros: Paths of biases that the authors' layers lack, and their dimension.
         token_rank: Rank of its class token and of its table of positions.
-        prepare: Changes tensors of other shapes before they are read.
+        prepare: Function that changes the tensors before they are compared.
     """
 
     title: str

@@ -293,6 +293,6 @@ LAYOUTS = (
         entries=_crate,
         keys={**_TORCH_KEYS, "pixels": "to_patch_embedding.1.weight"},
         unused=r"head\.(weight|bias)$",
-        unused_are="a classifier that the authors' forward pass leaves aside",
+        unused_are="a classifier that the authors' forward pass does not use",
     ),
 )

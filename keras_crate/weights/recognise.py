@@ -34,7 +34,7 @@ class Recognised(NamedTuple):
     is_backbone: bool
 
     def variables(self) -> dict[str, Tensor]:
-        """The tensors as variables of a model, by the variables' paths."""
+        """Returns the variables of a model, by path, that the tensors make."""
         found = {}
         for entry in self.layout.entries(self.size):
             tensor = self.tensors[entry.name]
@@ -47,11 +47,11 @@ class Recognised(NamedTuple):
         return found
 
     def unused(self) -> list[str]:
-        """Names of the tensors that no variable is made of."""
+        """Names of the tensors that no variable needs."""
         return sorted(self.tensors.keys() - {e.name for e in self.layout.entries(self.size)})
 
     def heads(self) -> int | None:
-        """The number of heads: shown by a shape, or that of a published size; else None."""
+        """The number of heads by a shape or by the published size; None if neither shows it."""
         if self.size.heads is not None:
             return self.size.heads
         if not self.size.output_map:
@@ -118,7 +118,7 @@ def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
 
 
 def layout_of(names) -> Layout | None:
-    """The layout that tensors of these names belong to, or None."""
+    """Returns the layout of tensors with these names, or None."""
     for layout in LAYOUTS:
         if any(re.match(layout.recognised, name) for name in names):
             return layout

@@ -1,4 +1,4 @@
-"""The published sizes, as numbers. `models` has their constructors."""
+"""Widths, blocks and heads of the published sizes. `models` has their constructors."""
 
 import re
 from typing import NamedTuple
@@ -38,7 +38,7 @@ SIZES = {
 
 
 def family_of(constructor: str) -> str:
-    """The family of a published size's constructor, such as `"CRATE"` of `"CRATEBase"`."""
+    """The family of a published size, such as `"CRATE"` for `"CRATEBase"`."""
     return re.sub("(Tiny|Small|Base|Large|Huge)$", "", constructor)
 
 
@@ -57,6 +57,6 @@ def constructor_of(family: str, dim: int, depth: int) -> str | None:
 
 
 def snake_case(constructor: str) -> str:
-    """The name of a constructor's models, such as `crate_alpha_base`."""
+    """The constructor's name in snake case, such as `crate_alpha_base`."""
     words = r"(?<=[a-z])(?=[A-Z])|(?<=CRATE)(?=[A-Z])|(?<=MAE)(?=[A-Z])"
     return re.sub(words, "_", constructor).lower()

@@ -1,7 +1,7 @@
 """Weights files of any format, as arrays by name.
 
-Opening a file reads names, shapes and dtypes. An array is read when it is asked
-for, so that memory holds one at a time. No code from a file is ever run.
+Opening a file reads names, shapes and dtypes only. Each array is read when it is
+used, so that memory holds one at a time. No code from a file is ever run.
 """
 
 import contextlib
@@ -25,9 +25,9 @@ FORMATS = (
     ".safetensors, or JAX parameters (.npz)"
 )
 KERAS_FILES = ("config.json", "metadata.json", "model.weights.h5")
-# Keys under which trainers save the weights, beside an optimizer's state and the like.
+# Keys under which training programs save the weights, beside an optimizer's state.
 _WRAPPERS = ("state_dict", "model", "net", "params")
-# What wrapped models put before each name.
+# Prefixes that PyTorch's wrappers of models put before each name.
 _PREFIXES = ("module.", "_orig_mod.")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -38,7 +38,7 @@ class Tensor(NamedTuple):
     Attributes:
         shape: Its shape.
         dtype: Name of its dtype, such as `"float32"`.
-        read: Reads it; returns a NumPy array in float32, or float64 where it was.
+        read: Returns it as a NumPy array, in float64 if it is stored so, else in float32.
     """
 
     shape: tuple[int, ...]
@@ -54,7 +54,7 @@ class TensorFile:
         origin: What to call the file in messages.
         tensors: The arrays by name. In a file of Keras, a name is
             `layer/index` or `layer/sublayer/index`; elsewhere, the authors' name.
-        facts: What layers of Keras store besides weights, such as
+        facts: Values that layers store besides weights in a file of Keras, such as
             `{"block_0_mssa/heads": 4}`.
         config: The model's configuration in a file of Keras that has one.
         is_keras: Whether it is a file of Keras.
@@ -105,7 +105,7 @@ def open_tensors(source: str | os.PathLike | Mapping, origin: str | None = None)
 
 
 def read_config(path: Path) -> dict:
-    """The configuration of the model in a `.keras` file or folder; empty if there is none."""
+    """Returns the model's configuration in a `.keras` file or folder; `{}` if there is none."""
     try:
         if path.is_dir():
             text = (path / "config.json").read_text("utf8")
@@ -116,7 +116,7 @@ def read_config(path: Path) -> dict:
             return {}
         return json.loads(text).get("config", {})
     except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
-        return {}  # reading the weights says what is wrong
+        return {}  # the error comes when the weights are read
 
 
 def needs_pytorch(name: str) -> bool:
@@ -163,7 +163,7 @@ def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
         weights = open_member(archive, "model.weights.h5", stack)
         return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin)
     if names and all(name.endswith(".npy") for name in names):
-        # Other entries of a JAX archive may need pickle.
+        # These entries of a JAX archive, an optimizer's state and clock, may need pickle.
         wanted = [name for name in names if not name.startswith(("opt/", "chrono/"))]
         tensors = {name.removesuffix(".npy"): _npy(archive, name) for name in wanted}
         return TensorFile(origin, _renamed(tensors, origin))
@@ -173,7 +173,7 @@ def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
 
 
 def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
-    """The layout of Keras' HDF5 files: `layers/GROUP/vars/INDEX`, the layer's name in `vars`."""
+    """Reads an HDF5 file of Keras: `layers/GROUP/vars/INDEX`, the layer's name in `vars`."""
     if "layers" not in file:
         raise ValueError(f"{origin} is an HDF5 file without layers of Keras.")
     tensors, facts = {}, {}
@@ -186,7 +186,7 @@ def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
         layer = group["vars"].attrs["name"]
         for part in hard_linked(group, origin):
             name = part.name.rpartition("/")[2]
-            if name == "seed_generator":  # of dropout, which no weights are
+            if name == "seed_generator":  # the state of dropout is not a weight
                 continue
             prefix = layer if name == "vars" else f"{layer}/{name}"
             variables = part if name == "vars" else part.get("vars", {})
@@ -200,7 +200,7 @@ def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
 
 
 def hard_linked(group, origin: str) -> Iterator:
-    """What is in a group. Refuses what another file or place holds."""
+    """Yields what is in an HDF5 group. Refuses links to other files and places."""
     for name in group:
         is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
         item = group[name] if is_hard else None
@@ -259,12 +259,12 @@ def _torch(path: Path, mmap: bool | None = None) -> Mapping:
         with torch.serialization.safe_globals(_harmless()):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except Exception as error:  # unpickling raises errors of many kinds
-        # PyTorch's own message advises to run the file's code, so it is not passed on.
+        # PyTorch's message advises to run the file's code, so it is not shown.
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise ValueError(
-                f"{path} holds objects other than tensors and plain values. Only code that comes "
-                "with the file could make them, and such code is never run. Ask the file's owner "
-                "for the state dict alone, or for a .safetensors file."
+                f"{path} holds objects other than tensors and plain values. Loading them would run "
+                "code from the file, so nothing was loaded. Ask the file's owner for the state dict "
+                "alone, or for a .safetensors file."
             ) from None
         raise ValueError(
             f"The weights file {path} is truncated or damaged: copy or download it again."
@@ -275,18 +275,18 @@ def _torch(path: Path, mmap: bool | None = None) -> Mapping:
 
 
 def _harmless() -> list:
-    """Types that trainers save beside tensors and that only hold values."""
+    """Types that training programs save beside tensors, and that only hold values."""
     import argparse
 
     numbers = [np.dtype(name) for name in ("float32", "float64", "int32", "int64", "bool")]
     scalar = np.float64(0).__reduce__()[0]
-    # NumPy moved this function: a file names its place in the version that wrote it.
+    # NumPy moved this function. A file has the module of the NumPy that wrote it.
     places = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]
     return [argparse.Namespace, np.dtype, *map(type, numbers), *places]
 
 
 def _tensors_in(content: Mapping, origin: str) -> dict[str, Tensor]:
-    """The tensors of a dictionary, wherever they are in it."""
+    """Finds the tensors in a dictionary, at its top or under a key of `_WRAPPERS`."""
     found = {name: _lazy(name, value, value.dtype) for name, value in _unwrapped(content).items()}
     if not found:
         raise ValueError(
@@ -305,7 +305,7 @@ def _unwrapped(content: Mapping) -> dict:
 
 
 def _flattened(content: Mapping, prefix: str = "") -> dict:
-    """The tensors. Names inside a nested dictionary (a JAX tree) are joined by `/`."""
+    """The tensors of a dictionary. Names in a nested one (a JAX tree) are joined by `/`."""
     tensors = {}
     for name, value in content.items():
         if isinstance(value, Mapping):
@@ -316,7 +316,7 @@ def _flattened(content: Mapping, prefix: str = "") -> dict:
 
 
 def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
-    """Without the prefixes of wrapped models and of a JAX archive's parameters."""
+    """Removes the prefixes of PyTorch's wrappers and of a JAX archive's parameters."""
     parameters = {k.removeprefix("params/"): v for k, v in tensors.items() if "params/" in k[:7]}
     tensors = parameters or tensors
     for prefix in _PREFIXES * 2:  # in any order
@@ -328,15 +328,15 @@ def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
 
 
 def _lazy(name: str, value, dtype) -> Tensor:
-    """A tensor of any library that has a shape and a dtype."""
+    """Wraps an array of any library that has a shape and a dtype."""
     dtype = str(dtype).removeprefix("torch.")
-    if dtype in ("|V2", "void16"):  # how NumPy stores bfloat16, which it lacks
+    if dtype in ("|V2", "void16"):  # NumPy stores bfloat16 as bytes
         dtype = "bfloat16"
 
     def read():
         if not hasattr(value, "detach"):
             return value[()] if isinstance(value, h5py.Dataset) else np.asarray(value)
-        tensor = value.detach().cpu()  # of PyTorch, perhaps in bfloat16, which NumPy lacks
+        tensor = value.detach().cpu()  # of PyTorch; NumPy has no bfloat16
         return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
     return Tensor(tuple(value.shape), dtype, _reader(name, read))

@@ -1,4 +1,4 @@
-"""The registry of variants: which weights exist, where, and what is known of them."""
+"""The registry of variants: which weights exist, and where they are."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ STATES = {
 
 
 class Architecture(NamedTuple):
-    """What weights and a model must share.
+    """What weights and a model must have in common.
 
     Attributes:
         family: Name of the family's class, such as `"CRATE"`.
@@ -54,23 +54,23 @@ class Variant:
         name: Its name.
         constructor: Name of the model's constructor.
         arguments: Arguments of the constructor.
-        weights: What `weights=` calls it, besides its name.
+        weights: Other names that `weights=` accepts for it.
         state: A key of `STATES`.
         data: What the model was trained on.
         parameters: Number of parameters.
-        paper: Its identifier.
-        repository, file, revision, sha256: The file on the Hub; revision and
-            hash only where they are known.
-        file_without_pytorch: The same model in a form that needs no PyTorch.
-        source, form: Where weights come from that are not on the Hub, and their form.
+        paper: Identifier of the paper.
+        repository, file, revision, sha256: The file on the Hub. Revision and
+            hash are None if they are not known.
+        file_without_pytorch: A file of the same model that is read without PyTorch.
+        source, form: Origin and form of weights that are not on the Hub.
         licence: Licence of the weights.
         top1, zero_shot: Accuracy in per cent, as the authors report it.
         measured: Accuracy in per cent, measured for this package.
         measured_on: The images of these accuracies, if not those of `data`.
-        evaluation: How images are prepared for it, where that is not the default.
+        evaluation: How images are prepared for it, if not as by default.
         outputs: `"classes"` or `"embeddings"`.
         recipe: Name of the recipe with the authors' settings.
-        notes: What else to know.
+        notes: Further facts.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Variant:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that `weights=` may call it."""
+        """All names that `weights=` accepts for it."""
         return (self.name, *self.weights)
 
     @property
@@ -115,7 +115,7 @@ class Variant:
 
     @property
     def shipped_file(self) -> Path:
-        """Where the weights are if they ship with the package."""
+        """Path of the weights if they ship with the package."""
         return weights_folder() / self.name / MODEL_FILE
 
     @property
@@ -133,7 +133,7 @@ class Variant:
 
     @property
     def architecture(self) -> Architecture:
-        """What weights and model must share."""
+        """What weights and a model must have in common."""
         size = SIZES.get(self.constructor)
         family, numbers, patch = self.constructor, self.arguments, 16
         if size is not None:
@@ -143,7 +143,7 @@ class Variant:
 
     def call(self) -> str:
         """The Python line that makes the model."""
-        # The weights bring these themselves.
+        # The weights set these themselves.
         implied = ("class_names", "epsilon", "mean", "std")
         given = {k: v for k, v in self.arguments.items() if k not in implied}
         given["weights"] = self.weights[0]
@@ -161,21 +161,21 @@ def variants() -> dict[str, Variant]:
 
 
 def variant_named(name: str) -> Variant:
-    """The variant of a name.
+    """Returns a variant by its name.
 
     Raises:
-        ValueError: If there is none; the error has near names.
+        ValueError: If there is no such variant. The error has similar names.
     """
     if name not in variants():
         raise ValueError(
-            "There is no variant of this name; `keras-crate weights` lists them. "
+            "There is no variant of this name. `keras-crate weights` lists all. "
             f"Received: {name!r}{did_you_mean(name, variants())}"
         )
     return variants()[name]
 
 
 def weights_folder() -> Path:
-    """The registry's folder: inside the installed package, or beside it in a checkout."""
+    """The registry's folder: in the installed package, or beside it in a git checkout."""
     here = Path(__file__).parent
     installed = here / "files"
     return installed if installed.is_dir() else here.parents[1] / "weights"
@@ -243,7 +243,7 @@ class WeightsList(list):
 
 
 def list_weights() -> WeightsList:
-    """All weights that exist or were reported, whether or not they can be loaded.
+    """Lists all weights that exist or were reported, also those that cannot be loaded.
 
     Returns:
         A list of `ListedWeights`, which prints as a table.

@@ -52,6 +52,6 @@ def test_of_attention_without_scores_it_shows_the_rest(folder, tmp_path, capsys)
     model.save(tmp_path / "tssa.keras")
     words = ["look", str(tmp_path / "tssa.keras"), str(folder / "0.png")]
     assert main([*words, "--output", str(tmp_path / "out")]) == 0
-    assert "block_0_tssa has no attention from token to token" in capsys.readouterr().out
+    assert "block_0_tssa has no attention between pairs of tokens" in capsys.readouterr().out
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert written == {"components.png", "objects.png", "look.json"}

@@ -47,7 +47,7 @@ def test_real_labels(real, tmp_path):
     files = [tmp_path / f"ILSVRC2012_val_0000000{k}.JPEG" for k in (7, 2, 1)]
     assert real_labels(real, files) == [[1], [], [0, 1]]
     for name in ("cat.JPEG", "ILSVRC2012_val_00050001.JPEG"):
-        with pytest.raises(ValueError, match=f"files must be called as ImageNet's.* {name}"):
+        with pytest.raises(ValueError, match=f"files must have ImageNet's names.* {name}"):
             real_labels(real, [tmp_path / name])
     (tmp_path / "short.json").write_text("[[1]]")
     with pytest.raises(ValueError, match=r"must be a list of 50,000 lists"):

@@ -235,7 +235,7 @@ def _with_layer(files, **layer) -> bytes:
                 "class_name": "Lambda",
                 "config": {"name": "l", "function": {"class_name": "__lambda__", "config": {}}},
             },
-            "holds a Lambda, which runs what comes with it.*never run",
+            "holds a Lambda, which can run code.*never run",
         ),
         (
             {"module": "os", "class_name": "system", "config": {"command": "true"}},

@@ -34,7 +34,7 @@ def test_refusals():
         feature_pyramid(model, scales=[1])
     with pytest.raises(ValueError, match=r"whole rows and columns.*0.3 for 4 rows"):
         feature_pyramid(model, [0], scales=[0.3])
-    with pytest.raises(ValueError, match="`layers` must differ"):
+    with pytest.raises(ValueError, match="`layers` must be different blocks"):
         feature_pyramid(model, [1, -1])
     with pytest.raises(ValueError, match="which has 0, 1"):
         feature_pyramid(model, [2])
