@@ -8,10 +8,17 @@ from compare import assert_close
 from marks import TORCH
 
 from keras_crate import CRATE, CRATEMAE
-from keras_crate.keras_internals import run_graph
+from keras_crate.keras_internals import (
+    compile_steps_anew,
+    parts_of,
+    random_seed_dtype,
+    run_graph,
+    stored_kernel,
+    variable_path,
+)
 from keras_crate.models.white_box import WhiteBoxModel
 
-pytestmark = pytest.mark.skipif(not TORCH, reason="only PyTorch runs graphs eagerly")
+runs_eagerly = pytest.mark.skipif(not TORCH, reason="only PyTorch runs graphs eagerly")
 
 
 def _images():
@@ -19,8 +26,9 @@ def _images():
     return keras.ops.convert_to_tensor(images)
 
 
+@runs_eagerly
 @pytest.mark.parametrize("family", [CRATE, CRATEMAE])
-def test_agrees_with_keras_own_way(family):
+def test_run_graph_agrees_with_keras_own_way(family):
     model = family(24, 2, 3, input_shape=(16, 16, 3), patch_size=8)
     # Random masks would differ: all layers but the one that draws them.
     values = {"patch_noise": keras.ops.convert_to_tensor(np.random.rand(2, 4).astype("float32"))}
@@ -37,7 +45,8 @@ def test_agrees_with_keras_own_way(family):
         assert_close(ours, keras_own, atol=0)
 
 
-def test_forgets_what_nothing_reads_any_more():
+@runs_eagerly
+def test_run_graph_frees_tensors_after_their_last_use():
     model = CRATE(24, 6, 3, input_shape=(16, 16, 3), patch_size=8)
     alive, given = [], []
 
@@ -56,3 +65,64 @@ def test_forgets_what_nothing_reads_any_more():
     with torch.no_grad():
         model._run_through_graph(_images(), operation_fn)
     assert len(given) > 30 and max(alive) <= 4
+
+
+def test_parts_of():
+    layer = CRATE(24, 1, 3, input_shape=(16, 16, 3), patch_size=8).get_layer("block_0_mssa")
+    inside = {part.name for part in parts_of(layer, include_self=False)}
+    assert {"subspaces", "output_projection"} <= inside
+    assert parts_of(layer)[0] is layer and layer not in parts_of(layer, include_self=False)
+    outer = keras.Sequential(
+        [keras.Input((3,)), keras.Sequential([keras.layers.Dense(2, name="in")])]
+    )
+    names = [part.name for part in parts_of(outer, recursive=False)]
+    assert "in" not in names and "in" in [part.name for part in parts_of(outer)]
+
+
+def test_stored_kernel():
+    dense = keras.layers.Dense(3)
+    dense.build((None, 2))
+    assert stored_kernel(dense) is dense.kernel
+    dense.enable_lora(1)
+    stored_kernel(dense).assign(np.ones((2, 3)))
+    assert_close(dense.kernel, np.ones((2, 3)), atol=1e-6)  # the adapters start at zero
+
+
+def test_variable_path():
+    dense = keras.layers.Dense(3, name="one")
+    dense.build((None, 2))
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(dense.trainable_variables)
+    paths = [variable_path(optimizer, variable) for variable in dense.trainable_variables]
+    assert paths == ["one/kernel", "one/bias"]
+
+
+def test_compile_steps_anew():
+    """A loss term that is added after the first `fit` counts."""
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="ones")(inputs))
+    model.compile(keras.optimizers.SGD(0.0), loss="mse")
+    x, y = np.ones((4, 2), "float32"), np.full((4, 1), 2.0, "float32")
+    before = model.fit(x, y, verbose=0).history["loss"][0]
+    model.layers[-1].activity_regularizer = keras.regularizers.L1(0.5)
+    compile_steps_anew(model)
+    after = model.fit(x, y, verbose=0).history["loss"][0]
+    assert after > before + 0.5
+
+
+def test_random_seed_dtype():
+    seed = keras.ops.convert_to_tensor([1, 2], random_seed_dtype())
+    assert keras.random.uniform((2,), seed=keras.random.SeedGenerator(1)).shape == (2,)
+    assert keras.backend.standardize_dtype(seed.dtype) == random_seed_dtype()
+
+
+def test_the_layout_of_weights_files(tmp_path):
+    """`weights.tensor_files` reads `layers/GROUP/vars/INDEX`, and the layer's name beside it."""
+    import h5py
+
+    model = CRATE(24, 1, 3, input_shape=(16, 16, 3), patch_size=8, classes=2)
+    model.save_weights(tmp_path / "a.weights.h5")
+    with h5py.File(tmp_path / "a.weights.h5") as file:
+        groups = {group["vars"].attrs["name"]: group for group in file["layers"].values()}
+        assert groups["head"]["vars/0"].shape == (24, 2)
+        assert groups["block_0_mssa"]["subspaces/vars/0"].shape == (24, 24)
