@@ -42,7 +42,7 @@ class FusedISTA(keras.layers.Dense):
     identity is kept apart; `bias` is `b`; `skip` is `gamma`.
 
     Raises:
-        ValueError: If an activation is given, or `units` is not the tokens' width.
+        ValueError: If `units` is not the tokens' width.
 
     Example:
 
@@ -59,12 +59,7 @@ class FusedISTA(keras.layers.Dense):
     residual = False
 
     def __init__(self, units: int, *, identity_apart: bool = False, **kwargs):
-        if kwargs.get("activation") is not None:
-            raise ValueError(
-                "FusedISTA has its own activation, ReLU. Received: "
-                f"activation={kwargs['activation']!r}"
-            )
-        super().__init__(units, **kwargs)
+        super().__init__(units, activation=None, **kwargs)  # its own, ReLU, comes last
         self.identity_apart = identity_apart
 
     def build(self, input_shape):

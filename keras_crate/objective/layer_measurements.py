@@ -17,24 +17,24 @@ MEASURED_AT = {"authors": "input", "paper": "half"}
 class LayerMeasurements:
     """What `measure` returns: means and standard deviations over images, one entry per block.
 
+    Standard deviations are unbiased (0 for one image). Only the sparsity's is
+    biased, as in the authors' code.
+
     Attributes:
         coding_rate_mean, coding_rate_std: R^c in nats.
         sparsity_mean, sparsity_std: Fraction in [0, 1] of exact zeros after the
             operator that sparsifies, or in the codes inside it.
         images: Number of images.
-        convention: `"authors"` or `"paper"`. Only the paper's has what follows
-            `eps`, up to `penalty`; it is None otherwise.
+        convention: `"authors"` or `"paper"`.
         eps: Precision of the coding rate.
-        rate_mean, rate_std: R at the half-step, in nats.
+        rate_mean, rate_std: R at the half-step, in nats. This and the next three
+            are None in the authors' convention.
         rate_reduction_mean, rate_reduction_std: R - R^c at the half-step, in nats.
         objective_mean, objective_std: R - R^c - lambda |Z|_0 of the block's output.
         penalty: lambda.
         operator: Class of the operator that sparsifies, such as `"ISTA"`.
-        at: Where the coding rate was taken: `"input"` by the authors'
-            convention, `"half"` by the paper's.
-
-    Standard deviations are unbiased (0 for one image), but for the sparsity's,
-    as in the authors' code.
+        at: Where the coding rate was taken: `"input"` in the authors'
+            convention, `"half"` in the paper's.
     """
 
     coding_rate_mean: list[float]

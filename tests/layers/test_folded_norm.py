@@ -1,4 +1,4 @@
-"""Layers of fused models. `tests/models/test_fuse.py` compares them with the others."""
+"""Fused models of version 0.1. `tests/models/test_fuse.py` has the other tests of the layers."""
 
 from pathlib import Path
 
@@ -6,18 +6,10 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
-from layer_checks import LayerChecks
 
-from keras_crate.layers import FusedISTA, FusedMSSA, FusedTSSA
+from keras_crate.layers import FusedISTA
 
 SAVED = Path(__file__).parent / "saved_by_0_1"
-
-
-class TestFusedLayers(LayerChecks):
-    cases = (
-        (FusedMSSA, {"heads": 2}, (2, 5, 8), (2, 5, 8), 4),
-        (FusedTSSA, {"heads": 2}, (2, 5, 8), (2, 5, 8), 5),
-    )
 
 
 @pytest.mark.parametrize("name", ["fused_mssa_int8", "fused_tssa"])

@@ -185,7 +185,7 @@ def test_fused_twice_is_refused():
 
 
 def test_fused_ista_refuses_what_it_would_lose():
-    with pytest.raises(ValueError, match="has its own activation"):
+    with pytest.raises(TypeError, match="multiple values for keyword argument 'activation'"):
         FusedISTA(4, activation="gelu")
     with pytest.raises(ValueError, match="`units` must be the width"):
         FusedISTA(5).build((None, 3, 4))
