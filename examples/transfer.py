@@ -69,7 +69,7 @@ def vit() -> keras.Model:
 def one_seed(
     make, seed: int, folder: Path, recipes: tuple, draws: int, quiet: dict
 ) -> dict[str, float]:
-    """All accuracies of a model for a seed, in per cent of the test digits."""
+    """All accuracies of a model for a seed, in per cent of the validation digits."""
     first, then = recipes
 
     def untrained():

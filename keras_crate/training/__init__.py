@@ -1,4 +1,4 @@
-"""Training: recipes and runs."""
+"""Training: recipes, and runs that can be resumed."""
 
 from keras_crate.training.demo import DemoRecipe, run_demo
 from keras_crate.training.divergence import TrainingDiverged

@@ -27,15 +27,15 @@ def callbacks_of(
     callbacks = [
         # First: the others may draw random numbers.
         seeds,
-        # Before all that writes: an epoch that diverged is not recorded.
+        # Before the callbacks that write: an epoch that diverged is not recorded.
         FiniteLoss(backup, seeds, batches),
-        # Before what may read the weights in an evaluation: they are the averages there.
+        # Before callbacks that may read the weights in an evaluation, which are the averages.
         averages,
-        # Before all that reads an epoch's values: it adds two.
+        # Before the callbacks that read an epoch's values: it adds two values.
         Throughput(batches.steps * batches.batch_size),
         # Before the checkpoints, which ask it for the best epoch.
         history,
-        # Anywhere behind the values, as the next two: they only read.
+        # This and the next two only read the values.
         tensorboard(folder.path / "tensorboard") if options.tensorboard else None,
         WandbRecord(options.wandb, folder) if options.wandb else None,
         RichProgress(batches.steps) if options.verbose == 1 else None,
@@ -43,7 +43,7 @@ def callbacks_of(
         *options.callbacks,
         # Before the backup: a run that resumes after an epoch has that epoch's model.
         Checkpoints(folder, history, averages),
-        # Last: an epoch that is in the backup is written everywhere else.
+        # Last: all other files have an epoch when the backup has it.
         backup,
     ]
     return [callback for callback in callbacks if callback is not None]

@@ -1,4 +1,4 @@
-"""The files that a run writes after each epoch: models, and a backup to resume from."""
+"""Callbacks that write models and a backup after each epoch."""
 
 import contextlib
 import json
@@ -16,8 +16,8 @@ from keras_crate.training.run_folder import RunFolder
 class Checkpoints(keras.callbacks.Callback):
     """Saves the model after every epoch, and a copy if the epoch is the best so far.
 
-    Of a run with moving averages of the weights, `averages` exchanges the two:
-    the files hold the averages.
+    If the run has moving averages of the weights, the files hold the averages.
+    `averages` exchanges them with the weights.
     """
 
     def __init__(self, folder: RunFolder, history: RunHistory, averages=None):
@@ -38,13 +38,13 @@ class Checkpoints(keras.callbacks.Callback):
 
 
 class Backup(keras.callbacks.Callback):
-    """Keeps the weights and the optimizer's state between two epochs, for a run to resume from.
+    """Saves the weights and the optimizer's state after each epoch, for resuming a run.
 
-    Unlike that of `keras.callbacks.BackupAndRestore`, a backup is whole or not
-    used: a manifest with the file's hash is written after the file, and the
-    previous backup is removed after that. The first backup is written before
-    the first step, so that a full disk is found then. `epochs` is how many
-    epochs the backup has behind it.
+    In contrast to `keras.callbacks.BackupAndRestore`, an incomplete backup is
+    never used: a manifest with the file's hash is written after the file, and
+    the previous backup is removed last. The first backup is written before
+    the first step, so that a full disk is found then. `epochs` is the number of
+    epochs before the backup.
     """
 
     def __init__(self, folder: Path):
@@ -72,7 +72,7 @@ class Backup(keras.callbacks.Callback):
         self._write(epoch + 1)
 
     def restore(self) -> None:
-        """Gives the model and its optimizer the backup's values."""
+        """Loads the backup into the model and its optimizer."""
         self.model.load_weights(self._file(self.epochs))
 
     def remove(self) -> None:
@@ -102,12 +102,12 @@ class Backup(keras.callbacks.Callback):
 
 @contextlib.contextmanager
 def _explained(path: Path):
-    """Says what to do about an error of writing."""
+    """Adds to an error of writing what to do."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # h5py raises either
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise OSError(
-            f"{path} could not be written ({reason}). What was saved before is whole. Make room "
-            "or mend the disk, and start the same command to resume the run."
+            f"{path} could not be written ({reason}). What was saved before is complete. Free "
+            "disk space, and start the same command to resume the run."
         ) from error

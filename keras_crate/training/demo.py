@@ -34,7 +34,7 @@ class DemoRecipe:
         patch_size: Side of a patch in pixels.
         pooling: `"token"` or `"avg"`.
         epochs: Number of epochs.
-        warmup_epochs: Epochs of these in which the learning rate grows.
+        warmup_epochs: Number of first epochs in which the learning rate grows.
         batch_size: Number of images per step.
         learning_rate: Highest learning rate of AdamW, with cosine decay to 0.
         weight_decay: Decoupled weight decay.
@@ -103,12 +103,12 @@ def run_demo(
 
     Args:
         output: Folder for `model.keras`, `metrics.json` and `layers.png`: a new
-            or empty one, or one of an earlier demo, which is overwritten.
+            or empty folder, or that of an earlier demo, which is overwritten.
         recipe: The settings.
         images: The training and validation images, as arrays. By default, 5,000
             MNIST digits.
         seed: The same seed gives the same model on one backend.
-        say: Called with each line of text.
+        say: Function that prints a line of text.
         callbacks: Keras callbacks for the training.
 
     Returns:
@@ -127,7 +127,7 @@ def run_demo(
     ```
     """
     check_positive("epochs", recipe.epochs)
-    new_figure(1, 1)  # raises an error before the training, not after it
+    new_figure(1, 1)  # without matplotlib this fails before the training, not after it
     output = _folder(output)
     images = images or load("mnist5k")
     train, validation = images.train, images.validation

@@ -1,4 +1,4 @@
-"""Stops a run whose loss or weights are not finite, and finds where it began."""
+"""Stops a run if its loss or weights are not finite, and finds the cause."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ class FiniteLoss(keras.callbacks.Callback):
     numbers, up to the step that went wrong.
     """
 
-    async_safe = True  # Keras makes all batch methods wait if one callback is not
+    async_safe = True  # else Keras waits for every callback at each step
 
     def __init__(self, backup: Backup, seeds: EpochSeeds, batches: TrainingInput | None):
         super().__init__()
@@ -42,14 +42,14 @@ class FiniteLoss(keras.callbacks.Callback):
 
     def on_test_begin(self, logs=None):
         if self.losses:
-            self.model.stop_evaluating = True  # after one batch: the result is not used
+            self.model.stop_evaluating = True  # after one batch; the result is not used
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.losses:  # Keras has waited for all threads
+        if self.losses:  # all threads have finished
             step = min(self.losses)
             what = f"The loss became {self.losses[step]} at step {step + 1} of epoch {epoch + 1}"
             self._stop(what, epoch, step)
-        if self._broken_weights():  # by the epoch's last step, which no loss shows
+        if self._broken_weights():  # no loss shows the epoch's last step
             what = f"Weights became NaN or infinite at the end of epoch {epoch + 1}"
             self._stop(what, epoch, None)
 
@@ -78,7 +78,7 @@ class FiniteLoss(keras.callbacks.Callback):
             if step == last:
                 layer = first_broken_layer(self.model, images)
                 if layer is None:
-                    return "all layers gave finite outputs, and the loss of them is not finite"
+                    return "the outputs of all layers are finite, and their loss is not"
                 return f"first in {layer}"
             self.model.train_on_batch(images, labels)
         if broken := self._broken_weights():
@@ -86,7 +86,7 @@ class FiniteLoss(keras.callbacks.Callback):
         return "the error did not occur again, so no layer can be named"
 
     def _broken_weights(self) -> str:
-        """The first trainable weights that are not finite, and how many more there are."""
+        """Names the first trainable weights that are not finite, and counts the others."""
         broken = [
             weight.path
             for weight in self.model.trainable_variables

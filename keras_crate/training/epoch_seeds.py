@@ -1,11 +1,11 @@
-"""Random numbers that depend on the epoch."""
+"""Random states that depend on the epoch."""
 
 import keras
 import numpy as np
 
 
 class EpochSeeds(keras.callbacks.Callback):
-    """Sets all random states at the beginning of an epoch, from the run's seed and the epoch.
+    """Sets all random states at the beginning of each epoch, from the run's seed and the epoch.
 
     A run that is resumed draws what it would have drawn. The states are: the
     seeds of dropout, drop-path and masks, which Keras does not save with the

@@ -1,4 +1,4 @@
-"""Training a trained model on other data."""
+"""Fine-tunes a trained model on other data."""
 
 import os
 import types
@@ -24,25 +24,25 @@ def finetune(
 ) -> types.SimpleNamespace:
     """Fine-tunes a trained model on other images, as CRATE's paper did.
 
-    A copy of the model is trained, for images of the recipe's size, to which
-    its positions are resized. The copy keeps the head if the data have the
-    model's classes; data without names must have as many. A folder with the
-    model's class names may have them in another order. Otherwise the copy has
-    a new head, and the data's class names. A masked autoencoder's encoder is
-    given a head. The folder and a run that was cut off are as in `pretrain`.
+    A copy of the model is trained. Its positions are resized to the recipe's
+    image size. The copy keeps the head if the data have the model's class names,
+    or have no names and as many classes. (The names of folders may be in any
+    order.) Otherwise it gets a new head and the data's class names. Of a masked
+    autoencoder, the encoder is trained, with a new head. The output folder is as
+    in `pretrain`, and so is the resuming of an interrupted run.
 
     Args:
         model: A Keras model; a `.keras` file; the name of a variant; or
-            `hf://user/repository`. A model that is not of this package is
-            trained itself, and must have an output for each class.
-        data: As in `keras_crate.data.open_data`, such as `"cifar10"`; by default
-            the recipe's.
+            `hf://user/repository`. A model that is not of this package is not
+            copied, and must have an output for each class.
+        data: As in `keras_crate.data.open_data`, such as `"cifar10"`. By default,
+            the recipe's data.
         output: Folder to write to: new, empty, or that of a run to resume.
-        recipe: As in `load_recipe`; by default the paper's for the data set, such
+        recipe: As in `load_recipe`. By default, the paper's for the data set, such
             as `"cifar10-paper"`, or else `"finetune-paper"`.
-        validation: Folder or pair of arrays to measure on, instead of the data's
-            own validation images.
-        limit: How many images to train on, or None for all.
+        validation: Folder or pair of arrays of validation images. By default,
+            those of the data.
+        limit: Number of training images, or None for all.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
 
@@ -50,10 +50,10 @@ def finetune(
         As in `pretrain`.
 
     Raises:
-        TrainingDiverged: If the loss becomes NaN or infinite; a `ValueError`.
+        TrainingDiverged: If the loss becomes NaN or infinite.
         ValueError: If there is no such model, recipe or data, they do not fit,
             or the folder cannot be used.
-        OSError: If the output cannot be written, or data cannot be fetched.
+        OSError: If the output cannot be written, or data cannot be downloaded.
 
     Example:
 
@@ -79,6 +79,6 @@ def finetune(
 
 
 def recipe_for_data(data) -> str:
-    """Name of the paper's recipe for a data set, or of that for any data."""
+    """Returns the name of the paper's recipe for a data set, or for any data."""
     own = f"{data}-paper"
     return own if own in list_recipes() else "finetune-paper"

@@ -21,7 +21,7 @@ class RunHistory(keras.callbacks.Callback):
 
     Args:
         file: The file.
-        epochs: How many of its epochs are kept. Those after them will be
+        epochs: Number of epochs of the file that are kept. Later ones will be
             trained again.
     """
 
@@ -47,12 +47,12 @@ class RunHistory(keras.callbacks.Callback):
             writer.writerows(self.rows)
 
     def best(self) -> dict | None:
-        """The epoch with the best validation accuracy, or None if it was not measured."""
+        """Returns the epoch with the best validation accuracy, or None without validation."""
         measured = [row for row in self.rows if "val_accuracy" in row]
         return max(measured, key=lambda row: row["val_accuracy"], default=None)
 
     def draw(self, file: Path) -> None:
-        """Draws loss, accuracy and learning rate of each epoch to an image file."""
+        """Draws loss, accuracy and learning rate against the epoch, into an image file."""
         measured = self.rows[0].keys()
         panels = {k: [n for n in names if n in measured] for k, names in _PANELS.items()}
         panels = {title: names for title, names in panels.items() if names}

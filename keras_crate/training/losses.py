@@ -1,4 +1,4 @@
-"""The loss of a recipe, and a model compiled with it."""
+"""The loss of a recipe, and compiling a model with it."""
 
 import keras
 
@@ -64,7 +64,7 @@ def _loss(model: keras.Model, recipe: Recipe) -> keras.losses.Loss:
 
 
 def _activation(model: keras.Model):
-    """The function that gives a classifier's outputs."""
+    """Returns the activation of a classifier's outputs."""
     settings = getattr(model, "settings", None)
     if hasattr(settings, "classifier_activation"):
         return keras.activations.get(settings.classifier_activation)

@@ -1,4 +1,4 @@
-"""The model that a run trains: a new one, or a trained one that is adapted to the data."""
+"""Makes the model that a run trains, or adapts a trained one to the data."""
 
 import copy
 import dataclasses
@@ -23,7 +23,7 @@ from keras_crate.weights.variants import variants
 
 
 def make_variant(name: str, recipe: Recipe) -> keras.Model:
-    """Makes the model of a variant, with initial values."""
+    """Makes the model of a variant, with initial weights."""
     variant = variants()[name]
     if not variant.classifies:
         raise ValueError(f"The outputs of {name} are not classes: {variant.notes}")
@@ -31,12 +31,12 @@ def make_variant(name: str, recipe: Recipe) -> keras.Model:
 
 
 def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None) -> keras.Model:
-    """Makes a model of a size, with initial values, for the data's classes.
+    """Makes a model of a size, with initial weights, for the data's classes.
 
     Args:
         name: The size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`.
         data: The images that it will be trained on.
-        recipe: Brings their size, and the model's dtype and rates.
+        recipe: Has the image size, and the model's dtype and rates.
         patch_size: In pixels, or None for the size's own.
     """
     sizes = {short_name(constructor): constructor for constructor in SIZES}
@@ -58,7 +58,7 @@ def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None)
 
 
 def short_name(name: str) -> str:
-    """The short name of a size: `"mae-base"` of `"CRATEMAEBase"` and `"crate_mae_base"`."""
+    """Returns a size's short name: `"mae-base"` for `"CRATEMAEBase"` and `"crate_mae_base"`."""
     return snake_case(name).replace("_", "-").removeprefix("crate-")
 
 
@@ -76,7 +76,7 @@ def _settings_of(recipe: Recipe, has_head: bool) -> dict:
 
 
 def class_names_of(data: LabelledImages) -> tuple[str, ...] | None:
-    """Class names for a model: ImageNet's words if the data have its WordNet identifiers."""
+    """Returns the data's class names, with ImageNet's words for WordNet identifiers."""
     identifiers, words = zip(*imagenet_classes(), strict=True)
     return words if data.class_names == identifiers else data.class_names
 
@@ -84,7 +84,7 @@ def class_names_of(data: LabelledImages) -> tuple[str, ...] | None:
 def in_order_of(data: LabelledImages, names: tuple[str, ...] | None) -> LabelledImages:
     """Relabels images from folders with a model's class names, in the model's order.
 
-    Other data have an order of their own, and are returned as they are.
+    Other data are returned unchanged.
     """
     ours = data.class_names
     if not (isinstance(data.train, FileSource) and ours and names):
@@ -108,13 +108,13 @@ def in_order_of(data: LabelledImages, names: tuple[str, ...] | None) -> Labelled
 
 
 def model_name(model: "str | os.PathLike | keras.Model") -> str:
-    """The name of a model in run.json, the same in every process."""
-    # Keras may number the own name of a model.
+    """Returns the name of a model in run.json, which is the same in every process."""
+    # Keras may append a number to `model.name`.
     return type(model).__name__ if isinstance(model, keras.Model) else str(model)
 
 
 def open_trained(model: "str | os.PathLike | keras.Model") -> keras.Model:
-    """The model itself, or that of a file, a variant or a repository."""
+    """Returns the model itself, or opens that of a file, a variant or a repository."""
     if isinstance(model, keras.Model):
         return model
     if isinstance(model, (str, os.PathLike)):
@@ -131,7 +131,7 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
     Args:
         model: The model, which is not changed.
         recipe: The settings.
-        data: The data, or None to keep the head.
+        data: The images, or None to keep the head.
 
     Returns:
         A new model with the same weights, except for a new head if the classes
@@ -143,11 +143,11 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
         return model
     if getattr(model.settings, "fused", False):
         raise ValueError(
-            "`model` must not be fused, which is for prediction. Received: a fused model. Train "
-            "the model that it was made of."
+            "`model` must not be fused: fused models are for prediction. Received: a fused model. "
+            "Train the original model."
         )
     if model.settings.data_format != "channels_last":
-        raise ValueError("`model` must take channels last. Received: a model of channels first")
+        raise ValueError("`model` must take channels last. Received: a channels-first model")
     if isinstance(model, CRATEMAE) and data is not None:
         model = model.encoder(include_top=True, classes=data.classes)
     settings = model.settings
@@ -170,7 +170,7 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
 
 
 def freeze_all_but_head(model: keras.Model) -> None:
-    """Leaves only the last layer with weights to be trained."""
+    """Freezes all layers with weights but the last."""
     *others, _ = [layer for layer in model.layers if layer.weights]
     for layer in others:
         layer.trainable = False
@@ -183,7 +183,7 @@ def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
 
 
 def _check_foreign(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> None:
-    """Refuses what only a model of this package can be adapted to."""
+    """Refuses settings that need a model of this package."""
     for name in ("drop_path_rate", "dropout_rate", "precision"):
         if getattr(recipe, name) is not None:
             raise ValueError(

@@ -12,10 +12,11 @@ _STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
 
 
 class _ScaledSteps:
-    """Added to a Keras optimizer: a factor of the learning rate for each depth of the model.
+    """Mixin for a Keras optimizer: a factor of the learning rate for each depth of the model.
 
-    `scales` are those of the stem, of each block and of the rest. Weight decay
-    follows the scaled rate, except for the variables of `not_decayed`, by path.
+    `scales` are the factors of the stem, of each block and of the rest. Weight
+    decay is proportional to the scaled rate, and leaves out the variables whose
+    paths are in `not_decayed`.
     """
 
     def __init__(
@@ -78,7 +79,8 @@ def build_optimizer(
     Returns:
         A Keras optimizer. With `layer_decay` below 1 the learning rate of block
         i of n, counted from 0, is multiplied by `layer_decay^(n - i)`, and that
-        of the stem by `layer_decay^(n + 1)`. Weight decay follows the rate.
+        of the stem by `layer_decay^(n + 1)`. Weight decay is proportional to
+        the rate.
 
     Raises:
         ValueError: If `layer_decay` is below 1 and the model has no blocks.
@@ -139,7 +141,7 @@ def build_optimizer(
 
 
 def depth_of(path: str, blocks: int) -> int:
-    """The depth of a variable: 0 in the stem, i + 1 in block i, `blocks + 1` elsewhere."""
+    """Returns a variable's depth: 0 in the stem, i + 1 in block i, `blocks + 1` elsewhere."""
     number = block_number(path)
     if number is not None:
         return number + 1
@@ -147,7 +149,7 @@ def depth_of(path: str, blocks: int) -> int:
 
 
 def _group(layer: keras.layers.Layer, variable) -> str | None:
-    """The group of `Recipe.no_decay` that a layer's variable belongs to."""
+    """Returns the group of `Recipe.no_decay` that a variable belongs to, or None."""
     if isinstance(layer, TokenEmbedding) or variable.path.endswith(("positions", "token")):
         return "positions"
     if variable.path.endswith("/bias"):

@@ -1,4 +1,4 @@
-"""Training from initial values."""
+"""Trains a model from initial weights."""
 
 import os
 import types
@@ -34,27 +34,28 @@ def pretrain(
     patch_size=None,
     **options,
 ) -> types.SimpleNamespace:
-    """Trains a model from initial values, as CRATE's papers did.
+    """Trains a model from initial weights, as CRATE's papers did.
 
     The folder holds the settings (recipe.json, run.json), history.csv and
     history.png, model.keras of the last epoch, best.keras of the epoch with the
-    best validation accuracy, and metrics.json when the run is finished. A run
-    that was cut off is resumed after its last epoch if it is started again
-    with the same arguments, and gives the same numbers.
+    best validation accuracy, and metrics.json when the run is finished. If an
+    interrupted run is started again with the same arguments, it resumes after
+    its last epoch and gives the numbers of an uninterrupted run.
 
     Args:
-        model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, which gets
-            the data's classes; the name of a variant, whose model is made
-            without its weights; a `.keras` file; or a Keras classifier or
-            `CRATEMAE`, which is trained itself unless the recipe has other rates
-            or another dtype or loss. All but a size keep their image size.
-        data: As in `keras_crate.data.open_data`; by default the recipe's.
+        model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, whose
+            model is made for the data's classes; the name of a variant, whose
+            model is made without its weights; a `.keras` file; or a Keras
+            classifier or `CRATEMAE`. A model is trained itself, or a copy if
+            the recipe has other rates or another dtype or loss. All but a size
+            keep their image size.
+        data: As in `keras_crate.data.open_data`. By default, the recipe's data.
         output: Folder to write to: new, empty, or that of a run to resume.
-        recipe: As in `load_recipe`; by default that of the family's paper, such
+        recipe: As in `load_recipe`. By default, that of the family's paper, such
             as `"imagenet1k-paper"` for CRATE.
-        validation: Folder or pair of arrays to measure on, instead of the data's
-            own validation images.
-        limit: How many images to train on, or None for all.
+        validation: Folder or pair of arrays of validation images. By default,
+            those of the data.
+        limit: Number of training images, or None for all.
         patch_size: Side of a size's patches in pixels, or None for its own.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
@@ -64,10 +65,10 @@ def pretrain(
         `file` and `best` (a path, or None).
 
     Raises:
-        TrainingDiverged: If the loss becomes NaN or infinite; a `ValueError`.
+        TrainingDiverged: If the loss becomes NaN or infinite.
         ValueError: If there is no such model, recipe or data, they do not fit,
             or the folder cannot be used.
-        OSError: If the output cannot be written, or data cannot be fetched.
+        OSError: If the output cannot be written, or data cannot be downloaded.
 
     Example:
 
@@ -105,7 +106,7 @@ def pretrain(
 
 
 def data_of(data, recipe: Recipe):
-    """The data that the user gave, or else the recipe's."""
+    """Returns the data that the user passed, or the recipe's."""
     if data is None and recipe.dataset is None:
         raise ValueError(
             "`data` must name what to train on: the recipe names no data set. Pass the name of a "
@@ -115,7 +116,7 @@ def data_of(data, recipe: Recipe):
 
 
 def recipe_for_model(model: str | keras.Model) -> str:
-    """Name of the recipe for a model, or for a size, variant or file of that name."""
+    """Returns the name of the recipe for a model, size, variant or file."""
     family = type(model).__name__
     if isinstance(model, str):
         name = Path(model).stem.lower()

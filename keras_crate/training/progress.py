@@ -1,4 +1,4 @@
-"""The progress of a run: a bar with the time left, a line an epoch, images per second."""
+"""The progress of a run: a bar with the time left, a line per epoch, images per second."""
 
 import time
 
@@ -32,7 +32,7 @@ class Throughput(keras.callbacks.Callback):
 
 
 class RichProgress(keras.callbacks.Callback):
-    """A bar over all epochs with the time left, and a line with the values of each epoch.
+    """Shows a bar over all epochs with the time left, and prints the values of each epoch.
 
     Args:
         steps: Batches of an epoch.
@@ -53,7 +53,7 @@ class RichProgress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         epochs = self.params["epochs"]
-        if self.task is None:  # the first epoch, of a resumed run a later one
+        if self.task is None:  # the first epoch of this process
             self.task = self.bar.add_task("", total=self.steps * (epochs - epoch))
         self.bar.update(self.task, description=f"epoch {epoch + 1}/{epochs}")
 

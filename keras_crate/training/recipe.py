@@ -1,4 +1,4 @@
-"""Recipes: the settings of a training, as data."""
+"""Recipes: the settings of a training."""
 
 import dataclasses
 import json
@@ -37,14 +37,13 @@ class Recipe:
 
     Attributes:
         description: What the recipe is for.
-        dataset: The data if no others are given, as in
-            `keras_crate.data.open_data`.
+        dataset: The default data, as in `keras_crate.data.open_data`.
         image_size: Side of the images in pixels, or None for the model's.
         epochs: Passes over the images.
-        warmup_epochs: The first of these, in which the learning rate grows.
-        batch_size: Images of a step.
+        warmup_epochs: Number of first epochs in which the learning rate grows.
+        batch_size: Images per step.
         optimizer: `"lion"`, `"adamw"` or `"sgd"`.
-        learning_rate: The highest learning rate; a cosine decay follows.
+        learning_rate: The highest learning rate. A cosine decay follows it.
         final_learning_rate: The learning rate at the end.
         beta_1: Decay rate of the first moment, or SGD's momentum.
         beta_2: Decay rate of the second moment, or of Lion's momentum.
@@ -55,10 +54,10 @@ class Recipe:
         layer_decay: Factor in (0, 1] of the learning rate from each block to
             the block before it. 1 is the same rate everywhere.
         clip_norm: Largest norm of the whole gradient, or None.
-        ema: Momentum in (0, 1) of the moving average of the weights, which is
-            what is evaluated and saved; or None.
-        loss: `"categorical_crossentropy"`, or `"binary_crossentropy"`, of one
-            sigmoid a class.
+        ema: Momentum in (0, 1) of the weights' moving averages, or None. With
+            it, the averages are evaluated and saved.
+        loss: `"categorical_crossentropy"`, or `"binary_crossentropy"` of one
+            sigmoid per class.
         label_smoothing: Share in [0, 1) of a label that is spread over all
             classes.
         drop_path_rate, dropout_rate: Rates in [0, 1), or None for the model's.
@@ -67,10 +66,11 @@ class Recipe:
         train_only: `"head"` to train only the head, or None.
         crop_area, crop_ratio, interpolation, flip: As in
             `keras_crate.data.Augmentation`.
-        rand_augment, random_erasing, mixup, cutmix: The same.
-        evaluation_crop: Part in (0, 1] of a validation image's shorter side that
-            the model sees: 0.875 cuts 224 pixels from the centre of 256. Or
-            `"whole"` to resize the whole image.
+        rand_augment, random_erasing, mixup, cutmix: As in
+            `keras_crate.data.Augmentation`.
+        evaluation_crop: Share in (0, 1] of a validation image's shorter side
+            that the model sees: 0.875 crops 224 pixels from the centre of 256.
+            Or `"whole"`, which resizes the whole image.
         evaluation_interpolation: As in `keras_crate.data.ImageFiles`.
 
     Raises:
@@ -163,22 +163,22 @@ class Recipe:
                 raise ValueError(f"`{name}` must be {accepted}. Received: {name}={value!r}")
 
     def augmentation(self) -> Augmentation:
-        """The settings of the training images."""
+        """Returns the random changes of training images."""
         names = [field.name for field in dataclasses.fields(Augmentation)]
         return Augmentation(**{name: getattr(self, name) for name in names})
 
     def to_dict(self) -> dict:
-        """The settings, as JSON holds them."""
+        """Returns the settings as JSON holds them."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in vars(self).items()
         }
 
     def with_changes(self, **changes) -> "Recipe":
-        """The recipe with other settings.
+        """Returns the recipe with other settings.
 
-        Fewer epochs shorten the warm-up, and a lower learning rate lowers the
-        final one, unless these are given.
+        Unless they are given, the warm-up is shortened to at most the epochs, and
+        the final learning rate lowered to at most the learning rate.
 
         Args:
             **changes: Settings by name.
@@ -234,12 +234,12 @@ def load_recipe(recipe: "str | os.PathLike | Recipe", **changes) -> Recipe:
             _check_names(settings)
             recipe = Recipe(**settings)
         except (ValueError, OSError) as error:
-            raise ValueError(f"The recipe {recipe} is wrong: {error}") from error
+            raise ValueError(f"The recipe {recipe} is not valid: {error}") from error
     return recipe.with_changes(**changes) if changes else recipe
 
 
 def parse_value(name: str, text: str):
-    """The value of a setting that was written as text, as on the command line.
+    """Reads the value of a setting from text, as on the command line.
 
     Args:
         name: The setting.
@@ -269,7 +269,7 @@ def _path_of(recipe: str | os.PathLike) -> Path:
 
 
 def _read(path: Path, extended_by: tuple) -> dict:
-    """The settings of a file, with those that it extends."""
+    """Reads the settings of a file and of the recipe that it extends."""
     if path in extended_by:
         raise ValueError(f"{path} extends itself")
     text = path.read_text("utf8")

@@ -1,4 +1,4 @@
-"""A run: `model.fit` by a recipe, in a folder from which it can be resumed."""
+"""A run: trains a model by a recipe, in a folder from which it can be resumed."""
 
 import dataclasses
 import os
@@ -35,15 +35,15 @@ class RunOptions:
             same results on one backend.
         augment: As in `keras_crate.data.TrainingBatches`.
         pipeline: What makes the batches: `"tf.data"`; `"pydataset"`, which needs
-            no TensorFlow; or `"auto"`, tf.data if TensorFlow is installed and can
-            read the images.
-        workers: Threads that read the images of `"pydataset"` and of the
-            validation, or None for one a core.
+            no TensorFlow; or `"auto"` for tf.data if TensorFlow is installed and
+            can read the images.
+        workers: Number of threads that read the images of `"pydataset"` and the
+            validation images, or None for one per core.
         tensorboard: Whether to write records of TensorBoard to the folder.
         wandb: Project of Weights & Biases to record in, or None.
         callbacks: Further Keras callbacks.
-        verbose: 1 for a progress bar and a line an epoch, 2 for Keras' lines, 0
-            for no output.
+        verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
+            0 for no output.
 
     Raises:
         ValueError: If a value is out of range.
@@ -86,7 +86,7 @@ def train(
     options: RunOptions,
     origin: str,
 ) -> types.SimpleNamespace:
-    """Trains a model, or resumes the run that was begun in the folder.
+    """Trains a model, or resumes the run in the folder.
 
     Args:
         model: The model. It is compiled, and its weights are changed.
@@ -106,8 +106,8 @@ def train(
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     evaluation = evaluation_of(recipe, model)
     validation = None
-    if data.validation is not None and not isinstance(model, CRATEMAE):  # which learns no labels
-        size = min(max(recipe.batch_size, 64), 256)  # whatever the batch of training
+    if data.validation is not None and not isinstance(model, CRATEMAE):  # it has no labels
+        size = min(max(recipe.batch_size, 64), 256)
         validation = evaluation.batches(data.validation, model, size, options.workers)
     folder = RunFolder(output)
     with folder.reserved():
@@ -135,7 +135,7 @@ def train(
 
 
 def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
-    """How validation images are prepared for a model that a recipe trains."""
+    """Returns how validation images are prepared, by a recipe and the model's size."""
     usual = Evaluation.for_model(model)
     crop = recipe.evaluation_crop
     return dataclasses.replace(
@@ -146,7 +146,7 @@ def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
 
 
 def _about(model, data, batches: TrainingInput, origin: str) -> dict:
-    """What decides the numbers of a run besides its recipe."""
+    """Returns the facts that decide a run's numbers, besides its recipe."""
     return {
         "model": origin,
         "parameters": model.count_params(),
@@ -180,14 +180,14 @@ def _backup_of(folder: RunFolder) -> Backup:
 
 
 def _fit(model, batches: TrainingInput, epochs: int, validation, callbacks) -> float:
-    """Trains the epochs that are not done, and returns the seconds that it took."""
+    """Trains the remaining epochs, and returns the seconds that it took."""
     start = time.monotonic()
     try:
         model.fit(
             batches.for_fit,
             initial_epoch=batches.first_epoch,
             epochs=epochs,
-            # A tf.data pipeline has no end.
+            # A tf.data pipeline does not end.
             steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=validation,
             shuffle=False,  # the batches are shuffled already, by the run's seed

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, and what is in it."""
+"""The folder of a run: its files, and the lock that keeps other runs out."""
 
 import contextlib
 import datetime
@@ -16,12 +16,12 @@ from keras_crate import __version__
 from keras_crate.files import make_folder, write_json
 from keras_crate.training.recipe import Recipe
 
-_UNFINISHED = ".unfinished-*"  # what `files.written_whole` leaves if its process is killed
+_UNFINISHED = ".unfinished-*"  # left by `files.written_whole` if its process is killed
 _PACKAGES = ("numpy", "jax", "tensorflow", "tensorflow-cpu", "torch", "pillow")
 
 
 class RunFolder:
-    """Where a run writes. The folder is made by `reserved`."""
+    """The folder of a run. `reserved` makes it."""
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
@@ -38,7 +38,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def reserved(self):
-        """Keeps other runs out of the folder, until this one or its process ends."""
+        """Locks the folder until the `with` statement or the process ends."""
         self._check()
         make_folder(self.path)
         with contextlib.ExitStack() as stack:
@@ -56,7 +56,7 @@ class RunFolder:
         self.lock.unlink(missing_ok=True)
 
     def _check(self) -> None:
-        """Refuses a folder in which a run could overwrite something."""
+        """Refuses a folder that holds a finished run, or files of no run."""
         if not self.path.is_dir():
             return
         if self.record.exists() and self.metrics.exists():
@@ -75,11 +75,11 @@ class RunFolder:
         return [*self.path.glob(_UNFINISHED), *self.backup.glob(_UNFINISHED)]
 
     def begin(self, recipe: Recipe, about: dict) -> None:
-        """Writes what the run is, or checks that it is the run that was begun here.
+        """Writes run.json and recipe.json, or checks that they are those of this run.
 
         Args:
             recipe: The settings.
-            about: What else decides the numbers: model, data, seed.
+            about: The facts that decide the numbers besides: model, data, seed.
         """
         record = {**about, "backend": keras.backend.backend(), "recipe": recipe.to_dict()}
         if self.record.exists():
@@ -98,7 +98,7 @@ class RunFolder:
         write_json(self.recipe, recipe.to_dict())
 
     def settings(self) -> dict:
-        """All that run.json holds, the recipe's settings among the others."""
+        """Returns the content of run.json, with the recipe's settings at the top level."""
         return _flat(json.loads(self.record.read_text("utf8")))
 
 

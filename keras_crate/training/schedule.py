@@ -1,4 +1,4 @@
-"""The learning rate over a training."""
+"""The schedule of the learning rate."""
 
 import keras
 
@@ -10,14 +10,14 @@ def warmup_cosine(
     steps_per_epoch: int,
     final_learning_rate: float = 0.0,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Grows to the highest learning rate, then falls as a cosine.
+    """Returns a schedule that grows linearly to the highest rate, then falls as a cosine.
 
     Args:
-        learning_rate: The highest, > 0.
-        epochs: Of the training.
-        warmup_epochs: Of these, those of a growing learning rate.
-        steps_per_epoch: Batches an epoch.
-        final_learning_rate: What it falls to.
+        learning_rate: The highest learning rate, > 0.
+        epochs: Number of epochs.
+        warmup_epochs: Number of first epochs in which the rate grows.
+        steps_per_epoch: Number of batches per epoch.
+        final_learning_rate: The rate at the end.
     """
     warmup = round(steps_per_epoch * warmup_epochs)
     return keras.optimizers.schedules.CosineDecay(

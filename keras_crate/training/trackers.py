@@ -1,4 +1,4 @@
-"""Records of a run elsewhere: TensorBoard and Weights & Biases."""
+"""Records of a run for TensorBoard and Weights & Biases."""
 
 import json
 import uuid

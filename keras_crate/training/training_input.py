@@ -1,4 +1,4 @@
-"""The batches that a run trains on."""
+"""The training batches of a run."""
 
 import importlib.util
 
@@ -20,7 +20,8 @@ class TrainingInput:
         pipeline: What makes the batches, `"tf.data"` or `"pydataset"`.
         batch_size: At most the number of images.
         steps: Batches of an epoch.
-        first_epoch, for_fit: What `fit` begins with, once `begin` was called.
+        first_epoch, for_fit: The first epoch and the batches for `fit`. Set by
+            `begin`.
     """
 
     def __init__(self, model: keras.Model, data: LabelledImages, recipe: Recipe, options):
@@ -43,7 +44,7 @@ class TrainingInput:
             )
 
     def begin(self, epoch: int) -> None:
-        """Makes the batches for `fit`, from an epoch on, which is counted from 0."""
+        """Makes the batches for `fit` from an epoch on, counted from 0."""
         self.first_epoch, self.for_fit = epoch, self._from_epoch(epoch)
 
     def of_epoch(self, epoch: int):
@@ -65,7 +66,7 @@ class TrainingInput:
     def name_broken_file(self, error: Exception) -> None:
         """Raises an error with the file's name if TensorFlow could not decode one.
 
-        TensorFlow does not say which file it was: all are read until one fails.
+        TensorFlow does not name the file, so files are read until one fails.
         """
         if type(error).__name__ == "InvalidArgumentError" and isinstance(self.source, FileSource):
             for k in range(len(self.source)):
@@ -73,7 +74,7 @@ class TrainingInput:
 
 
 def choose_pipeline(wanted: str, source: ImageSource) -> str:
-    """The pipeline that makes the batches: that which is wanted, if it can read the images.
+    """Returns the pipeline that makes the batches: the wanted one, if it can read the images.
 
     `"auto"` is tf.data if TensorFlow is installed and can read them.
     """

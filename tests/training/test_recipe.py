@@ -101,9 +101,9 @@ def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match="float13"):  # Keras says it
         load_recipe("cifar10-paper", precision="float13")
     for text, message in (
-        ("epochs = ", "is wrong: Invalid value"),
+        ("epochs = ", "is not valid: Invalid value"),
         ("epoch = 3", "no setting 'epoch'"),
-        ("epochs = -3", "is wrong: `epochs` must be"),
+        ("epochs = -3", "is not valid: `epochs` must be"),
         ('extends = "itself.toml"', "extends itself"),
     ):
         (tmp_path / "itself.toml").write_text(text)
