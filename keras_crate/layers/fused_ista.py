@@ -59,7 +59,7 @@ class FusedISTA(keras.layers.Dense):
     residual = False
 
     def __init__(self, units: int, *, identity_apart: bool = False, **kwargs):
-        super().__init__(units, activation=None, **kwargs)  # its own, ReLU, comes last
+        super().__init__(units, activation=None, **kwargs)  # ReLU is applied in `_finish`
         self.identity_apart = identity_apart
 
     def build(self, input_shape):

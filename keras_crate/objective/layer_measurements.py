@@ -1,4 +1,4 @@
-"""The numbers that `measure` returns, and their table, JSON, data frame and figure."""
+"""The result of `measure`, with its table, JSON, data frame and figure."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ MEASURED_AT = {"authors": "input", "paper": "half"}
 
 @dataclasses.dataclass(frozen=True)
 class LayerMeasurements:
-    """What `measure` returns: means and standard deviations over images, one entry per block.
+    """Result of `measure`: means and standard deviations over images, one entry per block.
 
     Standard deviations are unbiased (0 for one image). Only the sparsity's is
     biased, as in the authors' code.

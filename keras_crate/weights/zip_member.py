@@ -1,4 +1,4 @@
-"""One file of a zip archive, read in place: neither unpacked to disk nor held in memory."""
+"""Reads one file of a zip archive in place, without unpacking it."""
 
 import contextlib
 import io
@@ -17,7 +17,7 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
     Args:
         archive: The archive, opened by its path.
         name: Name of the file in it.
-        stack: Closes what is opened.
+        stack: Closes the file at its end.
 
     Returns:
         A file object, or the path of a copy if the file is compressed.
@@ -43,7 +43,7 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
 
 
 class Section(io.RawIOBase):
-    """A part of an open file, as a file of its own that can only be read.
+    """A part of an open file, as a read-only file.
 
     Args:
         file: The file.
