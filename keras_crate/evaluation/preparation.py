@@ -104,7 +104,7 @@ class Evaluation:
 
     @property
     def resizing(self) -> str:
-        """What is done to images, in words."""
+        """A description of the size and the resizing."""
         if self.resize is None:
             how = "cropped to those proportions and resized"
         elif isinstance(self.resize, int):

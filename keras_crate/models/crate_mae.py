@@ -30,7 +30,7 @@ from keras_crate.weights.find import WeightsArgument
 
 
 class Reconstruction(NamedTuple):
-    """What `CRATEMAE.reconstruct` returns: arrays in the layout of the images.
+    """Result of `CRATEMAE.reconstruct`: arrays in the data format of the images.
 
     Attributes:
         masked: The images with hidden patches in the mean colour.
@@ -162,7 +162,7 @@ class CRATEMAE(WhiteBoxModel):
         super().compile(optimizer=optimizer, **options)
 
     def compile_from_config(self, config: dict) -> None:
-        """Compiles a loaded model. Keras does not for a class with its own `compile`."""
+        """Compiles a loaded model, which Keras does not do for a class with its own `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 

@@ -98,7 +98,7 @@ class WhiteBoxModel(keras.Model):
         return model
 
     def enable_lora(self, rank: int) -> None:
-        """Gives low-rank adapters to every block's linear maps and freezes the rest.
+        """Adds low-rank adapters to the linear maps of every block, and freezes the rest.
 
         The projections and output maps of MSSA and the dictionaries of ISTA
         are adapted. Their biases, TSSA's temperatures and the head stay

@@ -63,7 +63,7 @@ def short_name(name: str) -> str:
 
 
 def _settings_of(recipe: Recipe, has_head: bool) -> dict:
-    """The settings of a model that a recipe brings."""
+    """The model settings that a recipe has."""
     settings = {
         "drop_path_rate": recipe.drop_path_rate,
         "dropout_rate": recipe.dropout_rate,

@@ -188,7 +188,7 @@ def _clipa(s: Dimensions) -> list[Entry]:
 
 
 def _one_projection(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """CLIPA's attention stacks query, key and value, which are the same in CRATE: keeps one."""
+    """Keeps one of CLIPA's stacked projections: query, key and value are the same in CRATE."""
 
     def one_of_three(name: str, tensor: Tensor) -> Tensor:
         def read():
