@@ -66,7 +66,7 @@ class HubClient:
         self.home, self.log = home, home / "printed.txt"
         self._printed = self.log.open("a", encoding="utf8")
         self.warnings: list[str] = []
-        own = {"KERAS_CRATE_CACHE": str(home / "keras_crate"), "PYTHONWARNINGS": "ignore"}
+        own = {"PYTHONWARNINGS": "ignore"}
         own |= hub.environment(home / "hf", token)
         self._process = subprocess.Popen(
             [sys.executable, "-c", _WORKER],

@@ -4,16 +4,17 @@ import dataclasses
 import hashlib
 import os
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_crate.evaluation import Evaluation, LabelledFolder
 from keras_crate.evaluation import accuracy as measured_accuracy
-from keras_crate.files import sha256_of
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.models.load import build
 from keras_crate.weights.find import fetch
+from keras_crate.weights.hub_files import known_hash
 from keras_crate.weights.variants import variant_named
 
 
@@ -97,7 +98,7 @@ def verify(
             f"The outputs of {variant} are not classes, so it has no accuracy. Give no images."
         )
     found = fetch(chosen)
-    model = build(chosen)
+    model = build(chosen, weights=found.source)
     outputs = _outputs(model)
     likeliest = ()
     if getattr(model, "class_names", None):
@@ -112,7 +113,7 @@ def verify(
     return Verification(
         variant=chosen.name,
         source=found.origin,
-        sha256=sha256_of(found.source),
+        sha256=known_hash(Path(found.source)),
         weights=fingerprint(model),
         outputs=tuple(float(value) for value in outputs[0, :5]),
         likeliest=likeliest,

@@ -122,6 +122,12 @@ def download_file(address: Address, name: str, sha256: str | None = None) -> Pat
     return path
 
 
+def known_hash(path: Path) -> str:
+    """SHA-256 of a file. Of a cached file it is the name, which was compared when it was found."""
+    name = path.resolve().name
+    return name if re.fullmatch(r"[0-9a-f]{64}", name) else sha256_of(path)
+
+
 def in_cache(address: Address, name: str) -> bool:
     """Whether a file of a repository is in the client's cache."""
     from huggingface_hub import try_to_load_from_cache

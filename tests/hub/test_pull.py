@@ -292,8 +292,7 @@ def test_after_a_kill_two_at_once_and_offline(server, tmp_path, files):
         assert stall.seen
         doomed.kill()
     server.faults.clear()
-    cache = {"KERAS_CRATE_CACHE": str(home / "keras_crate")}
-    with HubClient(server, home) as one, HubClient(server, home, **cache) as two:
+    with HubClient(server, home) as one, HubClient(server, home) as two:
         for process in (one, two):
             process.tell(MODELS + PULL.format("hf://writer/both"))
         assert np.array_equal(one.answer(), two.answer())

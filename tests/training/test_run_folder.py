@@ -113,8 +113,8 @@ def test_averages_are_evaluated_and_saved_and_weights_are_backed_up(tmp_path):
     _cut_off(tmp_path)  # after one epoch
     saved = keras.saving.load_model(tmp_path / "model.keras")
     [row] = RunHistory(tmp_path / "history.csv", 1).rows
-    images, labels = data.load("digits").test
-    found = saved.predict(images, verbose=0).argmax(axis=1) == labels
+    digits = data.load("digits").validation
+    found = saved.predict(digits.images, verbose=0).argmax(axis=1) == digits.labels
     assert float(found.mean()) == pytest.approx(row["val_accuracy"])
     resumed = keras.saving.load_model(tmp_path / "model.keras")
     resumed.load_weights(next((tmp_path / "backup").glob("*.h5")))
