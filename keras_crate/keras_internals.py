@@ -8,6 +8,10 @@ from collections.abc import Callable
 
 import keras
 
+# The module of the optimizers that Keras makes under PyTorch. Its name in a saved file
+# would keep the other backends from loading it; tests/models/test_saving.py shows it.
+TORCH_OPTIMIZERS = "keras.src.backend.torch.optimizers"
+
 
 def parts_of(layer: keras.layers.Layer, include_self: bool = True, recursive: bool = True) -> list:
     """Returns a layer and the layers inside it, depth first.

@@ -519,7 +519,7 @@ class FamilyChecks:
             ({"heads": 0}, r"`heads` must be a positive integer"),
             ({"depth": 0}, r"`depth` must be a positive integer"),
             ({"dim": 24.0}, r"`dim` must be a positive integer"),
-            ({"mean": [0.5]}, r"both `mean` and `std`"),
+            ({"mean": [0.5]}, r"Give `mean` and `std`"),
             ({"mean": [0.5, 0.5], "std": 1.0}, r"`mean` must be a number or one for each of the 3"),
             ({"mean": 0.5, "std": 0.0}, r"`std` must be above 0"),
             ({"include_preprocessing": False, "mean": 0.5, "std": 0.5}, r"belong to the preproc"),

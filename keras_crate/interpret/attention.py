@@ -1,6 +1,7 @@
 """The attention of the heads."""
 
 import inspect
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -49,7 +50,7 @@ def attention_maps(
     ```
     """
     model = model_for(model, images)
-    several = isinstance(layer, (list, tuple))
+    several = isinstance(layer, Iterable)
     scores = _scores(model, images, chosen_blocks(model, layer if several else [layer]), batch_size)
     if token is not None:
         rows, columns = model.get_layer("token_embedding").grid

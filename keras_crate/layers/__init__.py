@@ -1,7 +1,6 @@
 """The layers of the models, one operator per file."""
 
 from keras_crate.layers.composite import CompositeLayer
-from keras_crate.layers.folded_norm import FusedMSSA, FusedTSSA
 from keras_crate.layers.fused_ista import FusedISTA
 from keras_crate.layers.ista import ISTA
 from keras_crate.layers.layer_scale import LayerScale
@@ -23,8 +22,6 @@ __all__ = [
     "TSSA",
     "CompositeLayer",
     "FusedISTA",
-    "FusedMSSA",
-    "FusedTSSA",
     "LayerScale",
     "OvercompleteISTA",
     "PatchEmbedding",

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import keras
 
-from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, FusedMSSA, FusedTSSA, OvercompleteISTA
+from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
+from keras_crate.layers.folded_norm import FusedMSSA, FusedTSSA
 
 # What `compress` and `sparsify` take.
 Operator = str | Callable[..., keras.layers.Layer] | keras.layers.Layer | dict

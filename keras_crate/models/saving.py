@@ -5,8 +5,7 @@ from pathlib import Path
 import keras
 
 from keras_crate.files import written_whole
-
-_TORCH_OPTIMIZERS = "keras.src.backend.torch.optimizers"
+from keras_crate.keras_internals import TORCH_OPTIMIZERS
 
 
 def public_optimizers(config):
@@ -27,7 +26,7 @@ def public_optimizers(config):
     if not isinstance(config, dict):
         return config
     config = {name: public_optimizers(value) for name, value in config.items()}
-    if str(config.get("module")).startswith(_TORCH_OPTIMIZERS):
+    if str(config.get("module")).startswith(TORCH_OPTIMIZERS):
         config |= {"module": "keras.optimizers", "registered_name": None}
     return config
 

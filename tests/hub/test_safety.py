@@ -126,7 +126,7 @@ def _function(name, module, **more) -> dict:
         (_object(class_name="Popen", registered_name="keras_crate>CRATE"), "names keras.Popen"),
         (_object(class_name="Progbar", module="keras.utils"), "names keras.utils.Progbar"),
         (_object(class_name="CSVLogger", module="keras.callbacks"), "names keras.callbacks.CSV"),
-        (_object(class_name="Lambda", module="keras.layers"), "holds a Lambda, which runs what"),
+        (_object(class_name="Lambda", module="keras.layers"), "holds a Lambda, which can run"),
         (_object(class_name="TorchModuleWrapper", module="keras.layers"), "holds a TorchModuleWr"),
         (_object(class_name="TFSMLayer", module="keras.layers"), "holds a TFSMLayer"),
         (_object(class_name="JaxLayer", module="keras.layers"), "holds a JaxLayer"),

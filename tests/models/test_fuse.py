@@ -7,8 +7,8 @@ from disturb import disturb
 
 import keras_crate
 from keras_crate import CRATE, CRATEMAE, CRATEAlpha, fuse
-from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, FusedMSSA, FusedTSSA
-from keras_crate.layers.folded_norm import FoldedNorm
+from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA
+from keras_crate.layers.folded_norm import FoldedNorm, FusedMSSA, FusedTSSA
 from keras_crate.models.fuse import _fold
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 5}
@@ -201,7 +201,7 @@ def test_foreign_models_are_refused():
 def test_quantised_models_are_refused():
     model = _model()
     model.quantize("int8")
-    with pytest.raises(ValueError, match="fuse it first, then quantise"):
+    with pytest.raises(ValueError, match="Fuse it first, then quantise"):
         fuse(model)
 
 

@@ -204,7 +204,7 @@ def test_what_is_refused(folder, tmp_path):
     for arguments, options, message in (
         (("crate_huge", folder), {}, r"no size or variant 'crate_huge'\nSizes: tiny, small"),
         ((3, folder), {}, "must be a Keras model, a .keras file or a name. Received: a int"),
-        (("crate_mae_base_imagenet", folder), {}, "are no classes|must be a classifier"),
+        (("crate_mae_base_imagenet", folder), {}, "are not classes|must be a classifier"),
         ((model, tmp_path / "none"), {}, "no data set and no folder"),
         ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of 'auto'"),
         ((model, folder), {"patch_size": 4}, "`patch_size` is for a size"),
