@@ -66,7 +66,7 @@ def test_errors(small, tmp_path, capsys):
     for words, message in (
         (["pretrain"], "Name one MODEL"),
         (["pretrain", "base", "--model", "tiny"], "Name one MODEL"),
-        (["pretrain", "bsae", "--data", "digits"], "no size or variant 'bsae'. Did you mean 'base'"),
+        (["pretrain", "bsae", "--data", "digits"], "variant 'bsae'. Did you mean 'base'"),
         (["pretrain", small, "--data", "digist"], "Did you mean 'digits'?"),
         (["pretrain", small, "--data", "digits", "--recipe", "imagenet"], "no recipe 'imagenet'"),
         (["pretrain", small, "--data", "digits", "--set", "epochs"], "must be NAME=VALUE"),
