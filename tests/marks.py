@@ -18,11 +18,6 @@ def compiles_long(test):
     return test if TORCH else pytest.mark.slow(test)
 
 
-# Its processes do not import Keras: it is the same under every backend.
-without_backend = pytest.mark.skipif(
-    not TORCH, reason="no backend takes part: the tests under PyTorch run it"
-)
-
 without_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here"
 )

@@ -18,9 +18,8 @@ import time
 
 import pytest
 from hub_server import Fault, HubServer, User
-from marks import without_backend
 
-pytestmark = without_backend
+pytestmark = pytest.mark.any_backend
 
 PRELUDE = """
 import json, time

@@ -13,6 +13,8 @@ from marks import compiles_long
 
 import keras_crate
 
+pytestmark = pytest.mark.any_backend
+
 PULL = 'result = keras_crate.hub.pull("{}").predict(images, verbose=0)'
 
 

@@ -69,6 +69,7 @@ result = float(%s)"""
     assert client(load % again, expected=expected) <= 1e-6
 
 
+@pytest.mark.any_backend
 def test_the_card_says_what_was_given_and_what_is_measured(server, client):
     metadata, body = _card(server, "writer/digits")
     assert metadata["library_name"] == "keras"
@@ -99,6 +100,7 @@ def test_the_card_says_what_was_given_and_what_is_measured(server, client):
     assert len(re.findall("```python", body)) == 2
 
 
+@pytest.mark.any_backend
 def test_a_card_does_not_say_what_was_not_given(server, client):
     client('keras_crate.hub.push(trained(class_names=None), "hf://keras-crate/plain")')
     metadata, body = _card(server, "keras-crate/plain")
@@ -109,6 +111,7 @@ def test_a_card_does_not_say_what_was_not_given(server, client):
     assert "class_names.json" not in server.files("keras-crate/plain")
 
 
+@pytest.mark.any_backend
 def test_what_an_earlier_publication_left_is_removed(server, client):
     client('keras_crate.hub.push(trained(), "hf://writer/twice", images=images)')
     client("""
@@ -123,6 +126,7 @@ keras_crate.hub.push(
     }
 
 
+@pytest.mark.any_backend
 def test_a_branch(server, client):
     client('keras_crate.hub.push(trained(), "hf://writer/branches")')
     before = server.files("writer/branches")
@@ -134,6 +138,7 @@ def test_a_branch(server, client):
     )
 
 
+@pytest.mark.any_backend
 def test_the_card_of_a_branch_runs(server, client):
     files = server.files("writer/branches", "next")
     body = files["README.md"].decode()
@@ -146,6 +151,7 @@ def test_the_card_of_a_branch_runs(server, client):
     assert np.abs(np.array(before) - after).max() > 1e-3
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     "make",
     [
@@ -169,6 +175,7 @@ def test_cards_of_other_models_run(make, server, client):
     assert ("white-box" in metadata["tags"]) == (not make.startswith("keras.Seq"))
 
 
+@pytest.mark.any_backend
 def test_what_nobody_could_load_is_not_published(server, client):
     code = """
 def own_loss(y, p):
@@ -183,6 +190,7 @@ keras_crate.hub.push(model, "hf://writer/own-loss")"""
         server.files("writer/own-loss")
 
 
+@pytest.mark.any_backend
 def test_a_public_repository_does_not_become_private(server, client):
     client('keras_crate.hub.push(trained(), "hf://writer/public")')
     before = server.commits("writer/public")
@@ -202,11 +210,13 @@ finally:
     os.environ["HF_TOKEN"] = token""")
 
 
+@pytest.mark.any_backend
 def test_settings_that_tensors_do_not_hold(server, client):
     client('keras_crate.hub.push(trained(penalty=0.4, pooling="avg"), "hf://writer/settings")')
     assert "does not hold `penalty=0.4, pooling='avg'`" in _card(server, "writer/settings")[1]
 
 
+@pytest.mark.any_backend
 def test_models_that_the_authors_code_has_not(server, client):
     client("""
 tssa = trained(compress="tssa")
@@ -226,6 +236,7 @@ keras_crate.hub.push(int8, "hf://writer/int8")
         client('keras_crate.hub.push(tssa, "hf://writer/tssa", authors_copy=True)')
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
@@ -289,6 +300,7 @@ def test_refusals(call, kind, message, server, client):
         server.files("writer/a")
 
 
+@pytest.mark.any_backend
 def test_the_docstrings_examples_run(server, client):
     for function in ("push", "pull"):
         text = client(f"result = keras_crate.hub.{function}.__doc__")
@@ -299,6 +311,7 @@ def test_the_docstrings_examples_run(server, client):
     assert "accuracy" in _card(server, "writer/crate-digits")[1]
 
 
+@pytest.mark.any_backend
 def test_an_untrained_model_by_force(server, client):
     client("""
 model = keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2)
@@ -307,6 +320,7 @@ keras_crate.hub.push(model, "hf://writer/untrained", force=True)
     assert "config.json" in server.files("writer/untrained")
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("status", [403, 412, 503])
 def test_a_refused_commit_leaves_nothing(status, server, client):
     server.faults.append(Fault("POST", "/commit/", status=status, message="not now hf_writer"))
@@ -316,6 +330,7 @@ def test_a_refused_commit_leaves_nothing(status, server, client):
     assert server.files(f"writer/refused-{status}") == {}
 
 
+@pytest.mark.any_backend
 def test_a_busy_hub_is_asked_again(server, client):
     for status in (429, 503):
         fault = Fault("POST", "/preupload/", status=status, headers={"Retry-After": "0"}, times=1)
@@ -324,6 +339,7 @@ def test_a_busy_hub_is_asked_again(server, client):
     assert "config.json" in server.files("writer/busy")
 
 
+@pytest.mark.any_backend
 @compiles_long
 @pytest.mark.parametrize("when", ["POST /commit/", "PUT /"])
 def test_a_killed_push_publishes_nothing(when, server, tmp_path):
@@ -344,6 +360,7 @@ def test_a_killed_push_publishes_nothing(when, server, tmp_path):
     assert len(server.commits(name)) == 1
 
 
+@pytest.mark.any_backend
 def test_no_token_is_written_anywhere(server, client):
     texts = [client.printed]
     texts += [p.read_bytes().decode("latin1") for p in client.home.rglob("*") if p.is_file()]

@@ -11,6 +11,8 @@ import pytest
 import keras_crate
 from keras_crate.hub.safety import check_keras_folder
 
+pytestmark = pytest.mark.any_backend
+
 SMALL = {"dim": 24, "depth": 1, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
 
 

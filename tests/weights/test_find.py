@@ -102,6 +102,7 @@ def test_other_classes_images_and_no_head(registered):
     assert larger.get_layer("token_embedding").positions.shape == (1, 17, 24)
 
 
+@pytest.mark.any_backend
 def test_names_that_do_not_exist(registered):
     _ship(registered, _model())
     message = r"no weights 'dogs' for this model.*\n.*can be loaded: CRATE\(.*weights=\"cats\"\)"
@@ -117,6 +118,7 @@ def test_names_that_do_not_exist(registered):
         keras_crate.load("small_cat")
 
 
+@pytest.mark.any_backend
 def test_a_registered_name_is_not_a_path(registered, monkeypatch, tmp_path):
     """Whatever lies in the working folder, such as the data set of the same name."""
     _ship(registered, _model())
@@ -127,6 +129,7 @@ def test_a_registered_name_is_not_a_path(registered, monkeypatch, tmp_path):
     np.testing.assert_array_equal(_predict(model), _predict(_model()))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("constructor", "weights", "state", "advice"),
     [
@@ -172,6 +175,7 @@ model = keras_crate.CRATEAlpha(
 result = model.predict(np.array(inputs, "float32"), verbose=0)"""
 
 
+@pytest.mark.any_backend
 def test_the_authors_repository(server, client, tmp_path):
     numbers = golden("crate_alpha_jax_micro")
     np.savez(tmp_path / "a.npz", **{f"params/{k}": v for k, v in state_of(numbers).items()})

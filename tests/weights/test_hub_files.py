@@ -1,10 +1,9 @@
 import pytest
-from marks import without_backend
 
 from keras_crate.files import git_id_of
 from keras_crate.weights.hub_files import parse_address
 
-pytestmark = without_backend
+pytestmark = pytest.mark.any_backend
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,11 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from marks import without_backend
 
 from keras_crate import CRATE
 from keras_crate.weights.tensor_files import open_tensors
 
-pytestmark = without_backend
+pytestmark = pytest.mark.any_backend
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,7 @@ BY_HAND = {
 }
 
 
+@pytest.mark.any_backend
 def test_every_checkpoint_has_its_entry():
     found = {v.name: v for v in variants().values() if v.state == "published"}
     assert {name: variant.file for name, variant in found.items()} == PUBLISHED
@@ -48,6 +49,7 @@ def test_every_checkpoint_has_its_entry():
     assert {v.name for v in variants().values() if v.state == "by hand"} == BY_HAND
 
 
+@pytest.mark.any_backend
 def test_forms_that_need_no_pytorch():
     found = {v.name: v.file_without_pytorch for v in variants().values()}
     assert {name: path for name, path in found.items() if path} == {
@@ -56,6 +58,7 @@ def test_forms_that_need_no_pytorch():
     }
 
 
+@pytest.mark.any_backend
 def test_every_size_has_what_nobody_published():
     for size in ("tiny", "small", "base", "large"):
         for data in ("cifar10", "cifar100", "oxford_flowers102", "oxford_iiit_pet"):
@@ -64,6 +67,7 @@ def test_every_size_has_what_nobody_published():
         assert variants()[f"crate_{size}_imagenet"].weights == ("imagenet",)
 
 
+@pytest.mark.any_backend
 def test_every_entry_is_complete():
     for name, variant in variants().items():
         assert variant.state in STATES
@@ -83,6 +87,7 @@ def test_every_entry_is_complete():
             assert evaluation.resize == (224, 224)
 
 
+@pytest.mark.any_backend
 def test_reported_accuracies():
     """Those of the papers' tables."""
     found = {v.name: v.top1 for v in variants().values() if "imagenet" in v.weights}
@@ -101,6 +106,7 @@ def test_reported_accuracies():
     }
 
 
+@pytest.mark.any_backend
 def test_outputs_that_are_not_classes():
     from keras_crate.hub.open_model import open_classifier
 
@@ -119,6 +125,7 @@ def test_outputs_that_are_not_classes():
     assert listed["crate_alpha_huge_datacomp1b"] is None  # its accuracy is zero-shot
 
 
+@pytest.mark.any_backend
 def test_parameters():
     """Counted by the layout, which the golden checkpoints' shapes confirm."""
     by_family = {"CRATE": layouts._crate, "CRATEAlpha": layouts._alpha, "CRATEMAE": layouts._mae}
@@ -140,6 +147,7 @@ def test_parameters():
         assert count == variant.parameters, variant.name
 
 
+@pytest.mark.any_backend
 def test_the_shipped_model_is_what_it_says():
     from keras_crate.data import open_data
 
@@ -160,6 +168,7 @@ def test_the_shipped_model_is_what_it_says():
     )
 
 
+@pytest.mark.any_backend
 def test_the_list():
     rows = list_weights()
     assert [row.variant for row in rows] == list(variants())
@@ -174,6 +183,7 @@ def test_the_list():
     assert "reported by the authors" in table
 
 
+@pytest.mark.any_backend
 def test_every_call_makes_a_model_of_its_entry():
     """The Python line of an entry, without the weights and with small images."""
     for variant in variants().values():
@@ -194,6 +204,7 @@ def test_constructors_have_the_published_sizes():
             assert (s.dim, s.depth, s.heads, s.patch_size[0]) == size[:4]
 
 
+@pytest.mark.any_backend
 def test_the_zoo_page():
     """docs/zoo.md is made of the registry."""
     page = Path(__file__).parents[2] / "docs" / "zoo.md"
