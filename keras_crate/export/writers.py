@@ -27,7 +27,7 @@ def onnx_by_torch(model, path, images, verbose, **options):
         (sample,),
         input_names=[images.name],
         dynamo=True,
-        dynamic_shapes=[_dynamic_axes(images)],
+        dynamic_shapes=[(_dynamic_axes(images),)],  # of the one argument in `*args`
         verbose=False,  # else it writes a report beside the file
         **options,
     )
