@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+UNFINISHED = ".unfinished-"  # how a name begins until the file is whole
+
 
 @contextlib.contextmanager
 def written_whole(path: Path):
@@ -23,7 +25,7 @@ def written_whole(path: Path):
         OSError: If the parent folder cannot be written to.
     """
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
         unfinished = Path(folder) / path.name
         yield unfinished
         for part in sorted(Path(folder).iterdir(), key=lambda part: part == unfinished):

@@ -18,9 +18,8 @@ def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
     Raises:
         ValueError: As `open_model`, or if it is a variant whose outputs are not classes.
     """
-    variant = variants().get(address)
-    if variant and not variant.classifies:
-        raise ValueError(f"The outputs of {address} are not classes. {variant.notes}")
+    if address in variants():
+        variants()[address].check_classifies()
     model, evaluation = open_model(address)
     return model, evaluation or Evaluation.for_model(model)
 

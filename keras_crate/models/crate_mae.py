@@ -305,7 +305,7 @@ class CRATEMAE(WhiteBoxModel):
                 f"Received: {name}={options[name]!r}"
             )
         config = {k: v for k, v in self.get_config().items() if k not in _MASKED_ONLY}
-        form = Form(config.pop("fused", False), config.pop("layer_settings", {}))
+        form = Form.taken_from(config)
         with built_as(form):
             encoder = CRATEMAEEncoder(**{**config, "include_top": include_top, **options})
         carry_weights(self, encoder)

@@ -6,23 +6,20 @@ from keras_crate.layers import TokenEmbedding
 from keras_crate.models.settings import Form, built_as
 
 
-def rebuild(
-    model: keras.Model, model_class: type | None = None, form: Form | None = None, **changes
-) -> keras.Model:
+def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Model:
     """Builds a model with the settings of another one and some changes, with initial weights.
 
     Args:
         model: A model of the package.
-        model_class: Class of the new model. By default, the class of `model`.
         form: Form of the new model. By default, the form of `model`.
         **changes: Arguments of the constructor to change.
     """
     config = model.get_config()
-    saved = Form(config.pop("fused", False), config.pop("layer_settings", {}))
+    saved = Form.taken_from(config)
     # Not from the configuration: a user's operator may not be serialisable.
     settings = {k: v for k, v in vars(model.settings).items() if k in config}
     with built_as(form or saved):
-        return (model_class or type(model))(**{**config, **settings, **changes})
+        return type(model)(**{**config, **settings, **changes})
 
 
 def carry_weights(source: keras.Model, target: keras.Model, new_head: bool = False) -> None:

@@ -34,6 +34,11 @@ class Form(NamedTuple):
     fused: bool = False
     layer_settings: dict = {}
 
+    @classmethod
+    def taken_from(cls, config: dict) -> "Form":
+        """Takes the form out of a model's configuration, which then has settings only."""
+        return cls(config.pop("fused", False), config.pop("layer_settings", {}))
+
 
 _form: contextvars.ContextVar[Form | None] = contextvars.ContextVar("form", default=None)
 

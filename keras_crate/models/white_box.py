@@ -186,7 +186,7 @@ class WhiteBoxModel(keras.Model):
     def from_config(cls, config: dict, custom_objects=None) -> "WhiteBoxModel":
         config = dict(config)
         config.pop("weights", None)  # a configuration from elsewhere must not fetch weights
-        form = Form(config.pop("fused", False), config.pop("layer_settings", {}))
+        form = Form.taken_from(config)
         with keras.saving.CustomObjectScope(custom_objects or {}), built_as(form):
             return cls(**config)
 

@@ -25,8 +25,7 @@ from keras_crate.weights.variants import variants
 def make_variant(name: str, recipe: Recipe) -> keras.Model:
     """Makes the model of a variant, with initial weights."""
     variant = variants()[name]
-    if not variant.classifies:
-        raise ValueError(f"The outputs of {name} are not classes: {variant.notes}")
+    variant.check_classifies()
     return build(variant, weights=None, **_settings_of(recipe, has_head=True))
 
 

@@ -13,10 +13,9 @@ import keras
 from filelock import FileLock, Timeout
 
 from keras_crate import __version__
-from keras_crate.files import make_folder, write_json
+from keras_crate.files import UNFINISHED, make_folder, write_json
 from keras_crate.training.recipe import Recipe
 
-_UNFINISHED = ".unfinished-*"  # left by `files.written_whole` if its process is killed
 _PACKAGES = ("numpy", "jax", "tensorflow", "tensorflow-cpu", "torch", "pillow")
 
 
@@ -72,7 +71,8 @@ class RunFolder:
             )
 
     def _unfinished(self) -> list[Path]:
-        return [*self.path.glob(_UNFINISHED), *self.backup.glob(_UNFINISHED)]
+        """What `files.written_whole` left if its process was killed."""
+        return [*self.path.glob(f"{UNFINISHED}*"), *self.backup.glob(f"{UNFINISHED}*")]
 
     def begin(self, recipe: Recipe, about: dict) -> None:
         """Writes run.json and recipe.json, or checks that they are those of this run.

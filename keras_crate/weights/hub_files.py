@@ -114,7 +114,7 @@ def download_file(address: Address, name: str, sha256: str | None = None) -> Pat
     """
     path = _fetch(address, name)
     path = _check_content(path, address, name, f"{address}/{name}")
-    if sha256 is not None and sha256 != (found := sha256_of(path)):
+    if sha256 is not None and sha256 != (found := known_hash(path)):
         raise ValueError(
             f"{address}/{name} is not the file that is registered. Its SHA-256 is {found}, "
             f"expected {sha256}. Nothing was loaded."

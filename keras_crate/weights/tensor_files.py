@@ -193,7 +193,7 @@ def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
             for dataset in hard_linked(variables, origin):
                 key = dataset.name.rpartition("/")[2]
                 if key.isdigit():
-                    tensors[f"{prefix}/{key}"] = _lazy(prefix, dataset, dataset.dtype)
+                    tensors[f"{prefix}/{key}"] = _lazy(dataset, dataset.dtype)
                 elif dataset.size <= 4:
                     facts[f"{prefix}/{key}"] = dataset[()]
     return TensorFile(origin, tensors, facts, read_config(path), is_keras=True)
@@ -221,7 +221,7 @@ def _safetensors(path: Path, origin: str, stack: contextlib.ExitStack) -> dict[s
             part = file.get_slice(name)
             dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
             dtype = dtype.get(part.get_dtype(), part.get_dtype())
-            read = _reader(name, lambda name=name: file.get_tensor(name))
+            read = _reader(lambda name=name: file.get_tensor(name))
             tensors[name] = Tensor(tuple(part.get_shape()), dtype, read)
     except SafetensorError as error:
         raise ValueError(f"The weights file {origin} is truncated or damaged ({error}).") from error
@@ -248,7 +248,7 @@ def _npy(archive: zipfile.ZipFile, name: str) -> Tensor:
         return np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
 
     kind = "bfloat16" if dtype.kind == "V" and dtype.itemsize == 2 else dtype.name
-    return Tensor(shape, kind, _reader(name, read))
+    return Tensor(shape, kind, _reader(read))
 
 
 def _torch(path: Path, mmap: bool | None = None) -> Mapping:
@@ -287,7 +287,7 @@ def _harmless() -> list:
 
 def _tensors_in(content: Mapping, origin: str) -> dict[str, Tensor]:
     """Finds the tensors in a dictionary, at its top or under a key of `_WRAPPERS`."""
-    found = {name: _lazy(name, value, value.dtype) for name, value in _unwrapped(content).items()}
+    found = {name: _lazy(value, value.dtype) for name, value in _unwrapped(content).items()}
     if not found:
         raise ValueError(
             f"{origin} holds no tensors, neither at its top nor under any of "
@@ -327,7 +327,7 @@ def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _lazy(name: str, value, dtype) -> Tensor:
+def _lazy(value, dtype) -> Tensor:
     """Wraps an array of any library that has a shape and a dtype."""
     dtype = str(dtype).removeprefix("torch.")
     if dtype in ("|V2", "void16"):  # NumPy stores bfloat16 as bytes
@@ -339,10 +339,10 @@ def _lazy(name: str, value, dtype) -> Tensor:
         tensor = value.detach().cpu()  # of PyTorch; NumPy has no bfloat16
         return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
-    return Tensor(tuple(value.shape), dtype, _reader(name, read))
+    return Tensor(tuple(value.shape), dtype, _reader(read))
 
 
-def _reader(name: str, read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
+def _reader(read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
     def array() -> np.ndarray:
         values = np.asarray(read())
         if values.dtype.kind == "V" and values.dtype.itemsize == 2:

@@ -103,6 +103,11 @@ class Variant:
         """Whether its outputs are classes."""
         return self.outputs == "classes"
 
+    def check_classifies(self) -> None:
+        """Raises a `ValueError` if its outputs are not classes."""
+        if not self.classifies:
+            raise ValueError(f"The outputs of {self.name} are not classes: {self.notes}")
+
     @property
     def names(self) -> tuple[str, ...]:
         """All names that `weights=` accepts for it."""
