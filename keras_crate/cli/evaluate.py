@@ -1,5 +1,6 @@
 """Prints a model's top-1 and top-5 accuracy on labelled images. DATA is a folder with one folder
-for each class, or the name of a data set. A class's folder has its name or its WordNet identifier.
+for each class, a folder with such folders `train` and `val`, of which `val` is used, or the name of
+a data set. A class's folder has its name or its WordNet identifier.
 If no folder has such a name, there must be a folder for each class, in alphabetical order. Images
 are prepared as for the model's published accuracy if that is known, and resized as a whole
 otherwise. Broken files are named and left out, and the exit status is then 1."""
@@ -47,8 +48,8 @@ def run(arguments) -> int:
         scores = accuracy(model, _validation_images(arguments, model, used), verbose=1)
     else:
         batches = LabelledFolder(arguments.data, model, used, arguments.batch_size, arguments.real)
-        folders = {f.relative_to(arguments.data).parts[0]: k for f, k in batches.labels.items()}
-        print(f"{len(batches.labels)} files of {len(folders)} classes in {arguments.data}")
+        folders = {f.relative_to(batches.folder).parts[0]: k for f, k in batches.labels.items()}
+        print(f"{len(batches.labels)} files of {len(folders)} classes in {batches.folder}")
         try:
             scores = accuracy(model, batches, verbose=1)
         finally:  # broken files may be why it fails

@@ -10,6 +10,8 @@ import numpy as np
 from keras_crate.checks import check_positive, did_you_mean
 from keras_crate.data.image_files import find_files
 
+VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # the first that exists is used
+
 
 def labelled_files(
     folder: str | os.PathLike,
@@ -66,6 +68,22 @@ def labelled_files(
         files += found
         labels += [label] * len(found)
     return files, np.array(labels, "int64"), tuple(names)
+
+
+def split_folders(folder: str | os.PathLike) -> tuple[Path, Path | None]:
+    """Returns the folders of the training and the validation images in a folder.
+
+    They are `train` and `val`, `validation`, `valid` or `test`. A folder without
+    them holds training images only.
+
+    Args:
+        folder: The folder. If its `train` has no folders inside, it is a class.
+    """
+    folder = Path(folder)
+    if not class_folders(folder / "train"):
+        return folder, None
+    splits = (folder / name for name in VALIDATION_SPLITS)
+    return folder / "train", next((split for split in splits if split.is_dir()), None)
 
 
 def class_folders(folder: Path) -> list[str]:

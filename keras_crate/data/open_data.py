@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_crate.checks import check_positive, did_you_mean
-from keras_crate.data.class_folders import class_folders, labelled_files
+from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
     FileSource,
@@ -29,7 +29,6 @@ TFDS_SPLITS = {
     "oxford_iiit_pet": ("train", "test"),
 }
 KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
-VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # the first that exists is used
 HUGGING_FACE = "huggingface:"
 
 
@@ -138,8 +137,7 @@ def _open_arrays(pair, expected: dict) -> LabelledImages:
 
 
 def _open_folder(folder: Path, expected: dict) -> LabelledImages:
-    has_splits = bool(class_folders(folder / "train"))  # else `train` is a class, as in CIFAR-100
-    training = folder / "train" if has_splits else folder
+    training, validation = split_folders(folder)
     files, labels, folders = labelled_files(training, **expected)
     names, wordnet_ids = expected["class_names"], expected["wordnet_ids"]
     if names is None and wordnet_ids is None:
@@ -152,9 +150,8 @@ def _open_folder(folder: Path, expected: dict) -> LabelledImages:
         classes=expected["classes"] or len(names or wordnet_ids),
         source=f"the folder {folder}",
     )
-    splits = [folder / name for name in VALIDATION_SPLITS if (folder / name).is_dir()]
-    if has_splits and splits:
-        source = _validation(splits[0], opened, expected)
+    if validation is not None:
+        source = _validation(validation, opened, expected)
         opened = dataclasses.replace(opened, validation=source)
     return opened
 

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from keras_crate.data import labelled_files
+from keras_crate.data.class_folders import split_folders
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.real_labels import real_labels
@@ -20,7 +22,8 @@ class LabelledFolder:
     Broken files are left out.
 
     Args:
-        folder: The folder.
+        folder: The folder, or one whose folder `val`, `validation`, `valid` or
+            `test` it is, beside `train`.
         model: A classifier.
         evaluation: How images are prepared for it.
         batch_size: Images at a time.
@@ -28,6 +31,7 @@ class LabelledFolder:
             validation images. The labels are the third part of each batch.
 
     Attributes:
+        folder: The folder with one folder for each class.
         images: A `keras_crate.data.ImageFiles`. After an iteration,
             `images.broken` has the reason for each file that was left out.
         labels: The class of each file by its path.
@@ -48,7 +52,14 @@ class LabelledFolder:
         classes = classes_of(model)
         if real is not None and classes["wordnet_ids"] is None:
             raise ValueError("ReaL's labels need a model of ImageNet's 1,000 classes.")
-        files, labels, _ = labelled_files(folder, **classes)
+        training, validation = split_folders(folder)
+        self.folder = validation or training
+        if validation is None and training != Path(folder):
+            raise ValueError(
+                f"{folder} has training images in {training.name} and no folder of validation "
+                f"images. To measure on the training images, give {training}."
+            )
+        files, labels, _ = labelled_files(self.folder, **classes)
         self.images = evaluation.images(files, model, batch_size)
         self.labels = dict(zip(files, labels.tolist(), strict=True))
         self._real = dict(zip(files, real_labels(real, files), strict=True)) if real else None

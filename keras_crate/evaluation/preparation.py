@@ -13,6 +13,8 @@ from keras_crate.data.image_files import check_interpolation, check_resize
 from keras_crate.data.image_sources import ImageSource, TFDSSource
 from keras_crate.evaluation.classes import number_of_classes
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
+from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.weights.variants import IMAGENET_EVALUATION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +122,11 @@ class Evaluation:
 
     @classmethod
     def for_model(cls, model: keras.Model) -> "Evaluation":
-        """Returns the evaluation for a model of which nothing is known.
+        """Returns how images are prepared for a model.
 
-        The whole image is resized to the model's size. Images that have this
-        size are left as they are.
+        A model of this package knows it if it came with weights, was trained by
+        a recipe, or `keep_in` was called. For any other model, the whole image
+        is resized to the model's size, and images of this size do not change.
 
         Args:
             model: A model of images. Its size and normalisation are used. The
@@ -135,7 +138,41 @@ class Evaluation:
         size, channels = _image_shape(model)
         size = tuple(side or 224 for side in size)
         mean, std = _normalisation(model, channels) or _default_statistics(channels)
+        kept = _kept_in(model)
+        if kept is not None:
+            return cls.from_dict({**kept, "mean": mean, "std": std}).for_size(size)
         return cls(size=size, resize=size, mean=mean, std=std)
+
+    @classmethod
+    def known_for(cls, model: keras.Model) -> "Evaluation | None":
+        """Returns `for_model` if the model knows how its images are prepared, else None."""
+        return None if _kept_in(model) is None else cls.for_model(model)
+
+    def keep_in(self, model: keras.Model) -> None:
+        """Keeps this evaluation in a model, which is saved and published with it.
+
+        Args:
+            model: A model of this package. It normalises pixels itself, so
+                only `size`, `resize` and `interpolation` are kept.
+
+        Raises:
+            ValueError: If the model is not of this package.
+
+        Example:
+
+        ```python
+        evaluation = keras_crate.evaluation.Evaluation(size=(32, 32), resize=36)
+        evaluation.keep_in(model)
+        model.save("model.keras")
+        ```
+        """
+        if not isinstance(model, WhiteBoxModel):
+            raise ValueError(
+                "The model must be of this package, since others have no place for an evaluation. "
+                f"Received: a {type(model).__name__}"
+            )
+        values = self.to_dict()
+        model.settings.evaluation = {k: values[k] for k in IMAGENET_EVALUATION}
 
     def for_size(self, size: tuple[int, int]) -> "Evaluation":
         """Returns the same evaluation for images of another size.
@@ -232,6 +269,11 @@ class Evaluation:
         if isinstance(source, TFDSSource):
             return evaluation_dataset(*arguments, **how)
         return EvaluationBatches(*arguments, **how, workers=workers)
+
+
+def _kept_in(model) -> dict | None:
+    """The part of an evaluation in a model's configuration."""
+    return model.settings.evaluation if isinstance(model, WhiteBoxModel) else None
 
 
 def _data_format(model) -> str:

@@ -8,6 +8,7 @@ import keras
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
+from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import EVALUATION_FILE, SCHEME
 from keras_crate.weights.variants import variants
 
@@ -33,9 +34,9 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         compile: Whether to compile the model as it was saved. A variant is never compiled.
 
     Returns:
-        The model and its evaluation. The evaluation comes from the registry
-        for a variant, and from `evaluation.json` in the repository or beside
-        the file. It is None if nothing is known.
+        The model and its evaluation, which is None if nothing is known.
+        Version 0.1 wrote the evaluation to `evaluation.json` in the repository
+        or beside the file. That file is read if the model has no evaluation.
 
     Raises:
         ValueError: If there is no such file or variant, or the file cannot be
@@ -50,11 +51,11 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
     ```
     """
     if address in variants():
-        variant = variants()[address]
-        return build(variant), Evaluation.from_dict(variant.evaluation)
+        model = build(variants()[address])
+        return model, Evaluation.known_for(model)
     if address.startswith(SCHEME):
         model, folder = pulled(address, compile=compile)
-        return model, _read_evaluation(folder / EVALUATION_FILE)
+        return model, _evaluation_of(model, folder / EVALUATION_FILE)
     if not Path(address).exists():
         raise ValueError(
             f"There is no model file {address}, and no variant of that name: `keras-crate "
@@ -64,13 +65,18 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         model = keras.saving.load_model(address, compile=compile)
     except Exception as error:  # zip, HDF5 and Keras each raise their own
         raise ValueError(f"The model {address} cannot be loaded: {error}") from error
-    return model, _read_evaluation(Path(address).with_name(EVALUATION_FILE))
+    return model, _evaluation_of(model, Path(address).with_name(EVALUATION_FILE))
 
 
-def _read_evaluation(file: Path) -> Evaluation | None:
-    if not file.is_file():
-        return None
+def _evaluation_of(model, file: Path) -> Evaluation | None:
+    """The model's own evaluation, else that of the file, which the model then keeps."""
+    known = Evaluation.known_for(model)
+    if known or not file.is_file():
+        return known
     try:
-        return Evaluation.from_dict(json.loads(file.read_text("utf8")))
+        evaluation = Evaluation.from_dict(json.loads(file.read_text("utf8")))
     except ValueError as error:
         raise ValueError(f"The file {file} is not a valid evaluation: {error}") from error
+    if isinstance(model, WhiteBoxModel):
+        evaluation.keep_in(model)
+    return evaluation

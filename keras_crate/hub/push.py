@@ -73,7 +73,8 @@ def push(
         base_model: Name on the Hub of the model that this one was fine-tuned from.
         training: Facts of the training for the card, such as epochs. The
             optimizer and loss of a compiled model are added.
-        evaluation: How images were prepared for the metrics.
+        evaluation: How images were prepared for the metrics. By default, as the
+            model says.
         images: Array of images as the model takes them. The coding rate and
             sparsity of every block are measured on them for the card.
         private: Whether the repository is private. An existing public
@@ -120,7 +121,7 @@ def push(
         license=license,
         base_model=base_model,
         training={**_compiled(model), **(training or {})},
-        evaluation=evaluation,
+        evaluation=evaluation or Evaluation.known_for(model),
     )
     if token is None:
         token = huggingface_hub.get_token()
@@ -236,7 +237,7 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
     class_names = getattr(model, "class_names", None)
     if class_names:
         add(CLASS_NAMES_FILE, json.dumps(list(class_names), ensure_ascii=False, indent=1))
-    if published.evaluation is not None:
+    if published.evaluation != Evaluation.known_for(model):  # else it is in config.json
         add(EVALUATION_FILE, json.dumps(published.evaluation.to_dict(), indent=1))
     measured = None
     if images is not None:

@@ -105,9 +105,7 @@ def verify(
         likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
     accuracy = None
     if imagenet is not None:
-        labelled = LabelledFolder(
-            imagenet, model, Evaluation.from_dict(chosen.evaluation), batch_size
-        )
+        labelled = LabelledFolder(imagenet, model, Evaluation.for_model(model), batch_size)
         accuracy = measured_accuracy(model, labelled, verbose=1).summary()
         accuracy["left_out"] = len(labelled.images.broken)
     return Verification(

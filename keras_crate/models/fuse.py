@@ -57,7 +57,8 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     _check(model)
     training = {"dropout_rate": 0.0, "drop_path_rate": 0.0, "rematerialise": False}
     # Adapters of LoRA are merged below, so the form has no layer settings.
-    fused = rebuild(model, form=Form(fused=True), **training)
+    form = Form(fused=True, evaluation=model.settings.evaluation)
+    fused = rebuild(model, form=form, **training)
     affine = None  # scale and offset to fold into the next map
     for target in fused.layers:
         source = model.get_layer(target.name)

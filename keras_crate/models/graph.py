@@ -58,7 +58,6 @@ class Graph:
         self.settings = settings
         self.policy = keras.dtype_policies.get(dtype)
         self.form = current_form()
-        settings.fused = self.form.fused
 
     def make(self, layer_class, name: str, **arguments) -> keras.layers.Layer:
         """Makes a layer, with the settings that were saved for it, if any."""

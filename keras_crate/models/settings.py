@@ -19,8 +19,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class Settings(types.SimpleNamespace):
     """The checked arguments of a constructor. `get_config` writes them.
 
-    It is not a dictionary, since Keras would track and wrap one.
+    It is not a dictionary, since Keras would track and wrap one. It also has
+    the parts of the form under construction that are not layers': `fused` and
+    `evaluation`.
     """
+
+    def __init__(self, **arguments):
+        form = current_form()
+        super().__init__(**arguments, fused=form.fused, evaluation=form.evaluation)
 
 
 class Form(NamedTuple):
@@ -29,15 +35,18 @@ class Form(NamedTuple):
     Attributes:
         fused: Whether it has the form that `keras_crate.fuse` gives it.
         layer_settings: What freezing, quantisation and LoRA changed, by layer name.
+        evaluation: How images are prepared for it, or None if nothing is known:
+            `size`, `resize` and `interpolation` of `keras_crate.evaluation.Evaluation`.
     """
 
     fused: bool = False
     layer_settings: dict = {}
+    evaluation: dict | None = None
 
     @classmethod
     def taken_from(cls, config: dict) -> "Form":
         """Takes the form out of a model's configuration, which then has settings only."""
-        return cls(config.pop("fused", False), config.pop("layer_settings", {}))
+        return cls(**{k: config.pop(k) for k in cls._fields if k in config})
 
 
 _form: contextvars.ContextVar[Form | None] = contextvars.ContextVar("form", default=None)

@@ -169,7 +169,10 @@ class WhiteBoxModel(keras.Model):
         export_model(self, filepath, format, **signature, **kwargs)
 
     def get_config(self) -> dict:
-        settings = {k: v for k, v in vars(self.settings).items() if k != "fused" or v}
+        settings = dict(vars(self.settings))
+        for name in ("fused", "evaluation"):  # of the form, left out if they say nothing
+            if not settings[name]:
+                del settings[name]
         changed = {layer.name: changed_settings(layer) for layer in self.layers}
         changed = {name: values for name, values in changed.items() if values}
         return {

@@ -14,6 +14,7 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
 from keras_crate.files import write_json
 from keras_crate.models import CRATEMAE
+from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.callbacks import callbacks_of
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
@@ -112,7 +113,10 @@ def train(
     folder = RunFolder(output)
     with folder.reserved():
         folder.begin(recipe, _about(model, data, batches, origin))
-        write_json(folder.evaluation, evaluation.to_dict())
+        if isinstance(model, WhiteBoxModel):
+            evaluation.keep_in(model)
+        else:
+            write_json(folder.evaluation, evaluation.to_dict())
         backup = _backup_of(folder)
         batches.begin(backup.epochs)
         options.say(_summary(folder.settings(), backup.epochs))

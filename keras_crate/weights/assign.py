@@ -19,7 +19,7 @@ _SETTINGS = (
     "mean", "std", "patch_size", "compress", "sparsify",
 )  # fmt: skip
 # Settings that come with weights, for arguments that the user left at None.
-_BROUGHT = ("epsilon", "mean", "std", "class_names")
+_BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation")
 _EMBEDDING = ("class_token", "positions")
 
 
@@ -32,8 +32,8 @@ class Weights:
 
     Attributes:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
-            were trained with. They replace arguments that the user left at
-            None.
+            were trained with, and `evaluation`, by which images are prepared
+            for them. They replace settings that are None.
         classes: Number of classes that `class_names` are for.
         family: Name of the model's class, or None if the file does not show it.
     """

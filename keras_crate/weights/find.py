@@ -26,7 +26,7 @@ class Found:
         source: A file, a folder, or a dictionary of tensors; what `open_tensors` takes.
         origin: What to call it in messages.
         settings: Arguments of the constructor that the weights were trained
-            with, as far as the registry has them.
+            with, and `evaluation`, as far as the registry has them.
     """
 
     source: Path | Mapping
@@ -85,9 +85,10 @@ def fetch(variant: Variant) -> Found:
         OSError: If the Hub cannot be reached and the weights are not in its cache.
         ValueError: If the file's hash is not that of the Hub or of the registry.
     """
+    settings = {**variant.arguments, "evaluation": variant.evaluation}
     if variant.state == "shipped":
         path = variant.shipped_file
-        return Found(path, f"{variant.name} of the package", variant.arguments)
+        return Found(path, f"{variant.name} of the package", settings)
     if variant.state != "published":
         raise FileNotFoundError(
             f"The variant {variant.name} cannot be loaded: {STATES[variant.state]}"
@@ -100,7 +101,7 @@ def fetch(variant: Variant) -> Found:
     check_readable(name)
     path = download_file(variant.address, name, sha256)
     # The epsilon of the form without PyTorch comes from its layout.
-    return Found(path, f"{variant.name} ({variant.address}/{name})", variant.arguments)
+    return Found(path, f"{variant.name} ({variant.address}/{name})", settings)
 
 
 def _has_pytorch() -> bool:

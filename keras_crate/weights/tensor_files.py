@@ -6,6 +6,7 @@ used, so that memory holds one at a time. No code from a file is ever run.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -146,7 +147,7 @@ def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     with path.open("rb") as file:
         start = file.read(8)
     if path.suffix == ".safetensors":
-        return TensorFile(origin, _safetensors(path, origin, stack))
+        return TensorFile(origin, _safetensors(path, origin))
     if start == _HDF5:
         return _keras(stack.enter_context(h5py.File(path, "r")), path, origin)
     if start[:4] == b"PK\x03\x04":
@@ -211,18 +212,23 @@ def hard_linked(group, origin: str) -> Iterator:
         yield item
 
 
-def _safetensors(path: Path, origin: str, stack: contextlib.ExitStack) -> dict[str, Tensor]:
+def _safetensors(path: Path, origin: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError, safe_open
 
+    def read(name: str) -> np.ndarray:
+        # Opened for each array: an open file keeps all that was read in memory.
+        with safe_open(path, framework="np") as file:
+            return file.get_tensor(name)
+
+    tensors = {}
     try:
-        file = stack.enter_context(safe_open(path, framework="np"))
-        tensors = {}
-        for name in file.keys():  # noqa: SIM118 (it is not a mapping)
-            part = file.get_slice(name)
-            dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-            dtype = dtype.get(part.get_dtype(), part.get_dtype())
-            read = _reader(lambda name=name: file.get_tensor(name))
-            tensors[name] = Tensor(tuple(part.get_shape()), dtype, read)
+        with safe_open(path, framework="np") as file:
+            for name in file.keys():  # noqa: SIM118 (it is not a mapping)
+                part = file.get_slice(name)
+                dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+                dtype = dtype.get(part.get_dtype(), part.get_dtype())
+                array = _reader(functools.partial(read, name))
+                tensors[name] = Tensor(tuple(part.get_shape()), dtype, array)
     except SafetensorError as error:
         raise ValueError(f"The weights file {origin} is truncated or damaged ({error}).") from error
     return _renamed(tensors, origin)

@@ -67,7 +67,7 @@ class Variant:
         top1, zero_shot: Accuracy in per cent, as the authors report it.
         measured: Accuracy in per cent, measured for this package.
         measured_on: The images of these accuracies, if not those of `data`.
-        evaluation: How images are prepared for it, if not as by default.
+        evaluation: How images are prepared for it: `size`, `resize` and `interpolation`.
         outputs: `"classes"` or `"embeddings"`.
         recipe: Name of the recipe with the authors' settings.
         notes: Further facts.
@@ -156,6 +156,10 @@ class Variant:
         return f"keras_crate.{self.constructor}({', '.join(words)})"
 
 
+# The size and resizing of images in the evaluation on ImageNet: the defaults of `Evaluation`.
+IMAGENET_EVALUATION = {"size": [224, 224], "resize": 256, "interpolation": "bilinear"}
+
+
 @functools.cache
 def variants() -> dict[str, Variant]:
     """All variants by name."""
@@ -191,7 +195,9 @@ def _variant(name: str, table: dict) -> Variant:
         k: tuple(v) if isinstance(v, list) else v for k, v in table.get("arguments", {}).items()
     }
     names = tuple(table["weights"])
-    return Variant(name=name, **{**table, "arguments": arguments, "weights": names})
+    evaluation = {**IMAGENET_EVALUATION, **table.get("evaluation", {})}
+    values = {**table, "arguments": arguments, "weights": names, "evaluation": evaluation}
+    return Variant(name=name, **values)
 
 
 class ListedWeights(NamedTuple):

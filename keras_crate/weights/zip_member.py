@@ -33,9 +33,9 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
     name_length, extra_length = struct.unpack_from("<HH", file.read(_LOCAL_HEADER), 26)
     start = info.header_offset + _LOCAL_HEADER + name_length + extra_length
     section = Section(file, start, info.file_size)
-    checksum = 0
-    while block := section.read(_BLOCK):
-        checksum = zlib.crc32(block, checksum)
+    checksum, block = 0, memoryview(bytearray(_BLOCK))
+    while count := section.readinto(block):
+        checksum = zlib.crc32(block[:count], checksum)
     if checksum != info.CRC:
         raise zipfile.BadZipFile(f"{name} has another checksum than the archive states")
     section.seek(0)

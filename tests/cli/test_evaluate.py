@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -52,6 +53,20 @@ def test_prints_accuracy_and_how_images_are_prepared(labelled, tmp_path, capsys)
     assert list(record["left_out"]) == [str(next(folder.rglob("broken.png")))]
     folders = sorted(path.name for path in folder.iterdir())
     assert record["classes"] == {name: NAMES.index(name) for name in folders}
+
+
+def test_of_a_folder_with_splits_the_validation_images_are_used(labelled, tmp_path, capsys):
+    file, folder = labelled
+    next(folder.rglob("broken.png")).unlink()
+    folder.rename(tmp_path / "train")
+    folder.mkdir()
+    (tmp_path / "train").rename(folder / "train")
+    assert main(["evaluate", str(file), str(folder)]) == 1
+    assert "no folder of validation images. To measure on" in capsys.readouterr().err
+    shutil.copytree(folder / "train", folder / "val")
+    next((folder / "val").rglob("0.png")).unlink()
+    assert main(["evaluate", str(file), str(folder)]) == 0
+    assert f"2 files of 2 classes in {folder / 'val'}" in capsys.readouterr().out
 
 
 def test_agrees_with_keras_on_images_of_the_models_own_size(tmp_path, capsys):

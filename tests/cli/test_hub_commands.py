@@ -99,6 +99,10 @@ def test_push_and_pull(model_file, tmp_path):
     assert keras.saving.load_model(tmp_path / "a.keras").class_names[3] == "3"
     assert not (tmp_path / "b.keras").exists()
     # How images are prepared goes along where it is known: to a variant, or to a run.
-    assert json.loads(files["digits"]["evaluation.json"])["size"] == [28, 28]
-    assert evaluation.items() <= json.loads(files["run"]["evaluation.json"]).items()
-    assert "evaluation.json" not in files["file"]
+    kept = {k: json.loads(v["config.json"])["config"].get("evaluation") for k, v in files.items()}
+    assert kept == {
+        "digits": {"size": [28, 28], "resize": [28, 28], "interpolation": "bilinear"},
+        "run": evaluation,  # from the file that version 0.1 wrote
+        "file": None,
+    }
+    assert not any("evaluation.json" in repository for repository in files.values())

@@ -10,6 +10,7 @@ import keras_crate
 from keras_crate import CRATE
 from keras_crate.data.image_sources import ArraySource
 from keras_crate.evaluation import Evaluation
+from keras_crate.weights.variants import IMAGENET_EVALUATION
 
 pytestmark = pytest.mark.any_backend
 
@@ -74,6 +75,44 @@ def test_what_is_assumed_for_a_model():
     assert Evaluation.for_model(any_size) == Evaluation(resize=(224, 224))
     with pytest.raises(ValueError, match="must take one batch of images"):
         Evaluation.for_model(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
+
+
+def test_a_model_keeps_its_evaluation(tmp_path):
+    evaluation = Evaluation((32, 32), 36, "bicubic", 0.25, 0.5)
+    model = small(mean=0.25, std=0.5)
+    assert Evaluation.known_for(model) is None
+    evaluation.keep_in(model)
+    resized = evaluation.for_size((16, 16))
+    assert Evaluation.for_model(model) == dataclasses.replace(
+        resized, mean=(0.25,) * 3, std=(0.5,) * 3
+    )
+    model.save(tmp_path / "a.keras")
+    for same in (
+        keras.saving.load_model(tmp_path / "a.keras"),
+        small(weights=tmp_path / "a.keras"),
+        keras_crate.fuse(model),
+    ):
+        assert Evaluation.known_for(same) == Evaluation.for_model(model)
+    assert Evaluation.for_model(model.with_input_shape((64, 64, 3))).resize == 72
+    mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
+    evaluation.keep_in(mae)
+    assert Evaluation.for_model(mae.encoder(include_top=True, classes=2)).resize == 18
+    with pytest.raises(ValueError, match=r"have no place .*Received: a Sequential"):
+        evaluation.keep_in(keras.Sequential([keras.Input((16, 16, 3))]))
+
+
+def test_an_evaluation_in_a_configuration_is_checked():
+    config = {**small().get_config(), "evaluation": {"resize": -1}}
+    with pytest.raises(ValueError, match="`resize` must be"):
+        Evaluation.for_model(CRATE.from_config(config))
+    with pytest.raises(ValueError, match="must be a mapping of size, resize"):
+        Evaluation.for_model(CRATE.from_config({**config, "evaluation": {"crop": 1}}))
+
+
+def test_the_registry_has_the_defaults():
+    default = Evaluation().to_dict()
+    assert IMAGENET_EVALUATION.items() <= default.items()
+    assert default.keys() - IMAGENET_EVALUATION.keys() == {"mean", "std"}
 
 
 def test_refuses_models_that_would_see_other_images():

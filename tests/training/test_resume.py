@@ -137,7 +137,7 @@ def test_the_folder_tells_all(reference):
     folder = reference.folder
     assert {path.name for path in folder.iterdir()} == {
         "recipe.json", "run.json", "history.csv", "history.png", "model.keras", "best.keras",
-        "evaluation.json", "metrics.json",
+        "metrics.json",
     }  # fmt: skip
     record = json.loads((folder / "run.json").read_text())
     assert record["seed"] == 3 and record["backend"] == keras.backend.backend()

@@ -159,10 +159,13 @@ def test_the_shipped_model_is_what_it_says():
     assert 100 * accuracy == pytest.approx(variant.measured, abs=0.11)
     images = digits.images[:8]
     assert keras_crate.decode_predictions(model.predict(images, verbose=0), model, top=1)
-    assert model.settings.mean == list(Evaluation.from_dict(variant.evaluation).mean)
+    assert Evaluation.for_model(model) == Evaluation(
+        (28, 28), (28, 28), mean=variant.arguments["mean"], std=variant.arguments["std"]
+    )
     same = keras_crate.CRATE(
         128, 4, 4, patch_size=7, input_shape=(28, 28, 1), classes=10, weights="mnist"
     )
+    assert same.settings.evaluation == model.settings.evaluation
     np.testing.assert_array_equal(
         same.predict(images, verbose=0), model.predict(images, verbose=0)
     )
