@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import io
 import json
+import math
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -141,7 +142,7 @@ def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
         weights = path / "model.weights.h5"
         if not weights.is_file():
             raise FileNotFoundError(f"The folder {origin} has no file model.weights.h5.")
-        return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin)
+        return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin, (weights, 0))
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file at {path}. It can be {FORMATS}.")
     with path.open("rb") as file:
@@ -149,7 +150,7 @@ def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     if path.suffix == ".safetensors":
         return TensorFile(origin, _safetensors(path, origin))
     if start == _HDF5:
-        return _keras(stack.enter_context(h5py.File(path, "r")), path, origin)
+        return _keras(stack.enter_context(h5py.File(path, "r")), path, origin, (path, 0))
     if start[:4] == b"PK\x03\x04":
         return _zip(path, origin, stack)
     if start[:1] == b"\x80":  # PyTorch's format before version 1.6
@@ -161,8 +162,8 @@ def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     archive = stack.enter_context(zipfile.ZipFile(path))
     names = archive.namelist()
     if "model.weights.h5" in names:
-        weights = open_member(archive, "model.weights.h5", stack)
-        return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin)
+        weights, *place = open_member(archive, "model.weights.h5", stack)
+        return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin, place)
     if names and all(name.endswith(".npy") for name in names):
         # These entries of a JAX archive, an optimizer's state and clock, may need pickle.
         wanted = [name for name in names if not name.startswith(("opt/", "chrono/"))]
@@ -173,8 +174,11 @@ def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     raise ValueError(f"{origin} is a zip archive without weights. A weights file can be {FORMATS}.")
 
 
-def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
-    """Reads an HDF5 file of Keras: `layers/GROUP/vars/INDEX`, the layer's name in `vars`."""
+def _keras(file: h5py.File, path: Path, origin: str, place) -> TensorFile:
+    """Reads an HDF5 file of Keras: `layers/GROUP/vars/INDEX`, the layer's name in `vars`.
+
+    `place` is the path of the file that holds the HDF5 file's bytes, and the first of them.
+    """
     if "layers" not in file:
         raise ValueError(f"{origin} is an HDF5 file without layers of Keras.")
     tensors, facts = {}, {}
@@ -194,10 +198,24 @@ def _keras(file: h5py.File, path: Path, origin: str) -> TensorFile:
             for dataset in hard_linked(variables, origin):
                 key = dataset.name.rpartition("/")[2]
                 if key.isdigit():
-                    tensors[f"{prefix}/{key}"] = _lazy(dataset, dataset.dtype)
+                    tensors[f"{prefix}/{key}"] = _dataset(dataset, *place)
                 elif dataset.size <= 4:
                     facts[f"{prefix}/{key}"] = dataset[()]
     return TensorFile(origin, tensors, facts, read_config(path), is_keras=True)
+
+
+def _dataset(dataset: h5py.Dataset, path: Path, start: int) -> Tensor:
+    """Reads an array of an HDF5 file from its place, which is faster than HDF5."""
+    offset = dataset.id.get_offset()
+    if offset is None:  # it is in chunks, or compressed
+        return _lazy(dataset, dataset.dtype)
+    shape, dtype = dataset.shape, dataset.dtype
+
+    def read():
+        values = np.fromfile(path, dtype, math.prod(shape), offset=start + offset)
+        return values.reshape(shape)
+
+    return Tensor(shape, _dtype_name(dtype), _reader(read))
 
 
 def hard_linked(group, origin: str) -> Iterator:
@@ -335,9 +353,6 @@ def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
 
 def _lazy(value, dtype) -> Tensor:
     """Wraps an array of any library that has a shape and a dtype."""
-    dtype = str(dtype).removeprefix("torch.")
-    if dtype in ("|V2", "void16"):  # NumPy stores bfloat16 as bytes
-        dtype = "bfloat16"
 
     def read():
         if not hasattr(value, "detach"):
@@ -345,7 +360,12 @@ def _lazy(value, dtype) -> Tensor:
         tensor = value.detach().cpu()  # of PyTorch; NumPy has no bfloat16
         return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
 
-    return Tensor(tuple(value.shape), dtype, _reader(read))
+    return Tensor(tuple(value.shape), _dtype_name(dtype), _reader(read))
+
+
+def _dtype_name(dtype) -> str:
+    name = str(dtype).removeprefix("torch.")
+    return "bfloat16" if name in ("|V2", "void16") else name  # NumPy stores it as bytes
 
 
 def _reader(read: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:

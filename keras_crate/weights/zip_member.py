@@ -20,14 +20,16 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
         stack: Closes the file at its end.
 
     Returns:
-        A file object, or the path of a copy if the file is compressed.
+        What `h5py.File` opens; the path of the file that holds the content;
+        and the content's first byte in it. If the file is compressed, it is a copy.
 
     Raises:
         zipfile.BadZipFile: If the content does not have the checksum of the archive.
     """
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
-        return archive.extract(name, stack.enter_context(tempfile.TemporaryDirectory()))
+        copy = archive.extract(name, stack.enter_context(tempfile.TemporaryDirectory()))
+        return copy, copy, 0
     file = stack.enter_context(open(archive.filename, "rb"))
     file.seek(info.header_offset)
     name_length, extra_length = struct.unpack_from("<HH", file.read(_LOCAL_HEADER), 26)
@@ -39,7 +41,7 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
     if checksum != info.CRC:
         raise zipfile.BadZipFile(f"{name} has another checksum than the archive states")
     section.seek(0)
-    return section
+    return section, archive.filename, start
 
 
 class Section(io.RawIOBase):
