@@ -48,6 +48,7 @@ def _marks(name):
     return COMPILES_LONG if name.rpartition(".")[2] in SLOW else ()
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=_marks(name)) for name in (*PUBLIC, *METHODS)]
 )

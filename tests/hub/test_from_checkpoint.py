@@ -66,6 +66,7 @@ def test_a_masked_autoencoder(tmp_path):
     _mae_is_right(model)
 
 
+@pytest.mark.any_backend
 def test_the_archive_of_jax_with_its_optimizer_and_clock(tmp_path):
     numbers = golden("crate_alpha_jax_micro")
     state = state_of(numbers)
@@ -119,6 +120,7 @@ def _forms(state):
     }
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("form", _forms({}))
 def test_forms_of_a_dictionary(form):
     model = from_checkpoint(_forms(_crate())[form], **MICRO)
@@ -232,6 +234,7 @@ def test_there_and_back_is_identical(name, tmp_path):
     _check_logits(name, from_checkpoint(tmp_path / "a.safetensors", **GOLDEN[name]))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     "options",
     [
@@ -255,6 +258,7 @@ def test_settings_that_tensors_do_not_hold(options):
     assert np.abs(difference).max() > 1e-4
 
 
+@pytest.mark.any_backend
 def test_one_head_needs_no_output_map():
     with pytest.raises(ValueError, match=r"no output map in its attention.*heads=1"):
         from_checkpoint(_crate(), heads=1)
@@ -285,6 +289,7 @@ def test_writing_a_file_of_pytorch(tmp_path):
         np.testing.assert_array_equal(state[key].numpy(), values)
 
 
+@pytest.mark.any_backend
 def test_adapters_are_merged_and_int8_is_refused():
     model = from_checkpoint(_crate(), **MICRO)
     model.enable_lora(2)
@@ -300,6 +305,7 @@ def test_adapters_are_merged_and_int8_is_refused():
         to_pytorch(model)
 
 
+@pytest.mark.any_backend
 def test_models_that_the_authors_code_has_not(tmp_path):
     small = {"input_shape": (16, 16, 3), "patch_size": 8}
     with pytest.raises(ValueError, match=r"block_0_tssa.*Save the model with `model.save`"):
@@ -310,6 +316,7 @@ def test_models_that_the_authors_code_has_not(tmp_path):
         to_pytorch(from_checkpoint(_crate(), **MICRO), tmp_path / "a.txt")
 
 
+@pytest.mark.any_backend
 def test_every_fault_is_named():
     state = _crate()
     del state["cls_token"], state["transformer.layers.1.0.norm.bias"]
@@ -328,6 +335,7 @@ def test_every_fault_is_named():
         assert words in str(raised.value)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["crate_micro", "crate_alpha_micro", "crate_alpha_jax_micro"])
 def test_any_tensor_that_is_missing_is_named(name):
     state = state_of(golden(name))
@@ -339,6 +347,7 @@ def test_any_tensor_that_is_missing_is_named(name):
             from_checkpoint(rest, heads=4)
 
 
+@pytest.mark.any_backend
 def test_what_is_no_checkpoint(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no weights file at .*none.pth"):
         from_checkpoint(tmp_path / "none.pth")
@@ -362,6 +371,7 @@ def test_what_is_no_checkpoint(tmp_path):
         from_checkpoint({**_crate(), "cls_token": np.zeros((1, 1, 48), "int64")}, heads=4)
 
 
+@pytest.mark.any_backend
 def test_a_truncated_archive_of_jax(tmp_path):
     np.savez(tmp_path / "a.npz", **_alpha_of_jax())
     content = (tmp_path / "a.npz").read_bytes()
@@ -370,23 +380,27 @@ def test_a_truncated_archive_of_jax(tmp_path):
         from_checkpoint(tmp_path / "a.npz")
 
 
+@pytest.mark.any_backend
 def test_pickled_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "a.npz", **{"params/cls": np.array([{"a": 1}], dtype=object)})
     with pytest.raises(ValueError, match=r"allow_pickle|pickle"):
         from_checkpoint(tmp_path / "a.npz")
 
 
+@pytest.mark.any_backend
 def test_heads_that_shapes_do_not_tell():
     with pytest.raises(ValueError, match=r"do not show the number of heads.*Pass `heads=`"):
         from_checkpoint(_crate())
 
 
+@pytest.mark.any_backend
 def test_heads_that_are_known_otherwise():
     head = {"head.weight": np.zeros((21_842, 768), "float32"), "head.bias": np.zeros(21_842)}
     with pytest.warns(UserWarning, match="have 6 heads. Received: heads=12, with which the out"):
         from_checkpoint(_segmentation(**head), heads=12, include_top=False)
 
 
+@pytest.mark.any_backend
 def test_arguments_that_the_checkpoint_decides():
     with pytest.raises(ValueError, match=r"`dim` is the checkpoint's. Received: dim=24, .* has 48"):
         from_checkpoint(_crate(), heads=4, dim=24)
@@ -419,6 +433,7 @@ def _segmentation(classes=768, dim=768, depth=12, **more):
     return _authors_state(size, classes, **more)
 
 
+@pytest.mark.any_backend
 def test_the_segmentation_demo_is_a_backbone():
     head = {"head.weight": np.zeros((21_842, 768), "float32"), "head.bias": np.zeros(21_842)}
     with pytest.warns(
@@ -430,6 +445,7 @@ def test_the_segmentation_demo_is_a_backbone():
     assert [layer.name for layer in model.layers if "head" in layer.name] == []
 
 
+@pytest.mark.any_backend
 def test_widths_of_the_segmentation_with_other_heads():
     state = _segmentation()
     with pytest.raises(ValueError, match=r"do not show the number of heads: width 768, 12 blocks"):
@@ -440,6 +456,7 @@ def test_widths_of_the_segmentation_with_other_heads():
     assert (tiny.name, tiny.output_shape) == ("crate_tiny", (None, 21_842))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("constructor", "name"),
     [
@@ -468,6 +485,7 @@ def keras_crate_golden():
     return GOLDEN
 
 
+@pytest.mark.any_backend
 def test_other_classes_images_and_no_head():
     expected = from_checkpoint(_crate(), **MICRO)
     with pytest.warns(UserWarning, match=r"no head for this model's 3 classes: head and head_norm"):

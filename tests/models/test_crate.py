@@ -96,6 +96,7 @@ class TestCRATE(FamilyChecks):
         assert_close(model(images), expected, atol=2e-5)
 
 
+@pytest.mark.any_backend
 def test_epsilon_is_the_authors():
     model = TestCRATE().build()
     norms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.LayerNormalization)]
@@ -103,6 +104,7 @@ def test_epsilon_is_the_authors():
     assert {norm.epsilon for norm in norms} == {1e-5}
 
 
+@pytest.mark.any_backend
 def test_constructors_take_the_documented_arguments():
     import inspect
 
@@ -113,6 +115,7 @@ def test_constructors_take_the_documented_arguments():
     ]  # fmt: skip
 
 
+@pytest.mark.any_backend
 def test_default_shape_follows_channels_first():
     keras.config.set_image_data_format("channels_first")
     assert keras_crate.CRATETiny().input_shape == (None, 3, 224, 224)

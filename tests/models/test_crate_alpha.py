@@ -73,6 +73,7 @@ class TestCRATEAlpha(FamilyChecks):
         left_out = (steps == 0).all(axis=(1, 2))
         assert 0 < left_out.sum() < 8  # whole steps, of some images
 
+    @pytest.mark.any_backend
     def test_measures_the_codes(self):
         model = self.build()
         images = self.images()
@@ -85,6 +86,7 @@ class TestCRATEAlpha(FamilyChecks):
         assert 0.2 < zeros < 0.9
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("sparsify", "added"),
     [
@@ -115,6 +117,7 @@ def test_the_papers_ablation_is_four_configurations(sparsify, added, tmp_path):
     assert [x.name for x in alpha.layers] == names
 
 
+@pytest.mark.any_backend
 def test_epsilons_are_the_authors():
     model = TestCRATEAlpha().build()
     norms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.LayerNormalization)]
@@ -127,6 +130,7 @@ def test_epsilons_are_the_authors():
     }
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("epsilon", [0, -1, "a"])
 def test_refuses_an_epsilon_that_is_not_positive(epsilon):
     with pytest.raises(ValueError, match="`epsilon` must be a number above 0"):

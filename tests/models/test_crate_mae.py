@@ -64,6 +64,7 @@ def test_loss_of_normalised_patches(micro):
     assert_close(model.compute_loss(x=images, y_pred=outputs), expected, atol=1e-5)
 
 
+@pytest.mark.any_backend
 def test_sizes_count_by_their_blocks():
     """And by what the authors count beside: two tensors no pass uses."""
     for name in ("CRATEMAETiny", "CRATEMAESmall", "CRATEMAEBase", "CRATEMAELarge"):
@@ -77,6 +78,7 @@ def test_sizes_count_by_their_blocks():
     assert CRATEMAE(48, 2, 4, input_shape=(32, 32, 3), patch_size=8).count_params() == used
 
 
+@pytest.mark.any_backend
 def test_epsilons_are_the_authors():
     norms = [x for x in _model().layers if isinstance(x, keras.layers.LayerNormalization)]
     epsilons = {norm.name: norm.epsilon for norm in norms}
@@ -219,6 +221,7 @@ def test_reconstruct(norm_pix_loss, data_format):
     assert_close(reconstruction, np.clip(pixels, 0, 255), atol=0.01)
 
 
+@pytest.mark.any_backend
 def test_reconstructed_pixels_are_pixels():
     model, images = _model(), _images()
     kernel, bias = model.get_layer("decoder_prediction").get_weights()
@@ -227,6 +230,7 @@ def test_reconstructed_pixels_are_pixels():
     assert pictures.min() == 0 and pictures.max() == 255
 
 
+@pytest.mark.any_backend
 def test_reconstruct_without_preprocessing_keeps_the_range(micro):
     model, images, arrays = micro
     result = model.reconstruct(images, arrays["noise"])
@@ -285,6 +289,7 @@ def test_encoder_starts_a_classifier(tmp_path):
     )
 
 
+@pytest.mark.any_backend
 def test_is_measured():
     images = _images()
     model = _model()
@@ -335,6 +340,7 @@ def test_with_input_shape():
     assert not larger.get_layer("token_embedding").positions.trainable
 
 
+@pytest.mark.any_backend
 def test_weights_of_another_model_are_refused(tmp_path):
     classifier = _model().encoder(include_top=True, classes=3)
     classifier.save(tmp_path / "c.keras")
@@ -352,12 +358,14 @@ def test_weights_of_another_model_are_refused(tmp_path):
 # Refusals
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("ratio", [0, 1, -0.5, 0.9])
 def test_refuses_a_mask_of_all_or_nothing(ratio):
     with pytest.raises(ValueError, match=rf"`mask_ratio` must be in .*{ratio} with 6 patches"):
         _model(mask_ratio=ratio)
 
 
+@pytest.mark.any_backend
 def test_refuses_bad_arguments():
     for arguments, message in (
         ({"penalty": -1}, "`penalty` must be a number of 0 or more"),
@@ -376,6 +384,7 @@ def test_refuses_bad_arguments():
             CRATEMAE(**config)
 
 
+@pytest.mark.any_backend
 def test_refuses_another_loss():
     for arguments in ({"loss": "mse"}, {"metrics": ["mae"]}, {"weighted_metrics": ["mae"]}):
         (name,) = arguments
@@ -415,6 +424,7 @@ def test_refuses_bad_images_and_noise():
             run(images)
 
 
+@pytest.mark.any_backend
 def test_constructors_take_what_the_class_takes():
     names = list(inspect.signature(keras_crate.CRATEMAEBase).parameters)
     assert names[:4] == ["weights", "input_shape", "patch_size", "include_preprocessing"]
