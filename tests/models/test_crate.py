@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import oracle
+import pytest
 from authors import golden, load_crate_state, state_of
 from compare import assert_close
 from family import FamilyChecks
