@@ -1,6 +1,7 @@
 """The base of all models of the package."""
 
 import warnings
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -187,7 +188,9 @@ class WhiteBoxModel(keras.Model):
         config = dict(config)
         config.pop("weights", None)  # a configuration from elsewhere must not fetch weights
         form = Form.taken_from(config)
-        with keras.saving.CustomObjectScope(custom_objects or {}), built_as(form):
+        # An empty scope would hide the objects of the user's.
+        scope = keras.saving.CustomObjectScope(custom_objects) if custom_objects else nullcontext()
+        with scope, built_as(form):
             return cls(**config)
 
 
