@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, did_you_mean
+from keras_crate.checks import check_positive, did_you_mean, names_arguments
 from keras_crate.data.image_files import find_files
 
 
+@names_arguments
 def labelled_files(
     folder: str | os.PathLike,
     class_names: Sequence[str] | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, did_you_mean
+from keras_crate.checks import check_positive, did_you_mean, names_arguments
 from keras_crate.data.class_folders import class_folders, labelled_files
 from keras_crate.data.image_sources import (
     ArraySource,
@@ -33,6 +33,7 @@ VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # the first that exi
 HUGGING_FACE = "huggingface:"
 
 
+@names_arguments
 def open_data(
     data,
     *,

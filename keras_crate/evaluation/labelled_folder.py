@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.data import labelled_files
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.evaluation.preparation import Evaluation
@@ -37,6 +38,7 @@ class LabelledFolder:
             labels are not for its classes, or no file can be read.
     """
 
+    @names_arguments
     def __init__(
         self,
         folder: str | os.PathLike,

@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.pull import load_folder
@@ -33,6 +34,7 @@ FIGURE_FILE = "layers.png"
 _SECOND_COPY = 200_000_000
 
 
+@names_arguments
 def push(
     model: keras.Model,
     address: str,

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.figure import new_figure
 from keras_crate.interpret.attention import attention_maps
 from keras_crate.interpret.pca import TokenPCA, pca_colours
@@ -10,6 +11,7 @@ from keras_crate.interpret.pca import TokenPCA, pca_colours
 _CELL = 1.3  # inches
 
 
+@names_arguments
 def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32):
     """Draws the attention of each head: a row per image, a column per head.
 
@@ -34,6 +36,7 @@ def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32
     return plot_attention_maps(images, attention_maps(model, images, layer, batch_size))
 
 
+@names_arguments
 def plot_attention_maps(images, maps):
     """Draws attention maps beside their images, a column per head.
 
@@ -60,6 +63,7 @@ def plot_attention_maps(images, maps):
     return _beside(images, [list(of_image) for of_image in maps], columns)
 
 
+@names_arguments
 def plot_rollout(images, heat):
     """Draws attention rollout over its images.
 
@@ -84,6 +88,7 @@ def plot_rollout(images, heat):
     return _beside(images, [[of_image] for of_image in heat], columns)
 
 
+@names_arguments
 def plot_token_pca(images, found: TokenPCA):
     """Draws the patches' principal components beside their images.
 
@@ -112,6 +117,7 @@ def plot_token_pca(images, found: TokenPCA):
     return _beside(images, list(zip(found.first_component, found.rgb, strict=True)), columns)
 
 
+@names_arguments
 def plot_segments(images, labels, masks=None):
     """Draws objects over their images.
 
@@ -143,6 +149,7 @@ def plot_segments(images, labels, masks=None):
     return _beside(images, pictures, dict.fromkeys(parts, style))
 
 
+@names_arguments
 def plot_intermediates(images, maps):
     """Draws three principal components of the patches' features at each block, as colours.
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
 from keras_crate.interpret.intermediates import patch_features
 
@@ -28,6 +29,7 @@ class TokenPCA(NamedTuple):
     explained_variance_ratio: np.ndarray
 
 
+@names_arguments
 def token_pca(
     model: keras.Model,
     images,
@@ -76,6 +78,7 @@ def token_pca(
     return pca_features(patch_features(model, images, layer, what, batch_size), foreground)
 
 
+@names_arguments
 def pca_features(features, foreground: bool = True) -> TokenPCA:
     """Computes the result of `token_pca` for given features.
 

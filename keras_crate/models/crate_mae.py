@@ -198,6 +198,7 @@ class CRATEMAE(WhiteBoxModel):
             losses = losses * ops.reshape(ops.cast(sample_weight, losses.dtype), (-1,))
         return ops.mean(losses) + sum(self.losses)
 
+    @names_arguments
     def reconstruct(self, images, noise=None, batch_size: int = 32) -> Reconstruction:
         """Hides patches of images and completes them.
 
@@ -241,6 +242,7 @@ class CRATEMAE(WhiteBoxModel):
             mask=mask.reshape(-1, rows, columns),
         )
 
+    @names_arguments
     def predict_with_noise(self, images, noise=None, batch_size: int = 32) -> dict:
         """As `predict`, with a given mask.
 
@@ -274,6 +276,7 @@ class CRATEMAE(WhiteBoxModel):
             self._derived.form = form
         return self._derived.given_noise.predict([images, noise], batch_size=batch_size, verbose=0)
 
+    @names_arguments(options=[CRATEMAEEncoder])
     def encoder(self, include_top: bool = False, **options) -> "CRATEMAEEncoder":
         """Returns the encoder, for whole images, with a copy of this model's weights.
 

@@ -3,10 +3,12 @@
 import keras
 
 from keras_crate import models
+from keras_crate.checks import names_arguments
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.variants import Variant, variant_named
 
 
+@names_arguments(options=[models.CRATE, models.CRATEAlpha, models.CRATEMAE])
 def load(variant: str, **arguments) -> WhiteBoxModel:
     """Makes the model of a variant, with its weights.
 

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.export import export_model
 from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers.composite import changed_settings
@@ -67,6 +67,7 @@ class WhiteBoxModel(keras.Model):
             )
         return results
 
+    @names_arguments
     def with_input_shape(self, input_shape: tuple[int, int, int]) -> "WhiteBoxModel":
         """Returns the same model for images of another size.
 
@@ -98,6 +99,7 @@ class WhiteBoxModel(keras.Model):
         carry_weights(self, model)
         return model
 
+    @names_arguments
     def enable_lora(self, rank: int) -> None:
         """Adds low-rank adapters to the linear maps of every block, and freezes the rest.
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
 from keras_crate.figure import new_figure
 
@@ -13,6 +14,7 @@ from keras_crate.figure import new_figure
 MEASURED_AT = {"authors": "input", "paper": "half"}
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class LayerMeasurements:
     """Result of `measure`: means and standard deviations over images, one entry per block.

@@ -6,7 +6,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.checks import check_above_zero, check_choice, check_not_negative, check_positive
+from keras_crate.checks import (
+    check_above_zero,
+    check_choice,
+    check_not_negative,
+    check_positive,
+    names_arguments,
+)
 from keras_crate.figure import new_figure
 from keras_crate.objective.layer_measurements import LayerMeasurements, draw_curves
 from keras_crate.objective.measure import Measurer, chosen_convention
@@ -57,6 +63,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         images,

@@ -5,7 +5,7 @@ import collections
 import keras
 import numpy as np
 
-from keras_crate.checks import check_choice, check_not_negative
+from keras_crate.checks import check_choice, check_not_negative, names_arguments
 from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.blocks import check_bases, white_box_blocks
 from keras_crate.models.inside import Inside
@@ -19,6 +19,7 @@ from keras_crate.objective.rates import (
 )
 
 
+@names_arguments
 def measure(
     model: keras.Model,
     images,

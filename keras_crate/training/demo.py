@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_crate import __version__
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.data import LabelledImages, distort, load
 from keras_crate.data.image_sources import ArraySource
 from keras_crate.figure import new_figure
@@ -23,6 +23,7 @@ from keras_crate.training.schedule import warmup_cosine
 MARKER = ".crate-demo"  # a file in folders that the demo may overwrite
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class DemoRecipe:
     """Settings of the demo.
@@ -91,6 +92,7 @@ class DistortedImages(keras.utils.PyDataset):
         self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
 
 
+@names_arguments(inside={"recipe": DemoRecipe})
 def run_demo(
     output: str | os.PathLike = "crate-demo",
     recipe: DemoRecipe = FULL,
