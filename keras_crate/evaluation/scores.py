@@ -7,14 +7,14 @@ import numpy as np
 
 from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
-from keras_crate.figure import new_figure
+from keras_crate.figure import ShownAsFigure, new_figure
 
 _DRAWN, _NAMED, _NUMBERED = 2000, 40, 12  # classes for which a figure, names and numbers fit
 
 
 @names_arguments
-@dataclasses.dataclass(frozen=True)
-class Scores:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Scores(ShownAsFigure):
     """The predictions of a classifier for labelled images.
 
     Args:

@@ -13,7 +13,7 @@ from keras_crate.checks import (
     check_positive,
     names_arguments,
 )
-from keras_crate.figure import new_figure
+from keras_crate.figure import legend_beside, new_figure
 from keras_crate.objective.layer_measurements import LayerMeasurements, draw_curves
 from keras_crate.objective.measure import Measurer, chosen_convention
 from keras_crate.objective.rates import check_eps
@@ -211,7 +211,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         )
         axes[0].set_ylim(0, 1.05 * top)
         axes[1].set_ylim(0, 1)
-        axes[0].legend(frameon=False, loc="lower left")
+        legend_beside(axes[1])
 
     def _name(self, time: int) -> str:
         return f"{self.unit} {time}" if time else "before training"
