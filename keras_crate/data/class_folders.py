@@ -110,6 +110,6 @@ def _classes_of(folders, class_names, classes, wordnet_ids) -> list[int]:
         warnings.warn(
             f"No folder has the name of a class: the {classes} folders are assumed to be the "
             f"classes in alphabetical order, {folders[0]!r} for class 0.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return list(range(len(folders)))

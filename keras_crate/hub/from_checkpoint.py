@@ -189,7 +189,7 @@ def _warn_of_unused(checkpoint: Recognised, origin: str, model, top_was_given: b
         words.append(f"{_groups(unused)}: {checkpoint.layout.unused_are}.")
     if head and not top_was_given:
         words.append("Pass `include_top=True` to load the head.")
-    warnings.warn(" ".join(words), stacklevel=3)
+    warnings.warn(" ".join(words), stacklevel=4)
 
 
 def _groups(names: list[str]) -> str:

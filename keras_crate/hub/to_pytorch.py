@@ -82,7 +82,7 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
         warnings.warn(
             f"The tensors do not hold {words}, and the authors' code has other values. Pass these "
             "to `from_checkpoint` to make the same model.",
-            stacklevel=2,
+            stacklevel=3,
         )
     return tensors
 

@@ -13,7 +13,7 @@ from keras_crate.layers.patch_embedding import as_pair
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
-from keras_crate.models.settings import Settings, arguments_of
+from keras_crate.models.settings import Settings, arguments_of, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
 from keras_crate.weights.find import find
@@ -143,6 +143,7 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
                 f"The weights in {opened.origin} belong to another model, a {opened.family}. "
                 f"This model is a {family}."
             )
+        _check_channels(settings, opened)
         _fill_in(settings, opened)
         yield opened
 
@@ -154,6 +155,19 @@ def _architecture(family: str, settings: Settings) -> Architecture | None:
         return None
     patch = as_pair(s.patch_size, "patch_size")
     return Architecture(family, s.dim, s.depth, s.heads, patch)
+
+
+def _check_channels(settings: Settings, opened: Weights) -> None:
+    data_format = settings.data_format or keras.config.image_data_format()
+    shape = checks.check_input_shape(settings.input_shape, data_format)
+    found = opened.channels(as_pair(settings.patch_size, "patch_size"))
+    own = shape[channels_axis(data_format)]
+    if found not in (None, own):
+        raise ValueError(
+            f"The weights in {opened.origin} are for images with {found} channels. This model's "
+            f"images have {own}.\nMake the model for {found} channels with these weights, and then "
+            f'call `model.with_input_shape({shape}, channels="average")`, or "repeat".'
+        )
 
 
 def _fill_in(settings: Settings, opened: Weights) -> None:
