@@ -153,6 +153,9 @@ def test_the_shipped_model_is_what_it_says():
 
     variant = variant_named("crate_demo_mnist")
     model = keras_crate.load("crate_demo_mnist")
+    with pytest.warns(UserWarning, match="no head for this model's 4 classes"):
+        assert keras_crate.load("crate_demo_mnist", classes=4).class_names is None
+    assert keras_crate.load("crate_demo_mnist", classes=10).class_names == model.class_names
     assert model.count_params() == variant.parameters
     digits = open_data("mnist5k").validation
     accuracy = (model.predict(digits.images, verbose=0).argmax(axis=1) == digits.labels).mean()
