@@ -12,6 +12,7 @@ from keras_crate.interpret.intermediates import patch_features
 from keras_crate.models.untrained import is_untrained
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True, repr=False)
 class TokenPCA(ShownAsFigure):
     """Result of `token_pca` for n images with `rows` times `columns` patches.
