@@ -44,10 +44,8 @@ keras.utils.save_img(arguments.output / "reconstruction.png", picture, scale=Fal
 print("digits, masked, reconstructed, pasted:", arguments.output / "reconstruction.png")
 
 
-def accuracy(model, trainable, learning_rate):
-    """Trains some layers on the labelled digits, and measures the accuracy."""
-    for layer in model.layers:
-        layer.trainable = trainable(layer)
+def accuracy(model, learning_rate):
+    """Trains a model on the labelled digits, and measures the accuracy."""
     model.compile(
         keras.optimizers.AdamW(learning_rate, weight_decay=0.01),
         loss="sparse_categorical_crossentropy",
@@ -59,9 +57,10 @@ def accuracy(model, trainable, learning_rate):
 
 few = arguments.labels
 options = {"include_top": True, "classes": 10, "pooling": "avg"}
-probe = accuracy(mae.encoder(**options), lambda layer: layer.name == "head", 1e-2)
-tuned = accuracy(mae.encoder(**options), lambda layer: True, 5e-4)
-fresh = type(mae).from_config(mae.get_config()).encoder(**options)
-scratch = accuracy(fresh, lambda layer: True, 5e-4)
+frozen = mae.encoder(**options)
+frozen.freeze_backbone()
+probe = accuracy(frozen, 1e-2)
+tuned = accuracy(mae.encoder(**options), 5e-4)
+scratch = accuracy(type(mae).from_config(mae.get_config()).encoder(**options), 5e-4)
 print(f"with {few} labels, of {len(val_labels)} validation digits:")
 print(f"linear probe {probe:.1%}, fine-tuned {tuned:.1%}, from scratch {scratch:.1%}")

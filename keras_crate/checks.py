@@ -3,30 +3,95 @@
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar, overload
 
 import numpy as np
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable)
+# Keras' layers take these, and their signatures do not show it.
+_OF_KERAS_LAYERS = {"input_shape", "input_dim"}
 
 
-def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorates a function so that the error for an unknown argument names the nearest one."""
-    known = [name for name in inspect.signature(function).parameters if name != "self"]
-    title = function.__qualname__.removesuffix(".__init__")
+@overload
+def names_arguments(function: F) -> F: ...
+@overload
+def names_arguments(
+    *, options: Sequence[Callable] = (), inside: Mapping[str, Callable] | None = None
+) -> Callable[[F], F]: ...
+def names_arguments(function=None, *, options=(), inside=None):
+    """Decorates a function so that the error for an unknown argument names the nearest one.
+
+    Args:
+        function: A function, a method, a constructor, or a dataclass.
+        options: What the function passes its `**options` to.
+        inside: Classes by the name of the argument that takes their objects. An
+            argument of such a class is refused with this advice.
+
+    Example:
+
+    ```python
+    @names_arguments(options=[RunOptions], inside={"recipe": Recipe})
+    def finetune(model, *, recipe=None, **options): ...
+
+    finetune(model, epochs=1)  # pass it inside `recipe`: recipe=Recipe(epochs=1)
+    ```
+    """
+    inside = inside or {}
+    if function is None:
+        return functools.partial(names_arguments, options=options, inside=inside)
+    if inspect.isclass(function):
+        function.__init__ = names_arguments(function.__init__, options=options, inside=inside)
+        return function
+    signature = inspect.signature(function)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    own = argument_names(function)
+    is_constructor = function.__name__ == "__init__"
+
+    def refuse(name: str, value, arguments: tuple) -> None:
+        known = own.union(*map(argument_names, options))
+        title = function.__qualname__
+        if is_constructor:  # it may be a base's
+            title = type(arguments[0]).__name__
+            known |= argument_names(type(arguments[0])) | _OF_KERAS_LAYERS
+        if name in known or (open_ended and not options and not is_constructor):
+            return
+        places = [where for where in inside if name in argument_names(inside[where])]
+        if places:
+            advice = f"{places[0]}={inside[places[0]].__name__}({name}={value!r})"
+            raise TypeError(
+                f"{title} has no argument `{name}`. Pass it inside `{places[0]}`: {advice}"
+            )
+        known = known.union(*map(argument_names, inside.values()))
+        raise TypeError(f"{title} has no argument `{name}`{did_you_mean(name, sorted(known))}")
 
     @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        unknown = next((name for name in kwargs if name not in known), None)
-        if unknown is not None:
-            raise TypeError(f"{title} has no argument `{unknown}`{did_you_mean(unknown, known)}")
+    def call(*args, **kwargs):
+        for name, value in kwargs.items():
+            if name not in own:
+                refuse(name, value, args)
         return function(*args, **kwargs)
 
     # Keras does not follow `__wrapped__` when it reads a model's signature.
-    setattr(call, "__signature__", inspect.signature(function))  # noqa: B010
+    setattr(call, "__signature__", signature)  # noqa: B010
     return call
+
+
+def argument_names(function: Callable) -> set[str]:
+    """Returns the names of a function's arguments, without `self`, `*args` and `**kwargs`.
+
+    A class also has the arguments of the bases that it passes `**kwargs` on to.
+    """
+    constructors = [function]
+    if inspect.isclass(function):
+        constructors = [b.__init__ for b in function.__mro__ if "__init__" in vars(b)]
+    names: set[str] = set()
+    for constructor in constructors:
+        parameters = inspect.signature(constructor).parameters.values()
+        names |= {p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return names - {"self"}
 
 
 def is_positive_integer(value) -> bool:

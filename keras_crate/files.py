@@ -4,10 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
 
+# In a JSON text, line breaks stand between values only.
+_NUMBERS = re.compile(r'\[\n([^\[\]{}"]*)\n *\]')
 UNFINISHED = ".unfinished-"  # how a name begins until the file is whole
 
 
@@ -36,9 +39,11 @@ def written_whole(path: Path):
 
 
 def write_json(path: Path, values) -> None:
-    """Writes JSON, whole or not at all."""
+    """Writes JSON, whole or not at all. A list of numbers takes one line."""
+    text = json.dumps(values, indent=1, ensure_ascii=False)
+    text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     with written_whole(path) as unfinished:
-        unfinished.write_text(json.dumps(values, indent=1, ensure_ascii=False), encoding="utf8")
+        unfinished.write_text(text, encoding="utf8")
 
 
 def make_folder(folder: Path) -> None:

@@ -72,11 +72,8 @@ def test_without_a_backend_it_says_which_command_installs_one(hidden, wanted, me
 
 
 @pytest.mark.any_backend
-def test_public_names():
+def test_an_unknown_name():
     import keras_crate
 
-    for name in keras_crate.__all__:
-        assert getattr(keras_crate, name) is not None
-    assert set(dir(keras_crate)) == set(keras_crate.__all__)
     with pytest.raises(AttributeError, match="no attribute 'CRATEHuge'"):
         keras_crate.CRATEHuge  # noqa: B018

@@ -3,6 +3,7 @@ components.png (principal components of the patches), objects.png (objects found
 and look.json (the numbers). The first two need attention between pairs of tokens, as in MSSA.
 Broken files are named and left out, and the exit status is then 1."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from keras_crate import decode_predictions, interpret
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_output, add_preparation
+from keras_crate.cli.far_images import describe_far_images
 from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
-from keras_crate.figure import new_figure
+from keras_crate.figure import mark_untrained, new_figure
 from keras_crate.files import make_folder, write_json
 from keras_crate.interpret.attention import gives_scores
 from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.settings import channels_axis
+from keras_crate.models.untrained import is_untrained
 from keras_crate.models.white_box import WhiteBoxModel
 
 SHOWN = 16  # images in a figure
@@ -47,6 +50,7 @@ def run(arguments) -> int:
     new_figure(1, 1)  # fails here, before the computation, without matplotlib
     check_positive("objects", arguments.objects)
     model, evaluation = open_encoder(arguments.model)
+    trained_size = evaluation.used_for(model).size
     (block,) = chosen_blocks(model, [arguments.layer])
     if arguments.size is not None:
         model = _resized(model, check_positive("size", arguments.size))
@@ -57,6 +61,10 @@ def run(arguments) -> int:
     if not batches:
         raise ValueError(f"None of the {len(files.files)} files could be read.")
     images = np.concatenate(batches)
+    if far := describe_far_images(files.read, trained_size, grey=files.mode == "L"):
+        print(far, file=sys.stderr)
+    if untrained := is_untrained(model):
+        print("note: the model is untrained: its weights are initial values", file=sys.stderr)
     folder = Path(arguments.output)
     make_folder(folder)
 
@@ -74,6 +82,8 @@ def run(arguments) -> int:
     }
     write_json(folder / "look.json", record)
     for name, figure in figures.items():
+        if untrained:
+            mark_untrained(figure)
         figure.savefig(folder / name, dpi=200)
     for name in ("look.json", *figures):
         print(f"wrote {(folder / name).resolve()}")
@@ -93,7 +103,7 @@ def _look(arguments, model, block, images) -> tuple[dict, dict]:
     }
     shown = images[:SHOWN]
     figures = {
-        "components.png": interpret.plot_token_pca(shown, _first(components)),
+        "components.png": components.plot(shown, most=SHOWN),
         "objects.png": interpret.plot_segments(shown, objects[:SHOWN]),
     }
     if gives_scores(block.compress):
@@ -122,9 +132,3 @@ def _resized(model, size: int):
     axis = channels_axis(model.settings.data_format)
     shape[axis] = model.settings.input_shape[axis]
     return model.with_input_shape(tuple(shape))
-
-
-def _first(components):
-    """Returns the components of the images that are shown."""
-    kept = {k: v[:SHOWN] for k, v in components._asdict().items() if np.ndim(v) > 1}
-    return components._replace(**kept)

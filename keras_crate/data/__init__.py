@@ -28,3 +28,7 @@ __all__ = [
     "shapes_on_textures",
     "training_dataset",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -3,11 +3,12 @@
 import dataclasses
 import math
 
-from keras_crate.checks import is_number, is_positive_integer
+from keras_crate.checks import is_number, is_positive_integer, names_arguments
 from keras_crate.data.rand_augment import HIGHEST
 from keras_crate.data.resizing import check_interpolation
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
     """Random changes of training images, in the order of their application.

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batch_augmentation import BatchAugmentation, call_augment
 from keras_crate.data.image_augmentation import augment_image
@@ -84,6 +84,7 @@ class TrainingBatches(_ImageBatches):
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         source: ImageSource,
@@ -152,6 +153,7 @@ class EvaluationBatches(_ImageBatches):
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         source: ImageSource,

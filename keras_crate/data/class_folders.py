@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, did_you_mean
+from keras_crate.checks import check_positive, did_you_mean, names_arguments
 from keras_crate.data.image_files import find_files
 
 VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # the first that exists is used
 
 
+@names_arguments
 def labelled_files(
     folder: str | os.PathLike,
     class_names: Sequence[str] | None = None,
@@ -127,6 +128,6 @@ def _classes_of(folders, class_names, classes, wordnet_ids) -> list[int]:
         warnings.warn(
             f"No folder has the name of a class: the {classes} folders are assumed to be the "
             f"classes in alphabetical order, {folders[0]!r} for class 0.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return list(range(len(folders)))

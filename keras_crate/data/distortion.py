@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
 
+
+@names_arguments
 def distort(
     images: np.ndarray,
     rng: np.random.Generator,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, is_positive_integer
+from keras_crate.checks import check_positive, is_positive_integer, names_arguments
 from keras_crate.data.resizing import check_interpolation, check_resize, fit_image
 from keras_crate.extras import needed
 
@@ -57,6 +57,7 @@ class ImageFiles:
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         paths: Sequence[str | os.PathLike],

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.data.image_files import MODES, open_image
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
     """A set of labelled images, split for training and validation.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, did_you_mean
+from keras_crate.checks import check_positive, did_you_mean, names_arguments
 from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
@@ -32,6 +32,7 @@ KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
 HUGGING_FACE = "huggingface:"
 
 
+@names_arguments
 def open_data(
     data,
     *,

@@ -5,9 +5,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
+
 HIGHEST = 30  # magnitude
 
 
+@names_arguments
 def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude: float = 14):
     """Applies random operations of a given strength to an image.
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 
 SHAPES = ("disk", "square", "triangle", "star", "cross", "ring")
 
 
+@names_arguments
 def shapes_on_textures(
     count: int, size: int = 64, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from keras_crate.checks import check_choice
+from keras_crate.checks import check_choice, names_arguments
 from keras_crate.data.image_sources import ArraySource, LabelledImages
 from keras_crate.extras import needed
 
 NAMES = ("mnist5k", "digits")
 
 
+@names_arguments
 def load(name: str) -> LabelledImages:
     """Loads a small set of images by name.
 

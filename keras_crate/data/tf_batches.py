@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 
+from keras_crate.checks import names_arguments
 from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batch_augmentation import BatchAugmentation, call_augment
 from keras_crate.data.batches import check_batch_size
@@ -12,6 +13,7 @@ from keras_crate.data.resizing import check_interpolation, check_resize, fit_ima
 from keras_crate.extras import needed
 
 
+@names_arguments
 def training_dataset(
     source: ImageSource,
     classes: int,
@@ -99,6 +101,7 @@ def _called(augment: Callable, images):
     return tf.ensure_shape(changed, images.shape)
 
 
+@names_arguments
 def evaluation_dataset(
     source: TFDSSource,
     classes: int,

@@ -6,3 +6,7 @@ from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.scores import Scores
 
 __all__ = ["Evaluation", "LabelledFolder", "Scores", "accuracy"]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 from rich.progress import Progress
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.evaluation.classes import number_of_classes
 from keras_crate.evaluation.scores import Scores
 
 
+@names_arguments
 def accuracy(model: keras.Model, batches, top: Sequence[int] = (1, 5), verbose: int = 0) -> Scores:
     """Measures the accuracy of a classifier on labelled images.
 

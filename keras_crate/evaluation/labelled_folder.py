@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.data import labelled_files
 from keras_crate.data.class_folders import split_folders
 from keras_crate.evaluation.classes import classes_of
@@ -41,6 +42,7 @@ class LabelledFolder:
             labels are not for its classes, or no file can be read.
     """
 
+    @names_arguments
     def __init__(
         self,
         folder: str | os.PathLike,

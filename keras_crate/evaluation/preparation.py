@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from keras_crate.checks import is_positive_integer
+from keras_crate.checks import is_positive_integer, names_arguments
 from keras_crate.data import EvaluationBatches, ImageFiles, evaluation_dataset
 from keras_crate.data.image_files import check_interpolation, check_resize
 from keras_crate.data.image_sources import ImageSource, TFDSSource
@@ -17,6 +17,7 @@ from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.variants import IMAGENET_EVALUATION
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """How images are prepared when the accuracy of a model is measured.

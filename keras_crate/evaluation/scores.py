@@ -5,14 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
-from keras_crate.figure import new_figure
+from keras_crate.figure import ShownAsFigure, new_figure
 
 _DRAWN, _NAMED, _NUMBERED = 2000, 40, 12  # classes for which a figure, names and numbers fit
 
 
-@dataclasses.dataclass(frozen=True)
-class Scores:
+@names_arguments
+@dataclasses.dataclass(frozen=True, repr=False)
+class Scores(ShownAsFigure):
     """The predictions of a classifier for labelled images.
 
     Args:

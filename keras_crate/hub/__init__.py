@@ -19,3 +19,7 @@ __all__ = [
     "to_pytorch",
     "verify",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

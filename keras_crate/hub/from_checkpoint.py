@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_crate import models
+from keras_crate.checks import names_arguments
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import assign, warn_of_heads
 from keras_crate.weights.recognise import Recognised, recognise
@@ -16,6 +17,7 @@ from keras_crate.weights.sizes import constructor_of, snake_case
 from keras_crate.weights.tensor_files import open_tensors
 
 
+@names_arguments(options=[models.CRATE, models.CRATEAlpha, models.CRATEMAE])
 def from_checkpoint(
     path_or_tensors: str | os.PathLike | Mapping, **constructor_arguments
 ) -> WhiteBoxModel:
@@ -187,7 +189,7 @@ def _warn_of_unused(checkpoint: Recognised, origin: str, model, top_was_given: b
         words.append(f"{_groups(unused)}: {checkpoint.layout.unused_are}.")
     if head and not top_was_given:
         words.append("Pass `include_top=True` to load the head.")
-    warnings.warn(" ".join(words), stacklevel=3)
+    warnings.warn(" ".join(words), stacklevel=4)
 
 
 def _groups(names: list[str]) -> str:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import keras
 
+from keras_crate.checks import names_arguments
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.weights.hub_files import download_model, parse_address
 
 
+@names_arguments
 def pull(address: str, *, revision: str | None = None, compile: bool = True) -> keras.Model:
     """Loads a model from the Hugging Face Hub.
 

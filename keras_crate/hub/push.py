@@ -10,12 +10,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.card import Published, model_card
 from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.hub.to_pytorch import to_pytorch
-from keras_crate.keras_internals import parts_of
+from keras_crate.models.untrained import is_untrained
 from keras_crate.objective import measure
 from keras_crate.weights.hub_files import (
     EVALUATION_FILE,
@@ -33,6 +34,7 @@ FIGURE_FILE = "layers.png"
 _SECOND_COPY = 200_000_000
 
 
+@names_arguments
 def push(
     model: keras.Model,
     address: str,
@@ -109,7 +111,7 @@ def push(
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     where = parse_address(address, revision)
-    if not force and _never_trained(model):
+    if not force and is_untrained(model):
         raise ValueError(
             f"The model {model.name} was never trained: its normalisations have their initial "
             "values. Train it, or pass `force=True` (`--force`) to publish it untrained."
@@ -246,20 +248,6 @@ def _write_files(folder: Path, model, published, images, authors_copy) -> dict[s
         measured.plot().savefig(files[FIGURE_FILE], dpi=150)
     add("README.md", str(model_card(model, published, measured, set(files))))
     return files
-
-
-def _never_trained(model) -> bool:
-    """Whether every normalisation still has its initial values."""
-    norms = [
-        layer
-        for layer in parts_of(model)
-        if isinstance(layer, keras.layers.LayerNormalization) and layer.weights
-    ]
-    return bool(norms) and all(
-        np.all(keras.ops.convert_to_numpy(norm.gamma) == 1)
-        and np.all(keras.ops.convert_to_numpy(norm.beta) == 0)
-        for norm in norms
-    )
 
 
 def _compiled(model) -> dict:

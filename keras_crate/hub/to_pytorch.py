@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
 from keras_crate.files import written_whole
 from keras_crate.keras_internals import parts_of
@@ -23,6 +24,7 @@ _NOT_IN_TENSORS = (
 )  # fmt: skip
 
 
+@names_arguments
 def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> dict:
     """Returns a model's weights with the names and shapes of the authors' PyTorch code.
 
@@ -80,7 +82,7 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
         warnings.warn(
             f"The tensors do not hold {words}, and the authors' code has other values. Pass these "
             "to `from_checkpoint` to make the same model.",
-            stacklevel=2,
+            stacklevel=3,
         )
     return tensors
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation, LabelledFolder
 from keras_crate.evaluation import accuracy as measured_accuracy
 from keras_crate.models.class_names import decode_predictions
@@ -18,6 +19,7 @@ from keras_crate.weights.hub_files import known_hash
 from keras_crate.weights.variants import variant_named
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class Verification:
     """The result of `verify`.
@@ -66,6 +68,7 @@ class Verification:
         return "\n".join(lines)
 
 
+@names_arguments
 def verify(
     variant: str, *, imagenet: str | os.PathLike | None = None, batch_size: int = 32
 ) -> Verification:

@@ -31,3 +31,7 @@ __all__ = [
     "segment_features",
     "token_pca",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

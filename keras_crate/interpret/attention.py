@@ -6,11 +6,13 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.interpret.intermediates import model_for
 from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
 
 
+@names_arguments
 def attention_maps(
     model: keras.Model,
     images,
@@ -63,6 +65,7 @@ def attention_maps(
     return scores if several else scores[0]
 
 
+@names_arguments
 def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     """Returns how much each patch contributes to the class token through all blocks.
 

@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 
-from keras_crate.figure import new_figure
+from keras_crate.checks import names_arguments
+from keras_crate.figure import draw_rows, mark_untrained
 from keras_crate.interpret.attention import attention_maps
 from keras_crate.interpret.pca import TokenPCA, pca_colours
+from keras_crate.models.untrained import is_untrained
 
-_CELL = 1.3  # inches
 
-
+@names_arguments
 def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32):
     """Draws the attention of each head: a row per image, a column per head.
 
@@ -31,9 +32,13 @@ def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32
     keras_crate.interpret.head_atlas(model, images).savefig("heads.png", dpi=200)
     ```
     """
-    return plot_attention_maps(images, attention_maps(model, images, layer, batch_size))
+    figure = plot_attention_maps(images, attention_maps(model, images, layer, batch_size))
+    if is_untrained(model):
+        mark_untrained(figure)
+    return figure
 
 
+@names_arguments
 def plot_attention_maps(images, maps):
     """Draws attention maps beside their images, a column per head.
 
@@ -57,9 +62,10 @@ def plot_attention_maps(images, maps):
     ```
     """
     columns = {f"head {k}": {"cmap": "magma", "vmin": 0} for k in range(np.shape(maps)[1])}
-    return _beside(images, [list(of_image) for of_image in maps], columns)
+    return draw_rows(images, [list(of_image) for of_image in maps], columns)
 
 
+@names_arguments
 def plot_rollout(images, heat):
     """Draws attention rollout over its images.
 
@@ -81,9 +87,10 @@ def plot_rollout(images, heat):
     ```
     """
     columns = {"attention rollout": {"cmap": "magma", "vmin": 0, "overlay": 0.7}}
-    return _beside(images, [[of_image] for of_image in heat], columns)
+    return draw_rows(images, [[of_image] for of_image in heat], columns)
 
 
+@names_arguments
 def plot_token_pca(images, found: TokenPCA):
     """Draws the patches' principal components beside their images.
 
@@ -104,14 +111,10 @@ def plot_token_pca(images, found: TokenPCA):
     figure = keras_crate.interpret.plot_token_pca(images, found)
     ```
     """
-    limit = max(np.abs(found.first_component).max(), 1e-12)
-    columns = {
-        "first component": {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit},
-        "three as RGB": {},
-    }
-    return _beside(images, list(zip(found.first_component, found.rgb, strict=True)), columns)
+    return found.plot(images, most=None)
 
 
+@names_arguments
 def plot_segments(images, labels, masks=None):
     """Draws objects over their images.
 
@@ -140,9 +143,10 @@ def plot_segments(images, labels, masks=None):
         for of_image in zip(*parts.values(), strict=True)
     ]
     style = {"cmap": "Set1", "vmin": 1, "vmax": 9, "overlay": 0.6}
-    return _beside(images, pictures, dict.fromkeys(parts, style))
+    return draw_rows(images, pictures, dict.fromkeys(parts, style))
 
 
+@names_arguments
 def plot_intermediates(images, maps):
     """Draws three principal components of the patches' features at each block, as colours.
 
@@ -174,54 +178,4 @@ def plot_intermediates(images, maps):
         )
     coloured = [pca_colours(m, np.ones(m.shape[:3], bool))[0] for m in maps]
     columns = {f"map {k}": {} for k in range(len(maps))}
-    return _beside(images, list(zip(*coloured, strict=True)), columns)
-
-
-def _beside(images, pictures: list[list[np.ndarray]], columns: dict[str, dict]):
-    """Draws a row per image: the image, then its pictures.
-
-    Args:
-        images: The images.
-        pictures: For each image, a picture for each column.
-        columns: Arguments of `imshow` by the title of the column. `overlay` is
-            the opacity of a picture that is drawn over the image.
-    """
-    images = displayable(images)
-    if len(images) != len(pictures):
-        raise ValueError(
-            f"There must be one map per image. Received: {len(images)} images, {len(pictures)} maps"
-        )
-    height, width = images.shape[1:3]
-    figure = new_figure(_CELL * (1 + len(columns)), _CELL * len(images) * height / width + 0.3)
-    axes = figure.subplots(len(images), 1 + len(columns), squeeze=False)
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    grey = {"cmap": "gray", "vmin": 0, "vmax": 1}
-    for row, image, of_image in zip(axes, images, pictures, strict=True):
-        row[0].imshow(image, **grey)
-        for ax, picture, style in zip(row[1:], of_image, columns.values(), strict=True):
-            style = {"interpolation": "nearest", "extent": extent, **style}
-            if "overlay" in style:
-                ax.imshow(image, **grey)
-                style["alpha"] = style.pop("overlay")
-            ax.imshow(picture, **style)
-    for ax, title in zip(axes[0], ["image", *columns], strict=True):
-        ax.set_title(title, fontsize=9)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-    return figure
-
-
-def displayable(images) -> np.ndarray:
-    """Returns images for matplotlib: channels last in [0, 1], grey ones without channels."""
-    images = np.asarray(keras.ops.convert_to_numpy(images), "float32")
-    if images.ndim != 4:
-        raise ValueError(
-            f"`images` must have shape (n, height, width, channels). Received: shape {images.shape}"
-        )
-    if images.shape[-1] not in (1, 3, 4) and images.shape[1] in (1, 3):  # channels first
-        images = np.moveaxis(images, 1, -1)
-    if images.max() > 1:
-        images = images / 255
-    images = images.clip(0, 1)
-    return images[..., :3] if images.shape[-1] >= 3 else images[..., 0]
+    return draw_rows(images, list(zip(*coloured, strict=True)), columns)

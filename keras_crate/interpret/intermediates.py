@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 
-from keras_crate.checks import check_choice
+from keras_crate.checks import check_choice, names_arguments
 from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
 from keras_crate.models.white_box import WhiteBoxModel
 
 
+@names_arguments
 def intermediates(
     model: keras.Model, images, layers=None, what: str = "tokens", batch_size: int = 32
 ) -> list[np.ndarray]:

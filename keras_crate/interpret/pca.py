@@ -1,15 +1,20 @@
 """Principal components of the patches' features, as colours."""
 
-from typing import NamedTuple
+import dataclasses
 
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
+from keras_crate.figure import ShownAsFigure, draw_rows, mark_untrained
 from keras_crate.interpret.intermediates import patch_features
+from keras_crate.models.untrained import is_untrained
 
 
-class TokenPCA(NamedTuple):
+@names_arguments
+@dataclasses.dataclass(frozen=True, repr=False)
+class TokenPCA(ShownAsFigure):
     """Result of `token_pca` for n images with `rows` times `columns` patches.
 
     Attributes:
@@ -20,14 +25,42 @@ class TokenPCA(NamedTuple):
             `(n, rows, columns)`. Its positive side is the foreground.
         explained_variance_ratio: Share of the variance that each of the three
             components of `rgb` explains.
+        untrained: Whether the model's weights are initial values.
     """
 
     rgb: np.ndarray
     foreground: np.ndarray
     first_component: np.ndarray
     explained_variance_ratio: np.ndarray
+    untrained: bool = False
+
+    def plot(self, images=None, most: int | None = 16):
+        """Draws the first component and the colours, a row per image.
+
+        Args:
+            images: The images, to draw beside them.
+            most: Number of images that are drawn, from the first; None for all.
+
+        Returns:
+            A `matplotlib.figure.Figure`. Needs matplotlib.
+
+        Raises:
+            ValueError: If there are not as many results as images.
+        """
+        limit = max(np.abs(self.first_component).max(), 1e-12)
+        columns = {
+            "first component": {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit},
+            "three as RGB": {},
+        }
+        pictures = list(zip(self.first_component, self.rgb, strict=True))
+        images = None if images is None else images[:most]
+        figure = draw_rows(images, pictures[:most], columns)
+        if self.untrained:
+            mark_untrained(figure)
+        return figure
 
 
+@names_arguments
 def token_pca(
     model: keras.Model,
     images,
@@ -73,9 +106,11 @@ def token_pca(
         Amir et al., "Deep ViT Features as Dense Visual Descriptors",
         arXiv:2112.05814; Yu et al., arXiv:2308.16271, for CRATE.
     """
-    return pca_features(patch_features(model, images, layer, what, batch_size), foreground)
+    features = patch_features(model, images, layer, what, batch_size)
+    return dataclasses.replace(pca_features(features, foreground), untrained=is_untrained(model))
 
 
+@names_arguments
 def pca_features(features, foreground: bool = True) -> TokenPCA:
     """Computes the result of `token_pca` for given features.
 

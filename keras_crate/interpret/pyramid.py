@@ -2,10 +2,12 @@
 
 import keras
 
+from keras_crate.checks import names_arguments
 from keras_crate.layers import TokenMap
 from keras_crate.models.blocks import check_whole, chosen_blocks
 
 
+@names_arguments
 def feature_pyramid(
     model: keras.Model, layers=None, scales: list[float] | None = None
 ) -> keras.Model:

@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.extras import needed
 from keras_crate.interpret.intermediates import patch_features
 
 
+@names_arguments
 def segment(
     model: keras.Model,
     images,
@@ -62,6 +63,7 @@ def segment(
     return segment_features(features, objects, threshold)
 
 
+@names_arguments
 def segment_features(features, objects: int = 1, threshold: float = 0.2) -> np.ndarray:
     """Computes the result of `segment` for given features.
 

@@ -34,3 +34,7 @@ __all__ = [
     "resize_positions",
     "sincos_positions",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -6,6 +6,8 @@ import types
 
 import keras
 
+from keras_crate.checks import names_arguments
+
 # Settings that freezing, `quantize` and `enable_lora` change after a layer is made.
 _SETTINGS = (
     "dtype", "lora_rank", "lora_alpha", "quantization_config", "identity_apart", "sublayers"
@@ -90,6 +92,7 @@ class CompositeLayer(keras.layers.Layer):
     ```
     """
 
+    @names_arguments
     def __init__(self, *, sublayers: dict | None = None, rematerialise: bool = False, **kwargs):
         # Keras reads the scope here. It does not store it in files or clones.
         scope = keras.RematScope(mode="full") if rematerialise else contextlib.nullcontext()

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_crate.checks import names_arguments
 from keras_crate.keras_internals import stored_kernel
 from keras_crate.layers.affine import torch_affine
 
@@ -58,6 +59,7 @@ class FusedISTA(keras.layers.Dense):
 
     residual = False
 
+    @names_arguments
     def __init__(self, units: int, *, identity_apart: bool = False, **kwargs):
         super().__init__(units, activation=None, **kwargs)  # ReLU is applied in `_finish`
         self.identity_apart = identity_apart

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero, check_not_negative
+from keras_crate.checks import check_above_zero, check_not_negative, names_arguments
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 
 
@@ -58,6 +58,7 @@ class ISTA(CompositeLayer):
 
     residual = False
 
+    @names_arguments
     def __init__(
         self,
         step_size: float = 0.1,

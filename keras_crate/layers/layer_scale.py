@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_crate.checks import names_arguments
+
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class LayerScale(keras.layers.Layer):
@@ -30,6 +32,7 @@ class LayerScale(keras.layers.Layer):
         arXiv:2103.17239, section 2.
     """
 
+    @names_arguments
     def __init__(self, initial_value: float = 1e-5, **kwargs):
         super().__init__(**kwargs)
         self.initial_value = initial_value

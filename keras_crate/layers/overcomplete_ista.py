@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero, check_not_negative, check_positive
+from keras_crate.checks import check_above_zero, check_not_negative, check_positive, names_arguments
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 
 
@@ -68,6 +68,7 @@ class OvercompleteISTA(CompositeLayer):
         arXiv:2405.20299, section 3.
     """
 
+    @names_arguments
     def __init__(
         self,
         ratio: int = 4,

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_choice, is_positive_integer
+from keras_crate.checks import check_choice, is_positive_integer, names_arguments
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.initializers import linear_initializers
 
@@ -51,6 +51,7 @@ class PatchEmbedding(CompositeLayer):
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         dim: int,

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_rate
+from keras_crate.checks import check_rate, names_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -28,6 +28,7 @@ class PatchNoise(keras.layers.Layer):
     ```
     """
 
+    @names_arguments
     def __init__(self, seed: int | None = None, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed if seed is None else int(seed)
@@ -81,6 +82,7 @@ class PatchMasking(keras.layers.Layer):
         arXiv:2111.06377; Pai et al., arXiv:2404.02446.
     """
 
+    @names_arguments
     def __init__(self, ratio: float = 0.75, token_initializer=None, **kwargs):
         super().__init__(**kwargs)
         self.ratio = check_rate("ratio", ratio)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
+
 # Parameter of the cubic kernel in PyTorch's bicubic interpolation.
 _A = -0.75
 
@@ -21,6 +23,7 @@ def _cubic_matrix(size: int, new_size: int) -> np.ndarray:
     return matrix
 
 
+@names_arguments
 def resize_positions(table, grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
     """Resizes a table of position embeddings to another grid of patches.
 

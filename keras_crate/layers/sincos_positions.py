@@ -2,7 +2,10 @@
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
 
+
+@names_arguments
 def sincos_positions(grid: tuple[int, int], dim: int) -> np.ndarray:
     """Returns sine-cosine positions of a grid of patches, with zeros for the class token.
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.layers.affine import affine
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.layers.initializers import linear_initializers
@@ -45,6 +45,7 @@ class SubspaceLayer(CompositeLayer):
 
     residual = True
 
+    @names_arguments
     def __init__(
         self,
         heads: int,

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_crate.checks import names_arguments
 from keras_crate.layers.position_resize import resize_positions
 from keras_crate.layers.sincos_positions import sincos_positions
 
@@ -49,6 +50,7 @@ class TokenEmbedding(keras.layers.Layer):
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         grid: tuple[int, int] | None = None,

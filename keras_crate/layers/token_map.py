@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero
+from keras_crate.checks import check_above_zero, names_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -33,6 +33,7 @@ class TokenMap(keras.layers.Layer):
     ```
     """
 
+    @names_arguments
     def __init__(self, grid, scale: float = 1, **kwargs):
         super().__init__(**kwargs)
         self.grid = rows, columns = tuple(grid)

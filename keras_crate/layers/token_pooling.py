@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_choice
+from keras_crate.checks import check_choice, names_arguments
 
 POOLINGS = ("token", "avg")
 
@@ -34,6 +34,7 @@ class TokenPooling(keras.layers.Layer):
     ```
     """
 
+    @names_arguments
     def __init__(self, mode: str = "token", **kwargs):
         super().__init__(**kwargs)
         self.mode = check_choice("mode", mode, POOLINGS)

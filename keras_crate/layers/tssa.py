@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_crate.checks import names_arguments
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 
@@ -62,6 +63,7 @@ class TSSA(SubspaceLayer):
         Variational Rate Reduction", arXiv:2412.17810.
     """
 
+    @names_arguments
     def __init__(
         self,
         heads: int,

@@ -37,3 +37,7 @@ __all__ = [
     "decode_predictions",
     "fuse",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

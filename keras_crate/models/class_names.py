@@ -6,7 +6,7 @@ import importlib.resources
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 
 
 @functools.cache
@@ -46,6 +46,7 @@ def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | N
     return names
 
 
+@names_arguments
 def decode_predictions(
     probabilities, model_or_names, top: int = 5
 ) -> list[list[tuple[str, float]]]:

@@ -1,14 +1,15 @@
 """CRATE-MAE, a masked autoencoder, and its four sizes."""
 
+import dataclasses
 import types
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_crate.checks import is_number, names_arguments
+from keras_crate.figure import GREY, ShownAsFigure, displayable, draw_rows, mark_untrained
 from keras_crate.layers import PatchMasking, PatchNoise
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
@@ -25,12 +26,16 @@ from keras_crate.models.settings import (
     channels_axis,
     rescaling_of,
 )
+from keras_crate.models.untrained import is_untrained
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.find import WeightsArgument
 
 
-class Reconstruction(NamedTuple):
+@dataclasses.dataclass(frozen=True, repr=False)
+class Reconstruction(ShownAsFigure):
     """Result of `CRATEMAE.reconstruct`: arrays in the data format of the images.
+
+    It can be unpacked: `masked, reconstruction, pasted, mask = mae.reconstruct(images)`.
 
     Attributes:
         masked: The images with hidden patches in the mean colour.
@@ -38,12 +43,34 @@ class Reconstruction(NamedTuple):
         pasted: The images with hidden patches replaced by the prediction.
         mask: 1 where a patch is hidden, 0 where it is seen; of shape
             `(batch, rows, columns)`.
+        untrained: Whether the model's weights are initial values.
     """
 
     masked: np.ndarray
     reconstruction: np.ndarray
     pasted: np.ndarray
     mask: np.ndarray
+    untrained: bool = False
+
+    def __iter__(self):
+        return iter((self.masked, self.reconstruction, self.pasted, self.mask))
+
+    def plot(self, most: int | None = 16):
+        """Draws the masked image, the reconstruction and both together, a row per image.
+
+        Args:
+            most: Number of images that are drawn, from the first; None for all.
+
+        Returns:
+            A `matplotlib.figure.Figure`. Needs matplotlib.
+        """
+        columns = {name: GREY for name in ("masked", "reconstruction", "pasted")}
+        drawn = [getattr(self, name)[:most] for name in columns]
+        pictures = np.split(displayable(np.concatenate(drawn)), len(drawn))  # on one scale
+        figure = draw_rows(None, list(zip(*pictures, strict=True)), columns)
+        if self.untrained:
+            mark_untrained(figure)
+        return figure
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -198,6 +225,7 @@ class CRATEMAE(WhiteBoxModel):
             losses = losses * ops.reshape(ops.cast(sample_weight, losses.dtype), (-1,))
         return ops.mean(losses) + sum(self.losses)
 
+    @names_arguments
     def reconstruct(self, images, noise=None, batch_size: int = 32) -> Reconstruction:
         """Hides patches of images and completes them.
 
@@ -239,8 +267,10 @@ class CRATEMAE(WhiteBoxModel):
             reconstruction=self._images(predicted),
             pasted=self._images(np.where(hidden, predicted, target)),
             mask=mask.reshape(-1, rows, columns),
+            untrained=is_untrained(self),
         )
 
+    @names_arguments
     def predict_with_noise(self, images, noise=None, batch_size: int = 32) -> dict:
         """As `predict`, with a given mask.
 
@@ -274,6 +304,7 @@ class CRATEMAE(WhiteBoxModel):
             self._derived.form = form
         return self._derived.given_noise.predict([images, noise], batch_size=batch_size, verbose=0)
 
+    @names_arguments(options=[CRATEMAEEncoder])
     def encoder(self, include_top: bool = False, **options) -> "CRATEMAEEncoder":
         """Returns the encoder, for whole images, with a copy of this model's weights.
 
@@ -294,8 +325,7 @@ class CRATEMAE(WhiteBoxModel):
         ```python
         features = mae.encoder()(images)  # (2, dim), of the class token
         classifier = mae.encoder(include_top=True, classes=10)
-        for layer in classifier.layers:  # a linear probe; leave this out to fine-tune
-            layer.trainable = layer.name == "head"
+        classifier.freeze_backbone()  # a linear probe; leave this out to fine-tune
         ```
         """
         fixed = ("dim", "depth", "heads", "patch_size", "input_shape", "data_format", "layer_scale")

@@ -5,6 +5,7 @@ import math
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding
 from keras_crate.layers.folded_norm import FoldedNorm
@@ -13,6 +14,7 @@ from keras_crate.models.settings import Form, channels_axis, rescaling_of
 from keras_crate.models.white_box import WhiteBoxModel
 
 
+@names_arguments
 def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     """Makes a model for inference: the same function with fewer multiplications.
 

@@ -158,7 +158,9 @@ class Graph:
 
     def copy(self, prototype: keras.layers.Layer, name: str) -> keras.layers.Layer:
         """Makes a copy of a layer, with initial weights."""
-        config = {**prototype.get_config(), "dtype": self.policy, "name": name}
+        # Serialised, since Keras can then save layers without a `get_config` of their own.
+        dtype = keras.dtype_policies.serialize(self.policy)
+        config = {**prototype.get_config(), "dtype": dtype, "name": name}
         if self.settings.rematerialise and isinstance(prototype, CompositeLayer):
             config["rematerialise"] = True
         config |= self.form.layer_settings.get(name) or {}

@@ -4,12 +4,12 @@ A block is two half-steps, `Z <- [Z +] operator(LN(Z))`. The sum is computed if 
 operator's attribute `residual` is true.
 """
 
-import inspect
 import re
 from collections.abc import Callable
 
 import keras
 
+from keras_crate.checks import argument_names
 from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
 from keras_crate.layers.folded_norm import FusedMSSA, FusedTSSA
 
@@ -114,18 +114,6 @@ def is_residual(role: str, layer: keras.layers.Layer) -> bool:
 
 def _accepted(function, arguments: dict) -> dict:
     """Returns the arguments that a class or factory takes by name and that are not bound."""
-    names = set()
-    for constructor in _constructors(function):
-        parameters = inspect.signature(constructor).parameters
-        names |= set(parameters)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            break
+    names = argument_names(function)
     names -= set(getattr(function, "keywords", ()))  # bound by functools.partial
     return {name: value for name, value in arguments.items() if name in names}
-
-
-def _constructors(function):
-    """Returns the functions that receive `**kwargs`, first to last."""
-    if not inspect.isclass(function):
-        return [function]
-    return [base.__init__ for base in function.__mro__ if "__init__" in vars(base)]

@@ -1,5 +1,7 @@
 """Builds a model again with other settings, and copies the weights."""
 
+from collections.abc import Collection
+
 import keras
 
 from keras_crate.layers import TokenEmbedding
@@ -22,7 +24,7 @@ def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Mo
         return type(model)(**{**config, **settings, **changes})
 
 
-def carry_weights(source: keras.Model, target: keras.Model, new_head: bool = False) -> None:
+def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str] = ()) -> None:
     """Copies weights between layers of the same name in two models.
 
     Positions are resized to the target's grid of patches (bicubic).
@@ -30,12 +32,12 @@ def carry_weights(source: keras.Model, target: keras.Model, new_head: bool = Fal
     Args:
         source: The model that the weights come from.
         target: The model that they go to.
-        new_head: Whether the target's layer `head` keeps its initial values.
+        but: Names of layers that keep their initial values.
     """
     layers = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
         other = layers.get(layer.name)
-        if other is None or not other.weights or (new_head and layer.name == "head"):
+        if other is None or not other.weights or layer.name in but:
             continue
         if isinstance(layer, TokenEmbedding):
             layer.assign(other.class_token, other.positions, other.grid)

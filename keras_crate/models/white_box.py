@@ -1,15 +1,17 @@
 """The base of all models of the package."""
 
 import warnings
+from contextlib import nullcontext
 
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.export import export_model
 from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
+from keras_crate.models.channels import with_channels
 from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
@@ -66,37 +68,63 @@ class WhiteBoxModel(keras.Model):
             )
         return results
 
-    def with_input_shape(self, input_shape: tuple[int, int, int]) -> "WhiteBoxModel":
-        """Returns the same model for images of another size.
+    @names_arguments
+    def with_input_shape(
+        self, input_shape: tuple[int, int, int], channels: str | None = None
+    ) -> "WhiteBoxModel":
+        """Returns the same model for images of another size, or with other channels.
 
-        All weights are copied. The table of positions is resized (bicubic).
+        All weights are copied. The table of positions is resized (bicubic). For
+        other channels, the patch embedding is computed from the model's: the
+        new model sees in an image what this model sees in a mixture of the
+        image's channels. From 3 channels to 1, it sees three copies of it.
+
+        This is exact for models that do not normalise patches (`CRATEAlpha`,
+        `CRATEMAE`). A `CRATE` normalises each patch over all channels. There,
+        channels are mixed after `mean` and `std` are applied: copies are
+        exact, and averages of different channels are a start for fine-tuning.
+        So a grey image gives the outputs of its RGB copy if `mean` and `std`
+        are the same for all channels, else those of a slightly tinted copy.
+
+        `mean` and `std` of the new channels are those of the old ones, averaged
+        or repeated; so are the pixels that a `CRATEMAE` predicts.
 
         Args:
-            input_shape: Image shape without the batch, with the model's channels.
+            input_shape: Image shape without the batch.
+            channels: What happens if the number of channels differs.
+                `"average"`: each old channel is the mean of all new ones.
+                `"repeat"`: the new channels take the old ones' places in turn,
+                such as RGBRGB, and those in one place are averaged; places
+                that are left over take the first new channels again.
 
         Returns:
             A new model, not compiled. The original does not change.
 
         Raises:
-            ValueError: If the patches do not divide the shape, or the channels differ.
+            ValueError: If the patches do not divide the shape, or the channels
+                differ and `channels` is None or the model is fused or quantised.
 
         Example:
 
         ```python
-        larger = keras_crate.CRATEBase().with_input_shape((384, 384, 3))
+        larger = keras_crate.CRATETiny().with_input_shape((256, 256, 3))
+        grey = keras_crate.CRATETiny().with_input_shape((224, 224, 1), channels="average")
         ```
         """
         axis = channels_axis(self.settings.data_format)
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
         if input_shape[axis] != self.settings.input_shape[axis]:
-            raise ValueError(
-                "`input_shape` must have as many channels as the model, "
-                f"{self.settings.input_shape[axis]}. Received: input_shape={input_shape}"
-            )
+            if channels is None:
+                raise ValueError(
+                    f"The model is for {self.settings.input_shape[axis]} channels. Received: "
+                    f'input_shape={input_shape}. Pass channels="average" or channels="repeat".'
+                )
+            return with_channels(self, input_shape, channels)
         model = rebuild(self, input_shape=input_shape)
         carry_weights(self, model)
         return model
 
+    @names_arguments
     def enable_lora(self, rank: int) -> None:
         """Adds low-rank adapters to the linear maps of every block, and freezes the rest.
 
@@ -190,7 +218,9 @@ class WhiteBoxModel(keras.Model):
         config = dict(config)
         config.pop("weights", None)  # a configuration from elsewhere must not fetch weights
         form = Form.taken_from(config)
-        with keras.saving.CustomObjectScope(custom_objects or {}), built_as(form):
+        # An empty scope would hide the objects of the user's.
+        scope = keras.saving.CustomObjectScope(custom_objects) if custom_objects else nullcontext()
+        with scope, built_as(form):
             return cls(**config)
 
 

@@ -23,3 +23,7 @@ __all__ = [
     "sparsity",
     "subspace_coding_rate",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -5,16 +5,18 @@ import json
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
-from keras_crate.figure import new_figure
+from keras_crate.figure import ShownAsFigure, legend_beside, mark_untrained, new_figure
 
 # Where each convention takes the coding rate: at the block's normalised input, or at the
 # half-step, the tokens between the block's two operators.
 MEASURED_AT = {"authors": "input", "paper": "half"}
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerMeasurements:
+@names_arguments
+@dataclasses.dataclass(frozen=True, repr=False)
+class LayerMeasurements(ShownAsFigure):
     """Result of `measure`: means and standard deviations over images, one entry per block.
 
     Standard deviations are unbiased (0 for one image). Only the sparsity's is
@@ -33,6 +35,7 @@ class LayerMeasurements:
         objective_mean, objective_std: R - R^c - lambda |Z|_0 of the block's output.
         penalty: lambda.
         operator: Class of the operator that sparsifies, such as `"ISTA"`.
+        untrained: Whether the model's weights are initial values.
         at: Where the coding rate was taken: `"input"` in the authors'
             convention, `"half"` in the paper's.
     """
@@ -52,6 +55,7 @@ class LayerMeasurements:
     objective_std: list[float] | None = None
     penalty: float | None = None
     operator: str = "ISTA"
+    untrained: bool = False
 
     @property
     def at(self) -> str:
@@ -97,7 +101,7 @@ class LayerMeasurements:
         where = {"input": "block's input", "half": "half-step"}[self.at]
         lines.append(
             f"{self.images} images, {whose} convention (R^c at the {where}), eps = {self.eps}, "
-            f"non-zeros of {self.operator}"
+            f"non-zeros of {self.operator}{', untrained model' if self.untrained else ''}"
         )
         return "\n".join(lines)
 
@@ -128,11 +132,15 @@ class LayerMeasurements:
         figure = new_figure(8, 3)
         axes = figure.subplots(1, 2)
         for i, (name, measured) in enumerate(curves.items()):
+            if others and measured.untrained and "untrained" not in str(name):
+                name = f"{name} (untrained)"
             draw_curves(measured, *axes, label=name, colour=f"C{i}" if others else None)
         operators = dict.fromkeys(measured.operator for measured in curves.values())
         axes[1].set_ylabel(f"share of non-zeros of {', '.join(operators)}")
         if label or others:
-            axes[0].legend(frameon=False)
+            legend_beside(axes[1])
+        if self.untrained and not others:
+            mark_untrained(figure)
         return figure
 
 

@@ -6,8 +6,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.checks import check_above_zero, check_choice, check_not_negative, check_positive
-from keras_crate.figure import new_figure
+from keras_crate.checks import (
+    check_above_zero,
+    check_choice,
+    check_not_negative,
+    check_positive,
+    names_arguments,
+)
+from keras_crate.figure import legend_beside, new_figure
 from keras_crate.objective.layer_measurements import LayerMeasurements, draw_curves
 from keras_crate.objective.measure import Measurer, chosen_convention
 from keras_crate.objective.rates import check_eps
@@ -57,6 +63,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
     ```
     """
 
+    @names_arguments
     def __init__(
         self,
         images,
@@ -204,7 +211,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         )
         axes[0].set_ylim(0, 1.05 * top)
         axes[1].set_ylim(0, 1)
-        axes[0].legend(frameon=False, loc="lower left")
+        legend_beside(axes[1])
 
     def _name(self, time: int) -> str:
         return f"{self.unit} {time}" if time else "before training"

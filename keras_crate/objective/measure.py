@@ -5,10 +5,11 @@ import collections
 import keras
 import numpy as np
 
-from keras_crate.checks import check_choice, check_not_negative
+from keras_crate.checks import check_choice, check_not_negative, names_arguments
 from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.blocks import check_bases, white_box_blocks
 from keras_crate.models.inside import Inside
+from keras_crate.models.untrained import is_untrained
 from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements
 from keras_crate.objective.rates import (
     check_eps,
@@ -19,6 +20,7 @@ from keras_crate.objective.rates import (
 )
 
 
+@names_arguments
 def measure(
     model: keras.Model,
     images,
@@ -34,7 +36,7 @@ def measure(
     Compression is the coding rate R^c of tokens against the block's subspaces.
     The tokens are the block's input `LN(Z)` in the authors' convention, and the
     half-step `Z + MSSA(LN(Z))` in the paper's. Sparsity is the fraction of exact
-    zeros after ISTA, or in the codes inside an operator such as
+    zeros after the operator that sparsifies, or in the codes inside it, as in
     `OvercompleteISTA`.
 
     The paper's convention adds the rate R and the rate reduction R - R^c at the
@@ -139,6 +141,7 @@ class Measurer:
             eps=self.eps,
             penalty=self.penalty if self.convention == "paper" else None,
             operator=type(self.blocks[0].sparsify).__name__,
+            untrained=is_untrained(self.inside.model),
             **results,
         )
 

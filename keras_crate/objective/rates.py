@@ -10,13 +10,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import check_above_zero, check_choice, check_not_negative
+from keras_crate.checks import check_above_zero, check_choice, check_not_negative, names_arguments
 
 # The default eps of each convention. The paper does not state it; 0.5 is usual for maximal
 # coding rate reduction. The authors' code uses 0.01 and does not square it.
 DEFAULT_EPS = {"paper": 0.5, "authors": 0.01}
 
 
+@names_arguments
 def coding_rate(tokens, eps: float | None = None):
     """Lossy coding rate of token sets, `R(Z) = 1/2 logdet(I + d/(n eps^2) Z Z^T)`.
 
@@ -51,6 +52,7 @@ def coding_rate(tokens, eps: float | None = None):
     return _half_logdet(xp, tokens, d / (n * eps**2))
 
 
+@names_arguments
 def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention: str = "paper"):
     """Coding rate of tokens against subspaces, `R^c(Z | U_1 ... U_K)`.
 
@@ -108,6 +110,7 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
     return xp.sum(_half_logdet(xp, w, scale), axis=-1)
 
 
+@names_arguments
 def rate_reduction(tokens, subspaces, eps: float | None = None):
     """Rate reduction, `R(Z) - R^c(Z | U)`, in the paper's convention.
 
@@ -122,6 +125,7 @@ def rate_reduction(tokens, subspaces, eps: float | None = None):
     return coding_rate(tokens, eps) - subspace_coding_rate(tokens, subspaces, eps)
 
 
+@names_arguments
 def sparsity(tokens):
     """Fraction of exact zeros in token sets.
 
@@ -135,6 +139,7 @@ def sparsity(tokens):
     return 1.0 - _count_nonzero(xp, tokens) / (tokens.shape[-2] * tokens.shape[-1])
 
 
+@names_arguments
 def sparse_rate_reduction(tokens, subspaces, eps: float | None = None, penalty: float = 0.1):
     """The objective, `R(Z) - R^c(Z | U) - lambda |Z|_0`, in the paper's convention.
 

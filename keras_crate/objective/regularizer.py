@@ -6,7 +6,7 @@ import warnings
 import keras
 from keras import ops
 
-from keras_crate.checks import check_not_negative
+from keras_crate.checks import check_not_negative, names_arguments
 from keras_crate.keras_internals import compile_steps_anew
 from keras_crate.models.blocks import Block, check_bases, chosen_blocks
 from keras_crate.objective.rates import check_eps, rate_reduction
@@ -54,6 +54,7 @@ class SparseRateReduction:
         and Xu, arXiv:2411.17182, for its use as a regulariser.
     """
 
+    @names_arguments
     def __init__(
         self,
         weight: float = 0.0,

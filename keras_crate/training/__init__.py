@@ -20,3 +20,7 @@ __all__ = [
     "pretrain",
     "run_demo",
 ]
+
+
+def __dir__():
+    return sorted(__all__)

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from keras_crate import __version__
-from keras_crate.checks import check_positive
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.data import LabelledImages, distort, load
 from keras_crate.data.image_sources import ArraySource
-from keras_crate.figure import new_figure
+from keras_crate.figure import legend_beside, new_figure
 from keras_crate.files import make_folder, write_json, written_whole
 from keras_crate.interpret import attention_maps
 from keras_crate.models import CRATE, decode_predictions
@@ -23,6 +23,7 @@ from keras_crate.training.schedule import warmup_cosine
 MARKER = ".crate-demo"  # a file in folders that the demo may overwrite
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class DemoRecipe:
     """Settings of the demo.
@@ -91,6 +92,7 @@ class DistortedImages(keras.utils.PyDataset):
         self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
 
 
+@names_arguments(inside={"recipe": DemoRecipe})
 def run_demo(
     output: str | os.PathLike = "crate-demo",
     recipe: DemoRecipe = FULL,
@@ -224,8 +226,7 @@ def _figure(model: CRATE, images, measured: LayerMeasurements, untrained: LayerM
     curves = above.subplots(1, 2)
     draw_curves(untrained, *curves, label="untrained", colour="0.6")
     draw_curves(measured, *curves, label="trained")
-    for axes in curves:
-        axes.legend(frameon=False)
+    legend_beside(curves[1])
 
     maps = attention_maps(model, images).mean(axis=1)
     names = decode_predictions(model.predict(images, verbose=0), model, top=1)

@@ -5,6 +5,7 @@ import types
 
 import keras
 
+from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.training.model_to_train import adapt_model, in_order_of, model_name, open_trained
 from keras_crate.training.pretrain import data_of
@@ -12,6 +13,7 @@ from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
 from keras_crate.training.run import RunOptions, train
 
 
+@names_arguments(options=[RunOptions], inside={"recipe": Recipe})
 def finetune(
     model: "str | os.PathLike | keras.Model",
     data=None,

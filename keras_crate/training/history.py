@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.figure import new_figure
+from keras_crate.figure import legend_beside, new_figure
 from keras_crate.files import written_whole
 
 _PANELS = {
@@ -66,6 +66,6 @@ class RunHistory(keras.callbacks.Callback):
                 ax.plot(epochs, [row[name] for row in self.rows], label=label, marker=marker)
             ax.set(xlabel="epoch", title=title)
             if len(names) > 1:
-                ax.legend(frameon=False)
+                legend_beside(ax)
         with written_whole(file) as unfinished:
             figure.savefig(unfinished, dpi=150)

@@ -177,7 +177,7 @@ def freeze_all_but_head(model: keras.Model) -> None:
 
 def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
     new = rebuild(model, **changes)
-    carry_weights(model, new, new_head="classes" in changes)
+    carry_weights(model, new, but=("head",) if "classes" in changes else ())
     return new
 
 

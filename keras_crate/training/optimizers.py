@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_crate.checks import names_arguments
 from keras_crate.keras_internals import variable_path
 from keras_crate.layers import ISTA, OvercompleteISTA, TokenEmbedding
 from keras_crate.models.blocks import block_number
@@ -66,6 +67,7 @@ _CLASSES = {
 }
 
 
+@names_arguments
 def build_optimizer(
     recipe: Recipe, model: keras.Model, steps_per_epoch: int
 ) -> keras.optimizers.Optimizer:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.models import CRATEMAE
@@ -23,6 +24,7 @@ from keras_crate.weights.variants import variants
 _RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
 
 
+@names_arguments(options=[RunOptions], inside={"recipe": Recipe})
 def pretrain(
     model: str | keras.Model,
     data=None,

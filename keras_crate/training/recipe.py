@@ -17,6 +17,7 @@ from keras_crate.checks import (
     check_rate,
     did_you_mean,
     is_number,
+    names_arguments,
 )
 from keras_crate.data import Augmentation
 from keras_crate.data.image_files import check_interpolation
@@ -31,6 +32,7 @@ NO_DECAY = ("norms", "biases", "positions", "dictionaries")
 WHOLE = "whole"
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """The settings of a training.
@@ -193,6 +195,7 @@ class Recipe:
         return dataclasses.replace(self, **changes)
 
 
+@names_arguments
 def list_recipes() -> tuple[str, ...]:
     """Names of the recipes of the package.
 
@@ -205,6 +208,7 @@ def list_recipes() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 
+@names_arguments(options=[Recipe])
 def load_recipe(recipe: "str | os.PathLike | Recipe", **changes) -> Recipe:
     """Loads a recipe by its name or from a file.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_crate.checks import check_choice, check_positive
+from keras_crate.checks import check_choice, check_positive, names_arguments
 from keras_crate.data import LabelledImages
 from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
@@ -27,6 +27,7 @@ from keras_crate.training.trackers import WandbRecord
 from keras_crate.training.training_input import PIPELINES, TrainingInput
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
     """The options of a run that are not part of its recipe.

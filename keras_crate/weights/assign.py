@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import warnings
 from collections.abc import Iterator
 
@@ -48,6 +49,27 @@ class Weights:
         self.settings = {k: known[k] for k in _BROUGHT if known.get(k) is not None}
         self.classes = known.get("classes", 1000)
         self.family = self.recognised and self.recognised.layout.family
+
+    def channels(self, patch_size: tuple[int, int]) -> int | None:
+        """Number of channels of the images, or None if the file does not show it.
+
+        Args:
+            patch_size: Height and width of the model's patches.
+        """
+        config = self.file.config
+        shape = config.get("input_shape")
+        if isinstance(shape, list) and len(shape) == 3:
+            return shape[0 if config.get("data_format") == "channels_first" else -1]
+        if self.recognised is None:
+            kernel = self.file.tensors.get("patch_embedding/projection/0")
+            pixels = math.prod(kernel.shape[:1]) if kernel else 0
+        elif self.recognised.size.patch is not None:
+            return self.recognised.size.patch[-1]
+        else:
+            pixels = self.recognised.size.pixels
+        # Grey or colour images in patches of another size give none of these numbers.
+        channels = pixels / math.prod(patch_size)
+        return int(channels) if channels in (1, 3) else None
 
     def assign_to(self, model: keras.Model) -> None:
         """Puts the weights into a model.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_crate.checks import did_you_mean
+from keras_crate.checks import names_arguments, did_you_mean
 from keras_crate.weights.hub_files import SCHEME, Address, in_cache
 from keras_crate.weights.sizes import SIZES, family_of
 
@@ -253,6 +253,7 @@ class WeightsList(list):
         return "\n".join([*lines, "", note, *(f"{k}: {words}" for k, words in STATES.items())])
 
 
+@names_arguments
 def list_weights() -> WeightsList:
     """Lists all weights that exist or were reported, also those that cannot be loaded.
 

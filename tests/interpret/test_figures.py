@@ -1,7 +1,9 @@
+import io
+
 import numpy as np
 import pytest
 
-from keras_crate import CRATE, interpret
+from keras_crate import CRATE, CRATEMAE, evaluation, fuse, interpret, objective
 
 pytest.importorskip("matplotlib")
 
@@ -28,6 +30,7 @@ def _titles(figure):
 def test_head_atlas_is_images_by_heads(model, images):
     figure = interpret.head_atlas(model, images, layer=0)
     assert _titles(figure) == ["image", "head 0", "head 1"] and len(figure.axes) == 6
+    assert "untrained model" in figure.get_suptitle()
     maps = interpret.attention_maps(model, images, layer=0)
     pictures = _pictures(figure)
     np.testing.assert_allclose(pictures[0], images[0] / 255)
@@ -73,3 +76,55 @@ def test_refusals(images):
         interpret.plot_rollout(images, np.ones((1, 2, 4)))
     with pytest.raises(ValueError, match=r"shape \(n, height, width, channels\)"):
         interpret.plot_rollout(images[0], np.ones((1, 2, 4)))
+
+
+def test_results_show_their_figures_in_a_notebook(model, images):
+    mae = CRATEMAE(24, 1, 2, input_shape=(16, 32, 3), patch_size=8, include_preprocessing=False)
+    found, measured = interpret.token_pca(model, images), objective.measure(model, images)
+    completed = mae.reconstruct(images / 255)
+    scores = evaluation.Scores(np.array([0, 1]), np.array([[0, 1], [0, 1]]), classes=2, top=(1,))
+    for result in (found, measured, completed, scores):
+        assert result._repr_png_().startswith(b"\x89PNG")
+        assert len(repr(result)) < 300 and "\n" not in repr(result)
+        assert repr(result).startswith(type(result).__name__)
+    assert "rgb=array(2, 2, 4, 3)" in repr(found)
+    masked, _, pasted, mask = completed
+    assert masked.shape == pasted.shape == images.shape and mask.shape == (2, 2, 4)
+    assert _titles(completed.plot()) == ["masked", "reconstruction", "pasted"]
+    assert len(found.plot(images, most=1).axes) == 3
+    assert len(interpret.plot_token_pca(images, found).axes) == 6
+    many = evaluation.Scores(np.zeros(1, int), np.zeros((1, 1), int), classes=3000, top=(1,))
+    assert many._repr_png_() is None  # too much to draw: the text is shown
+
+
+def test_figures_say_untrained_until_a_model_is_trained(model, images, tmp_path):
+    def titles(model):
+        figures = (
+            interpret.head_atlas(model, images),
+            interpret.token_pca(model, images).plot(),
+            objective.measure(model, images).plot(),
+        )
+        return {bool(figure.get_suptitle()) for figure in figures}
+
+    assert titles(model) == {True}
+    trained = CRATE.from_config(model.get_config())
+    trained.compile("adam", "sparse_categorical_crossentropy")
+    trained.fit(images, np.array([0, 1]), verbose=0)
+    assert titles(trained) == {False}
+    assert titles(fuse(trained)) == {False}
+    trained.save_weights(tmp_path / "a.weights.h5")
+    config = {**model.get_config(), "weights": tmp_path / "a.weights.h5"}
+    assert titles(CRATE(**config)) == {False}
+
+
+def test_a_legend_covers_no_curve(model, images):
+    measured = objective.measure(model, images)
+    figure = measured.plot("one", {"other": measured})
+    figure.savefig(io.BytesIO(), dpi=50)
+    panels = [axes.get_window_extent() for axes in figure.axes]
+    legend = figure.axes[1].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "one (untrained)", "other (untrained)",
+    ]  # fmt: skip
+    assert not any(legend.get_window_extent().overlaps(panel) for panel in panels)
+    assert legend.get_window_extent().x1 < figure.bbox.x1 + 2

@@ -198,7 +198,8 @@ def test_reconstruct(norm_pix_loss, data_format):
     images, noise = _images(), _noise()
     given = images.transpose(0, 3, 1, 2) if first else images
     result = model.reconstruct(given, noise)
-    masked, reconstruction, pasted = (x.transpose(0, 2, 3, 1) if first else x for x in result[:3])
+    *pictures, _ = result
+    masked, reconstruction, pasted = (x.transpose(0, 2, 3, 1) if first else x for x in pictures)
     for pictures in (masked, reconstruction, pasted):
         assert pictures.shape == images.shape and pictures.dtype == "float32"
         assert pictures.min() >= 0 and pictures.max() <= 255

@@ -10,6 +10,7 @@ import pytest
 from compare import assert_close
 
 from keras_crate import CRATE, interpret, objective
+from keras_crate.hub.open_model import open_model
 from keras_crate.layers import ISTA, MSSA, TSSA, CompositeLayer, OvercompleteISTA, SubspaceLayer
 from keras_crate.models.operators import OPERATORS, operator_name
 
@@ -99,13 +100,31 @@ def test_a_keras_layer_is_an_operator_too(tmp_path):
     assert_close(again.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6)
 
 
-def test_custom_objects_for_a_configuration():
+@pytest.mark.any_backend
+def test_custom_objects_find_operators_that_are_not_registered(tmp_path):
     class Local(ToTheMean):
         pass
 
-    config = _model(compress=Local).get_config()
-    again = CRATE.from_config(config, custom_objects={"Local": Local})
-    assert type(again.get_layer("block_0_local")) is Local
+    class Plain(keras.layers.Layer):  # as short as Keras allows
+        def call(self, inputs):
+            return keras.ops.relu(inputs)
+
+    model = _model(compress=Local, sparsify=Plain)
+    model.save(tmp_path / "a.keras")
+    objects = {"Local": Local, "Plain": Plain}
+    found = [
+        CRATE.from_config(model.get_config(), custom_objects=objects),
+        keras.saving.load_model(tmp_path / "a.keras", custom_objects=objects),
+    ]
+    with keras.saving.custom_object_scope(objects):
+        found.append(CRATE.from_config(model.get_config()))
+        found.append(keras.saving.load_model(tmp_path / "a.keras"))
+        found.append(open_model(str(tmp_path / "a.keras"))[0])
+    for again in found:
+        assert type(again.get_layer("block_0_local")) is Local
+        assert type(again.get_layer("block_0_plain")) is Plain
+    with pytest.raises(TypeError, match="Local"):
+        keras.saving.load_model(tmp_path / "a.keras")
 
 
 def test_a_file_of_other_operators_warns(tmp_path):

@@ -169,7 +169,7 @@ def test_plots_several_models(micro):
     with pytest.raises(ValueError, match=r"name of its own. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})
-    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert legend == ["trained", "untrained"]
 
 

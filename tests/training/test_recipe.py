@@ -85,7 +85,7 @@ def test_settings_of_the_command_line():
 def test_what_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no recipe 'cifar-paper'. Did you mean .*cifar10-paper"):
         load_recipe("cifar-paper")
-    with pytest.raises(ValueError, match=r"no setting 'epoch'. Did you mean 'epochs'"):
+    with pytest.raises(TypeError, match=r"no argument `epoch`. Did you mean 'epochs'"):
         load_recipe("cifar10-paper", epoch=3)
     for bad in (
         {"epochs": 0}, {"batch_size": 1.5}, {"learning_rate": -1}, {"label_smoothing": 1},
