@@ -29,8 +29,7 @@ size = model.input_shape[1:3]
 )
 
 for stage, learning_rate in (("head", 1e-2), ("all layers", 5e-4)):
-    for layer in model.layers:
-        layer.trainable = stage == "all layers" or layer.name.startswith("head")
+    model.freeze_backbone() if stage == "head" else model.unfreeze()
     model.compile(
         keras.optimizers.AdamW(learning_rate, weight_decay=0.01),
         loss="sparse_categorical_crossentropy",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import keras
 
 from keras_crate.checks import check_positive
+from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.initializers import linear_initializers
 from keras_crate.layers.patch_embedding import as_pair
@@ -14,7 +15,7 @@ from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.settings import Settings, arguments_of
 from keras_crate.models.white_box import WhiteBoxModel
-from keras_crate.weights.assign import Weights, open_weights
+from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
 from keras_crate.weights.find import find
 from keras_crate.weights.variants import Architecture
 
@@ -66,6 +67,47 @@ class Classifier(WhiteBoxModel):
     @class_names.setter
     def class_names(self, names):
         self.settings.class_names = resolve_class_names(names, self.settings.classes)
+
+    def freeze_backbone(self) -> None:
+        """Freezes all layers but the head, `head_norm` and `head`.
+
+        Compile the model afterwards.
+
+        Raises:
+            ValueError: If the model has no head (`include_top=False`).
+
+        Example:
+
+        ```python
+        model = keras_crate.CRATETiny(classes=10)
+        model.freeze_backbone()
+        model.compile(optimizer="adamw", loss="sparse_categorical_crossentropy")
+        ```
+        """
+        if not self.settings.include_top:
+            raise ValueError(
+                "`freeze_backbone` needs a model with a head. Received: a model with "
+                "include_top=False, of which nothing would be trained."
+            )
+        for layer in self.layers:
+            layer.trainable = layer.name in HEAD_LAYERS
+
+    def unfreeze(self) -> None:
+        """Makes all layers trainable, also those that `freeze_backbone` or `enable_lora` froze.
+
+        Weights that are never trained, such as fixed positions, stay fixed.
+        Compile the model afterwards.
+
+        Example:
+
+        ```python
+        model.unfreeze()
+        model.compile(optimizer="adamw", loss="sparse_categorical_crossentropy")
+        ```
+        """
+        for layer in self.layers:
+            for part in parts_of(layer):  # `layer.trainable` does not reach all of them
+                part.trainable = True
 
     def get_config(self) -> dict:
         activation = keras.activations.get(self.settings.classifier_activation)

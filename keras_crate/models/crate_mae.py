@@ -294,8 +294,7 @@ class CRATEMAE(WhiteBoxModel):
         ```python
         features = mae.encoder()(images)  # (2, dim), of the class token
         classifier = mae.encoder(include_top=True, classes=10)
-        for layer in classifier.layers:  # a linear probe; leave this out to fine-tune
-            layer.trainable = layer.name == "head"
+        classifier.freeze_backbone()  # a linear probe; leave this out to fine-tune
         ```
         """
         fixed = ("dim", "depth", "heads", "patch_size", "input_shape", "data_format", "layer_scale")

@@ -83,14 +83,39 @@ def test_jit_compile(arrays):
     _fits(model, *arrays, batch_size=12)  # the last batch is smaller
 
 
-def test_frozen_layers(arrays):
+def test_frozen_backbone(arrays):
     model = _small()
-    for layer in model.layers:
-        layer.trainable = layer.name in ("head_norm", "head")
+    trainable = [w.path for w in model.trainable_weights]
+    model.freeze_backbone()
+    assert {w.path.split("/")[0] for w in model.trainable_weights} == {"head_norm", "head"}
     frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]
     _fits(_compiled(model), *arrays, batch_size=8)
     for before, after in zip(frozen, model.non_trainable_weights, strict=True):
         np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(after))
+    model.unfreeze()
+    assert [w.path for w in model.trainable_weights] == trainable
+    _fits(_compiled(model), *arrays, batch_size=8)
+
+
+def test_unfreeze_undoes_lora_and_keeps_fixed_positions(tmp_path):
+    mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
+    model = mae.encoder(include_top=True, classes=3)
+    trainable = [w.path for w in model.trainable_weights]
+    model.enable_lora(2)
+    model.freeze_backbone()
+    assert [w.path for w in model.trainable_weights] == ["head/kernel", "head/bias"]
+    model.save(tmp_path / "frozen.keras")
+    model = keras.saving.load_model(tmp_path / "frozen.keras")
+    assert [w.path for w in model.trainable_weights] == ["head/kernel", "head/bias"]
+    model.unfreeze()
+    without_adapters = [w.path for w in model.trainable_weights if "lora" not in w.path]
+    assert sorted(without_adapters) == sorted(trainable)
+    assert not model.get_layer("token_embedding").positions.trainable
+
+
+def test_a_model_without_head_has_no_backbone_to_freeze():
+    with pytest.raises(ValueError, match="include_top=False"):
+        _small(include_top=False).freeze_backbone()
 
 
 def test_dropout_and_compiled_state_survive_saving(arrays, tmp_path):
