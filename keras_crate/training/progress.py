@@ -34,6 +34,8 @@ class Throughput(keras.callbacks.Callback):
 class RichProgress(keras.callbacks.Callback):
     """Shows a bar over all epochs with the time left, and prints the values of each epoch.
 
+    Without a terminal, in a pipe or a file, there are only the lines of epochs.
+
     Args:
         steps: Batches of an epoch.
         console: Where to print, by default standard output.
@@ -45,7 +47,9 @@ class RichProgress(keras.callbacks.Callback):
         super().__init__()
         self.steps = steps
         columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-        self.bar = Progress(*columns, console=console or Console(highlight=False), transient=True)
+        console = console or Console(highlight=False)
+        shown = console.is_terminal or console.is_jupyter
+        self.bar = Progress(*columns, console=console, transient=True, disable=not shown)
         self.task = None
 
     def on_train_begin(self, logs=None):
