@@ -38,7 +38,7 @@ def callbacks_of(
         # This and the next two only read the values.
         tensorboard(folder.path / "tensorboard") if options.tensorboard else None,
         WandbRecord(options.wandb, folder) if options.wandb else None,
-        RichProgress(batches.steps) if options.verbose == 1 else None,
+        RichProgress(batches.steps, recipe.epochs) if options.verbose == 1 else None,
         # Before the checkpoints: what the user's callbacks change in the model is saved.
         *options.callbacks,
         # Before the backup: a run that resumes after an epoch has that epoch's model.

@@ -153,7 +153,7 @@ def run_demo(
         loss=Crossentropy(label_smoothing=recipe.label_smoothing),
         metrics=[Accuracy(name="accuracy")],
     )
-    callbacks = [*callbacks, RichProgress(len(batches))]
+    callbacks = [*callbacks, RichProgress(len(batches), recipe.epochs)]
     history = model.fit(batches, epochs=recipe.epochs, callbacks=callbacks, verbose=0).history
     seconds = time.monotonic() - start
 

@@ -168,13 +168,6 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
     return new
 
 
-def freeze_all_but_head(model: keras.Model) -> None:
-    """Freezes all layers with weights but the last."""
-    *others, _ = [layer for layer in model.layers if layer.weights]
-    for layer in others:
-        layer.trainable = False
-
-
 def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
     new = rebuild(model, **changes)
     carry_weights(model, new, new_head="classes" in changes)

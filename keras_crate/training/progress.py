@@ -38,14 +38,15 @@ class RichProgress(keras.callbacks.Callback):
 
     Args:
         steps: Batches of an epoch.
+        epochs: Number of epochs of the run.
         console: Where to print, by default standard output.
     """
 
     async_safe = True  # see `FiniteLoss`
 
-    def __init__(self, steps: int, console: Console | None = None):
+    def __init__(self, steps: int, epochs: int, console: Console | None = None):
         super().__init__()
-        self.steps = steps
+        self.steps, self.epochs = steps, epochs
         columns = (*Progress.get_default_columns(), MofNCompleteColumn())
         console = console or Console(highlight=False)
         shown = console.is_terminal or console.is_jupyter
@@ -56,10 +57,9 @@ class RichProgress(keras.callbacks.Callback):
         self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
-        epochs = self.params["epochs"]
         if self.task is None:  # the first epoch of this process
-            self.task = self.bar.add_task("", total=self.steps * (epochs - epoch))
-        self.bar.update(self.task, description=f"epoch {epoch + 1}/{epochs}")
+            self.task = self.bar.add_task("", total=self.steps * (self.epochs - epoch))
+        self.bar.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.advance(self.task)
@@ -69,7 +69,7 @@ class RichProgress(keras.callbacks.Callback):
             f"{name.replace('val_', 'validation ').replace('_', ' ')} {value:.4g}"
             for name, value in logs.items()
         )
-        line = f"epoch {epoch + 1}/{self.params['epochs']}: {values}"
+        line = f"epoch {epoch + 1}/{self.epochs}: {values}"
         self.bar.console.print(line, soft_wrap=True)
 
     def on_train_end(self, logs=None):

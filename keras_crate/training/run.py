@@ -17,8 +17,7 @@ from keras_crate.models import CRATEMAE
 from keras_crate.training.callbacks import callbacks_of
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
-from keras_crate.training.losses import compile_model
-from keras_crate.training.model_to_train import freeze_all_but_head
+from keras_crate.training.phases import Phase, phases_of
 from keras_crate.training.progress import RichProgress
 from keras_crate.training.recipe import WHOLE, Recipe
 from keras_crate.training.run_folder import RunFolder
@@ -100,10 +99,10 @@ def train(
     """
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
     batches = TrainingInput(model, data, recipe, options)
-    if recipe.train_only == "head":
-        freeze_all_but_head(model)
-    compile_model(model, recipe, batches.steps)
-    model.optimizer.build(model.trainable_variables)  # before a backup restores its state
+    phases = phases_of(recipe)
+    for phase in phases:  # what does not fit the model is refused before the folder is made
+        with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):
+            pass
     evaluation = evaluation_of(recipe, model)
     validation = None
     if data.validation is not None and not isinstance(model, CRATEMAE):  # it has no labels
@@ -114,12 +113,19 @@ def train(
         folder.begin(recipe, _about(model, data, batches, origin))
         write_json(folder.evaluation, evaluation.to_dict())
         backup = _backup_of(folder)
-        batches.begin(backup.epochs)
-        options.say(_summary(folder.settings(), backup.epochs))
-        history = RunHistory(folder.history, backup.epochs)
-        callbacks = callbacks_of(recipe, batches, folder, history, backup)
-        seconds = _fit(model, batches, recipe.epochs, validation, callbacks)
-        metrics = _metrics(history, batches.first_epoch, seconds)
+        done = backup.epochs
+        options.say(_summary(folder.settings(), done))
+        history = RunHistory(folder.history, done)
+        start = time.monotonic()
+        for number in range(backup.phase, len(phases)):
+            backup.running, phase = number, phases[number]
+            batches.begin(backup.epochs)
+            callbacks = callbacks_of(recipe, batches, folder, history, backup)
+            with phase.compiled(model, batches.steps):
+                _fit(model, batches, phase, validation, callbacks)
+            if backup.epochs < phase.last:  # a callback has stopped the training
+                break
+        metrics = _metrics(history, done, time.monotonic() - start)
         history.draw(folder.figure)
         write_json(folder.metrics, metrics)
         backup.remove()
@@ -179,14 +185,14 @@ def _backup_of(folder: RunFolder) -> Backup:
     return backup
 
 
-def _fit(model, batches: TrainingInput, epochs: int, validation, callbacks) -> float:
-    """Trains the remaining epochs, and returns the seconds that it took."""
-    start = time.monotonic()
+def _fit(model, batches: TrainingInput, phase: Phase, validation, callbacks) -> None:
+    """Trains the remaining epochs of a phase."""
+    model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     try:
         model.fit(
             batches.for_fit,
             initial_epoch=batches.first_epoch,
-            epochs=epochs,
+            epochs=phase.last,
             # A tf.data pipeline does not end.
             steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=validation,
@@ -201,7 +207,6 @@ def _fit(model, batches: TrainingInput, epochs: int, validation, callbacks) -> f
         for callback in callbacks:
             if isinstance(callback, (RichProgress, WandbRecord)):
                 callback.close()
-    return time.monotonic() - start
 
 
 def _metrics(history: RunHistory, done: int, seconds: float) -> dict:

@@ -23,8 +23,7 @@ def test_the_bar_and_its_lines(tmp_path, capsys):
 @pytest.mark.any_backend
 def test_the_bar_shows_steps_and_the_time_left():
     console = Console(record=True, force_terminal=True, width=100)
-    bar = RichProgress(4, console)
-    bar.set_params({"epochs": 2})
+    bar = RichProgress(4, 2, console)
     bar.on_train_begin()
     bar.on_epoch_begin(1)
     bar.on_train_batch_end(0)
@@ -36,8 +35,7 @@ def test_the_bar_shows_steps_and_the_time_left():
 
 @pytest.mark.any_backend
 def test_a_pipe_gets_one_line_an_epoch(capsys):
-    bar = RichProgress(2)
-    bar.set_params({"epochs": 2})
+    bar = RichProgress(2, 2)
     bar.on_train_begin()
     for epoch in range(2):
         bar.on_epoch_begin(epoch)
