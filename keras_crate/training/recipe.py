@@ -38,7 +38,8 @@ class Recipe:
     Attributes:
         description: What the recipe is for.
         dataset: The default data, as in `keras_crate.data.open_data`.
-        image_size: Side of the images in pixels, or None for the model's.
+        image_size: Side of the images in pixels, or None for the model's. A new
+            model then takes the size of the first training image.
         epochs: Passes over the images.
         warmup_epochs: Number of first epochs in which the learning rate grows.
             They follow the `head_epochs`.

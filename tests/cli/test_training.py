@@ -77,7 +77,7 @@ def test_errors(small, tmp_path, capsys):
         (["pretrain", small, "--data", "digist"], "Did you mean 'digits'?"),
         (["pretrain", small, "--data", "digits", "--recipe", "imagenet"], "no recipe 'imagenet'"),
         (["pretrain", small, "--data", "digits", "--set", "epochs"], "must be NAME=VALUE"),
-        (["pretrain", small, "--data", "digits", "--set", "epoch=2"], "Did you mean 'epochs'?"),
+        (["pretrain", small, "--data", "digits", "--set", "epoch=2"], "Did you mean 'epochs'"),
         (["finetune", "--weights", "none.keras", "--data", "digits"], "no model file none.keras"),
         (["recipes", "none"], "There is no recipe 'none'"),
     ):

@@ -86,5 +86,5 @@ def test_the_head_of_another_keras_model_and_of_none():
     freeze_all_but_head(model)
     assert [weight.shape for weight in model.trainable_variables] == [(2, 3), (3,)]
     mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
-    with pytest.raises(ValueError, match="are for classifiers. Received: a CRATEMAE"):
+    with pytest.raises(ValueError, match=r"are for classifiers. Received: a CRATEMAE"):
         freeze_all_but_head(mae)
