@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,8 +54,8 @@ class PreparedBatches:
         source: Their kind, such as `"DataLoader"`.
     """
 
-    train: object
-    validation: object
+    train: Any
+    validation: Any
     class_names: tuple[str, ...] | None
     classes: int
     size: tuple[int, int]
