@@ -18,8 +18,9 @@ def add_arguments(parser) -> None:
     )  # fmt: skip
     parser.add_argument("--model", dest="named", metavar="MODEL", help="MODEL, as an option")
     parser.add_argument(
-        "--patch-size", type=int, metavar="PIXELS", help="side of the patches of a new model"
-    )
+        "--patch", "--patch-size", dest="patch_size", type=int, metavar="PIXELS",
+        help="side of the patches of a new model",
+    )  # fmt: skip
     parser.add_argument(
         "--channels", type=int, choices=(1, 3, 4), help="channels of a new model (the images')"
     )

@@ -130,13 +130,12 @@ def compare(
     ```python
     def crate(compress):
         return lambda seed: keras_crate.CRATE(
-            24, 1, 2, compress=compress, input_shape=(16, 16, 3), patch_size=8, classes=2
+            24, 1, 2, compress=compress, input_shape=(8, 8, 1), patch_size=4, classes=10
         )
 
-    recipe = keras_crate.training.Recipe(epochs=1, batch_size=2)
-    found = keras_crate.training.compare(
-        {"MSSA": crate("mssa"), "TSSA": crate("tssa")}, "pets", recipe=recipe, seeds=(0, 1)
-    )
+    models = {"MSSA": crate("mssa"), "TSSA": crate("tssa")}
+    recipe = keras_crate.training.Recipe(epochs=1)
+    found = keras_crate.training.compare(models, "digits", recipe=recipe, limit=256)
     print(found)
     ```
     """
