@@ -79,10 +79,10 @@ class TrainingInput:
 
     def summary(self) -> str:
         """The images in a few words."""
-        images, validation = self.about().values()
+        about = self.about()
         return (
-            f"{images:,} training images of {self.classes} classes, {validation:,} for "
-            f"validation: {self.data.source}"
+            f"{about['images']:,} training images of {self.classes} classes, "
+            f"{about['validation_images']:,} for validation: {self.data.source}"
         )
 
 
