@@ -35,6 +35,7 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "LabelledImages",
     "LabelledFolder",
     "Scores",
+    "Comparison",
     "TrainingDiverged",
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.

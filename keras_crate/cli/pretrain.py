@@ -1,6 +1,7 @@
-"""Trains a model from initial weights by a recipe, by default that of its family's paper. Writes
-the recipe, and after every epoch the history and the model. The same command resumes an
-interrupted run after its last epoch."""
+"""Trains a model by a recipe, by default that of its family's paper. A size, a new model or a
+variant begins with initial weights, a file or a repository with its own. Writes the recipe, and
+after every epoch the history and the model. The same command resumes an interrupted run after its
+last epoch."""
 
 from keras_crate.cli.training_run import add_training, options_of, recipe_of, report_run
 from keras_crate.training import pretrain
@@ -11,13 +12,26 @@ def add_arguments(parser) -> None:
     """Adds the command's arguments."""
     parser.add_argument(
         "model", nargs="?", metavar="MODEL",
-        help="a size (tiny, small, base, large, alpha-base, mae-base, ...), a variant, or a "
-        ".keras file to start from",
+        help="a size (tiny, small, base, large, alpha-base, mae-base, ...), a new model such as "
+        "crate:128x4x4 (width, depth, heads; also crate-alpha and crate-mae), a variant, a .keras "
+        "file or hf://user/repository",
     )  # fmt: skip
     parser.add_argument("--model", dest="named", metavar="MODEL", help="MODEL, as an option")
     parser.add_argument(
-        "--patch-size", type=int, metavar="PIXELS", help="side of the patches of a size"
+        "--patch", "--patch-size", dest="patch_size", type=int, metavar="PIXELS",
+        help="side of the patches of a new model",
+    )  # fmt: skip
+    parser.add_argument(
+        "--channels", type=int, choices=(1, 3, 4), help="channels of a new model (the images')"
     )
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument(
+        "--from-scratch", action="store_true", default=None, help="begin with initial weights"
+    )
+    weights.add_argument(
+        "--continue", dest="from_scratch", action="store_false", default=None,
+        help="begin with the weights of the variant, the file or the repository",
+    )  # fmt: skip
     add_training(parser, "crate-pretrain")
 
 
@@ -32,6 +46,8 @@ def run(arguments) -> None:
         arguments.output,
         recipe=recipe_of(arguments, recipe_for_model(model)),
         patch_size=arguments.patch_size,
+        channels=arguments.channels,
+        from_scratch=arguments.from_scratch,
         **options_of(arguments),
     )
     report_run(done)

@@ -1,5 +1,6 @@
 """Training: recipes, and runs that can be resumed."""
 
+from keras_crate.training.compare import Comparison, compare
 from keras_crate.training.demo import DemoRecipe, run_demo
 from keras_crate.training.divergence import TrainingDiverged
 from keras_crate.training.finetune import finetune
@@ -9,11 +10,13 @@ from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
 from keras_crate.training.run import RunOptions
 
 __all__ = [
+    "Comparison",
     "DemoRecipe",
     "Recipe",
     "RunOptions",
     "TrainingDiverged",
     "build_optimizer",
+    "compare",
     "finetune",
     "list_recipes",
     "load_recipe",

@@ -6,6 +6,7 @@ from keras_crate.training.checkpoints import Backup, Checkpoints
 from keras_crate.training.divergence import FiniteLoss
 from keras_crate.training.epoch_seeds import EpochSeeds
 from keras_crate.training.history import RunHistory
+from keras_crate.training.prepared_batches import PreparedInput
 from keras_crate.training.progress import RichProgress, Throughput
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.run_folder import RunFolder
@@ -15,7 +16,7 @@ from keras_crate.training.training_input import TrainingInput
 
 def callbacks_of(
     recipe: Recipe,
-    batches: TrainingInput,
+    batches: TrainingInput | PreparedInput,
     folder: RunFolder,
     history: RunHistory,
     backup: Backup,
@@ -38,7 +39,7 @@ def callbacks_of(
         # This and the next two only read the values.
         tensorboard(folder.path / "tensorboard") if options.tensorboard else None,
         WandbRecord(options.wandb, folder) if options.wandb else None,
-        RichProgress(batches.steps) if options.verbose == 1 else None,
+        RichProgress(batches.steps, recipe.epochs) if options.verbose == 1 else None,
         # Before the checkpoints: what the user's callbacks change in the model is saved.
         *options.callbacks,
         # Before the backup: a run that resumes after an epoch has that epoch's model.

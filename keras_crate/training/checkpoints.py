@@ -43,18 +43,23 @@ class Backup(keras.callbacks.Callback):
     In contrast to `keras.callbacks.BackupAndRestore`, an incomplete backup is
     never used: a manifest with the file's hash is written after the file, and
     the previous backup is removed last. The first backup is written before
-    the first step, so that a full disk is found then. `epochs` is the number of
-    epochs before the backup.
+    the first step, so that a full disk is found then. Each phase begins with a
+    backup, since it has an optimizer of its own.
+
+    Attributes:
+        epochs: Number of epochs before the backup.
+        phase: Index of the phase that the backup is of.
     """
 
     def __init__(self, folder: Path):
         super().__init__()
         self.folder, self.manifest = folder, folder / "manifest.json"
-        self.epochs = 0
+        self.epochs = self.phase = 0
+        self.running = 0  # index of the phase that is trained
         if self.manifest.exists():
             manifest = json.loads(self.manifest.read_text("utf8"))
-            self.epochs = manifest["epochs"]
-            file = self._file(self.epochs)
+            self.epochs, self.phase = manifest["epochs"], manifest["phase"]
+            file = self._file(self.phase, self.epochs)
             if not file.exists() or sha256_of(file) != manifest["sha256"]:
                 raise ValueError(
                     f"The backup in {folder} is incomplete: {file.name} is missing or was "
@@ -63,17 +68,17 @@ class Backup(keras.callbacks.Callback):
                 )
 
     def on_train_begin(self, logs=None):
-        if self.manifest.exists():
+        if self.manifest.exists() and self.phase == self.running:
             self.restore()
         else:
-            self._write(0)
+            self._write(self.epochs)
 
     def on_epoch_end(self, epoch, logs=None):
         self._write(epoch + 1)
 
     def restore(self) -> None:
         """Loads the backup into the model and its optimizer."""
-        self.model.load_weights(self._file(self.epochs))
+        self.model.load_weights(self._file(self.phase, self.epochs))
 
     def remove(self) -> None:
         """Removes the backup, and the folder if nothing else is in it."""
@@ -83,19 +88,20 @@ class Backup(keras.callbacks.Callback):
             self.folder.rmdir()
 
     def _write(self, epochs: int) -> None:
-        file = self._file(epochs)
+        file = self._file(self.running, epochs)
         with _explained(self.folder):
             with written_whole(file) as unfinished:
                 self.model.save_weights(unfinished)
-            write_json(self.manifest, {"epochs": epochs, "sha256": sha256_of(file)})
-        self.epochs = epochs
+            manifest = {"phase": self.running, "epochs": epochs, "sha256": sha256_of(file)}
+            write_json(self.manifest, manifest)
+        self.phase, self.epochs = self.running, epochs
         self._remove_files(besides=file)
 
-    def _file(self, epochs: int) -> Path:
-        return self.folder / f"epoch-{epochs:05d}.weights.h5"
+    def _file(self, phase: int, epochs: int) -> Path:
+        return self.folder / f"phase-{phase}-epoch-{epochs:05d}.weights.h5"
 
     def _remove_files(self, besides: Path | None = None) -> None:
-        for file in self.folder.glob("epoch-?????.weights.h5"):
+        for file in self.folder.glob("phase-?-epoch-?????.weights.h5"):
             if file != besides:
                 file.unlink()
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_crate import __version__
 from keras_crate.checks import check_positive, names_arguments
+from keras_crate.compiled.labels import Accuracy, Crossentropy
 from keras_crate.data import LabelledImages, distort, load
 from keras_crate.data.image_sources import ArraySource
 from keras_crate.figure import legend_beside, new_figure
@@ -18,6 +19,7 @@ from keras_crate.interpret import attention_maps
 from keras_crate.models import CRATE, decode_predictions
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.layer_measurements import draw_curves
+from keras_crate.training.progress import RichProgress
 from keras_crate.training.schedule import warmup_cosine
 
 MARKER = ".crate-demo"  # a file in folders that the demo may overwrite
@@ -66,7 +68,7 @@ class DistortedImages(keras.utils.PyDataset):
 
     Args:
         images: Array `(n, height, width, channels)`, in [0, 255].
-        labels: One-hot labels `(n, classes)`.
+        labels: Labels `(n, ...)`.
         batch_size: Number of images per batch. The last, incomplete batch is
             left out.
         seed: The same seed gives the same batches.
@@ -144,16 +146,17 @@ def run_demo(
     say(f"{model.count_params():,} parameters, backend {keras.backend.backend()}")
     untrained = measure(model, validation_x[:256])
     start = time.monotonic()
-    batches = DistortedImages(train_x, np.eye(images.classes)[train_y], recipe.batch_size, seed)
+    batches = DistortedImages(train_x, train_y, recipe.batch_size, seed)
     learning_rate = warmup_cosine(
         recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, len(batches)
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=["accuracy"],
+        loss=Crossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=[Accuracy(name="accuracy")],
     )
-    history = model.fit(batches, epochs=recipe.epochs, callbacks=list(callbacks)).history
+    callbacks = [*callbacks, RichProgress(len(batches), recipe.epochs)]
+    history = model.fit(batches, epochs=recipe.epochs, callbacks=callbacks, verbose=0).history
     seconds = time.monotonic() - start
 
     probabilities = model.predict(validation_x, verbose=0)

@@ -6,6 +6,7 @@ import numpy as np
 from keras_crate.models.inside import first_broken_layer
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.epoch_seeds import EpochSeeds
+from keras_crate.training.prepared_batches import PreparedInput
 from keras_crate.training.training_input import TrainingInput
 
 
@@ -24,7 +25,9 @@ class FiniteLoss(keras.callbacks.Callback):
 
     async_safe = True  # else Keras waits for every callback at each step
 
-    def __init__(self, backup: Backup, seeds: EpochSeeds, batches: TrainingInput | None):
+    def __init__(
+        self, backup: Backup, seeds: EpochSeeds, batches: TrainingInput | PreparedInput | None
+    ):
         super().__init__()
         self.backup, self.seeds, self.batches = backup, seeds, batches
         self.losses: dict[int, float] = {}  # those that are not finite, by step
@@ -70,7 +73,7 @@ class FiniteLoss(keras.callbacks.Callback):
         self.seeds.on_epoch_begin(epoch)
         self.model.reset_metrics()
         step = 0
-        for step, (images, labels) in enumerate(self.batches.of_epoch(epoch)):
+        for step, (images, *others) in enumerate(self.batches.of_epoch(epoch)):
             if not np.isfinite(np.asarray(images)).all():
                 return "the batch has pixels that are NaN or infinite"
             if broken := self._broken_weights():
@@ -80,7 +83,7 @@ class FiniteLoss(keras.callbacks.Callback):
                 if layer is None:
                     return "the outputs of all layers are finite, and their loss is not"
                 return f"first in {layer}"
-            self.model.train_on_batch(images, labels)
+            self.model.train_on_batch(images, *others)
         if broken := self._broken_weights():
             return f"the gradient of step {step + 1} made the weights {broken} NaN or infinite"
         return "the error did not occur again, so no layer can be named"

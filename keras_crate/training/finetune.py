@@ -2,15 +2,17 @@
 
 import os
 import types
+from collections.abc import Sequence
 
 import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.training.model_to_train import adapt_model, in_order_of, model_name, open_trained
+from keras_crate.training.prepared_batches import are_prepared, open_prepared
 from keras_crate.training.pretrain import data_of
 from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
-from keras_crate.training.run import RunOptions, train
+from keras_crate.training.run import Origin, RunOptions, train
 
 
 @names_arguments(options=[RunOptions], inside={"recipe": Recipe})
@@ -22,6 +24,7 @@ def finetune(
     recipe: "str | os.PathLike | Recipe | None" = None,
     validation=None,
     limit: int | None = None,
+    class_names: Sequence[str] | None = None,
     **options,
 ) -> types.SimpleNamespace:
     """Fine-tunes a trained model on other images, as CRATE's paper did.
@@ -38,13 +41,22 @@ def finetune(
             `hf://user/repository`. A model that is not of this package is not
             copied, and must have an output for each class.
         data: As in `keras_crate.data.open_data`, such as `"cifar10"`. By default,
-            the recipe's data.
+            the recipe's data. Or batches that you prepared: a `tf.data.Dataset`,
+            a PyTorch `DataLoader` or a `keras.utils.PyDataset` of images
+            `(n, height, width, channels)` as the model takes them, and labels,
+            integers or one-hot; or a pair of them (training, validation). The
+            recipe changes nothing in such images, and the model takes their
+            size. A resumed run continues with what the object gives then.
         output: Folder to write to: new, empty, or that of a run to resume.
         recipe: As in `load_recipe`. By default, the paper's for the data set, such
             as `"cifar10-paper"`, or else `"finetune-paper"`.
         validation: Folder or pair of arrays of validation images. By default,
-            those of the data.
+            those of the data. For prepared batches: the same kinds, or a pair of
+            arrays.
         limit: Number of training images, or None for all.
+        class_names: Names of the classes, in the order of the labels. By
+            default, those of the data. Integer labels in prepared batches
+            without names are of the model's classes.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
 
@@ -72,12 +84,25 @@ def finetune(
     """
     run_options = RunOptions(**options)
     recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
-    opened = open_data(data_of(data, recipe), validation=validation, limit=limit)
     keras.utils.set_random_seed(run_options.seed)
-    origin, model = model_name(model), open_trained(model)
+    begin = Origin(model_name(model), "given")
+    if are_prepared(data):
+        if limit is not None:
+            raise ValueError("`limit` is for images that the run reads, not for prepared batches.")
+        model = open_trained(model)
+        batches = open_prepared(data, validation, class_names, model)
+        recipe, left_out = batches.recipe(recipe)
+        model = adapt_model(model, recipe, batches, batches.size)
+        if left_out:
+            run_options.say(f"The batches are used as they are, without {', '.join(left_out)}.")
+        return train(model, batches, recipe, output, run_options, begin)
+    opened = open_data(
+        data_of(data, recipe), validation=validation, class_names=class_names, limit=limit
+    )
+    model = open_trained(model)
     opened = in_order_of(opened, getattr(model, "class_names", None))
     model = adapt_model(model, recipe, opened)
-    return train(model, opened, recipe, output, run_options, origin)
+    return train(model, opened, recipe, output, run_options, begin)
 
 
 def recipe_for_data(data) -> str:

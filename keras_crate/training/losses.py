@@ -2,43 +2,24 @@
 
 import keras
 
+from keras_crate.compiled.labels import (
+    Accuracy,
+    Crossentropy,
+    SmoothedBinaryCrossentropy,
+    TopAccuracy,
+)
 from keras_crate.models import CRATEMAE
 from keras_crate.training.optimizers import build_optimizer
 from keras_crate.training.recipe import Recipe
-
-
-@keras.saving.register_keras_serializable(package="keras_crate")
-class SmoothedBinaryCrossentropy(keras.losses.BinaryCrossentropy):
-    """Binary cross-entropy of each class, with labels `y (1 - s) + s / classes`.
-
-    These are the smoothed labels of a softmax. Keras' own smoothing moves the
-    labels of all classes towards 0.5.
-
-    Args:
-        smoothing: s, in [0, 1).
-        **kwargs: As in `keras.losses.BinaryCrossentropy`.
-    """
-
-    def __init__(self, smoothing: float = 0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.smoothing = smoothing
-
-    def call(self, y_true, y_pred):
-        y_true = keras.ops.cast(y_true, keras.ops.convert_to_tensor(y_pred).dtype)
-        classes = y_pred.shape[-1]
-        return super().call(y_true * (1 - self.smoothing) + self.smoothing / classes, y_pred)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "smoothing": self.smoothing}
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """Compiles a model with a recipe's optimizer and loss, for epochs of some steps."""
     optimizer = build_optimizer(recipe, model, steps)
     if not isinstance(model, CRATEMAE):
-        metrics = [keras.metrics.CategoricalAccuracy(name="accuracy")]
+        metrics = [Accuracy(name="accuracy")]
         if model.output_shape[-1] > 5:
-            metrics.append(keras.metrics.TopKCategoricalAccuracy(5, name="top5"))
+            metrics.append(TopAccuracy(5, name="top5"))
         model.compile(optimizer=optimizer, loss=_loss(model, recipe), metrics=metrics)
         return
     for name in ("label_smoothing", "mixup", "cutmix"):
@@ -54,7 +35,7 @@ def _loss(model: keras.Model, recipe: Recipe) -> keras.losses.Loss:
     activation = _activation(model)
     logits = activation is keras.activations.linear
     if recipe.loss != "binary_crossentropy":
-        return keras.losses.CategoricalCrossentropy(logits, recipe.label_smoothing)
+        return Crossentropy(logits, recipe.label_smoothing)
     if activation is keras.activations.softmax:
         raise ValueError(
             "`loss` binary_crossentropy needs a model of logits or sigmoids. Received: a model "

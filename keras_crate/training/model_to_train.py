@@ -1,4 +1,4 @@
-"""Makes the model that a run trains, or adapts a trained one to the data."""
+"""Opens a trained model, and adapts it to a recipe and to data."""
 
 import copy
 import dataclasses
@@ -7,61 +7,18 @@ import os
 import keras
 import numpy as np
 
-from keras_crate import models
-from keras_crate.checks import did_you_mean
 from keras_crate.data import LabelledImages
 from keras_crate.data.image_sources import FileSource
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
-from keras_crate.models.load import build
 from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.training.prepared_batches import PreparedBatches
 from keras_crate.training.recipe import Recipe
-from keras_crate.weights.sizes import SIZES, snake_case
-from keras_crate.weights.variants import variants
 
 
-def make_variant(name: str, recipe: Recipe) -> keras.Model:
-    """Makes the model of a variant, with initial weights."""
-    variant = variants()[name]
-    variant.check_classifies()
-    return build(variant, weights=None, **_settings_of(recipe, has_head=True))
-
-
-def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None) -> keras.Model:
-    """Makes a model of a size, with initial weights, for the data's classes.
-
-    Args:
-        name: The size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`.
-        data: The images that it will be trained on.
-        recipe: Has the image size, and the model's dtype and rates.
-        patch_size: In pixels, or None for the size's own.
-    """
-    sizes = {short_name(constructor): constructor for constructor in SIZES}
-    size = sizes.get(short_name(name))
-    if size is None:
-        raise ValueError(
-            f"There is no size or variant {name!r}{did_you_mean(name, [*sizes, *variants()])}\n"
-            f"Sizes: {', '.join(sizes)}; `keras-crate weights` lists variants."
-        )
-    has_head = not size.startswith("CRATEMAE")
-    settings = _settings_of(recipe, has_head)
-    if patch_size is not None:
-        settings["patch_size"] = patch_size
-    if has_head:
-        settings |= {"classes": data.classes, "class_names": class_names_of(data)}
-    side = recipe.image_size or 224
-    shape = (side, side, data.train.channels)
-    return getattr(models, size)(input_shape=shape, data_format="channels_last", **settings)
-
-
-def short_name(name: str) -> str:
-    """Returns a size's short name: `"mae-base"` for `"CRATEMAEBase"` and `"crate_mae_base"`."""
-    return snake_case(name).replace("_", "-").removeprefix("crate-")
-
-
-def _settings_of(recipe: Recipe, has_head: bool) -> dict:
+def settings_of(recipe: Recipe, has_head: bool) -> dict:
     """The model settings that a recipe has."""
     settings = {
         "drop_path_rate": recipe.drop_path_rate,
@@ -74,7 +31,7 @@ def _settings_of(recipe: Recipe, has_head: bool) -> dict:
     return settings
 
 
-def class_names_of(data: LabelledImages) -> tuple[str, ...] | None:
+def class_names_of(data: LabelledImages | PreparedBatches) -> tuple[str, ...] | None:
     """Returns the data's class names, with ImageNet's words for WordNet identifiers."""
     identifiers, words = zip(*imagenet_classes(), strict=True)
     return words if data.class_names == identifiers else data.class_names
@@ -124,13 +81,19 @@ def open_trained(model: "str | os.PathLike | keras.Model") -> keras.Model:
     )
 
 
-def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> keras.Model:
+def adapt_model(
+    model: keras.Model,
+    recipe: Recipe,
+    data: LabelledImages | PreparedBatches | None,
+    size: tuple[int, int] | None = None,
+) -> keras.Model:
     """Adapts a model to a recipe's image size, rates and dtype, and to the data's classes.
 
     Args:
         model: The model, which is not changed.
         recipe: The settings.
         data: The images, or None to keep the head.
+        size: Height and width of the images, or None for the recipe's.
 
     Returns:
         A new model with the same weights, except for a new head if the classes
@@ -150,11 +113,12 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
     if isinstance(model, CRATEMAE) and data is not None:
         model = model.encoder(include_top=True, classes=data.classes)
     settings = model.settings
-    changes = _settings_of(recipe, hasattr(settings, "classifier_activation"))
-    *size, channels = settings.input_shape
-    side = recipe.image_size
-    if side and size != [side, side]:
-        changes["input_shape"] = (side, side, channels)
+    changes = settings_of(recipe, hasattr(settings, "classifier_activation"))
+    *own, channels = settings.input_shape
+    if size is None and recipe.image_size:
+        size = (recipe.image_size, recipe.image_size)
+    if size and tuple(own) != tuple(size):
+        changes["input_shape"] = (*size, channels)
     if data is None:
         return _rebuilt(model, changes) if changes else model
     names = class_names_of(data)
@@ -168,20 +132,15 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
     return new
 
 
-def freeze_all_but_head(model: keras.Model) -> None:
-    """Freezes all layers with weights but the last."""
-    *others, _ = [layer for layer in model.layers if layer.weights]
-    for layer in others:
-        layer.trainable = False
-
-
 def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
     new = rebuild(model, **changes)
     carry_weights(model, new, but=("head",) if "classes" in changes else ())
     return new
 
 
-def _check_foreign(model: keras.Model, recipe: Recipe, data: LabelledImages | None) -> None:
+def _check_foreign(
+    model: keras.Model, recipe: Recipe, data: LabelledImages | PreparedBatches | None
+) -> None:
     """Refuses settings that need a model of this package."""
     for name in ("drop_path_rate", "dropout_rate", "precision"):
         if getattr(recipe, name) is not None:

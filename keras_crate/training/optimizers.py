@@ -3,62 +3,11 @@
 import keras
 
 from keras_crate.checks import names_arguments
-from keras_crate.keras_internals import variable_path
+from keras_crate.compiled.scaled_optimizers import ScaledAdamW, ScaledLion, ScaledSGD
 from keras_crate.layers import ISTA, OvercompleteISTA, TokenEmbedding
 from keras_crate.models.blocks import block_number
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.schedule import warmup_cosine
-
-_STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
-
-
-class _ScaledSteps:
-    """Mixin for a Keras optimizer: a factor of the learning rate for each depth of the model.
-
-    `scales` are the factors of the stem, of each block and of the rest. Weight
-    decay is proportional to the scaled rate, and leaves out the variables whose
-    paths are in `not_decayed`.
-    """
-
-    def __init__(
-        self, *args, scales=(1.0,), scaled_weight_decay: float = 0.0, not_decayed=(), **kwargs
-    ):
-        super().__init__(*args, **kwargs)
-        self.scales = tuple(scales)
-        self.scaled_weight_decay = scaled_weight_decay
-        self.not_decayed = tuple(not_decayed)
-
-    def update_step(self, gradient, variable, learning_rate):
-        path = variable_path(self, variable)
-        rate = learning_rate * self.scales[depth_of(path, len(self.scales) - 2)]
-        if self.scaled_weight_decay and path not in self.not_decayed:
-            factor = keras.ops.cast(rate * self.scaled_weight_decay, variable.dtype)
-            self.assign_sub(variable, keras.ops.multiply(variable, factor))
-        super().update_step(gradient, variable, rate)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "scales": list(self.scales),
-            "scaled_weight_decay": self.scaled_weight_decay,
-            "not_decayed": list(self.not_decayed),
-        }
-
-
-@keras.saving.register_keras_serializable(package="keras_crate")
-class ScaledLion(_ScaledSteps, keras.optimizers.Lion):
-    """Lion with a factor of the learning rate for each depth of the model."""
-
-
-@keras.saving.register_keras_serializable(package="keras_crate")
-class ScaledAdamW(_ScaledSteps, keras.optimizers.AdamW):
-    """AdamW with a factor of the learning rate for each depth of the model."""
-
-
-@keras.saving.register_keras_serializable(package="keras_crate")
-class ScaledSGD(_ScaledSteps, keras.optimizers.SGD):
-    """SGD with a factor of the learning rate for each depth of the model."""
-
 
 _CLASSES = {
     "lion": (keras.optimizers.Lion, ScaledLion),
@@ -140,14 +89,6 @@ def build_optimizer(
         scaled_weight_decay=recipe.weight_decay,
         not_decayed=[variable.path for variable in not_decayed],
     )
-
-
-def depth_of(path: str, blocks: int) -> int:
-    """Returns a variable's depth: 0 in the stem, i + 1 in block i, `blocks + 1` elsewhere."""
-    number = block_number(path)
-    if number is not None:
-        return number + 1
-    return 0 if any(name in path for name in _STEM) else blocks + 1
 
 
 def _group(layer: keras.layers.Layer, variable) -> str | None:

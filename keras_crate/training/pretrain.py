@@ -1,4 +1,4 @@
-"""Trains a model from initial weights."""
+"""Trains a model, from initial weights or its own."""
 
 import os
 import types
@@ -10,15 +10,11 @@ from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.models import CRATEMAE
-from keras_crate.training.model_to_train import (
-    adapt_model,
-    make_model,
-    make_variant,
-    model_name,
-    open_trained,
-)
+from keras_crate.training.model_to_train import adapt_model, model_name, open_trained
+from keras_crate.training.new_model import made_anew, make_model, make_variant
 from keras_crate.training.recipe import Recipe, load_recipe
-from keras_crate.training.run import RunOptions, train
+from keras_crate.training.run import Origin, RunOptions, train
+from keras_crate.weights.hub_files import SCHEME
 from keras_crate.weights.variants import variants
 
 _RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
@@ -34,9 +30,11 @@ def pretrain(
     validation=None,
     limit: int | None = None,
     patch_size=None,
+    channels: int | None = None,
+    from_scratch: bool | None = None,
     **options,
 ) -> types.SimpleNamespace:
-    """Trains a model from initial weights, as CRATE's papers did.
+    """Trains a model, from initial weights or its own, as CRATE's papers did.
 
     The folder holds the settings (recipe.json, run.json), history.csv and
     history.png, model.keras of the last epoch, best.keras of the epoch with the
@@ -45,12 +43,19 @@ def pretrain(
     its last epoch and gives the numbers of an uninterrupted run.
 
     Args:
-        model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, whose
-            model is made for the data's classes; the name of a variant, whose
-            model is made without its weights; a `.keras` file; or a Keras
-            classifier or `CRATEMAE`. A model is trained itself, or a copy if
-            the recipe has other rates or another dtype or loss. All but a size
-            keep their image size.
+        model: What to train:
+
+            - a size, such as `"base"`, `"alpha-large"` or `"mae-base"`: a new
+              model for the data's classes;
+            - a family with width, depth and heads, such as `"crate:128x4x4"` or
+              `"crate-alpha:96x3x4"`: likewise;
+            - the name of a variant: its model with initial weights;
+            - a `.keras` file or `hf://user/repository`: the model with its weights;
+            - a Keras classifier or `CRATEMAE`: with its weights. It is trained
+              itself, or a copy if the recipe has other rates or another dtype
+              or loss.
+
+            The last three keep their image size.
         data: As in `keras_crate.data.open_data`. By default, the recipe's data.
         output: Folder to write to: new, empty, or that of a run to resume.
         recipe: As in `load_recipe`. By default, that of the family's paper, such
@@ -58,7 +63,13 @@ def pretrain(
         validation: Folder or pair of arrays of validation images. By default,
             those of the data.
         limit: Number of training images, or None for all.
-        patch_size: Side of a size's patches in pixels, or None for its own.
+        patch_size: Side of the patches of a new model in pixels, or None for its
+            own.
+        channels: Channels of the images of a new model: 1, 3 or 4. By default,
+            the data's.
+        from_scratch: Whether the weights are initial ones: True for any model,
+            False for a variant, a file or a model. None is as above. The first
+            line of the output says it.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
             `tensorboard`, `wandb`, `callbacks`, `verbose`.
 
@@ -89,22 +100,39 @@ def pretrain(
     data = data_of(data, recipe)
     origin = model_name(model)
     keras.utils.set_random_seed(run_options.seed)
-    if isinstance(model, str) and model not in variants() and not model.endswith(".keras"):
-        opened = open_data(data, validation=validation, limit=limit)
-        model = make_model(model, opened, recipe, patch_size)
-        return train(model, opened, recipe, output, run_options, origin)
-    if patch_size is not None:
-        raise ValueError(
-            f"`patch_size` is for a size. Received: patch_size={patch_size} with a model or a "
-            "variant, which have their own."
-        )
     is_variant = isinstance(model, str) and model in variants()
-    model = make_variant(model, recipe) if is_variant else open_trained(model)
+    if isinstance(model, str) and not is_variant and not _is_saved(model):
+        if from_scratch is False:
+            raise ValueError(
+                f"A new model has no weights to continue from. Received: {origin}. Name a "
+                "variant, a .keras file or a repository."
+            )
+        opened = open_data(data, validation=validation, limit=limit)
+        model = make_model(model, opened, recipe, patch_size, channels)
+        return train(model, opened, recipe, output, run_options, Origin(origin, "initial"))
+    for name, value in (("patch_size", patch_size), ("channels", channels)):
+        if value is not None:
+            raise ValueError(
+                f"`{name}` is for a new model, of a size or such as crate:128x4x4. Received: "
+                f"{name}={value} with {origin}, which has its own."
+            )
+    if from_scratch is None:
+        from_scratch = is_variant
+    if is_variant and from_scratch:
+        model = make_variant(model, recipe)
+    else:
+        model = open_trained(model)
+        model = made_anew(model) if from_scratch else model
     recipe = recipe.with_changes(image_size=None)  # the model keeps its own
     model = adapt_model(model, recipe, None)
     expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
     opened = open_data(data, validation=validation, limit=limit, **expected)
-    return train(model, opened, recipe, output, run_options, origin)
+    begin = Origin(origin, "initial" if from_scratch else "given")
+    return train(model, opened, recipe, output, run_options, begin)
+
+
+def _is_saved(model: str) -> bool:
+    return model.endswith(".keras") or model.startswith(SCHEME)
 
 
 def data_of(data, recipe: Recipe):

@@ -34,28 +34,32 @@ class Throughput(keras.callbacks.Callback):
 class RichProgress(keras.callbacks.Callback):
     """Shows a bar over all epochs with the time left, and prints the values of each epoch.
 
+    Without a terminal, in a pipe or a file, there are only the lines of epochs.
+
     Args:
         steps: Batches of an epoch.
+        epochs: Number of epochs of the run.
         console: Where to print, by default standard output.
     """
 
     async_safe = True  # see `FiniteLoss`
 
-    def __init__(self, steps: int, console: Console | None = None):
+    def __init__(self, steps: int, epochs: int, console: Console | None = None):
         super().__init__()
-        self.steps = steps
+        self.steps, self.epochs = steps, epochs
         columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-        self.bar = Progress(*columns, console=console or Console(highlight=False), transient=True)
+        console = console or Console(highlight=False)
+        shown = console.is_terminal or console.is_jupyter
+        self.bar = Progress(*columns, console=console, transient=True, disable=not shown)
         self.task = None
 
     def on_train_begin(self, logs=None):
         self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
-        epochs = self.params["epochs"]
         if self.task is None:  # the first epoch of this process
-            self.task = self.bar.add_task("", total=self.steps * (epochs - epoch))
-        self.bar.update(self.task, description=f"epoch {epoch + 1}/{epochs}")
+            self.task = self.bar.add_task("", total=self.steps * (self.epochs - epoch))
+        self.bar.update(self.task, description=f"epoch {epoch + 1}/{self.epochs}")
 
     def on_train_batch_end(self, batch, logs=None):
         self.bar.advance(self.task)
@@ -65,7 +69,7 @@ class RichProgress(keras.callbacks.Callback):
             f"{name.replace('val_', 'validation ').replace('_', ' ')} {value:.4g}"
             for name, value in logs.items()
         )
-        line = f"epoch {epoch + 1}/{self.params['epochs']}: {values}"
+        line = f"epoch {epoch + 1}/{self.epochs}: {values}"
         self.bar.console.print(line, soft_wrap=True)
 
     def on_train_end(self, logs=None):

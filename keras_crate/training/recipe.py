@@ -40,9 +40,11 @@ class Recipe:
     Attributes:
         description: What the recipe is for.
         dataset: The default data, as in `keras_crate.data.open_data`.
-        image_size: Side of the images in pixels, or None for the model's.
+        image_size: Side of the images in pixels, or None for the model's. A new
+            model then takes the size of the first training image.
         epochs: Passes over the images.
         warmup_epochs: Number of first epochs in which the learning rate grows.
+            They follow the `head_epochs`.
         batch_size: Images per step.
         optimizer: `"lion"`, `"adamw"` or `"sgd"`.
         learning_rate: The highest learning rate. A cosine decay follows it.
@@ -66,6 +68,11 @@ class Recipe:
         precision: Keras' dtype policy, such as `"mixed_bfloat16"`, or None for
             the model's.
         train_only: `"head"` to train only the head, or None.
+        head_epochs: Number of first epochs that train only the head. The rest
+            of the epochs train everything, with a warm-up and a cosine decay
+            of their own.
+        head_learning_rate: The highest learning rate of the `head_epochs`, or
+            None for `learning_rate`. A cosine decay follows it.
         crop_area, crop_ratio, interpolation, flip: As in
             `keras_crate.data.Augmentation`.
         rand_augment, random_erasing, mixup, cutmix: As in
@@ -107,6 +114,8 @@ class Recipe:
     dropout_rate: float | None = None
     precision: str | None = None
     train_only: str | None = None
+    head_epochs: int = 0
+    head_learning_rate: float | None = None
     crop_area: tuple[float, float] | None = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: str = "bilinear"
@@ -135,7 +144,7 @@ class Recipe:
         check(check_positive, "epochs", "batch_size")
         check(check_positive, "image_size", optional=True)
         check(check_above_zero, "learning_rate")
-        check(check_above_zero, "clip_norm", optional=True)
+        check(check_above_zero, "clip_norm", "head_learning_rate", optional=True)
         check(check_not_negative, "weight_decay")
         check(check_rate, "beta_1", "beta_2", "label_smoothing")
         check(check_rate, "drop_path_rate", "dropout_rate", optional=True)
@@ -148,7 +157,10 @@ class Recipe:
         decay, crop = self.layer_decay, self.evaluation_crop
         for name, valid, accepted in (
             ("dataset", isinstance(self.dataset, str | None), "a name, a folder or None"),
-            ("warmup_epochs", _in(self.warmup_epochs, 0, self.epochs), "in [0, epochs]"),
+            ("head_epochs", isinstance(self.head_epochs, int) and _in(self.head_epochs, 0,
+             self.epochs - 1), "an integer in [0, epochs)"),
+            ("warmup_epochs", _in(self.warmup_epochs, 0, self.epochs - self.head_epochs),
+             "in [0, epochs - head_epochs]"),
             ("final_learning_rate", _in(self.final_learning_rate, 0, self.learning_rate),
              "in [0, learning_rate]"),
             ("no_decay", isinstance(self.no_decay, tuple) and {*self.no_decay} <= {*NO_DECAY},
@@ -157,6 +169,7 @@ class Recipe:
             ("ema", self.ema is None or (_in(self.ema, 0, 1) and 0 < self.ema < 1),
              "in (0, 1) or None"),
             ("train_only", self.train_only in (None, "head"), '"head" or None'),
+            ("train_only", not (self.train_only and self.head_epochs), "None with `head_epochs`"),
             ("evaluation_crop", crop == WHOLE or (_in(crop, 0, 1) and crop > 0),
              f'in (0, 1] or "{WHOLE}"'),
         ):  # fmt: skip
@@ -179,8 +192,9 @@ class Recipe:
     def with_changes(self, **changes) -> "Recipe":
         """Returns the recipe with other settings.
 
-        Unless they are given, the warm-up is shortened to at most the epochs, and
-        the final learning rate lowered to at most the learning rate.
+        Unless they are given, the head's epochs and the warm-up are shortened to
+        what the epochs leave, and the final learning rate lowered to at most the
+        learning rate.
 
         Args:
             **changes: Settings by name.
@@ -189,10 +203,18 @@ class Recipe:
             ValueError: If there is no such setting, or a value is out of range.
         """
         _check_names(changes)
-        for name, limit in (("warmup_epochs", "epochs"), ("final_learning_rate", "learning_rate")):
-            if name not in changes and is_number(changes.get(limit)):
-                changes[name] = min(getattr(self, name), changes[limit])
-        return dataclasses.replace(self, **changes)
+        new = {**vars(self), **changes}
+
+        def lower(name, limit):
+            if name not in changes and is_number(limit):
+                new[name] = min(new[name], limit)
+
+        if is_number(new["epochs"]) and new["epochs"] > 0:
+            lower("head_epochs", new["epochs"] - 1)
+            if is_number(new["head_epochs"]):
+                lower("warmup_epochs", new["epochs"] - new["head_epochs"])
+        lower("final_learning_rate", new["learning_rate"])
+        return Recipe(**new)
 
 
 @names_arguments

@@ -5,6 +5,7 @@ import os
 import time
 import types
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 
@@ -18,8 +19,8 @@ from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.callbacks import callbacks_of
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
-from keras_crate.training.losses import compile_model
-from keras_crate.training.model_to_train import freeze_all_but_head
+from keras_crate.training.phases import Phase, phases_of
+from keras_crate.training.prepared_batches import PreparedBatches, PreparedInput
 from keras_crate.training.progress import RichProgress
 from keras_crate.training.recipe import WHOLE, Recipe
 from keras_crate.training.run_folder import RunFolder
@@ -80,35 +81,53 @@ class RunOptions:
             print(line)
 
 
+class Origin(NamedTuple):
+    """What a run begins with.
+
+    Attributes:
+        model: Name of the model.
+        weights: `"initial"`, or `"given"`: those that the model has.
+    """
+
+    model: str
+    weights: str
+
+
 def train(
     model: keras.Model,
-    data: LabelledImages,
+    data: LabelledImages | PreparedBatches,
     recipe: Recipe,
     output: str | os.PathLike,
     options: RunOptions,
-    origin: str,
+    origin: Origin,
 ) -> types.SimpleNamespace:
     """Trains a model, or resumes the run in the folder.
 
     Args:
         model: The model. It is compiled, and its weights are changed.
-        data: The images.
+        data: The images, or batches of the user's.
         recipe, options: How to train.
         output: The run's folder.
-        origin: Name of the model. Only the same name resumes a run.
+        origin: Where the model comes from. Only the same resumes a run.
 
     Returns:
         As `keras_crate.training.pretrain`.
     """
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
-    batches = TrainingInput(model, data, recipe, options)
-    if recipe.train_only == "head":
-        freeze_all_but_head(model)
-    compile_model(model, recipe, batches.steps)
-    model.optimizer.build(model.trainable_variables)  # before a backup restores its state
+    batches: TrainingInput | PreparedInput
+    if isinstance(data, PreparedBatches):
+        batches = PreparedInput(data, options)
+    else:
+        batches = TrainingInput(model, data, recipe, options)
+    phases = phases_of(recipe)
+    for phase in phases:  # what does not fit the model is refused before the folder is made
+        with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):
+            pass
     evaluation = evaluation_of(recipe, model)
     validation = None
-    if data.validation is not None and not isinstance(model, CRATEMAE):  # it has no labels
+    if isinstance(data, PreparedBatches):
+        validation = data.validation
+    elif data.validation is not None and not isinstance(model, CRATEMAE):  # it has no labels
         size = min(max(recipe.batch_size, 64), 256)
         validation = evaluation.batches(data.validation, model, size, options.workers)
     folder = RunFolder(output)
@@ -119,12 +138,19 @@ def train(
         else:
             write_json(folder.evaluation, evaluation.to_dict())
         backup = _backup_of(folder)
-        batches.begin(backup.epochs)
-        options.say(_summary(folder.settings(), backup.epochs))
-        history = RunHistory(folder.history, backup.epochs)
-        callbacks = callbacks_of(recipe, batches, folder, history, backup)
-        seconds = _fit(model, batches, recipe.epochs, validation, callbacks)
-        metrics = _metrics(history, batches.first_epoch, seconds)
+        done = backup.epochs
+        options.say(_summary(folder.settings(), batches, done))
+        history = RunHistory(folder.history, done)
+        start = time.monotonic()
+        for number in range(backup.phase, len(phases)):
+            backup.running, phase = number, phases[number]
+            batches.begin(backup.epochs)
+            callbacks = callbacks_of(recipe, batches, folder, history, backup)
+            with phase.compiled(model, batches.steps):
+                _fit(model, batches, phase, validation, callbacks)
+            if backup.epochs < phase.last:  # a callback has stopped the training
+                break
+        metrics = _metrics(history, done, time.monotonic() - start)
         history.draw(folder.figure)
         write_json(folder.metrics, metrics)
         backup.remove()
@@ -150,24 +176,23 @@ def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
     )
 
 
-def _about(model, data, batches: TrainingInput, origin: str) -> dict:
+def _about(model, data, batches: TrainingInput | PreparedInput, origin: Origin) -> dict:
     """Returns the facts that decide a run's numbers, besides its recipe."""
     return {
-        "model": origin,
+        **origin._asdict(),
         "parameters": model.count_params(),
         "data": data.source,
         "classes": data.classes,
-        "images": len(data.train),
-        "validation_images": len(data.validation) if data.validation is not None else 0,
+        **batches.about(),
         "seed": batches.options.seed,
         "pipeline": batches.pipeline,
     }
 
 
-def _summary(about: dict, done: int) -> str:
+def _summary(about: dict, batches: TrainingInput | PreparedInput, done: int) -> str:
+    weights = "from initial weights" if about["weights"] == "initial" else "with its weights"
     return (
-        f"{about['images']:,} training images of {about['classes']} classes, "
-        f"{about['validation_images']:,} for validation: {about['data']}; "
+        f"{about['model']} {weights}: {batches.summary()}; "
         f"{about['parameters']:,} parameters, {about['backend']}, batches by {about['pipeline']}"
         + (f"; resumed after {done} epochs" if done else "")
     )
@@ -184,18 +209,20 @@ def _backup_of(folder: RunFolder) -> Backup:
     return backup
 
 
-def _fit(model, batches: TrainingInput, epochs: int, validation, callbacks) -> float:
-    """Trains the remaining epochs, and returns the seconds that it took."""
-    start = time.monotonic()
+def _fit(
+    model, batches: TrainingInput | PreparedInput, phase: Phase, validation, callbacks
+) -> None:
+    """Trains the remaining epochs of a phase."""
+    model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     try:
         model.fit(
             batches.for_fit,
             initial_epoch=batches.first_epoch,
-            epochs=epochs,
+            epochs=phase.last,
             # A tf.data pipeline does not end.
             steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=validation,
-            shuffle=False,  # the batches are shuffled already, by the run's seed
+            shuffle=batches.shuffle,
             callbacks=callbacks,
             verbose=2 if batches.options.verbose == 2 else 0,
         )
@@ -206,7 +233,6 @@ def _fit(model, batches: TrainingInput, epochs: int, validation, callbacks) -> f
         for callback in callbacks:
             if isinstance(callback, (RichProgress, WandbRecord)):
                 callback.close()
-    return time.monotonic() - start
 
 
 def _metrics(history: RunHistory, done: int, seconds: float) -> dict:

@@ -24,23 +24,20 @@ class TrainingInput:
             `begin`.
     """
 
+    shuffle = False  # the batches are shuffled already, by the run's seed
+
     def __init__(self, model: keras.Model, data: LabelledImages, recipe: Recipe, options):
-        self.source, self.classes, self.options = data.train, data.classes, options
+        self.data, self.source, self.classes, self.options = data, data.train, data.classes, options
         self.pipeline = choose_pipeline(options.pipeline, data.train)
         self.shape = tuple(model.input_shape[1:])
         self.mode = image_mode(self.shape)
         self.augmentation = recipe.augmentation()
         self.batch_size = min(recipe.batch_size, len(data.train))
         self.steps = len(data.train) // self.batch_size
-        have, wanted = data.train.channels, self.shape[-1]
-        if have != wanted and 4 in (have, wanted):  # grey and RGB are converted
+        if self.shape[-1] == 4 and self.augmentation.rand_augment:
             raise ValueError(
-                f"The images must have as many channels as the model, {wanted}. Received: {have}"
-            )
-        if wanted == 4 and self.augmentation.rand_augment:
-            raise ValueError(
-                "`rand_augment` is for grey and RGB images. Received: images of 4 channels. Set it "
-                "to none."
+                "`rand_augment` is for grey and RGB images. Received: a model of 4 channels. Set "
+                "it to none."
             )
 
     def begin(self, epoch: int) -> None:
@@ -71,6 +68,22 @@ class TrainingInput:
         if type(error).__name__ == "InvalidArgumentError" and isinstance(self.source, FileSource):
             for k in range(len(self.source)):
                 self.source.image(k, self.mode)
+
+    def about(self) -> dict:
+        """The facts of the images for run.json."""
+        validation = self.data.validation
+        return {
+            "images": len(self.source),
+            "validation_images": len(validation) if validation is not None else 0,
+        }
+
+    def summary(self) -> str:
+        """The images in a few words."""
+        about = self.about()
+        return (
+            f"{about['images']:,} training images of {self.classes} classes, "
+            f"{about['validation_images']:,} for validation: {self.data.source}"
+        )
 
 
 def choose_pipeline(wanted: str, source: ImageSource) -> str:

@@ -54,6 +54,33 @@ def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys, monkeypat
     assert "`--real` needs a folder" in capsys.readouterr().err
 
 
+@compiles_long
+def test_a_new_model_from_the_shell(small, tmp_path, capsys):
+    words = ["--recipe", "small-images", "--data", "digits", "--limit", "32", "--set", "epochs=1"]
+    new = ["pretrain", "--model", "crate-alpha:16x1x2", "--patch", "4", "--channels", "3"]
+    assert main([*new, *words, "--output", str(tmp_path / "new")]) == 0
+    assert capsys.readouterr().out.startswith("crate-alpha:16x1x2 from initial weights: 32 train")
+    model = keras.saving.load_model(tmp_path / "new/model.keras")
+    assert type(model) is keras_crate.CRATEAlpha and model.input_shape == (None, 8, 8, 3)
+    for option, said in (("--from-scratch", "from initial"), ("--continue", "with its")):
+        again = ["pretrain", small, option, *words, "--output", str(tmp_path / option)]
+        assert main(again) == 0
+        assert capsys.readouterr().out.startswith(f"{small} {said} weights: ")
+    with pytest.raises(SystemExit):
+        main(["pretrain", small, "--from-scratch", "--continue"])
+    assert "not allowed with argument" in capsys.readouterr().err
+
+
+@pytest.mark.any_backend
+def test_the_help_says_which_weights_a_run_begins_with(capsys):
+    with pytest.raises(SystemExit):
+        main(["pretrain", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "a new model or a variant begins with initial weights, a file or a repository" in text
+    for words in ("crate:128x4x4 (width, depth, heads", "--patch", "--channels", "--continue"):
+        assert words in text
+
+
 @pytest.mark.any_backend
 def test_recipes(capsys):
     assert main(["recipes"]) == 0
@@ -74,10 +101,15 @@ def test_errors(small, tmp_path, capsys):
             ["pretrain", "bsae", "--data", "digits"],
             "no size or variant 'bsae'. Did you mean 'base'",
         ),
+        (["pretrain", "crate:128x4", "--data", "digits"], "must be FAMILY:WIDTHxDEPTHxHEADS"),
+        (
+            ["pretrain", small, "--patch", "4", "--data", "digits"],
+            "`patch_size` is for a new model",
+        ),
         (["pretrain", small, "--data", "digist"], "Did you mean 'digits'?"),
         (["pretrain", small, "--data", "digits", "--recipe", "imagenet"], "no recipe 'imagenet'"),
         (["pretrain", small, "--data", "digits", "--set", "epochs"], "must be NAME=VALUE"),
-        (["pretrain", small, "--data", "digits", "--set", "epoch=2"], "Did you mean 'epochs'?"),
+        (["pretrain", small, "--data", "digits", "--set", "epoch=2"], "Did you mean 'epochs'"),
         (["finetune", "--weights", "none.keras", "--data", "digits"], "no model file none.keras"),
         (["recipes", "none"], "There is no recipe 'none'"),
     ):

@@ -191,3 +191,12 @@ def test_transfer(folder):
         assert seeds[0]["linear probe, pre-trained"] > seeds[0]["1 of each class, pre-trained"] > 15
     table = (folder / "transfer/transfer.md").read_text()
     assert table in out and "| fine-tuned |" in table and "±" in table
+
+
+@compiles_long
+def test_compare_operators(folder):
+    command = [ROOT / "examples/compare_operators.py", "--output", "operators", "--seeds", "2"]
+    out = _run(folder, *command, "--epochs", "1", "--limit", "128")
+    table = (folder / "operators/comparison.md").read_text()
+    assert table.strip() in out and table.count("±") == 8
+    assert (folder / "operators/comparison.png").read_bytes()[:4] == b"\x89PNG"

@@ -41,6 +41,9 @@ def test_the_line_it_ends_with_loads_the_model(taste):
     accuracy = (model.predict(digits.images, verbose=0).argmax(axis=1) == digits.labels).mean()
     assert accuracy == pytest.approx(metrics["accuracy"])
     assert objective.measure(model, digits.images[:256]).to_dict() == metrics["layers"]
+    for labels in (digits.labels, digits.labels[:, None], np.eye(10)[digits.labels]):
+        found = model.evaluate(digits.images, labels, verbose=0, return_dict=True)
+        assert found["accuracy"] == pytest.approx(metrics["accuracy"])
 
 
 def test_it_learns(taste):

@@ -4,8 +4,8 @@ import pytest
 from marks import COMPILES_LONG
 
 from keras_crate import CRATE
+from keras_crate.compiled.scaled_optimizers import depth_of
 from keras_crate.training import build_optimizer, load_recipe
-from keras_crate.training.optimizers import depth_of
 
 OPTIMIZERS = (
     "adamw", pytest.param("lion", marks=COMPILES_LONG), pytest.param("sgd", marks=COMPILES_LONG)

@@ -11,7 +11,7 @@ from PIL import Image
 
 import keras_crate
 from keras_crate.training import Recipe, load_recipe, pretrain
-from keras_crate.training.losses import SmoothedBinaryCrossentropy
+from keras_crate.training.model_to_train import open_trained
 from keras_crate.weights import variants as registry
 
 SMALL = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 2}
@@ -51,7 +51,7 @@ def small_variant(monkeypatch):
     made = dataclasses.replace(variant, constructor="CRATE", arguments=small)
     monkeypatch.setattr(registry, "variants", lambda: {"crate_tiny_cifar10": made})
     # `keras_crate.training.pretrain` is the function, where its module is meant.
-    for module in ("pretrain", "model_to_train"):
+    for module in ("pretrain", "new_model"):
         module = sys.modules[f"keras_crate.training.{module}"]
         monkeypatch.setattr(module, "variants", registry.variants)
 
@@ -85,7 +85,7 @@ def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
 
 @pytest.mark.any_backend
 def test_names_of_sizes():
-    from keras_crate.training.model_to_train import short_name
+    from keras_crate.training.new_model import short_name
 
     for name, short in (
         ("tiny", "tiny"), ("CRATEBase", "base"), ("crate_base", "base"), 
@@ -93,6 +93,73 @@ def test_names_of_sizes():
         ("CRATEMAEBase", "mae-base"), ("mae_base", "mae-base"),
     ):  # fmt: skip
         assert short_name(name) == short
+
+
+def test_a_new_model_of_any_width(tmp_path):
+    recipe = ONCE.with_changes(batch_size=32)
+    run = pretrain(
+        "crate:24x2x3", "digits", tmp_path, recipe=recipe, patch_size=4, channels=3, limit=32,
+        verbose=0,
+    )  # fmt: skip
+    settings = run.model.settings
+    assert (settings.dim, settings.depth, settings.heads) == (24, 2, 3)
+    assert tuple(settings.input_shape) == (8, 8, 3)  # the digits' size
+
+
+@pytest.mark.any_backend
+def test_forms_of_new_models():
+    from keras_crate.training.new_model import make_model
+
+    digits = keras_crate.data.load("digits")
+    for name, family in (
+        ("crate-alpha:24x1x2", keras_crate.CRATEAlpha), ("crate-mae:24x1x2", keras_crate.CRATEMAE),
+    ):  # fmt: skip
+        model = make_model(name, digits, ONCE, patch_size=4)
+        assert type(model) is family and tuple(model.settings.input_shape) == (8, 8, 1)
+    for name in ("crate:24x1", "crate:24x1x2x2", "vit:24x1x2", "crate:axbxc", "crate:"):
+        message = (
+            rf"must be FAMILY:WIDTHxDEPTHxHEADS, such as .* Received: {name}\nFamilies: crate,"
+        )
+        with pytest.raises(ValueError, match=message):
+            make_model(name, digits, ONCE)
+    with pytest.raises(ValueError, match="heads"):
+        make_model("crate:25x1x2", digits, ONCE, patch_size=4)
+    with pytest.raises(ValueError, match=r"no size or variant 'bsae'. .*\nSizes: .*crate:128x4x4"):
+        make_model("bsae", digits, ONCE)
+
+
+def test_the_weights_that_a_run_begins_with(folder, tmp_path, small_variant, monkeypatch, capsys):
+    """A learning rate of nearly 0 keeps them."""
+    recipe = ONCE.with_changes(learning_rate=1e-12, optimizer="sgd", weight_decay=0.0)
+    model = keras_crate.CRATE(24, 1, 2, **SMALL)
+    file = str(tmp_path / "model.keras")
+    model.save(file)
+    module = sys.modules["keras_crate.training.pretrain"]
+    monkeypatch.setattr(
+        module, "open_trained", lambda m: model if m == "crate_tiny_cifar10" else open_trained(m)
+    )
+    foreign = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]
+    )
+    for k, (start, from_scratch, initial) in enumerate((
+        (file, None, False), (file, False, False), (file, True, True),
+        (model, None, False), (model, True, True), (foreign, True, True),
+        ("crate_tiny_cifar10", None, True), ("crate_tiny_cifar10", False, False),
+    )):  # fmt: skip
+        run = pretrain(
+            start, folder, tmp_path / str(k), recipe=recipe, from_scratch=from_scratch, verbose=2,
+            seed=1,
+        )  # fmt: skip
+        before = foreign if start is foreign else model
+        kernel, old = (max(m.get_weights(), key=np.size) for m in (run.model, before))
+        assert (np.abs(kernel - old).max() > 1e-3) == initial
+        first = capsys.readouterr().out.splitlines()[0]
+        assert ("from initial weights: " if initial else "with its weights: ") in first
+        assert json.loads((run.folder / "run.json").read_text())["weights"] == (
+            "initial" if initial else "given"
+        )
+    with pytest.raises(ValueError, match=r"no weights to continue from. Received: tiny"):
+        pretrain("tiny", folder, tmp_path / "no", recipe=recipe, from_scratch=False)
 
 
 @compiles_long
@@ -187,13 +254,23 @@ def test_losses(folder, tmp_path):
     run = pretrain(model, folder, tmp_path / "out", recipe=recipe, verbose=0)  # nothing was begun
     assert run.model.settings.classifier_activation is None  # logits, made of the softmax model
     assert 0.2 < run.history["loss"][0] < 5
-    truth, logits = np.eye(1000)[[3]], np.full((1, 1000), -6.9)
-    loss = SmoothedBinaryCrossentropy(0.1, from_logits=True)
-    smooth = truth * 0.9 + 0.1 / 1000
-    p = 1 / (1 + np.exp(6.9))
-    expected = -(smooth * np.log(p) + (1 - smooth) * np.log(1 - p)).mean()
-    assert float(loss(truth, logits)) == pytest.approx(expected, rel=1e-4)
-    assert SmoothedBinaryCrossentropy.from_config(loss.get_config()).smoothing == 0.1
+
+
+@pytest.mark.parametrize(
+    "pipeline", ["pydataset", pytest.param("tf.data", marks=needs("tensorflow"))]
+)
+def test_four_channels(tmp_path, pipeline):
+    """Images with transparency for models without, and the other way round, as for `evaluate`."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 4), dtype="uint8")
+    labels = np.arange(8) % 2
+    for channels, images in ((4, pixels), (3, pixels), (1, pixels), (4, pixels[..., :3])):
+        shape = (16, 16, channels)
+        model = keras_crate.CRATE(16, 1, 2, input_shape=shape, patch_size=8, classes=2)
+        run = pretrain(
+            model, (images, labels), tmp_path / f"{channels} {images.shape[-1]}", recipe=ONCE,
+            verbose=0, pipeline=pipeline, validation=(images, labels),
+        )  # fmt: skip
+        assert "val_accuracy" in run.metrics
 
 
 def test_what_is_refused(folder, tmp_path):
@@ -207,13 +284,17 @@ def test_what_is_refused(folder, tmp_path):
         (("crate_mae_base_imagenet", folder), {}, "are not classes|must be a classifier"),
         ((model, tmp_path / "none"), {}, "no data set and no folder"),
         ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of 'auto'"),
-        ((model, folder), {"patch_size": 4}, "`patch_size` is for a size"),
+        ((model, folder), {"patch_size": 4}, "`patch_size` is for a new model"),
         ((model, None), {"recipe": ONCE}, "`data` must name what to train on"),
         ((model, "digits"), {}, r"`classes` must be that of the data, 10"),
         ((model, folder), {"recipe": "none"}, "There is no recipe 'none'"),
         ((model, folder), {"seed": -1}, r"`seed` must be in \[0, 2"),
         ((model, folder), {"workers": 0}, "`workers` must be a positive integer"),
-        ((transparent, folder), {}, "as many channels as the model, 4. Received: 3"),
+        (
+            (transparent, folder),
+            {"recipe": ONCE.with_changes(rand_augment=(2, 9))},
+            "`rand_augment` is for grey and RGB images",
+        ),
         ((mae, folder), {"recipe": ONCE.with_changes(mixup=0.2)}, "for models that learn labels"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -40,6 +40,13 @@ def test_every_recipe_says_what_it_is_for_and_comes_back_from_json(name):
     assert Recipe(**json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
+def test_the_recipes_of_this_package():
+    small, photographs = load_recipe("small-images"), load_recipe("photographs")
+    assert small.image_size is None  # 28 to 64 pixels, as the images are
+    assert photographs.head_epochs and photographs.head_learning_rate > photographs.learning_rate
+    assert photographs.batch_size == 32 and photographs.rand_augment
+
+
 def test_files_and_changes(tmp_path):
     (tmp_path / "mine.toml").write_text('extends = "cifar10-paper"\nepochs = 3\nema = 0.99\n')
     (tmp_path / "small.toml").write_text('extends = "mine.toml"\nrand_augment = "none"\n')

@@ -19,6 +19,7 @@ import small_run
 from marks import TORCH, compiles_long
 
 from keras_crate.training import Recipe
+from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
 
 SCRIPT = Path(__file__).with_name("small_run.py")
@@ -85,6 +86,37 @@ def test_threads_and_unnamed_models(reference, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         small_run.run(tmp_path / "cut", [stop_at(2, 1)], **options)
     _assert_same(small_run.run(tmp_path / "cut", **options), reference)
+
+
+TWO_PHASES = small_run.RECIPE.with_changes(epochs=4, head_epochs=2, head_learning_rate=1e-2)
+
+
+def _two_phases(output, *callbacks):
+    return small_run.run(output, callbacks, recipe=TWO_PHASES)
+
+
+@compiles_long
+def test_two_phases_stopped_and_resumed(tmp_path, monkeypatch):
+    """In the head's epochs, between the phases, and in each epoch of the second phase."""
+    reference = _two_phases(tmp_path / "whole")
+    cut = tmp_path / "cut"
+    for epoch in (0, 1, 2, 3):
+        with pytest.raises(KeyboardInterrupt):
+            _two_phases(cut, stop_at(epoch, 1))
+    _assert_same(_two_phases(cut), reference)
+
+    between = tmp_path / "between"
+    write = Backup._write
+
+    def write_first(self, epochs):
+        if self.running == 1:
+            raise KeyboardInterrupt
+        write(self, epochs)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Backup, "_write", write_first)
+        _two_phases(between)
+    _assert_same(_two_phases(between), reference)
 
 
 def _process(*arguments):

@@ -58,8 +58,8 @@ def test_an_incomplete_backup_is_refused(tmp_path):
     [weights] = (tmp_path / "backup").glob("*.h5")
     manifest = tmp_path / "backup/manifest.json"
     for broken, content, message in (
-        (weights, None, "epoch-00001.weights.h5 is missing or was changed"),
-        (weights, b"x", "epoch-00001.weights.h5 is missing or was changed"),
+        (weights, None, "phase-0-epoch-00001.weights.h5 is missing or was changed"),
+        (weights, b"x", "phase-0-epoch-00001.weights.h5 is missing or was changed"),
         (manifest, None, "has no backup to resume from"),
     ):
         whole = broken.read_bytes()

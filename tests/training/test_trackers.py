@@ -23,8 +23,7 @@ def test_the_bar_and_its_lines(tmp_path, capsys):
 @pytest.mark.any_backend
 def test_the_bar_shows_steps_and_the_time_left():
     console = Console(record=True, force_terminal=True, width=100)
-    bar = RichProgress(4, console)
-    bar.set_params({"epochs": 2})
+    bar = RichProgress(4, 2, console)
     bar.on_train_begin()
     bar.on_epoch_begin(1)
     bar.on_train_batch_end(0)
@@ -32,6 +31,19 @@ def test_the_bar_shows_steps_and_the_time_left():
     bar.close()
     text = console.export_text()
     assert "epoch 2/2" in text and "1/4" in text and "-:--:--" in text
+
+
+@pytest.mark.any_backend
+def test_a_pipe_gets_one_line_an_epoch(capsys):
+    bar = RichProgress(2, 2)
+    bar.on_train_begin()
+    for epoch in range(2):
+        bar.on_epoch_begin(epoch)
+        bar.on_train_batch_end(0)
+        bar.on_epoch_end(epoch, {"val_loss": 0.5})
+    bar.close()
+    lines = [f"epoch {epoch}/2: validation loss 0.5" for epoch in (1, 2)]
+    assert capsys.readouterr().out == "\n".join(lines) + "\n"
 
 
 def test_the_history_has_every_epoch_and_its_speed(tmp_path):

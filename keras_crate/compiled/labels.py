@@ -1,0 +1,74 @@
+"""Losses and metrics of classes, whose labels are integers or one-hot vectors."""
+
+import keras
+
+
+def as_one_hot(labels, outputs):
+    """Returns labels in the outputs' shape and dtype: integers become one-hot vectors.
+
+    Args:
+        labels: Integers `(n,)` or `(n, 1)`, or vectors `(n, classes)`.
+        outputs: A model's outputs `(n, classes)`.
+    """
+    outputs = keras.ops.convert_to_tensor(outputs)
+    labels = keras.ops.convert_to_tensor(labels)
+    rank, classes = len(outputs.shape), outputs.shape[-1]
+    if len(labels.shape) == rank and labels.shape[-1] == 1 < classes:
+        labels = keras.ops.squeeze(labels, -1)
+    if len(labels.shape) < rank:
+        labels = keras.ops.one_hot(keras.ops.cast(labels, "int32"), classes)
+    return keras.ops.cast(labels, outputs.dtype)
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class Crossentropy(keras.losses.CategoricalCrossentropy):
+    """Cross-entropy of one class, with smoothed labels, integers or one-hot.
+
+    Args:
+        **kwargs: As in `keras.losses.CategoricalCrossentropy`.
+    """
+
+    def call(self, y_true, y_pred):
+        return super().call(as_one_hot(y_true, y_pred), y_pred)
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class SmoothedBinaryCrossentropy(keras.losses.BinaryCrossentropy):
+    """Binary cross-entropy of each class, with labels `y (1 - s) + s / classes`.
+
+    These are the smoothed labels of a softmax. Keras' own smoothing moves the
+    labels of all classes towards 0.5. Labels are integers or one-hot.
+
+    Args:
+        smoothing: s, in [0, 1).
+        **kwargs: As in `keras.losses.BinaryCrossentropy`.
+    """
+
+    def __init__(self, smoothing: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.smoothing = smoothing
+
+    def call(self, y_true, y_pred):
+        y_true = as_one_hot(y_true, y_pred)
+        classes = y_pred.shape[-1]
+        return super().call(y_true * (1 - self.smoothing) + self.smoothing / classes, y_pred)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "smoothing": self.smoothing}
+
+
+class _OfAnyLabels:
+    """Mixin for a Keras metric of one-hot labels, which then takes integers too."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(as_one_hot(y_true, y_pred), y_pred, sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class Accuracy(_OfAnyLabels, keras.metrics.CategoricalAccuracy):
+    """Share of images whose likeliest class is the label's."""
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class TopAccuracy(_OfAnyLabels, keras.metrics.TopKCategoricalAccuracy):
+    """Share of images whose label is among the k likeliest classes."""
