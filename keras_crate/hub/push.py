@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from keras_crate.evaluation import Evaluation
-from keras_crate.hub.card import Published, model_card
+from keras_crate.hub.card import model_card
+from keras_crate.hub.published import Published
 from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.hub.to_pytorch import to_pytorch
