@@ -34,7 +34,7 @@ class Weights:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
             were trained with. They replace arguments that the user left at
             None.
-        classes: Number of classes that `class_names` are for.
+        classes: Number of classes, if `settings` has their names.
         family: Name of the model's class, or None if the file does not show it.
     """
 
@@ -170,8 +170,8 @@ def _check(model, variables, tensors, origin, facts) -> None:
     quantised = [name for name, tensor in tensors.items() if "float" not in tensor.dtype]
     if quantised:
         raise ValueError(
-            f"{origin} holds numbers of type {tensors[quantised[0]].dtype} ({quantised[0]}), and "
-            "weights are floats. Load a quantised model with `keras.saving.load_model`."
+            f"{origin} holds numbers of type {tensors[quantised[0]].dtype} ({quantised[0]}), but "
+            "weights must be floats. Load a quantised model with `keras.saving.load_model`."
         )
     for path, variable in variables.items():
         if path not in tensors:

@@ -166,7 +166,7 @@ def test_plots_several_models(micro):
     paper = objective.measure(model, images, convention="paper")
     with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*measure both"):
         measured.plot("a", {"b": paper})
-    with pytest.raises(ValueError, match=r"name of its own. Received: 'a' twice"):
+    with pytest.raises(ValueError, match=r"must have another name. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
