@@ -164,7 +164,7 @@ def test_plots_several_models(micro):
     model, images, _ = micro
     measured = objective.measure(model, images)
     paper = objective.measure(model, images, convention="paper")
-    with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*measure both"):
+    with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*Measure both"):
         measured.plot("a", {"b": paper})
     with pytest.raises(ValueError, match=r"must have another name. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
