@@ -203,7 +203,9 @@ def test_what_is_refused(folder, tmp_path):
             open_data(pair)
     with pytest.raises(ValueError, match=r"Labels must be from 0 to 1. Received: 2"):
         open_data((images, np.arange(4)), classes=2)
-    with pytest.raises(ValueError, match=r"`classes` must be the number of classes of the data, 10"):
+    with pytest.raises(
+        ValueError, match=r"`classes` must be the number of classes of the data, 10"
+    ):
         open_data("digits", classes=3)
     with pytest.raises(ValueError, match="`limit` must be a positive integer"):
         open_data("digits", limit=0)
