@@ -137,7 +137,7 @@ def _download(address: Address) -> str:
 
 def _measured_on(published: Published) -> str:
     if not published.metrics:
-        return "Its publisher stated no results: measure the model before you rely on it."
+        return "The publisher stated no results. Measure the model before you rely on it."
     return (
         f"The results below are for images of {published.dataset}. Before you rely on the model "
         "for other images, measure it on them."

@@ -33,7 +33,7 @@ def summary(model: keras.Model) -> str:
     if not isinstance(model, WhiteBoxModel):
         return f"A Keras model ({kind})."
     return (
-        f"A {kind} for images. {kind} is a white-box transformer: each of its layers is one step "
+        f"A {kind} for images. {kind} is a white-box transformer: each of its blocks is one step "
         "of an optimisation that compresses an image's tokens and makes them sparse."
     )
 
