@@ -2,17 +2,17 @@
 
     KERAS_BACKEND=jax python benchmarks/attention_cost.py
 
-MSSA compares all pairs of tokens; TSSA only sums over them. Measured is a forward pass of one
-layer on a CPU, batch 1, float32, compiled under JAX and TensorFlow. PyTorch runs eagerly,
-without gradients.
+MSSA compares all pairs of tokens, and TSSA only sums over them. The script measures a forward
+pass of one layer on a CPU, for batch 1 in float32. It is compiled under JAX and TensorFlow.
+PyTorch runs eagerly, without gradients.
 
-Time is processor time, which other work on the machine changes less than elapsed time, on one
-core where the system lets a process choose it (Linux). It is the median of runs in turns.
+Time is processor time, because other work on the machine changes it less than elapsed time. Under
+Linux it is measured on one core. The numbers are medians of runs in turns.
 
-Memory: a fresh process for each layer and number of tokens runs the layer on 16 tokens, makes
-its input and compiles. The memory is what one call then raises the peak resident memory by: the
-output, all intermediate results and the backend's buffers, but neither weights nor input.
-Memory that was freed before and not given back to the system is not seen.
+Memory is the growth of the peak resident memory by one call. It is measured in a fresh process
+for each layer and number of tokens, which first runs the layer on 16 tokens, makes its input and
+compiles. So it includes the output, all intermediate results and the backend's buffers, but
+neither weights nor input. Memory that the process freed before and kept is not counted.
 
 The exponent is the slope of log cost against log tokens over the largest four sizes.
 """

@@ -2,10 +2,10 @@
 
     KERAS_BACKEND=jax python benchmarks/attention_forms.py
 
-The forms are those of `keras_crate/layers/attention.py`, from which `attention_form` chooses;
-12 heads of 64. Times are medians of interleaved rounds in one process, forward (`predict`) and
-with the gradient (`train`). Memory is what compiling and one call with the gradient raise the
-peak resident memory of a fresh process by, on a CPU.
+The forms are those of `keras_crate/layers/attention.py`, from which `attention_form` chooses. They
+are measured for 12 heads of width 64. Times are medians of interleaved rounds in one process,
+forward (`predict`) and with the gradient (`train`). Memory is the growth of the peak resident
+memory of a fresh process by compiling and by one call with the gradient, on a CPU.
 """
 
 import argparse

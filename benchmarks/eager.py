@@ -1,4 +1,4 @@
-"""CRATE as the paper writes its equations, in eager PyTorch: what the package is compared with.
+"""CRATE in eager PyTorch as the paper writes its equations, for comparison with the package.
 
 Nothing is folded or compiled: ISTA takes its three products, and attention forms its scores.
 Needs PyTorch, whatever Keras' backend is.

@@ -1,11 +1,11 @@
-"""CRATE-B fused under Keras and, exported, in ONNX Runtime and OpenVINO: time side by side.
+"""Times a fused CRATE-B under Keras, and its exports in ONNX Runtime and OpenVINO.
 
     KERAS_BACKEND=torch python benchmarks/exports.py
 
 Needs the extra `export` (under JAX `export-jax`). Times are medians of interleaved rounds in one
-process, from NumPy to NumPy; each runtime chooses its number of threads. OpenVINO runs in
-float32 and by its default, which is bfloat16 on processors that have it. ONNX Runtime also runs
-its dynamic int8 of the same file.
+process, from NumPy to NumPy. Each runtime chooses its number of threads. OpenVINO runs in
+float32, and in its default, which is bfloat16 on processors that have it. ONNX Runtime runs the
+file in float32, and in its dynamic int8.
 """
 
 import json

@@ -4,8 +4,8 @@
 
 Photographs of scikit-image are stored as JPEGs of ImageNet's usual size (500 x 375). Batches of
 64 are made from them by the paper's recipes, at 224 x 224. Without TensorFlow the rows of tf.data
-are left out. Then CRATE-Tiny is trained on a few batches behind each pipeline, and on one batch
-in memory.
+are left out. Then a CRATE-Tiny is trained on a few batches from each pipeline, and on one batch
+that stays in memory.
 """
 
 import argparse

@@ -1,13 +1,17 @@
-"""What it costs to build a CRATE-alpha-B with weights, beside building it without.
+"""What it costs to build a CRATE-alpha-B with weights, compared with building it without.
 
     KERAS_BACKEND=torch python benchmarks/load_weights.py
 
 Two files with the same random weights are written first: `a.keras`, and `a.safetensors` with the
 authors' names. Then each way of building the model runs in a fresh process, in turns. Time starts
-after the imports, and after a tiny model was built, and ends when the model is ready. Memory is
-the peak resident memory of the whole process. Printed are medians over rounds: seconds, seconds
-divided by those of `CRATEAlphaBase()` in the same round, peak memory, and how far it is above
-that of `CRATEAlphaBase()` in the same round, in sizes of the file.
+after the imports and after a tiny model was built. It ends when the model is ready. Memory is the
+peak resident memory of the whole process.
+
+The script prints medians over rounds:
+
+- seconds, and seconds divided by those of `CRATEAlphaBase()` in the same round;
+- peak memory, and how much more it is than that of `CRATEAlphaBase()` in the same round, in sizes
+  of the file.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""What measuring the objective costs: beside a forward pass, and beside an epoch of training.
+"""What measuring the objective costs, compared with a forward pass and an epoch of training.
 
     KERAS_BACKEND=jax python benchmarks/measuring_cost.py
 
-First, R^c of one CRATE-Base layer for 8 images of 197 tokens, in float64 in NumPy as `measure`
-computes it, beside the model's forward pass of these images, in interleaved rounds. Second,
-`LayerwiseObjective` on 32 images beside an epoch of the demo, timed in one training.
+First, it times R^c of one CRATE-Base layer for 8 images of 197 tokens, in float64 in NumPy, as
+`measure` computes it. The model's forward pass of these images is timed in the same interleaved
+rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of the demo, in one
+training.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""CRATE-B beside KerasHub's ViT-S and the paper's equations in eager PyTorch: time and memory.
+"""Time and memory of CRATE-B, KerasHub's ViT-S, and the paper's equations in eager PyTorch.
 
     KERAS_BACKEND=jax python benchmarks/peers.py
 
@@ -8,9 +8,9 @@ cores. On a machine with a GPU:
     KERAS_BACKEND=jax python benchmarks/peers.py --dtype mixed_bfloat16 --batches 1 32 256
 
 The models run in one process, in turns. Times are of `predict_on_batch` and `train_on_batch`,
-from NumPy to NumPy; the first call of each is reported as the first step and not counted.
-Peak memory is of one step in a fresh process; it includes compiling the step. Writes JSON,
-Markdown and a figure.
+from NumPy to NumPy. The first call of each is reported as the first step and not counted. Peak
+memory is that of one step in a fresh process, and includes compiling the step. The script writes
+JSON, Markdown and a figure.
 """
 
 import argparse

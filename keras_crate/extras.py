@@ -5,7 +5,7 @@ import contextlib
 
 @contextlib.contextmanager
 def needed(package: str, purpose: str):
-    """Put around an import: the error says what needs the package and how to install it.
+    """Goes around an import. Its error says what needs the package and how to install it.
 
     Args:
         package: Name of the package for `pip install`.

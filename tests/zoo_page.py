@@ -13,11 +13,11 @@ _TITLES = {
 _TEXTS = {
     "shipped": "The weights come with the package.",
     "published": "`weights=` downloads the authors' file from `hf://UCSC-VLAA/CRATE-alpha` and "
-    "loads it. The revision is not pinned and no hash is known: the files were not loaded here. "
-    "`keras-crate verify NAME --imagenet FOLDER` measures what they give.",
+    "loads it. These files were not loaded for this package, so no revision is pinned and no hash "
+    "is known. `keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a file.",
     "by hand": "If you have a copy, `keras-crate convert FILE NAME.keras` converts it.",
-    "unpublished": "The papers report these accuracies. Nobody has published the weights. The "
-    "recipe has the authors' settings for training them.",
+    "unpublished": "The papers report these accuracies, but nobody has published the weights. The "
+    "recipe has the authors' settings, so you can train the model.",
 }
 
 
@@ -26,9 +26,10 @@ def zoo_page() -> str:
     lines = [
         "# Weights",
         "",
-        "All variants of `weights/variants.toml`. Accuracies are in per cent, as the authors "
-        "report them; a dash means that none is known. No accuracy of the authors' weights was "
-        "measured for this package.",
+        "A variant is a model with a named set of weights. This page lists the variants of "
+        "`weights/variants.toml`. Accuracies are in per cent, as the authors report them. A dash "
+        "means that no accuracy is known. The accuracies of the authors' weights were not measured "
+        "for this package.",
     ]
     for state in STATES:
         lines += ["", f"## {_TITLES[state]}", "", _TEXTS[state], ""]

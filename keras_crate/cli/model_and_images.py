@@ -10,7 +10,7 @@ from keras_crate.models import CRATEMAE
 
 
 def open_encoder(address: str):
-    """Returns a model and its evaluation; for a masked autoencoder, those of its encoder."""
+    """Returns a model and its evaluation. Of a masked autoencoder, it returns the encoder."""
     model, evaluation = open_model(address)
     evaluation = evaluation or Evaluation.for_model(model)
     return (model.encoder() if isinstance(model, CRATEMAE) else model), evaluation
@@ -27,7 +27,7 @@ def prepared(arguments, model, evaluation: Evaluation) -> Evaluation:
 
 
 def report_broken(images: ImageFiles) -> dict[str, str]:
-    """Prints which files were left out; returns what is wrong with each."""
+    """Prints which files were left out. Returns the reason for each."""
     for file, reason in images.broken.items():
         print(f"keras-crate: left out {file}: {reason}", file=sys.stderr)
     return {str(file): reason for file, reason in images.broken.items()}

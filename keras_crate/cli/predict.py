@@ -51,7 +51,7 @@ def run(arguments) -> int:
 
 
 def _probabilities(model, outputs: np.ndarray) -> np.ndarray:
-    """Returns the outputs as probabilities, which they may be already."""
+    """Returns probabilities. Outputs that are probabilities already are not changed."""
     settings = getattr(model, "settings", None)
     if hasattr(settings, "classifier_activation"):
         activation = keras.activations.get(settings.classifier_activation)

@@ -30,7 +30,7 @@ def add_arguments(parser) -> None:
 def run(arguments) -> None:
     """Runs the command."""
     metrics = named_values("--metric", arguments.metric, _number)
-    training = named_values("--training", arguments.training)
+    training = named_values("--training", arguments.training, _fact)
     model, evaluation = open_model(arguments.model, compile=True)
     commit = push(
         model,
@@ -54,6 +54,16 @@ def _number(name: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise ValueError(f"--metric must be NAME=NUMBER. Received: {name}={value}") from None
+
+
+def _fact(name: str, value: str) -> int | float | str:
+    """Reads a number if it is one."""
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            continue
+    return value
 
 
 def _images(paths: list[str], model, evaluation: Evaluation | None) -> np.ndarray:

@@ -12,7 +12,7 @@ from keras_crate.keras_internals import random_seed_dtype
 class KeyedSeed(keras.random.SeedGenerator):
     """Seeds that depend on a key alone, for the `seed` of Keras' augmentation layers.
 
-    Keras' own generator has a state, so its numbers depend on the draws before.
+    Keras' own generator has a state, so its numbers depend on earlier draws.
     With a key, a resumed training draws the same numbers as an uninterrupted
     one, and batches can be made in parallel.
 
@@ -32,8 +32,8 @@ class KeyedSeed(keras.random.SeedGenerator):
 class BatchAugmentation:
     """Erases parts of images and mixes images, by the settings of an `Augmentation`.
 
-    Call it with images, one-hot labels and a key: two integers below 2^31, from
-    which everything random follows. It returns images and labels.
+    Call it with images, one-hot labels and a key, which is two integers below
+    2^31. All random numbers follow from the key. It returns images and labels.
 
     Args:
         augmentation: The settings.

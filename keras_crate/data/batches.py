@@ -43,7 +43,7 @@ class _ImageBatches(keras.utils.PyDataset):
         return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
 
     def _start(self, index: int) -> list[Future]:
-        """Starts to read a batch of the current epoch, which may change meanwhile."""
+        """Starts to read a batch. It is one of the current epoch, even if `epoch` changes later."""
         return [self.threads.submit(self._image, int(k), self.epoch) for k in self._chosen(index)]
 
 

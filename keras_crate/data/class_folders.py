@@ -23,11 +23,12 @@ def labelled_files(
     """Finds image files and their classes in a folder that has one folder per class.
 
     The folder of a class has the class's name or its WordNet identifier, such
-    as `n01440764`. If two classes match, the name counts. Some classes may have
-    no folder. If no folder matches a
-    class and there are as many folders as classes, the folders are assumed to
-    be the classes in alphabetical order (`"10"` before `"2"`), with a warning.
-    There is no warning if only the folder was passed.
+    as `n01440764`. If it matches one class by name and another by identifier,
+    the name decides. Some classes may have no folder.
+
+    If no folder matches a class, and there are as many folders as classes, the
+    folders are assumed to be the classes in alphabetical order (`"10"` before
+    `"2"`). A warning says so, unless only the folder was passed.
 
     Args:
         folder: The folder with one folder per class, each of which is searched

@@ -16,9 +16,9 @@ def distort(
 ) -> np.ndarray:
     """Shifts, rotates, zooms and shears each image at random.
 
-    All changes are one bilinear interpolation of the whole batch, with black
-    beyond the edges. On a CPU it is many times faster than Keras' augmentation
-    layers.
+    One bilinear interpolation of the whole batch makes all changes. Pixels from
+    beyond the edges are black. On a CPU this is many times faster than Keras'
+    augmentation layers.
 
     Args:
         images: Array `(n, height, width, channels)`.

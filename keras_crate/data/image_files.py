@@ -28,12 +28,16 @@ class ImageFiles:
             batch.
         batch_size: Number of images per batch. The last batch may be smaller.
         data_format: `"channels_last"` or `"channels_first"`.
-        resize: None crops the centre to the shape's aspect ratio, then resizes
-            it. An integer resizes the shorter side to that many pixels, then
-            crops the centre; this is torchvision's `Resize(resize)` and
-            `CenterCrop`, to the pixel, including black padding of images that
-            are smaller than the shape. A pair, equal to the height and width
-            of the shape, resizes the whole image and changes its aspect ratio.
+        resize: One of:
+
+            - None: the centre is cropped to the shape's aspect ratio, then
+              resized;
+            - an integer: the shorter side is resized to that many pixels, then
+              the centre is cropped. Smaller images are padded with black. The
+              pixels equal those of torchvision's `Resize(resize)` and
+              `CenterCrop`;
+            - a pair, equal to the height and width of the shape: the whole
+              image is resized, which changes its aspect ratio.
         interpolation: `"bilinear"`, `"bicubic"` or `"area"` (the mean of the
             pixels that each new one covers): Pillow's `BILINEAR`, `BICUBIC`
             and `BOX`.

@@ -86,7 +86,7 @@ class ImageSource:
         return f"Image {k}"
 
     def sample(self, count: int) -> "ImageSource":
-        """Returns `count` random images, or all if there are fewer. The same ones at each call."""
+        """Returns `count` random images, or all if there are fewer. Each call returns the same."""
         order = np.random.default_rng(0).permutation(len(self))
         return self._subset(np.sort(order[:count]))
 

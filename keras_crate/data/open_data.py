@@ -204,7 +204,9 @@ def _open_hugging_face(dataset, name: str) -> LabelledImages:
 
     splits = dict(dataset) if isinstance(dataset, dict) else {"train": dataset}
     if any(isinstance(part, datasets.IterableDataset) for part in splits.values()):
-        raise ValueError(f"{name} must not be streamed: images are drawn from all of it.")
+        raise ValueError(
+            f"{name} must not be streamed, since each batch has images from all of it."
+        )
     if "train" not in splits:
         raise ValueError(
             f"{name} must have a split `train`. Received: {', '.join(splits)}. Pass one of them "
@@ -231,13 +233,13 @@ def _open_hugging_face(dataset, name: str) -> LabelledImages:
 
 
 def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) -> None:
-    """Refuses data with other classes than a model has, or the same in another order."""
+    """Refuses data whose classes are not the model's, or not in the model's order."""
     names = [tuple(names) for names in (class_names, wordnet_ids) if names is not None]
     classes = classes or len(names[0] if names else ()) or opened.classes
     if opened.classes != classes:
         raise ValueError(
-            f"`classes` must be that of the data, {opened.classes} ({opened.source}). Received: "
-            f"classes={classes}"
+            f"`classes` must be the number of classes of the data, {opened.classes} "
+            f"({opened.source}). Received: classes={classes}"
         )
     if classes < 2:
         raise ValueError(

@@ -19,7 +19,8 @@ def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude
     these are: shear by 0.3; translation by 150/331 of a side; rotation by 30
     degrees; colour, contrast, brightness and sharpness changed by 0.9;
     posterisation to 4 bits; solarisation; automatic contrast; equalisation; and
-    no change. Operations with a direction take either, with equal probability.
+    no change. Operations with a direction take either direction with equal
+    probability.
     `keras.layers.RandAugment` instead draws the same operations for a whole
     batch, and rotates images by up to 180 degrees.
 

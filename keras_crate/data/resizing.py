@@ -1,4 +1,4 @@
-"""Resizing and cropping, equal to the pixel to how published accuracies were measured."""
+"""Resizing and cropping with the same pixels as in the measurements of published accuracies."""
 
 from collections.abc import Sequence
 
@@ -58,7 +58,7 @@ def check_resize(resize, size: Sequence[int]) -> int | tuple[int, int] | None:
         return int(resize[0]), int(resize[1])
     raise ValueError(
         "`resize` must be None, a positive integer (the shorter side before the centre is "
-        f"cropped), or the height and width of the images that come out, {tuple(size)}. "
+        f"cropped), or the height and width of the resized images, {tuple(size)}. "
         f"Received: resize={resize!r}"
     )
 

@@ -1,4 +1,4 @@
-"""Small sets of real images that Python packages ship, for work without a network."""
+"""Small sets of real images that come with Python packages, for work without a network."""
 
 import numpy as np
 

@@ -23,8 +23,8 @@ def fold_in(key, number):
 def shuffled_images(source: ImageSource, mode: str) -> Callable:
     """Returns a function from a random key to a data set of images in a random order.
 
-    The data set has pairs: pixels of Pillow's mode, or the content of an image
-    file; and the class.
+    The data set has pairs. The first part is an array of pixels in Pillow's mode,
+    or the content of an image file. The second part is the class.
     """
     if isinstance(source, TFDSSource):
         return _shuffled_stream(source)

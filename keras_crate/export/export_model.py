@@ -1,4 +1,4 @@
-"""Writes a model for programs that know neither Keras nor this package."""
+"""Writes a model for programs that use neither Keras nor this package."""
 
 import contextlib
 import importlib
@@ -25,7 +25,7 @@ def export_model(
     input_signature=None,
     **options,
 ) -> Path:
-    """Writes a model's prediction for programs that know neither Keras nor this package.
+    """Writes a model for programs that use neither Keras nor this package.
 
     The exported model takes batches of any size, in every format. Its outputs are
     the model's, in float32. The file is written whole or not at all, and replaces
@@ -53,9 +53,9 @@ def export_model(
         The path.
 
     Raises:
-        ValueError: If the backend cannot make the format, the path does not
-            suit it, the model has several inputs or outputs, or the format
-            does not take its half precision or quantisation.
+        ValueError: If the backend cannot make the format, the path has another
+            ending, the model has several inputs or outputs, or the format does
+            not support the model's half precision or quantisation.
         ImportError: If a tool is not installed.
 
     Example:

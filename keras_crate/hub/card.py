@@ -1,68 +1,29 @@
-"""Model cards, from the publisher's statements and from measurements."""
+"""Model cards. card.md is the text, and this module fills in its blanks."""
 
-import dataclasses
 import json
-import math
 import re
-from collections.abc import Mapping
+import string
+from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_crate import __version__
-from keras_crate.checks import is_number
-from keras_crate.evaluation import Evaluation
+from keras_crate.hub.description import (
+    class_names_of,
+    classes,
+    facts,
+    is_classifier,
+    outputs,
+    summary,
+)
+from keras_crate.hub.papers import links_of, papers_of
+from keras_crate.hub.published import Published
 from keras_crate.hub.to_pytorch import settings_not_in_tensors
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import Address, parse_address
 
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """The publisher's statements about a model.
-
-    Attributes:
-        address: `hf://user/name`.
-        dataset: Data set that the model was trained and measured on.
-        metrics: Results by name.
-        license: Identifier of the licence.
-        base_model: Name on the Hub of the model that it was fine-tuned from.
-        training: Facts of the training.
-        evaluation: How images were prepared for the metrics.
-    """
-
-    address: str
-    dataset: str | None = None
-    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    license: str | None = None
-    base_model: str | None = None
-    training: Mapping = dataclasses.field(default_factory=dict)
-    evaluation: Evaluation | None = None
-
-    def __post_init__(self):
-        for name, pattern, example in (
-            ("dataset", r".*\S.*", "mnist"),
-            ("license", r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),
-            ("base_model", r"[\w.-]+/[\w.-]+", "user/model"),
-        ):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not (isinstance(value, str) and re.fullmatch(pattern, value)):
-                raise ValueError(
-                    f"`{name}` must be one line, such as {example!r}, or None. Received: "
-                    f"{name}={value!r}"
-                )
-        for name, value in self.metrics.items():
-            if not (isinstance(name, str) and is_number(value) and math.isfinite(value)):
-                raise ValueError(
-                    "`metrics` must be finite numbers by name, such as {'accuracy': 0.97}. "
-                    f"Received: {name!r}: {value!r}"
-                )
-        if self.metrics and self.dataset is None:
-            raise ValueError(
-                "`metrics` need the `dataset` that they were measured on. Received: "
-                f"metrics={dict(self.metrics)!r}, dataset=None"
-            )
+_TAGS = ["keras", "keras_crate", "crate", "white-box"]
 
 
 def model_card(model: keras.Model, published: Published, measured, files: set[str]):
@@ -77,144 +38,147 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
     Returns:
         A `huggingface_hub.ModelCard`; its text is `str(card)`.
     """
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData
+    from huggingface_hub import ModelCard
 
     address = parse_address(published.address)
-    name = address.repository.partition("/")[2]
-    data = ModelCardData(
+    papers = papers_of(model)
+    blanks = {
+        "name": _name_of(address),
+        "summary": summary(model),
+        "facts": facts(model),
+        "limits": f"{outputs(model)} {_measured_on(published)}",
+        "version": __version__,
+        "use": _use(model, address),
+        "download": _download(address),
+        "classes": classes(model),
+        "results": _results(published, address),
+        "training": _training(published),
+        "layers": "" if measured is None else str(measured),
+        "pytorch": _pytorch(model, files),
+        "papers": "\n".join(map(links_of, papers)),
+        "bibtex": "\n\n".join(papers),
+    }
+    return ModelCard(f"---\n{_metadata(model, published).to_yaml()}\n---\n\n{_filled(blanks)}")
+
+
+def _filled(blanks: dict[str, str]) -> str:
+    """Returns the text of card.md without the sections that have an empty blank."""
+    sections = Path(__file__).with_name("card.md").read_text("utf8").split("\n## ")
+    kept = [text for text in sections if all(blanks[k] for k in re.findall(r"\$(\w+)", text))]
+    return string.Template("\n## ".join(kept)).substitute(blanks)
+
+
+def _metadata(model, published: Published):
+    """Returns the card's metadata, which the Hub reads."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    dataset, tag = published.dataset, None
+    if isinstance(model, WhiteBoxModel):
+        tag = "image-classification" if is_classifier(model) else "image-feature-extraction"
+    results = [
+        EvalResult(
+            task_type=tag or "other",
+            dataset_type=re.sub(r"[^a-z0-9_./-]+", "-", dataset.lower()).strip("-"),
+            dataset_name=dataset,
+            metric_type=metric,
+            metric_value=float(value),
+        )
+        for metric, value in published.metrics.items()
+    ]
+    # The Hub's data sets have such names. Other names are in the text only.
+    is_name = bool(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset or ""))
+    return ModelCardData(
         library_name="keras",
         tags=_TAGS if isinstance(model, WhiteBoxModel) else ["keras"],
-        pipeline_tag=_pipeline_tag(model),
+        pipeline_tag=tag,
         license=published.license,
         base_model=published.base_model,
-        # The Hub's data sets have such names. Other names are in the text only.
-        datasets=[published.dataset]
-        if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", published.dataset or "")
-        else None,
+        datasets=[dataset] if is_name else None,
         metrics=sorted(published.metrics) or None,
-        model_name=name,
-        eval_results=[
-            EvalResult(
-                task_type=_pipeline_tag(model) or "other",
-                dataset_type=_slug(published.dataset),
-                dataset_name=published.dataset,
-                metric_type=metric,
-                metric_value=float(value),
-            )
-            for metric, value in published.metrics.items()
-        ]
-        or None,
-    )
-    sections = [
-        f"# {name}",
-        _what_it_is(model),
-        "## Use",
-        _usage(model, address, files),
-        *_results(published),
-        *_training(published),
-        *_layers(measured),
-    ]
-    return ModelCard(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n")
-
-
-_TAGS = ["keras", "keras_crate", "crate", "white-box"]
-_FEATURES = "image-feature-extraction"
-
-
-def _pipeline_tag(model) -> str | None:
-    if not isinstance(model, WhiteBoxModel):
-        return None
-    return "image-classification" if getattr(model.settings, "include_top", False) else _FEATURES
-
-
-def _slug(name: str | None) -> str:
-    return re.sub(r"[^a-z0-9_./-]+", "-", (name or "").lower()).strip("-")
-
-
-def _what_it_is(model) -> str:
-    facts = [f"- parameters: {model.count_params():,}"]
-    if not isinstance(model, WhiteBoxModel):
-        return f"A Keras model ({type(model).__name__}).\n\n{facts[0]}"
-    settings = model.settings
-    for name in ("dim", "depth", "heads", "patch_size", "input_shape", "classes"):
-        value = getattr(settings, name, None)
-        if value is not None and (name != "classes" or settings.include_top):
-            facts.append(f"- {name}: {list(value) if isinstance(value, tuple) else value}")
-    kind = type(model).__name__
-    return (
-        f"A {kind}, a white-box transformer of keras_crate {__version__}, for Keras 3 on JAX, "
-        "TensorFlow or PyTorch.\n\n" + "\n".join(facts)
+        model_name=_name_of(parse_address(published.address)),
+        eval_results=results or None,
     )
 
 
-def _usage(model, address: Address, files: set[str]) -> str:
-    lines = [
-        "```python",
-        "import keras_crate",
-        "import numpy as np",
-        "",
-        f'model = keras_crate.hub.pull("{address}")',
-    ]
+def _name_of(address: Address) -> str:
+    return address.repository.partition("/")[2]
+
+
+def _use(model, address: Address) -> str:
+    code = f'import keras_crate\nimport numpy as np\n\nmodel = keras_crate.hub.pull("{address}")\n'
+    takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
     if isinstance(model, WhiteBoxModel):
         shape = ", ".join(map(str, model.input_shape[1:]))
-        images = f"np.random.uniform(0, 255, (1, {shape}))  # pixels in [0, 255]"
-        if not model.settings.include_preprocessing:
-            images = f"np.random.normal(size=(1, {shape}))  # normalised images"
-        lines += [f"images = {images}", "outputs = model.predict(images)"]
-    if "class_names.json" in files and _pipeline_tag(model) == "image-classification":
-        lines.append("print(keras_crate.decode_predictions(outputs, model, top=1))")
+        images = f"np.random.normal(size=(1, {shape}))  # normalised images"
+        if takes_pixels:
+            images = f"np.random.uniform(0, 255, (1, {shape}))  # pixels in [0, 255]"
+        code += f"images = {images}\noutputs = model.predict(images)\n"
+    if class_names_of(model):
+        code += "print(keras_crate.decode_predictions(outputs, model, top=1))\n"
+    text = f"```python\n{code}```"
+    if class_names_of(model) and takes_pixels and _channels(model) in (1, 3, 4):  # as files have
+        text += (
+            "\n\nThis command names the likeliest classes of an image file of any size:\n\n"
+            f"```bash\nkeras-crate predict {address} photograph.jpg\n```"
+        )
+    return text
+
+
+def _channels(model) -> int:
+    first = model.settings.data_format == "channels_first"
+    return model.input_shape[1 if first else -1]
+
+
+def _download(address: Address) -> str:
+    """Returns the arguments of `snapshot_download`."""
     revision = f', revision="{address.revision}"' if address.revision else ""
-    lines += [
-        "```",
-        "",
-        "With Keras alone, after `import keras_crate`:",
-        "",
-        "```python",
-        "import keras_crate",
-        "import keras",
-        "from huggingface_hub import snapshot_download",
-        "",
-        f'model = keras.saving.load_model(snapshot_download("{address.repository}"{revision}))',
-        "```",
-    ]
-    if not revision:
-        lines += [
-            "",
-            f'Where TensorFlow is installed, `keras.saving.load_model("{address}")` does the same.',
-        ]
-    if "model.safetensors" in files:
-        beside = ", ".join(f"{k}={v!r}" for k, v in settings_not_in_tensors(model).items())
-        text = "`model.safetensors` holds the weights in the authors' PyTorch layout"
-        lines += ["", f"{text}; it does not hold `{beside}`." if beside else f"{text}."]
-    return "\n".join(lines)
+    return f'"{address.repository}"{revision}'
 
 
-def _results(published: Published) -> list[str]:
+def _measured_on(published: Published) -> str:
     if not published.metrics:
-        return []
+        return "The publisher stated no results. Measure the model before you rely on it."
+    return (
+        f"The results below are for images of {published.dataset}. Before you rely on the model "
+        "for other images, measure it on them."
+    )
+
+
+def _results(published: Published, address: Address) -> str:
+    if not published.metrics:
+        return ""
     rows = "\n".join(
         f"| {published.dataset} | {name} | {value:g} |" for name, value in published.metrics.items()
     )
-    text = (
-        f"| data set | metric | value |\n| --- | --- | --- |\n{rows}\n\nAs given by the publisher."
-    )
+    prepared = "How images were prepared was not stated."
     if published.evaluation is not None:
-        text += f" Images were prepared as follows: {published.evaluation}."
-    return ["## Results", text]
+        prepared = (
+            f"Images were prepared as follows: {published.evaluation}. `keras-crate evaluate "
+            f"{address} FOLDER` prepares the images of a folder in the same way."
+        )
+    table = f"| data set | metric | value |\n| --- | --- | --- |\n{rows}"
+    return f"{table}\n\nThe publisher stated these results. {prepared}"
 
 
-def _training(published: Published) -> list[str]:
-    if not published.training:
-        return []
-    facts = json.dumps(dict(published.training), indent=1, default=str, ensure_ascii=False)
-    return ["## Training", f"```json\n{facts}\n```"]
+def _training(published: Published) -> str:
+    facts = {"data": published.dataset} if published.dataset else {}
+    return "\n".join(f"- {k}: {_text(v)}" for k, v in {**facts, **published.training}.items())
 
 
-def _layers(measured) -> list[str]:
-    if measured is None:
-        return []
-    return [
-        "## Layer by layer",
-        "![Coding rate and sparsity at every block](layers.png)\n\nMeasured on the publisher's "
-        f"images:\n\n```text\n{measured}\n```",
-    ]
+def _text(value) -> str:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _pytorch(model, files: set[str]) -> str:
+    if "model.safetensors" not in files:
+        return ""
+    settings = settings_not_in_tensors(model)
+    missing = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    return (
+        "`model.safetensors` has the weights with the names and shapes of the authors' PyTorch "
+        "code." + (f" It does not hold `{missing}`." if missing else "")
+    )

@@ -26,8 +26,9 @@ def from_checkpoint(
     Reads CRATE, CRATE-alpha, CRATE-MAE and the image tower of
     CRATE-alpha-CLIPA, from files of PyTorch (`.pth`, `.pt`, `.pth.tar`, no
     extension), `.safetensors`, or JAX parameters (`.npz`). No code from a file
-    is run. The shapes of the tensors show architecture and size. They do not
-    show the number of heads in PyTorch's files, except for published sizes.
+    is run. The shapes of the tensors show the architecture and the size. In
+    files of PyTorch they do not show the number of heads; it is known for the
+    published sizes only.
 
     Args:
         path_or_tensors: The file, or a dictionary of tensors.
@@ -86,7 +87,7 @@ def from_checkpoint(
 
 
 def _arguments(checkpoint: Recognised, given: dict, origin: str) -> dict:
-    """The constructor's arguments that the tensors show, with the checkpoint's image shape."""
+    """Returns the arguments that the tensors show, with the image shape of the checkpoint."""
     size = checkpoint.size
     own = {"dim": size.dim, "depth": size.depth, "heads": _heads(checkpoint, given, origin)}
     rows, columns, channels = _patch(size, given, origin)
@@ -102,8 +103,8 @@ def _arguments(checkpoint: Recognised, given: dict, origin: str) -> dict:
             same = np.array_equal(np.broadcast_to(given[name], np.shape(own[name])), own[name])
             if not same:
                 raise ValueError(
-                    f"`{name}` is the checkpoint's. Received: {name}={given[name]!r}, and {origin} "
-                    f"has {own[name]!r}"
+                    f"`{name}` must be that of the checkpoint. Received: {name}={given[name]!r}, "
+                    f"but {origin} has {own[name]!r}"
                 )
     return own
 
@@ -123,7 +124,7 @@ def _heads(checkpoint: Recognised, given: dict, origin: str) -> int:
         )
     if heads == 1 and size.output_map:
         raise ValueError(
-            f"A model with one head has no output map in its attention, and {origin} has one. "
+            f"A model with one head has no output map in its attention, but {origin} has one. "
             "Received: heads=1"
         )
     return heads

@@ -13,16 +13,16 @@ from keras_crate.weights.hub_files import download_model, parse_address
 def pull(address: str, *, revision: str | None = None, compile: bool = True) -> keras.Model:
     """Loads a model from the Hugging Face Hub.
 
-    The files stay in the cache of the Hub's client. Each is compared with the
-    hash that the Hub states, every time it is used; a damaged file is
+    The files stay in the cache of the Hub's client. Every time a file is used,
+    it is compared with the hash that the Hub states. A damaged file is
     downloaded again. No code of the repository is run. The client's settings
-    are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT`, and `HF_HUB_OFFLINE`,
-    which allows the cache only.
+    are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. With
+    the last one, only the cache is used.
 
     Args:
         address: `"hf://user/repository"` or `"hf://user/repository@revision"`.
         revision: Branch, tag or commit, if the address names none.
-        compile: Whether to compile the model as the published one.
+        compile: Whether to compile the model as it was when it was published.
 
     Returns:
         The model.

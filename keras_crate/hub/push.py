@@ -12,7 +12,8 @@ import numpy as np
 
 from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
-from keras_crate.hub.card import Published, model_card
+from keras_crate.hub.card import model_card
+from keras_crate.hub.published import Published
 from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.hub.to_pytorch import to_pytorch
@@ -57,12 +58,14 @@ def push(
 
     The commit holds:
 
-    - the model in Keras' own format. After `import keras_crate`,
-      `keras.saving.load_model("hf://user/name")` loads it where TensorFlow is
-      installed, and `pull` loads it on every backend;
+    - the model in Keras' own format. `pull` loads it on every backend. If
+      TensorFlow is installed, `keras.saving.load_model("hf://user/name")` loads
+      it too, after `import keras_crate`;
     - for the authors' architectures, a safetensors copy in their PyTorch layout;
     - the names of the classes;
-    - a model card with the arguments and the facts that the model itself shows.
+    - a model card. It says how to install and use the model, what its outputs
+      are, and which papers to cite. It has the arguments below and the facts
+      that the model itself shows.
 
     A repository or branch is made if it does not exist.
 

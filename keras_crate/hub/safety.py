@@ -31,11 +31,14 @@ _NOTHING = "Nothing was loaded."
 def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
     """Refuses a dangerous model before any part of it is created.
 
-    A configuration may name only classes of Keras and of this package that
-    belong to models; functions of Keras such as activations; and classes and
-    functions that are registered in this process. Functions that come as code
-    are refused. The weights must be in the file itself. Keras' safe mode stays
-    on, but refuses only some of this.
+    A configuration may name only:
+
+    - classes of Keras and of this package that belong to models;
+    - functions of Keras, such as activations;
+    - classes and functions that are registered in this process.
+
+    Functions that are stored as code are refused. The weights must be in the
+    file itself. Keras' safe mode stays on, but it refuses less than this.
 
     Args:
         folder: Holds `config.json` and `model.weights.h5`.
@@ -163,7 +166,9 @@ def _check_links(group, origin: str, seen: set) -> None:
     for item in hard_linked(group, origin):
         place = h5py.h5o.get_info(item.id).addr
         if place in seen:
-            raise ValueError(f"The weights of {origin} have two names for one place. {_NOTHING}")
+            raise ValueError(
+                f"The weights of {origin} have two names for one array or group. {_NOTHING}"
+            )
         seen.add(place)
         if isinstance(item, h5py.Group):
             _check_links(item, origin, seen)

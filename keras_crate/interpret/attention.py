@@ -28,17 +28,18 @@ def attention_maps(
         images: Array of shape `(n, height, width, channels)`. A model of the
             package takes any size that its patches tile: its positions are
             resized.
-        layer: Number of the block, negative from the last, or a list of them.
+        layer: Number of the block, or a list of numbers. Negative numbers count from
+            the last block.
         batch_size: Number of images that are computed at a time.
         token: The token that attends: 0 for the class token, from 1 the
             patches, row by row. None for the attention of every token to every
             token.
 
     Returns:
-        Array of shape `(n, heads, rows, columns)`, one value >= 0 per patch;
-        with the attention to the class token they sum to 1. With `token=None`,
-        array of shape `(n, heads, tokens, tokens)`, whose rows sum to 1. For a
-        list of layers, a list of such arrays.
+        Array of shape `(n, heads, rows, columns)`, with one value >= 0 for each
+        patch. The values and the attention to the class token sum to 1. With
+        `token=None`, an array of shape `(n, heads, tokens, tokens)`, whose rows
+        sum to 1. For a list of layers, a list of such arrays.
 
     Raises:
         ValueError: If the model has no such block or token, the block has no

@@ -17,7 +17,7 @@ def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32
     Args:
         model: As in `attention_maps`.
         images: As in `attention_maps`. Each is a row of the figure.
-        layer: Number of the block, negative from the last.
+        layer: Number of the block. Negative numbers count from the last block.
         batch_size: Number of images that are computed at a time.
 
     Returns:

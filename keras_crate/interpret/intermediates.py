@@ -21,8 +21,8 @@ def intermediates(
         images: Array of shape `(n, height, width, channels)`. A model of the
             package takes any size that its patches tile: its positions are
             resized.
-        layers: List of numbers of blocks, negative from the last. By default
-            all.
+        layers: List of numbers of blocks. Negative numbers count from the last.
+            By default all.
         what: `"tokens"` for all tokens after a block, class token first;
             `"map"` for the patches' tokens, arranged as in the image; `"keys"`
             for a map of the patches' keys, with the heads concatenated. In
@@ -36,7 +36,7 @@ def intermediates(
 
     Raises:
         ValueError: If the model has no such block or cannot take the images,
-            the block has no keys, or `what` is another.
+            the block has no keys, or `what` is not one of these.
 
     Example:
 

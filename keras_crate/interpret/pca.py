@@ -81,7 +81,7 @@ def token_pca(
         model: As in `intermediates`.
         images: As in `intermediates`. Objects of one kind give the clearest
             colours.
-        layer: Number of the block, negative from the last.
+        layer: Number of the block. Negative numbers count from the last block.
         what: `"tokens"` after the block, or `"keys"`, the coordinates in the
             block's subspaces.
         foreground: Whether the colours are fitted to the foreground, and the

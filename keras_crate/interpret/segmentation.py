@@ -27,7 +27,7 @@ def segment(
     Args:
         model: As in `intermediates`.
         images: As in `intermediates`. Larger images give finer masks.
-        layer: Number of the block, negative from the last.
+        layer: Number of the block. Negative numbers count from the last block.
         objects: Largest number of objects to find in an image, >= 1.
         what: Features to compare: `"keys"`, the tokens' coordinates in the
             block's subspaces, as in MaskCut, or `"tokens"` after the block. The

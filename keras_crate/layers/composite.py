@@ -57,7 +57,7 @@ def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
 
 
 class CompositeLayer(keras.layers.Layer):
-    """A layer of Keras layers, which stay quantised, and adapted by LoRA, when saved.
+    """A layer made of Keras layers. When saved, they keep quantisation and adapters of LoRA.
 
     Use it as the base of your own operators. Make the sublayers in `build`, with
     `make_sublayer`.

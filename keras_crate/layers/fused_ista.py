@@ -19,13 +19,14 @@ class FusedISTA(keras.layers.Dense):
         relu( z K + b )   with   K = diag(gamma) A,   b = beta A - eta lambda,
                                  A = I + eta (D - D^T D)
 
-    `keras_crate.fuse` computes `K` and `b`. If the layer is quantised, the
-    identity in `K` would use up the range of the integers. It is then kept
-    apart, and only the second term of
+    `keras_crate.fuse` computes `K` and `b`. In a quantised layer, the identity
+    in `K` would use up the range of the integers. The identity is then kept
+    apart. In
 
         relu( gamma z + z (K - diag(gamma)) + b )
 
-    is quantised. Modes: `"int8"`, `"int4"` and `"float8"`, where Keras has them.
+    only the second term is quantised. Modes: `"int8"`, `"int4"` and `"float8"`,
+    if this version of Keras has them.
 
     Args:
         units: Token width d.

@@ -21,10 +21,10 @@ class ISTA(CompositeLayer):
     `z >= 0` that starts at `z = x`. The step contains the sum with `x`, so a
     block adds no skip connection.
 
-    The argument of `relu` is linear in `x`. With more tokens in the batch than
-    `d` (in training, than two thirds of it), the layer forms the matrix
-    `A = I + eta (D - D^T D)` and takes one product, `x A`. With fewer it takes
-    two, `(x - x D^T) D`.
+    The argument of `relu` is linear in `x`. If a batch has more than `d` tokens
+    (in training, more than `2 d / 3`), the layer forms the matrix
+    `A = I + eta (D - D^T D)` and takes one product, `x A`. With fewer tokens it
+    takes two products, `(x - x D^T) D`.
 
     Args:
         step_size: eta, > 0.

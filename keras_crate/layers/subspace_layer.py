@@ -61,8 +61,9 @@ class SubspaceLayer(CompositeLayer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if self.rematerialise and dropout_rate:
             raise ValueError(
-                "`rematerialise` computes the layer again, and its dropout would then differ. "
-                f"Received: rematerialise=True, dropout_rate={dropout_rate}. Leave one out."
+                "`rematerialise` cannot be used with `dropout_rate`: the layer is computed twice, "
+                "and would drop other values the second time.\nReceived: rematerialise=True, "
+                f"dropout_rate={dropout_rate}. Leave one of them out."
             )
         self.input_spec = keras.layers.InputSpec(ndim=3)
         self.score_dropout = keras.layers.Dropout(
@@ -155,7 +156,7 @@ class SubspaceLayer(CompositeLayer):
         heads = int(np.asarray(store.pop("heads", self.heads)))
         if heads != self.heads:
             raise ValueError(
-                f"{self.path} has {self.heads} heads; the saved weights are for {heads} heads."
+                f"{self.path} has {self.heads} heads, but the saved weights are for {heads} heads."
             )
         super().load_own_variables(store)
 

@@ -143,14 +143,14 @@ class TokenEmbedding(keras.layers.Layer):
         positions = np.asarray(store["1"])
         if positions.shape[-1] != self.positions.shape[-1]:
             raise ValueError(
-                f"{self.path} has tokens of width {self.positions.shape[-1]}; the saved weights "
-                f"have {positions.shape[-1]}."
+                f"{self.path} has tokens of width {self.positions.shape[-1]}, but those of the "
+                f"saved weights have width {positions.shape[-1]}."
             )
         resized = self.assign(np.asarray(store["0"]), positions, grid)
         if resized:
             old, new = resized
             warnings.warn(
-                f"The saved positions are for a grid of {old} patches; they were resized to {new}.",
+                f"The saved positions are for a grid of {old} patches. They were resized to {new}.",
                 stacklevel=2,
             )
 

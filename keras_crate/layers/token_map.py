@@ -8,7 +8,7 @@ from keras_crate.checks import check_above_zero, names_arguments
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenMap(keras.layers.Layer):
-    """Arranges the patches' tokens as the patches are in the image, and resizes the map.
+    """Arranges the tokens of the patches as a map of the image, and resizes the map.
 
     Args:
         grid: Rows and columns of patches.

@@ -24,7 +24,7 @@ class TokenPooling(keras.layers.Layer):
         Features of shape `(batch, d)`.
 
     Raises:
-        ValueError: If `mode` is another.
+        ValueError: If `mode` is not one of these.
 
     Example:
 

@@ -81,7 +81,7 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
 
 
 def chosen_blocks(model: keras.Model, layers) -> list[Block]:
-    """Returns blocks by their numbers, negative ones from the last; None for all.
+    """Returns the blocks with these numbers. Negative numbers count from the last; None means all.
 
     Raises:
         ValueError: If the model has no such block, or the list is empty.
@@ -95,7 +95,7 @@ def chosen_blocks(model: keras.Model, layers) -> list[Block]:
         chosen = []
     if not chosen:
         raise ValueError(
-            "`layers` must be a list of numbers of blocks of the model, which has "
+            "`layers` must be a list of numbers of blocks. The blocks of the model are "
             f"{', '.join(map(str, range(len(blocks))))}; negative numbers count from the last. "
             f"Received: {layers!r}"
         )
@@ -113,7 +113,7 @@ def check_bases(compress: keras.layers.Layer) -> None:
 
 
 def check_whole(model: keras.Model) -> None:
-    """Refuses a model that hides patches at random: its values differ at each call."""
+    """Refuses a model that hides patches at random, since its values differ at each call."""
     if any(isinstance(layer, PatchNoise) for layer in model.layers):
         raise ValueError(
             f"{type(model).__name__} {model.name!r} hides patches at random. Pass "

@@ -13,7 +13,7 @@ def check_heads(dim: int, heads: int) -> None:
     check_positive("heads", heads)
     if dim % heads:
         raise ValueError(
-            "`dim` must be divisible by `heads`, which share it. "
+            "`dim` must be divisible by `heads`. "
             f"Received: dim={dim}, heads={heads}. Heads that divide {dim}: {divisors(dim)}"
         )
 
@@ -51,9 +51,10 @@ def check_rematerialise(rematerialise, dropout_rate) -> None:
         )
     if rematerialise and dropout_rate:
         raise ValueError(
-            "`rematerialise` computes operators again, and their dropout would then drop other "
-            f"values. Received: rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave "
-            "one out; `drop_path_rate` can be used with either."
+            "`rematerialise` cannot be used with `dropout_rate`: operators are computed twice, and "
+            "would drop other values the second time.\nReceived: "
+            f"rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave one of them out, "
+            "or use `drop_path_rate`."
         )
 
 

@@ -33,14 +33,14 @@ def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | N
     if isinstance(class_names, str):
         if class_names != "imagenet":
             raise ValueError(
-                '`class_names` must be a sequence of names, one a class, or "imagenet". '
+                '`class_names` must be a sequence of names, one for each class, or "imagenet". '
                 f"Received: class_names={class_names!r}"
             )
         class_names = [name for _, name in imagenet_classes()]
     names = tuple(str(name) for name in class_names)
     if classes is not None and len(names) != classes:
         raise ValueError(
-            "`class_names` must have one name a class. Received: "
+            "`class_names` must have one name for each class. Received: "
             f"{len(names)} names for classes={classes}"
         )
     return names
@@ -54,8 +54,8 @@ def decode_predictions(
 
     Args:
         probabilities: Array of shape `(batch, classes)`, as `model.predict`
-            returns it. For logits, the order is right, and logits are returned
-            instead of probabilities.
+            returns it. With logits, the order is the same, and the result has
+            logits in place of probabilities.
         model_or_names: A model with `class_names`, a sequence of names, or
             `"imagenet"` for ImageNet-1K's 1,000.
         top: Number of classes for each image, 1 or more.
@@ -86,9 +86,9 @@ def decode_predictions(
         names = getattr(model_or_names, "class_names", None)
         if names is None:
             raise ValueError(
-                "The model does not know its classes' names. Pass them to its constructor as "
-                '`class_names=`, or to this function instead of the model; "imagenet" stands '
-                "for ImageNet-1K's."
+                "The model has no class names. Pass them to its constructor as `class_names=`, "
+                "or pass them to this function in place of the model. "
+                '"imagenet" stands for the names of ImageNet-1K.'
             )
     names = resolve_class_names(names, probabilities.shape[1])
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

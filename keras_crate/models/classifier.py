@@ -56,7 +56,7 @@ class Classifier(WhiteBoxModel):
 
     @staticmethod
     def parts(settings: Settings) -> Parts:
-        """Returns what distinguishes the family from others, such as its operators."""
+        """Returns the parts of the family's models, such as their operators."""
         raise NotImplementedError
 
     @property
@@ -149,7 +149,7 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
 
 
 def _architecture(family: str, settings: Settings) -> Architecture | None:
-    """The architecture that weights must have; None for operators other than the family's."""
+    """Returns the architecture that weights must have; None for a model with other operators."""
     s = settings
     if family == "CRATE" and (s.compress, s.sparsify) != ("mssa", "ista"):
         return None

@@ -42,28 +42,34 @@ class CRATE(Classifier):
             your own layer class, factory or layer. A class or factory is called
             with `heads` and `dropout_rate`, if it takes arguments of these
             names. A layer is copied. A block adds its tokens to the operator's
-            output unless the operator's attribute `residual` is false. To be
-            measured, an operator needs a method `subspace_bases()` like
-            `MSSA`'s. To stay quantised, and adapted by LoRA, when saved, it
-            must be a `CompositeLayer`.
+            output unless the operator's attribute `residual` is false.
+            `keras_crate.objective.measure` needs a method `subspace_bases()`
+            like that of `MSSA`. If the operator is a `CompositeLayer`, a saved
+            model keeps its quantisation and its adapters of LoRA.
         sparsify: Operator that makes the tokens sparse: `"ista"`,
             `"overcomplete_ista"`, or your own. A class or factory is called
             with `step_size` and `penalty`, if it takes them. A block adds its
-            tokens only if the attribute `residual` is true. If the sparse codes
-            are inside the operator, a method `sparse_codes(inputs)` like that
-            of `OvercompleteISTA` must return them to be measured.
+            tokens only if the attribute `residual` is true. If the operator's
+            output is not its sparse codes, it needs a method
+            `sparse_codes(inputs)` like that of `OvercompleteISTA`, for
+            `keras_crate.objective.measure`.
         step_size: eta of the sparse coding step, > 0.
         penalty: lambda of the sparse coding step, >= 0.
-        weights: None for initial values; the name of a variant
-            (`keras_crate.hub.list_weights()` lists them) or of its data, such
-            as `"imagenet"`; `"hf://user/repository"` or
-            `"hf://user/repository@revision"`; the path of a file written by
-            `model.save` (`.keras`) or `model.save_weights` (`.weights.h5`), of
-            an authors' checkpoint (`.pth`, `.safetensors`, `.npz`), or of a
-            folder with an unpacked `.keras` file; or a dictionary of tensors.
-            Positions for another grid are resized. If the weights have no head
-            for the model's classes, the head keeps its initial values, with a
-            warning.
+        weights: One of:
+
+            - None for random initial values;
+            - the name of a variant (`keras_crate.hub.list_weights()` lists
+              them) or of its data, such as `"imagenet"`;
+            - `"hf://user/repository"` or `"hf://user/repository@revision"`;
+            - the path of a file that `model.save` (`.keras`) or
+              `model.save_weights` (`.weights.h5`) wrote, of an authors'
+              checkpoint (`.pth`, `.safetensors`, `.npz`), or of a folder with
+              an unpacked `.keras` file;
+            - a dictionary of tensors.
+
+            Positions for another grid of patches are resized. If the weights
+            have no head for the model's classes, the head keeps its initial
+            values, with a warning.
         include_top: Whether the model has the head: normalisation and linear
             classifier.
         input_shape: Image shape without the batch: `(height, width, channels)`,
@@ -76,9 +82,10 @@ class CRATE(Classifier):
         classifier_activation: Activation of the head; None for logits.
         include_preprocessing: Whether the model takes pixels in [0, 255] and
             normalises them. Otherwise it takes normalised images.
-        mean: Mean of each channel for pixels in [0, 1]. By default, the
-            weights' mean; without one, ImageNet's for 3 channels, while images
-            of other channels are rescaled to [-1, 1].
+        mean: Mean of each channel for pixels in [0, 1]. By default, the mean
+            that comes with the weights. If there is none, images of 3 channels
+            are normalised by ImageNet's mean and deviation, and other images
+            are rescaled to [-1, 1].
         std: Standard deviation of each channel, given with `mean`.
         dropout_rate: In [0, 1): dropout of embedded tokens, attention weights
             and the output of the compression step.
@@ -91,8 +98,8 @@ class CRATE(Classifier):
         rematerialise: Whether the results inside each operator are computed
             again for the gradient instead of kept. Training then takes less
             memory and more time. It applies to the package's operators and to
-            every `CompositeLayer`, and excludes `dropout_rate`. It has no
-            effect under JAX on CPUs, where XLA undoes it.
+            every `CompositeLayer`. It cannot be used with `dropout_rate`, and
+            has no effect under JAX on CPUs, where XLA undoes it.
         class_names: One name for each class, for `decode_predictions`;
             `"imagenet"` stands for ImageNet-1K's names.
         data_format: `"channels_last"` or `"channels_first"`; by default

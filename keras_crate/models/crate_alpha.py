@@ -35,8 +35,8 @@ class CRATEAlpha(Classifier):
         residual: Whether a block adds its tokens to the sparse coding step's
             output.
         epsilon: Epsilon of the head's normalisation: 1e-5 in the authors'
-            PyTorch code, 1e-6 in their JAX code. By default, the weights'
-            epsilon; without weights, 1e-5.
+            PyTorch code, 1e-6 in their JAX code. By default, the epsilon that
+            comes with the weights, or 1e-5.
         others: As in `CRATE`.
 
     Call arguments:

@@ -331,7 +331,7 @@ class CRATEMAE(WhiteBoxModel):
         fixed = ("dim", "depth", "heads", "patch_size", "input_shape", "data_format", "layer_scale")
         for name in options.keys() & set(fixed):
             raise ValueError(
-                f"`{name}` is the trained model's and cannot be given to `encoder`. "
+                f"`{name}` is that of the trained model, and `encoder` cannot change it. "
                 f"Received: {name}={options[name]!r}"
             )
         config = {k: v for k, v in self.get_config().items() if k not in _MASKED_ONLY}

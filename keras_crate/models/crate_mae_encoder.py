@@ -32,12 +32,12 @@ def encoder_parts(s: Settings) -> Parts:
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class CRATEMAEEncoder(Classifier):
-    """The encoder of a CRATE-MAE, as a feature extractor or under a classifier.
+    """The encoder of a CRATE-MAE, as a feature extractor or with a classifier.
 
     `CRATEMAE.encoder()` returns one with trained weights. It differs from
-    `CRATE` in three points: patches are embedded by a linear map alone, the
-    positions are fixed, and all tokens are normalised after the last block
-    (`encoder_norm`) instead of the pooled one in the head.
+    `CRATE` in three points: patches are embedded by a linear map alone; the
+    positions are fixed; and the last block is followed by a normalisation of
+    all tokens (`encoder_norm`). In `CRATE`, the head normalises the pooled token.
 
     Args:
         dim, depth, heads: As in `CRATE`.

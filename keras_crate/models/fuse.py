@@ -24,13 +24,14 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     - scale and offset of a normalisation go into the next linear map, which is
       in MSSA, TSSA, ISTA, the patch embedding or the head;
     - the normalisation of pixels goes into the patch embedding of CRATE-alpha
-      and CRATE-MAE, in float32. CRATE normalises each patch next, which is not
-      linear, so its normalisation of pixels stays.
+      and CRATE-MAE, in float32. It stays in CRATE, where a normalisation of each
+      patch follows, which is not linear.
 
     Dropout and stochastic depth are removed. Your own operators and
     CRATE-alpha's `OvercompleteISTA` do not change, and neither do the
-    normalisations before them. For an image of 224 x 224 pixels, a fused CRATE-B makes 5.0
-    billion multiplications instead of the 7.8 of the paper's equations.
+    normalisations before them. For an image of 224 x 224 pixels, a fused
+    CRATE-B makes 5.0 billion multiplications, and the paper's equations 7.8
+    billion.
 
     The fused model has the same layer names. It can be saved, loaded, exported,
     quantised, measured and looked into. It has no dictionaries, so keep the
@@ -98,7 +99,7 @@ def _check(model) -> None:
 
 
 def _fold(source, target, scale, offset) -> None:
-    """Copies a layer's weights, with the scale and offset before it folded into its map."""
+    """Copies a layer's weights, and multiplies the scale and offset before it into its map."""
     if isinstance(target, FusedISTA):
         d = _array(source.dictionary.kernel)
         step = np.eye(len(d)) + source.step_size * (d - d.T @ d)

@@ -26,8 +26,9 @@ class Parts:
         epsilon: Epsilon of the blocks' normalisations.
         patches: Arguments of `PatchEmbedding`.
         tokens: Arguments of `TokenEmbedding`.
-        norm_tokens: Whether the last normalisation is of all tokens
-            (`encoder_norm`), instead of the pooled features (`head_norm`).
+        norm_tokens: Whether the last normalisation is one of all tokens
+            (`encoder_norm`). Otherwise it is one of the pooled features
+            (`head_norm`).
         norm_epsilon: Epsilon of the last normalisation.
         head: Arguments of the layer `head`, a `Dense`.
     """

@@ -80,7 +80,7 @@ class BrokenLayer(NamedTuple):
 
 
 def first_broken_layer(model: keras.Model, batch) -> BrokenLayer | None:
-    """The first layer, in the graph's order, whose output for a batch is not finite.
+    """Returns the first layer of the graph whose output for a batch is not finite.
 
     Args:
         model: A functional model.

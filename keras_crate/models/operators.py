@@ -55,9 +55,9 @@ def given_operator(role: str, given, **arguments) -> str | keras.layers.Layer:
             layer = given(**accepted)
         except TypeError as error:
             raise ValueError(
-                f"`{role}` must be a layer class or factory that can be called with those of "
-                f"{tuple(arguments)} that it takes by name. Received: {role}={given!r}, which "
-                f"refused {accepted}: {error}. Give other arguments by `functools.partial`."
+                f"`{role}` must be a layer class or factory that needs no arguments other than "
+                f"{', '.join(arguments)}. Received: {role}={given!r}.\nThe call with {accepted} "
+                f"failed: {error}. Set other arguments by `functools.partial`."
             ) from error
     if isinstance(given, dict):
         layer = keras.saving.deserialize_keras_object(given)

@@ -19,8 +19,8 @@ MEASURED_AT = {"authors": "input", "paper": "half"}
 class LayerMeasurements(ShownAsFigure):
     """Result of `measure`: means and standard deviations over images, one entry per block.
 
-    Standard deviations are unbiased (0 for one image). Only the sparsity's is
-    biased, as in the authors' code.
+    Standard deviations are unbiased, and 0 for one image. Only that of the
+    sparsity is biased, as in the authors' code.
 
     Attributes:
         coding_rate_mean, coding_rate_std: R^c in nats.
@@ -117,17 +117,17 @@ class LayerMeasurements(ShownAsFigure):
             A `matplotlib.figure.Figure` of two panels. Needs matplotlib.
 
         Raises:
-            ValueError: If two have the same name, or another convention or eps.
+            ValueError: If two have the same name, or their convention or eps differs.
         """
         if label in (others or {}):
-            raise ValueError(f"Each curve needs a name of its own. Received: {label!r} twice")
+            raise ValueError(f"Each curve must have another name. Received: {label!r} twice")
         curves = {label: self, **(others or {})}
         for name, measured in curves.items():
             if (measured.convention, measured.eps) != (self.convention, self.eps):
                 raise ValueError(
                     f"{name!r} was measured in the {measured.convention} convention with eps = "
-                    f"{measured.eps}, {label!r} in the {self.convention} convention with eps = "
-                    f"{self.eps}: measure both alike."
+                    f"{measured.eps}, but {label!r} in the {self.convention} convention with eps = "
+                    f"{self.eps}. Measure both in the same way."
                 )
         figure = new_figure(8, 3)
         axes = figure.subplots(1, 2)

@@ -43,10 +43,10 @@ class LayerwiseObjective(keras.callbacks.Callback):
             matplotlib.
 
     Attributes:
-        measurements: `LayerMeasurements` by epoch, or by step, counted from 1;
+        measurements: `LayerMeasurements` by epoch, or by step, counted from 1.
             0 is the model before training. Another `fit` of the same model
             continues from `initial_epoch`, or from the last step. If it starts
-            at an earlier epoch, the later measurements are replaced.
+            at an earlier epoch, it replaces the measurements after that epoch.
 
     Raises:
         ValueError: If an argument is out of range, or `fit` is called on a
@@ -201,7 +201,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
         return list(self.measurements)
 
     def _draw(self, time: int, axes) -> None:
-        """Draws one time's curves over the first time's, on axes that fit all measurements."""
+        """Draws the curves of one time over those of the first, on axes that fit all times."""
         first = min(self.measurements)
         if time != first:
             draw_curves(self.measurements[first], *axes, label=self._name(first), colour="0.7")

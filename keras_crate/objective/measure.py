@@ -49,9 +49,9 @@ def measure(
             model with the layers of its blocks (`block_0_mssa`, ...). For a
             `CRATEMAE`, which hides patches at random, pass `model.encoder()`.
         images: Array of shape `(n, *input_shape)`, n >= 1, or an iterable of
-            batches, of which one is in memory at a time: a `tf.data.Dataset`,
-            a `PyDataset`, a `DataLoader`, a generator. A batch is an array, or
-            a tuple that starts with one.
+            batches: a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`, a
+            generator. One batch is in memory at a time. A batch is an array,
+            or a tuple that starts with one.
         batch_size: Number of images of an array in a batch.
         convention: `"authors"` (the default) or `"paper"`; see
             `subspace_coding_rate`.
@@ -175,7 +175,7 @@ def chosen_convention(convention: str | None, at: str | None) -> str:
 
 
 def _normalised_input(compress: keras.layers.Layer):
-    """Returns a block's normalised input, also if scale and offset are in the operator."""
+    """Returns a block's normalised input, with scale and offset even if the operator has them."""
     if not isinstance(compress, FoldedNorm):
         return compress.input
     return _MethodLayer(compress, "normalized")(compress.input)

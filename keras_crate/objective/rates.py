@@ -197,8 +197,8 @@ def _half_logdet(xp, z, scale: float):
     """`1/2 logdet(I + scale Z Z^T)`.
 
     The QR decomposition of `I` stacked on `sqrt(scale) Z` has an `R` with
-    `R^T R = I + scale Z^T Z`. The product itself, which would square rounding
-    errors, is not computed. Diagonal entries of `R` are at least 1 in magnitude,
+    `R^T R = I + scale Z^T Z`. The product `Z^T Z` would square rounding errors, and
+    is not computed. Diagonal entries of `R` are at least 1 in magnitude,
     so that the logarithm and the gradient are finite.
     """
     if z.shape[-2] < z.shape[-1]:

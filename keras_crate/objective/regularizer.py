@@ -34,8 +34,8 @@ class SparseRateReduction:
             grows with the number of tokens: start with 1e-4.
         penalty: lambda, >= 0.
         eps: Precision of the rates, > 0. By default 0.5.
-        layers: List of numbers of blocks, negative from the last. By default
-            all.
+        layers: List of numbers of blocks. Negative numbers count from the
+            last. By default all.
 
     Raises:
         ValueError: If an argument is out of range.

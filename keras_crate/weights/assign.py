@@ -35,7 +35,7 @@ class Weights:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
             were trained with, and `evaluation`, by which images are prepared
             for them. They replace settings that are None.
-        classes: Number of classes that `class_names` are for.
+        classes: Number of classes, if `settings` has their names.
         family: Name of the model's class, or None if the file does not show it.
     """
 
@@ -192,8 +192,8 @@ def _check(model, variables, tensors, origin, facts) -> None:
     quantised = [name for name, tensor in tensors.items() if "float" not in tensor.dtype]
     if quantised:
         raise ValueError(
-            f"{origin} holds numbers of type {tensors[quantised[0]].dtype} ({quantised[0]}), and "
-            "weights are floats. Load a quantised model with `keras.saving.load_model`."
+            f"{origin} holds numbers of type {tensors[quantised[0]].dtype} ({quantised[0]}), but "
+            "weights must be floats. Load a quantised model with `keras.saving.load_model`."
         )
     for path, variable in variables.items():
         if path not in tensors:

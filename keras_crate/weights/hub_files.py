@@ -116,14 +116,18 @@ def download_file(address: Address, name: str, sha256: str | None = None) -> Pat
     path = _check_content(path, address, name, f"{address}/{name}")
     if sha256 is not None and sha256 != (found := known_hash(path)):
         raise ValueError(
-            f"{address}/{name} is not the file that is registered. Its SHA-256 is {found}, "
-            f"expected {sha256}. Nothing was loaded."
+            f"{address}/{name} is not the file of the registry. Its SHA-256 is {found}, but "
+            f"must be {sha256}. Nothing was loaded."
         )
     return path
 
 
 def known_hash(path: Path) -> str:
-    """SHA-256 of a file. Of a cached file it is the name, which was compared when it was found."""
+    """Returns the SHA-256 of a file.
+
+    The name of a cached file is its hash. It was compared with the content when the
+    file was found, and is not computed again.
+    """
     name = path.resolve().name
     return name if re.fullmatch(r"[0-9a-f]{64}", name) else sha256_of(path)
 

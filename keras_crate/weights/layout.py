@@ -1,8 +1,8 @@
 """What a layout is: how a checkpoint names, shapes and transposes a model's weights.
 
 A layout lists the authors' tensors beside the paths of the model's variables. It
-is read in both directions: `recognise` makes variables of a checkpoint's tensors,
-`hub.to_pytorch` makes tensors of a model's variables.
+is read in both directions: `recognise` turns a checkpoint's tensors into variables,
+and `hub.to_pytorch` turns a model's variables into tensors.
 """
 
 import dataclasses

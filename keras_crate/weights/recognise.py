@@ -1,4 +1,4 @@
-"""Finds the layout of a checkpoint, and makes a model's variables of its tensors."""
+"""Finds the layout of a checkpoint, and turns its tensors into a model's variables."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,8 @@ class Recognised(NamedTuple):
         layout: Its layout.
         size: Its dimensions.
         tensors: Its tensors by the authors' names.
-        is_backbone: Whether the authors' model leaves its own head aside.
+        is_backbone: Whether it also has heads for another task. Its model is
+            then made without a head.
     """
 
     layout: Layout
@@ -34,7 +35,7 @@ class Recognised(NamedTuple):
     is_backbone: bool
 
     def variables(self) -> dict[str, Tensor]:
-        """Returns the variables of a model, by path, that the tensors make."""
+        """Returns the values of a model's variables by path, made from the tensors."""
         found = {}
         for entry in self.layout.entries(self.size):
             tensor = self.tensors[entry.name]
@@ -51,7 +52,7 @@ class Recognised(NamedTuple):
         return sorted(self.tensors.keys() - {e.name for e in self.layout.entries(self.size)})
 
     def heads(self) -> int | None:
-        """The number of heads by a shape or by the published size; None if neither shows it."""
+        """The number of heads that a shape or the published size shows, or None."""
         if self.size.heads is not None:
             return self.size.heads
         if not self.size.output_map:
@@ -89,8 +90,9 @@ def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
     size = dimensions(layout, shapes)
     if size is None:
         raise ValueError(
-            f"{origin} looks like {layout.title}, but has neither {layout.keys['positions']} with "
-            f"the width of tokens nor blocks.\nIt has: {_listed(shapes)}. Nothing was loaded."
+            f"{origin} looks like {layout.title}, but its width and its number of blocks are not "
+            f"known: {layout.keys['positions']} or the blocks are missing.\nIt has: "
+            f"{_listed(shapes)}. Nothing was loaded."
         )
     if size.depth > len(tensors):
         raise ValueError(

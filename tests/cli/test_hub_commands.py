@@ -78,7 +78,8 @@ def test_push_and_pull(model_file, tmp_path):
         client("from keras_crate_cli import main")
         for status, message, *words in (
             (0, "published hf://writer/digits: http://", "push", *digits, "accuracy=0.977",
-             "--license", "mit", "--images", image, "--training", "epochs=90"),
+             "--license", "mit", "--images", image, "--training", "epochs=90",
+             "--training", "rate=1e-3"),
             (0, "published", "push", tmp_path / "run/model.keras", "hf://writer/run", "--force"),
             (0, "published", "push", model_file, "hf://writer/file", "--force"),
             (0, "wrote", "pull", "hf://writer/digits", tmp_path / "a.keras"),
@@ -94,7 +95,8 @@ def test_push_and_pull(model_file, tmp_path):
         assert "hf_writer" not in client.printed
         files = {name: hub.files(f"writer/{name}") for name in ("digits", "run", "file")}
     assert b"accuracy | 0.977" in files["digits"]["README.md"]
-    assert b'"epochs": "90"' in files["digits"]["README.md"]
+    assert b"- epochs: 90\n" in files["digits"]["README.md"]
+    assert b"- rate: 0.001\n" in files["digits"]["README.md"]
     assert "layers.png" in files["digits"]
     assert keras.saving.load_model(tmp_path / "a.keras").class_names[3] == "3"
     assert not (tmp_path / "b.keras").exists()

@@ -74,7 +74,7 @@ def test_what_was_opened_before(folder):
     data = open_data(folder)
     assert open_data(data) is data
     assert len(open_data(data, limit=2).train) == 2
-    with pytest.raises(ValueError, match="`classes` must be that of the data, 2"):
+    with pytest.raises(ValueError, match="`classes` must be the number of classes of the data, 2"):
         open_data(data, class_names=("cat", "dog", "cow"))
 
 
@@ -203,7 +203,9 @@ def test_what_is_refused(folder, tmp_path):
             open_data(pair)
     with pytest.raises(ValueError, match=r"Labels must be from 0 to 1. Received: 2"):
         open_data((images, np.arange(4)), classes=2)
-    with pytest.raises(ValueError, match=r"`classes` must be that of the data, 10"):
+    with pytest.raises(
+        ValueError, match=r"`classes` must be the number of classes of the data, 10"
+    ):
         open_data("digits", classes=3)
     with pytest.raises(ValueError, match="`limit` must be a positive integer"):
         open_data("digits", limit=0)

@@ -402,9 +402,13 @@ def test_heads_that_are_known_otherwise():
 
 @pytest.mark.any_backend
 def test_arguments_that_the_checkpoint_decides():
-    with pytest.raises(ValueError, match=r"`dim` is the checkpoint's. Received: dim=24, .* has 48"):
+    with pytest.raises(
+        ValueError, match=r"`dim` must be that of the checkpoint. Received: dim=24, .* has 48"
+    ):
         from_checkpoint(_crate(), heads=4, dim=24)
-    with pytest.raises(ValueError, match=r"`heads` is the checkpoint's. Received: heads=2"):
+    with pytest.raises(
+        ValueError, match=r"`heads` must be that of the checkpoint. Received: heads=2"
+    ):
         from_checkpoint(_alpha_of_jax(), heads=2)
     with pytest.raises(ValueError, match=r"patches .* have 192 numbers, not 4 x 4"):
         from_checkpoint(_crate(), heads=4, patch_size=4)

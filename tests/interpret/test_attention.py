@@ -59,7 +59,7 @@ def test_images_of_another_size(model, images):
 
 
 def test_refuses_a_block_that_does_not_exist(model, images):
-    with pytest.raises(ValueError, match=r"which has 0, 1; negative .* Received: \[2\]"):
+    with pytest.raises(ValueError, match=r"model are 0, 1; negative .* Received: \[2\]"):
         attention_maps(model, images, layer=2)
     wrapper = keras.Sequential([keras.Input((16, 32, 3)), model])
     with pytest.raises(ValueError, match=r"white-box blocks.*pass `model.get_layer"):

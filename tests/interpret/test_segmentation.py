@@ -93,7 +93,7 @@ def test_refusals(model, images):
     with pytest.raises(ValueError, match=r"at least 4 patches.*\(3, 1, 2, 24\)"):
         segment(model, images[:, :8, :16])
     for layer in (7, 0.5, "1"):
-        with pytest.raises(ValueError, match=rf"which has 0, 1; .* Received: \[{layer!r}\]"):
+        with pytest.raises(ValueError, match=rf"model are 0, 1; .* Received: \[{layer!r}\]"):
             segment(model, images, layer=layer)
     for layers in (-1, []):
         with pytest.raises(ValueError, match=r"`layers` must be a list of numbers of blocks"):

@@ -42,7 +42,7 @@ def test_names_can_be_set_later_and_are_checked():
 @pytest.mark.parametrize(
     ("probabilities", "names", "arguments", "message"),
     [
-        (np.zeros((1, 3)), None, {}, "does not know its classes' names"),
+        (np.zeros((1, 3)), None, {}, "The model has no class names"),
         (np.zeros((1, 2)), ["a", "b", "c"], {}, "3 names for classes=2"),
         (np.zeros(3), ["a", "b", "c"], {}, r"shape \(batch, classes\)"),
         (np.zeros((1, 3)), ["a", "b", "c"], {"top": 0}, "`top` must be a positive integer"),

@@ -415,7 +415,7 @@ def test_refuses_bad_images_and_noise():
         model.predict_with_noise(images[:, :8], _noise(4, 3))
     with pytest.raises(ValueError, match="at least one image"):
         model.reconstruct(images[:0])
-    with pytest.raises(ValueError, match=r"`dim` is the trained model's"):
+    with pytest.raises(ValueError, match=r"`dim` is that of the trained model"):
         model.encoder(dim=32)
     with pytest.raises(TypeError, match=r"no argument `poolin`. Did you mean 'pooling'"):
         model.encoder(poolin="avg")

@@ -216,7 +216,7 @@ def test_refusals():
         _model(sparsify=None)
     with pytest.raises(ValueError, match=r"`sparsify` must be .*which returned 3"):
         _model(sparsify=lambda: 3)
-    with pytest.raises(ValueError, match=r"`compress` must be .*refused {'heads': 2"):
+    with pytest.raises(ValueError, match=r"`compress` must be .*\nThe call with {'heads': 2"):
         _model(compress=lambda heads, tau: MSSA(heads))
     with pytest.raises(ValueError, match=r"`sparsify` must return tokens of its input's.*7\)"):
         _model(sparsify=keras.layers.Dense(7))

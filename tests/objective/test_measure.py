@@ -164,9 +164,9 @@ def test_plots_several_models(micro):
     model, images, _ = micro
     measured = objective.measure(model, images)
     paper = objective.measure(model, images, convention="paper")
-    with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*measure both"):
+    with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*Measure both"):
         measured.plot("a", {"b": paper})
-    with pytest.raises(ValueError, match=r"name of its own. Received: 'a' twice"):
+    with pytest.raises(ValueError, match=r"must have another name. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})
     legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]

@@ -207,7 +207,7 @@ def test_the_authors_repository(server, client, tmp_path):
         np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
     assert client("result = model.settings.epsilon") == 1e-6
     assert client(f"result = {listed}")["pinned"] is True
-    with pytest.raises(ClientError, match=r"not the file that is registered. Its SHA-256 is"):
+    with pytest.raises(ClientError, match=r"not the file of the registry. Its SHA-256 is"):
         client(LOAD, name="other", inputs=inputs)
     with pytest.raises(ClientError, match=r"hf://authors/models has no file jax/none.npz"):
         client(LOAD, name="missing", inputs=inputs)

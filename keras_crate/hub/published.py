@@ -1,0 +1,61 @@
+"""What a publisher states about a model."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+
+from keras_crate.checks import is_number
+from keras_crate.evaluation import Evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """The publisher's statements about a model.
+
+    Attributes:
+        address: `hf://user/name`.
+        dataset: Data set that the model was trained and measured on.
+        metrics: Results by name.
+        license: Identifier of the licence.
+        base_model: Name on the Hub of the model that it was fine-tuned from.
+        training: Facts of the training.
+        evaluation: How images were prepared for the metrics.
+
+    Raises:
+        ValueError: If a value does not fit the card.
+    """
+
+    address: str
+    dataset: str | None = None
+    metrics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    license: str | None = None
+    base_model: str | None = None
+    training: Mapping = dataclasses.field(default_factory=dict)
+    evaluation: Evaluation | None = None
+
+    def __post_init__(self):
+        for name, pattern, example in (
+            ("dataset", r".*\S.*", "mnist"),
+            ("license", r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),
+            ("base_model", r"[\w.-]+/[\w.-]+", "user/model"),
+        ):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not (isinstance(value, str) and re.fullmatch(pattern, value)):
+                raise ValueError(
+                    f"`{name}` must be one line, such as {example!r}, or None. Received: "
+                    f"{name}={value!r}"
+                )
+        for name, value in self.metrics.items():
+            if not (isinstance(name, str) and is_number(value) and math.isfinite(value)):
+                raise ValueError(
+                    "`metrics` must be finite numbers by name, such as {'accuracy': 0.97}. "
+                    f"Received: {name!r}: {value!r}"
+                )
+        if self.metrics and self.dataset is None:
+            raise ValueError(
+                "`metrics` need the `dataset` that they were measured on. Received: "
+                f"metrics={dict(self.metrics)!r}, dataset=None"
+            )
