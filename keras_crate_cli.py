@@ -68,7 +68,12 @@ def run(name: str, words: list[str]) -> int | None:
     command = importlib.import_module(f"keras_crate.cli.{name}")
     parser = argparse.ArgumentParser(prog=f"keras-crate {name}", description=command.__doc__)
     command.add_arguments(parser)
-    return command.run(parser.parse_args(words))
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:
+        from keras_crate.cli.arguments import unknown_argument
+
+        parser.error(unknown_argument(unknown[0], arguments))
+    return command.run(arguments)
 
 
 def _show(message, category, *_) -> None:

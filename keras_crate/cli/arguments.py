@@ -3,7 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-MODEL = "a .keras file, the name of a variant, or hf://user/repository"
+from keras_crate.checks import argument_names, did_you_mean
+from keras_crate.training import Recipe
+
+MODEL = "a .keras file, the name of a variant such as mnist, or hf://user/repository"
 
 
 def add_model(parser) -> None:
@@ -71,6 +74,20 @@ def named_values(
             raise ValueError(f"{option} must be NAME=VALUE. Received: {word}")
         values[name.strip()] = read(name.strip(), value.strip())
     return values
+
+
+def unknown_argument(word: str, arguments) -> str:
+    """Returns the error for an argument that a command does not have.
+
+    Args:
+        word: The argument.
+        arguments: Those that the command has.
+    """
+    name = word.lstrip("-").partition("=")[0].replace("-", "_")
+    if hasattr(arguments, "set") and name in argument_names(Recipe):
+        return f"{word} is a setting of the recipe. Pass it as --set {name}=VALUE"
+    options = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
+    return f"there is no argument {word}{did_you_mean(word, options)}"
 
 
 def new_file(arguments, endings: Sequence[str], folder: bool = False) -> Path:

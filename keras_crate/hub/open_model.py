@@ -10,7 +10,7 @@ from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import EVALUATION_FILE, SCHEME
-from keras_crate.weights.variants import variants
+from keras_crate.weights.variants import lookup
 
 
 def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
@@ -19,8 +19,9 @@ def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
     Raises:
         ValueError: As `open_model`, or if it is a variant whose outputs are not classes.
     """
-    if address in variants():
-        variants()[address].check_classifies()
+    variant = lookup(address)
+    if variant:
+        variant.check_classifies()
     model, evaluation = open_model(address)
     return model, evaluation or Evaluation.for_model(model)
 
@@ -50,8 +51,9 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
     model, evaluation = open_model("crate_demo_mnist")
     ```
     """
-    if address in variants():
-        model = build(variants()[address])
+    variant = lookup(address)
+    if variant:
+        model = build(variant)
         return model, Evaluation.known_for(model)
     if address.startswith(SCHEME):
         model, folder = pulled(address, compile=compile)

@@ -15,7 +15,7 @@ from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.model_to_train import class_names_of, settings_of
 from keras_crate.training.recipe import Recipe
 from keras_crate.weights.sizes import SIZES, snake_case
-from keras_crate.weights.variants import variants
+from keras_crate.weights.variants import Variant, variants
 
 FAMILIES = {"crate": "CRATE", "crate-alpha": "CRATEAlpha", "crate-mae": "CRATEMAE"}
 
@@ -80,9 +80,8 @@ def short_name(name: str) -> str:
     return snake_case(name).replace("_", "-").removeprefix("crate-")
 
 
-def make_variant(name: str, recipe: Recipe) -> keras.Model:
+def make_variant(variant: Variant, recipe: Recipe) -> keras.Model:
     """Makes the model of a variant, with initial weights."""
-    variant = variants()[name]
     variant.check_classifies()
     return build(variant, weights=None, **settings_of(recipe, has_head=True))
 

@@ -15,7 +15,7 @@ from keras_crate.training.new_model import made_anew, make_model, make_variant
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import Origin, RunOptions, train
 from keras_crate.weights.hub_files import SCHEME
-from keras_crate.weights.variants import variants
+from keras_crate.weights.variants import lookup
 
 _RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
 
@@ -100,8 +100,8 @@ def pretrain(
     data = data_of(data, recipe)
     origin = model_name(model)
     keras.utils.set_random_seed(run_options.seed)
-    is_variant = isinstance(model, str) and model in variants()
-    if isinstance(model, str) and not is_variant and not _is_saved(model):
+    variant = lookup(model) if isinstance(model, str) else None
+    if isinstance(model, str) and variant is None and not _is_saved(model):
         if from_scratch is False:
             raise ValueError(
                 f"A new model has no weights to continue from. Received: {origin}. Name a "
@@ -117,9 +117,9 @@ def pretrain(
                 f"{name}={value} with {origin}, which has its own."
             )
     if from_scratch is None:
-        from_scratch = is_variant
-    if is_variant and from_scratch:
-        model = make_variant(model, recipe)
+        from_scratch = variant is not None
+    if variant and from_scratch:
+        model = make_variant(variant, recipe)
     else:
         model = open_trained(model)
         model = made_anew(model) if from_scratch else model

@@ -181,6 +181,7 @@ def _about(model, data, batches: TrainingInput | PreparedInput, origin: Origin) 
     return {
         **origin._asdict(),
         "parameters": model.count_params(),
+        "input": "x".join(map(str, model.input_shape[1:])),
         "data": data.source,
         "classes": data.classes,
         **batches.about(),
@@ -193,7 +194,8 @@ def _summary(about: dict, batches: TrainingInput | PreparedInput, done: int) -> 
     weights = "from initial weights" if about["weights"] == "initial" else "with its weights"
     return (
         f"{about['model']} {weights}: {batches.summary()}; "
-        f"{about['parameters']:,} parameters, {about['backend']}, batches by {about['pipeline']}"
+        f"{about['parameters']:,} parameters, input {about['input']}, {about['backend']}, "
+        f"batches by {about['pipeline']}"
         + (f"; resumed after {done} epochs" if done else "")
     )
 

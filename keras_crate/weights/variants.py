@@ -169,18 +169,40 @@ def variants() -> dict[str, Variant]:
     return {name: _variant(name, table) for name, table in tomllib.loads(text).items()}
 
 
-def variant_named(name: str) -> Variant:
-    """Returns a variant by its name.
+def lookup(name: str) -> Variant | None:
+    """Returns the variant of a name, or None if there is none.
+
+    Args:
+        name: Its own name, or another of its names if no other variant has it,
+            such as `"mnist"`.
 
     Raises:
-        ValueError: If there is no such variant. The error has similar names.
+        ValueError: If several variants have the name.
     """
-    if name not in variants():
+    if name in variants():
+        return variants()[name]
+    found = [variant for variant in variants().values() if name in variant.names]
+    if len(found) > 1:
+        raise ValueError(
+            f"{name!r} is the name of {len(found)} variants: {found[0].name}, {found[1].name}, ... "
+            "Give the name of one of them; `keras-crate weights` lists all."
+        )
+    return found[0] if found else None
+
+
+def variant_named(name: str) -> Variant:
+    """As `lookup`, for a name that must be a variant's.
+
+    Raises:
+        ValueError: If there is no such variant, or several. The error has other names.
+    """
+    found = lookup(name)
+    if found is None:
         raise ValueError(
             "There is no variant of this name. `keras-crate weights` lists all. "
             f"Received: {name!r}{did_you_mean(name, variants())}"
         )
-    return variants()[name]
+    return found
 
 
 def weights_folder() -> Path:

@@ -10,8 +10,6 @@ from keras_crate_cli import COMMANDS, main
 
 pytestmark = pytest.mark.any_backend
 
-pytestmark = pytest.mark.any_backend
-
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
 def test_help_and_version_do_not_wait_for_keras(option):
@@ -46,6 +44,24 @@ def test_no_command_and_a_wrong_one(capsys):
             main(words)
         assert stop.value.code == 2
     assert "demo" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "finetune --weights mnist --epochs 2",
+            "of the recipe. Pass it as --set epochs=",
+        ),
+        ("finetune --weights mnist --otput a", "no argument --otput. Did you mean '--output'"),
+        ("predict mnist a.png --batchsize 2", "no argument --batchsize. Did you mean '--batch-"),
+    ],
+)
+def test_an_argument_that_a_command_does_not_have(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words.split())
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_command_runs_as_a_program():

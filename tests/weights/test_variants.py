@@ -9,6 +9,7 @@ import pytest
 import keras_crate
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub import list_weights
+from keras_crate.hub.open_model import open_model
 from keras_crate.models.load import build
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.training import list_recipes
@@ -16,7 +17,7 @@ from zoo_page import zoo_page
 
 from keras_crate.weights import layout, layouts
 from keras_crate.weights.sizes import SIZES
-from keras_crate.weights.variants import STATES, variant_named, variants
+from keras_crate.weights.variants import STATES, lookup, variant_named, variants
 
 PUBLISHED = {  # the checkpoints that exist, where a program can fetch them
     "crate_alpha_base_imagenet21k_imagenet": "torch/crate_alpha_B16.pth",
@@ -172,6 +173,16 @@ def test_the_shipped_model_is_what_it_says():
     np.testing.assert_array_equal(
         same.predict(images, verbose=0), model.predict(images, verbose=0)
     )
+
+
+@pytest.mark.any_backend
+def test_variants_have_one_name_in_python_and_in_the_shell():
+    assert lookup("mnist") is lookup("crate_demo_mnist") is variants()["crate_demo_mnist"]
+    assert keras_crate.load("mnist", weights=None).name == "crate_demo_mnist"
+    assert open_model("mnist")[0].class_names[3] == "3"
+    assert lookup("mnits") is None
+    with pytest.raises(ValueError, match=r"'imagenet' is the name of \d+ variants: .*, \.\.\. Give"):
+        lookup("imagenet")
 
 
 @pytest.mark.any_backend
