@@ -1,5 +1,6 @@
 """The layers of the models, one operator per file."""
 
+from keras_crate.layers.cbsa import CBSA
 from keras_crate.layers.composite import CompositeLayer
 from keras_crate.layers.fused_ista import FusedISTA
 from keras_crate.layers.ista import ISTA
@@ -17,6 +18,7 @@ from keras_crate.layers.token_pooling import TokenPooling
 from keras_crate.layers.tssa import TSSA
 
 __all__ = [
+    "CBSA",
     "ISTA",
     "MSSA",
     "TSSA",

@@ -62,6 +62,8 @@ class TSSA(SubspaceLayer):
         Variational Rate Reduction", arXiv:2412.17810.
     """
 
+    own_weights = ("temperature",)
+
     def __init__(
         self,
         heads: int,
