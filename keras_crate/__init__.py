@@ -10,8 +10,13 @@ _NO_BACKEND = choose_backend()
 if _NO_BACKEND is None:
     from keras_crate import layers, models
     from keras_crate.models import (
+        CBT,
         CRATE,
         CRATEMAE,
+        CBTBase,
+        CBTLarge,
+        CBTSmall,
+        CBTTiny,
         CRATEAlpha,
         CRATEAlphaBase,
         CRATEAlphaHuge,
@@ -31,8 +36,13 @@ if _NO_BACKEND is None:
     from keras_crate.models.load import load
 
 __all__ = [
+    "CBT",
     "CRATE",
     "CRATEMAE",
+    "CBTBase",
+    "CBTLarge",
+    "CBTSmall",
+    "CBTTiny",
     "CRATEAlpha",
     "CRATEAlphaBase",
     "CRATEAlphaHuge",

@@ -2,6 +2,7 @@
 
 from keras_crate.layers.cbsa import CBSA
 from keras_crate.layers.composite import CompositeLayer
+from keras_crate.layers.convolutional_stem import ConvolutionalStem
 from keras_crate.layers.fused_ista import FusedISTA
 from keras_crate.layers.ista import ISTA
 from keras_crate.layers.layer_scale import LayerScale
@@ -23,6 +24,7 @@ __all__ = [
     "MSSA",
     "TSSA",
     "CompositeLayer",
+    "ConvolutionalStem",
     "FusedISTA",
     "LayerScale",
     "OvercompleteISTA",

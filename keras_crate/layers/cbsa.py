@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.layers.patch_embedding import as_pair
+from keras_crate.checks import as_pair
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 

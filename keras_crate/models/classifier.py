@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import keras
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import as_pair, check_positive
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.initializers import linear_initializers
-from keras_crate.layers.patch_embedding import as_pair
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
@@ -41,7 +40,7 @@ class Classifier(WhiteBoxModel):
         with weights_for(type(self), weights, settings) as opened:
             graph = Graph(settings, dtype)
             parts = self.parts(settings)
-            images, patches = graph.stem(**parts.patches)
+            images, patches = graph.stem(parts)
             x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
             if parts.norm_tokens:
                 x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
@@ -106,9 +105,9 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
 
 
 def _architecture(family: str, settings: Settings) -> Architecture | None:
-    """The architecture that weights must have; None for operators other than the family's."""
+    """The architecture that weights must have; None if its operators are not the family's."""
     s = settings
-    if family == "CRATE" and (s.compress, s.sparsify) != ("mssa", "ista"):
+    if family == "CRATE" and (s.stem, s.compress, s.sparsify) != ("linear", "mssa", "ista"):
         return None
     patch = as_pair(s.patch_size, "patch_size")
     return Architecture(family, s.dim, s.depth, s.heads, patch)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_crate.checks import names_arguments
+from keras_crate.checks import check_choice, names_arguments
+from keras_crate.layers import ConvolutionalStem, PatchEmbedding
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
 from keras_crate.models.operators import (
@@ -15,6 +16,8 @@ from keras_crate.models.operators import (
 )
 from keras_crate.models.settings import Settings
 from keras_crate.weights.find import WeightsArgument
+
+STEMS = {"linear": PatchEmbedding, "convolution": ConvolutionalStem}
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -38,11 +41,14 @@ class CRATE(Classifier):
         dim: Token width d. `heads` must divide it.
         depth: Number of blocks.
         heads: Number of subspaces in each block.
-        compress: Operator that compresses the tokens: `"mssa"`, `"tssa"`, or
-            your own layer class, factory or layer. A class or factory is called
+        stem: What maps images to tokens: `"linear"` (`PatchEmbedding`) or
+            `"convolution"` (`ConvolutionalStem`).
+        compress: Operator that compresses the tokens: `"mssa"`, `"tssa"`,
+            `"cbsa"`, or your own layer class, factory or layer. A class or factory is called
             with `heads` and `dropout_rate`, if it takes arguments of these
             names. A layer is copied. A block adds its tokens to the operator's
-            output unless the operator's attribute `residual` is false. To be
+            output unless the operator's attribute `residual` is false. An operator
+            with a setting `grid` gets the model's rows and columns of patches. To be
             measured, an operator needs a method `subspace_bases()` like
             `MSSA`'s. To stay quantised, and adapted by LoRA, when saved, it
             must be a `CompositeLayer`.
@@ -136,6 +142,7 @@ class CRATE(Classifier):
         depth: int,
         heads: int,
         *,
+        stem: str = "linear",
         compress: Operator = "mssa",
         sparsify: Operator = "ista",
         step_size: float = 0.1,
@@ -159,6 +166,7 @@ class CRATE(Classifier):
         dtype=None,
         name: str | None = None,
     ):
+        check_choice("stem", stem, tuple(STEMS))
         compress = given_operator("compress", compress, heads=heads, dropout_rate=dropout_rate)
         sparsify = given_operator("sparsify", sparsify, step_size=step_size, penalty=penalty)
         super().__init__(locals())
@@ -171,6 +179,7 @@ class CRATE(Classifier):
         return Parts(
             compress=operator_prototype("compress", s.compress, **compress),
             sparsify=operator_prototype("sparsify", s.sparsify, **sparsify),
+            stem=STEMS[s.stem],
         )
 
     def get_config(self) -> dict:
@@ -203,6 +212,7 @@ def CRATETiny(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
@@ -244,6 +254,7 @@ def CRATESmall(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
@@ -285,6 +296,7 @@ def CRATEBase(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
@@ -326,6 +338,7 @@ def CRATELarge(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
