@@ -86,8 +86,10 @@ def fused_operator(layer: keras.layers.Layer, dim: int) -> keras.layers.Layer | 
     """
     if type(layer) is ISTA:
         return FusedISTA(dim)
-    fused = {MSSA: FusedMSSA, TSSA: FusedTSSA, CBSA: FusedCBSA}.get(type(layer))
-    return fused and fused.from_config({**layer.get_config(), "dropout_rate": 0.0})
+    for layer_class, fused_class in ((MSSA, FusedMSSA), (TSSA, FusedTSSA), (CBSA, FusedCBSA)):
+        if type(layer) is layer_class:
+            return fused_class.from_config({**layer.get_config(), "dropout_rate": 0.0})
+    return None
 
 
 def operator_config(setting) -> str | dict:
