@@ -118,7 +118,7 @@ class CBSA(SubspaceLayer):
         if grid is None and tokens is not None:
             side = math.isqrt(tokens - 1)
             grid = (side, side)
-        if grid is None or tokens not in (None, 1 + math.prod(grid)):
+        if grid is None or tokens == 1 or tokens not in (None, 1 + math.prod(grid)):
             raise ValueError(
                 "`grid` must have a patch for each token but the class token; by default, it is a "
                 f"square. Received: grid={self.grid} and {tokens} tokens"
