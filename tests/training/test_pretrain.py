@@ -106,6 +106,7 @@ def test_names_of_sizes():
         ("tiny", "tiny"), ("CRATEBase", "base"), ("crate_base", "base"), 
         ("alpha-large", "alpha-large"), ("CRATEAlphaLarge", "alpha-large"),
         ("CRATEMAEBase", "mae-base"), ("mae_base", "mae-base"),
+        ("CBTTiny", "cbt-tiny"), ("cbt_tiny", "cbt-tiny"),
     ):  # fmt: skip
         assert short_name(name) == short
 
