@@ -1,16 +1,17 @@
-"""What MSSA and TSSA cost as the number of tokens grows: time and memory of one layer.
+"""What MSSA, TSSA and CBSA cost as the number of tokens grows: time and memory of one layer.
 
     KERAS_BACKEND=jax python benchmarks/attention_cost.py
 
-MSSA compares all pairs of tokens, and TSSA only sums over them. The script measures a forward
-pass of one layer on a CPU, for batch 1 in float32. It is compiled under JAX and TensorFlow.
-PyTorch runs eagerly, without gradients.
+MSSA compares all pairs of tokens, TSSA only sums over them, and CBSA compares them with 8x8
+representatives. The tokens are a class token and the patches of an image. The script measures a
+forward pass of one layer on a CPU, for batch 1 in float32. It is compiled under JAX and
+TensorFlow. PyTorch runs eagerly, without gradients.
 
 Time is processor time, because other work on the machine changes it less than elapsed time. Under
 Linux it is measured on one core. The numbers are medians of runs in turns.
 
 Memory is the growth of the peak resident memory by one call. It is measured in a fresh process
-for each layer and number of tokens, which first runs the layer on 16 tokens, makes its input and
+for each layer and number of tokens, which first runs the layer on 17 tokens, makes its input and
 compiles. So it includes the output, all intermediate results and the backend's buffers, but
 neither weights nor input. Memory that the process freed before and kept is not counted.
 
@@ -25,17 +26,19 @@ import time
 import numpy as np
 import script
 
-LAYERS = ("MSSA", "TSSA")
-SMALLEST = 256
-WARM_UP = 16
+LAYERS = ("MSSA", "TSSA", "CBSA")
+COLUMNS = 16  # of the grid of patches
+SMALLEST = 256 + 1
+WARM_UP = 16 + 1
 LARGEST_SIZES = 4  # that an exponent is fitted to
 
 
-def make_layer(name, dim, heads):
+def make_layer(name, n, dim, heads):
     import keras_crate
 
-    layer = getattr(keras_crate.layers, name)(heads=heads)
-    layer.build((1, None, dim))
+    grid = {"grid": (n // COLUMNS, COLUMNS)} if name == "CBSA" else {}
+    layer = getattr(keras_crate.layers, name)(heads=heads, **grid)
+    layer.build((1, n, dim))
     return layer
 
 
@@ -52,19 +55,17 @@ def measure_memory(name, n, dim, heads) -> float:
     """MiB by which one call raises the peak. For a fresh process."""
     from memory import peak_raised_by
 
-    layer = make_layer(name, dim, heads)
-    call_of(layer, WARM_UP, dim)()
-    return peak_raised_by(call_of(layer, n, dim))
+    call_of(make_layer(name, WARM_UP, dim, heads), WARM_UP, dim)()
+    return peak_raised_by(call_of(make_layer(name, n, dim, heads), n, dim))
 
 
 def measure_times(sizes, dim, heads, rounds) -> dict:
     """Median milliseconds of a call: for each layer, one for each size."""
     from timing import interleaved
 
-    layers = {name: make_layer(name, dim, heads) for name in LAYERS}
     medians = {name: [] for name in LAYERS}
     for n in sizes:
-        calls = {name: call_of(layer, n, dim) for name, layer in layers.items()}
+        calls = {name: call_of(make_layer(name, n, dim, heads), n, dim) for name in LAYERS}
         for call in calls.values():
             call()
         for name, seconds in interleaved(calls, rounds, time.process_time).items():
@@ -81,15 +82,18 @@ def exponent(sizes, costs) -> float | None:
 
 
 def print_table(title, sizes, costs):
-    print(f"\n{title:<14}{'MSSA':>10} growth {'TSSA':>10} growth   MSSA/TSSA")
+    columns = "".join(f"{name:>10} growth " for name in LAYERS)
+    print(f"\n{title:<15}{columns}  MSSA/TSSA  MSSA/CBSA")
     for i, n in enumerate(sizes):
         row = f"{n:>8} tokens"
         for name in LAYERS:
             cost, last = costs[name][i], costs[name][i - 1]
             growth = f"x {cost / last:.2f}" if i and last > 0 else ""
             row += f"{cost:>10.2f} {growth:<7}"
-        mssa, tssa = (costs[name][i] for name in LAYERS)
-        print(row + (f"{mssa / tssa:>11.1f}" if tssa > 0 else ""))
+        mssa, *others = (costs[name][i] for name in LAYERS)
+        print(
+            row + "".join(f"{mssa / cost:>11.1f}" if cost > 0 else f"{'-':>11}" for cost in others)
+        )
     fitted = {name: exponent(sizes, costs[name]) for name in LAYERS}
     print("exponents: " + ", ".join(f"{k} {v:.2f}" for k, v in fitted.items() if v is not None))
 
@@ -101,7 +105,7 @@ def plot(results, path):
     sizes = np.array(results["tokens"])
     panels = (("milliseconds", "processor time (ms)"), ("mebibytes", "peak memory (MiB)"))
     for axes, (key, label) in zip(figure.subplots(1, 2), panels, strict=True):
-        for name, colour, slope in (("MSSA", "C3", 2), ("TSSA", "C0", 1)):
+        for name, colour, slope in (("MSSA", "C3", 2), ("TSSA", "C0", 1), ("CBSA", "C2", 1)):
             costs = np.array(results[key][name])
             seen = costs > 0
             axes.loglog(sizes[seen], costs[seen], "o-", ms=4, color=colour, label=name)
@@ -120,7 +124,7 @@ def main():
     parser = script.parser(__doc__, rounds=7)
     parser.add_argument("--dim", type=int, default=128)
     parser.add_argument("--heads", type=int, default=2)
-    parser.add_argument("--largest", type=int, default=16384, help="tokens (%(default)s)")
+    parser.add_argument("--largest", type=int, default=16384, help="patches (%(default)s)")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)  # the fresh process
     arguments = parser.parse_args()
     dim, heads = arguments.dim, arguments.heads
@@ -130,8 +134,8 @@ def main():
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     sizes = [SMALLEST]
-    while 2 * sizes[-1] <= arguments.largest:
-        sizes.append(2 * sizes[-1])
+    while 2 * sizes[-1] - 1 <= arguments.largest + 1:
+        sizes.append(2 * sizes[-1] - 1)  # twice as many patches
     # Before this process imports Keras: see `in_fresh_process`.
     options = ("--dim", dim, "--heads", heads)
     mebibytes = {

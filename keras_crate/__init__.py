@@ -11,8 +11,13 @@ if _NO_BACKEND is None:
     from keras_crate import layers, models
     from keras_crate.compiled import labels, scaled_optimizers  # noqa: F401, saved models name them
     from keras_crate.models import (
+        CBT,
         CRATE,
         CRATEMAE,
+        CBTBase,
+        CBTLarge,
+        CBTSmall,
+        CBTTiny,
         CRATEAlpha,
         CRATEAlphaBase,
         CRATEAlphaHuge,
@@ -32,8 +37,13 @@ if _NO_BACKEND is None:
     from keras_crate.models.load import load
 
 __all__ = [
+    "CBT",
     "CRATE",
     "CRATEMAE",
+    "CBTBase",
+    "CBTLarge",
+    "CBTSmall",
+    "CBTTiny",
     "CRATEAlpha",
     "CRATEAlphaBase",
     "CRATEAlphaHuge",

@@ -100,6 +100,17 @@ def is_positive_integer(value) -> bool:
     return is_integer and value > 0
 
 
+def as_pair(value, name: str) -> tuple[int, int]:
+    """Returns a positive integer, or a pair of them, as a pair; `name` is for the error."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(map(is_positive_integer, pair)):
+        raise ValueError(
+            f"`{name}` must be a positive integer or a pair (height, width) of them. "
+            f"Received: {name}={value!r}"
+        )
+    return tuple(map(int, pair))
+
+
 def is_number(value) -> bool:
     """Whether a value is a finite number of Python or NumPy."""
     is_real = isinstance(value, (int, float, np.integer, np.floating))

@@ -1,5 +1,6 @@
 """The authors' models: their golden numbers, and their tensors in ours."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,45 @@ def load_alpha_state(model, state: dict) -> None:
         d, d1 = pair(*dictionaries)
         put(f"block_{i}_overcomplete_ista", d, d1.T)
     assert not state, f"tensors left over: {sorted(state)}"
+
+
+def load_cbt_state(model, state: dict) -> None:
+    """Puts a CBT state dict into a model."""
+    state = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+
+    def put(layer, *names):
+        values = [state.pop(name) for name in names]
+        model.get_layer(layer).set_weights(
+            [v.T if v.ndim == 2 and not layer.endswith("_ista") else v for v in values]
+        )
+
+    def pair(prefix):
+        return f"{prefix}.weight", f"{prefix}.bias"
+
+    stem = model.get_layer("patch_embedding")
+    for i in range(len(stem.widths)):
+        theirs = f"to_patch_embedding.proj.{2 * i}"
+        kernel = state.pop(f"{theirs}.0.weight").transpose(2, 3, 1, 0)
+        getattr(stem, f"convolution_{i}").set_weights([kernel])
+        names = (*pair(f"{theirs}.1"), f"{theirs}.1.running_mean", f"{theirs}.1.running_var")
+        getattr(stem, f"norm_{i}").set_weights([state.pop(name) for name in names])
+    put("token_embedding", "cls_token", "pos_embedding")
+    for i in range(model.settings.depth):
+        cbsa, ista = (f"transformer.layers.{i}.{k}" for k in (0, 1))
+        put(f"block_{i}_norm_1", *pair(f"{cbsa}.norm"))
+        names = ("step_x", "step_rep", "proj.weight", *pair("to_out"))
+        put(f"block_{i}_cbsa", *(f"{cbsa}.fn.{name}" for name in names))
+        put(f"block_{i}_norm_2", *pair(f"{ista}.norm"))
+        put(f"block_{i}_ista", f"{ista}.fn.weight")
+    put("head_norm", *pair("mlp_head.0"))
+    put("head", *pair("mlp_head.1"))
+    assert not state, f"tensors left over: {sorted(state)}"
+
+
+def parameters_of(model) -> int:
+    """Parameters as the authors count them: without running statistics."""
+    statistics = [w for w in model.weights if "/moving_" in w.path]
+    return model.count_params() - sum(math.prod(w.shape) for w in statistics)
 
 
 def load_mae_state(model, state: dict) -> None:

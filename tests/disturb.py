@@ -5,8 +5,10 @@ import numpy as np
 def disturb(model):
     """Gives normalisations and biases other values than they start with; the model."""
     rng = np.random.default_rng(5)
-    for weight in model.trainable_weights:
-        if weight.path.endswith(("gamma", "beta", "bias", "temperature")):
+    others = ("gamma", "beta", "bias", "temperature", "moving_mean", "moving_variance")
+    for weight in model.weights:
+        if weight.path.endswith(others):
             values = keras.ops.convert_to_numpy(weight)
-            weight.assign(values + 0.3 * rng.normal(size=values.shape))
+            change = 0.3 * rng.normal(size=values.shape)
+            weight.assign(values + (np.abs(change) if "variance" in weight.path else change))
     return model

@@ -9,7 +9,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
-from authors import golden, images_of, state_of
+from authors import golden, images_of, parameters_of, state_of
 from compare import assert_close
 from disturb import disturb
 from marks import COMPILES_LONG, compiles_long, needs_remat
@@ -60,7 +60,7 @@ class FamilyChecks:
         # A count is the same everywhere, and the others take their time to draw all weights.
         counts = self.parameter_counts[: None if keras.backend.backend() == "torch" else 1]
         for constructor, arguments, count in counts:
-            assert getattr(keras_crate, constructor)(**arguments).count_params() == count
+            assert parameters_of(getattr(keras_crate, constructor)(**arguments)) == count
 
     def test_golden_logits_and_tokens(self):
         for name, arguments in self.golden_cases:
@@ -296,7 +296,8 @@ class FamilyChecks:
         adapters = [w for w in model.trainable_weights if "lora" in w.path]
         others = [w.path for w in model.trainable_weights if "lora" not in w.path]
         assert len(adapters) == 2 * len(self.adapted(model))
-        assert all(path.startswith("head") or path.endswith("bias") for path in others)
+        free = ("bias", "step_x", "step_rep")
+        assert all(path.startswith("head") or path.endswith(free) for path in others)
         frozen = [keras.ops.convert_to_numpy(w) for w in model.non_trainable_weights]
         model.compile("adam", "sparse_categorical_crossentropy")
         model.fit(images, labels, epochs=2, verbose=0)

@@ -4,6 +4,8 @@ An independent judge: it shares no code with the package. Tokens are rows,
 `z` is (..., n, d).
 """
 
+import math
+
 import numpy as np
 
 
@@ -110,3 +112,28 @@ def tssa(z, u, heads, temperature, out, bias, u_bias=0.0):
         moments = moments / (weight.sum(axis=-2, keepdims=True) + 1e-8)
         outputs.append(-weight * part / (1 + moments))
     return np.concatenate(outputs, axis=-1) @ np.asarray(out, "float64") + bias, pi
+
+
+def cbsa(z, grid, representatives, heads, step_x, step_rep, u, out, bias):
+    """Outputs, and the attention `A` of the representatives, window by window, head by head."""
+    w = np.asarray(z, "float64") @ np.asarray(u, "float64")
+    p = u.shape[1] // heads
+    outputs, attention = [], []
+    for k in range(heads):
+        part = w[..., k * p : (k + 1) * p]
+        on_grid = part[..., :-1, :].reshape(*part.shape[:-2], *grid, p)
+        means = []
+        for i in range(representatives[0]):
+            for j in range(representatives[1]):
+                rows, columns = (
+                    slice(math.floor(a * size / count), math.ceil((a + 1) * size / count))
+                    for a, size, count in zip((i, j), grid, representatives, strict=True)
+                )
+                means.append(on_grid[..., rows, columns, :].mean(axis=(-3, -2)))
+        r = np.stack(means, axis=-2)
+        a = softmax(r @ np.swapaxes(part, -1, -2) / np.sqrt(p))
+        r = r + step_rep[k].item() * a @ part
+        x = softmax(r @ np.swapaxes(r, -1, -2) / np.sqrt(p)) @ r
+        outputs.append(step_x[k].item() * np.swapaxes(a, -1, -2) @ x)
+        attention.append(a)
+    return np.concatenate(outputs, axis=-1) @ out + bias, np.stack(attention, axis=-3)

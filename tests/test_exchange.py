@@ -36,6 +36,7 @@ def _family():
         "exchanged": keras_crate.CRATE(
             48, 2, 4, compress="tssa", sparsify="overcomplete_ista", **small, **logits
         ),
+        "cbt": keras_crate.CBT(48, 2, 4, **small, **logits),
         "mae": keras_crate.CRATEMAE(48, 2, 4, **small),
         "int8": keras_crate.CRATE(48, 2, 4, **small, **logits),
     }
@@ -88,7 +89,7 @@ def other(request, exchange):
     return request.param
 
 
-@pytest.mark.parametrize("name", ["alpha", "exchanged", "mae"])
+@pytest.mark.parametrize("name", ["alpha", "exchanged", "cbt", "mae"])
 def test_every_family_agrees(name, other, exchange):
     expected = np.load(exchange / f"{other}.npz")[name]
     model = keras.saving.load_model(exchange / f"{other}-{name}.keras")

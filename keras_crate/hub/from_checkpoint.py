@@ -23,12 +23,12 @@ def from_checkpoint(
 ) -> WhiteBoxModel:
     """Makes a model from a checkpoint of the authors' code.
 
-    Reads CRATE, CRATE-alpha, CRATE-MAE and the image tower of
+    Reads CRATE, CRATE-alpha, CRATE-MAE, CBT and the image tower of
     CRATE-alpha-CLIPA, from files of PyTorch (`.pth`, `.pt`, `.pth.tar`, no
     extension), `.safetensors`, or JAX parameters (`.npz`). No code from a file
     is run. The shapes of the tensors show the architecture and the size. In
-    files of PyTorch they do not show the number of heads; it is known for the
-    published sizes only.
+    files of PyTorch they do not show the number of heads, except for CBT; it is
+    known for the published sizes only.
 
     Args:
         path_or_tensors: The file, or a dictionary of tensors.
@@ -40,7 +40,7 @@ def from_checkpoint(
             CRATEMAE, have their defaults.
 
     Returns:
-        A `CRATE`, `CRATEAlpha` or `CRATEMAE`, not compiled. A warning names
+        A `CRATE`, `CRATEAlpha`, `CRATEMAE` or `CBT`, not compiled. A warning names
         tensors that the model does not use.
 
     Raises:
@@ -122,7 +122,7 @@ def _heads(checkpoint: Recognised, given: dict, origin: str) -> int:
             f"{size.depth} blocks, patches of {size.pixels} numbers. Pass `heads=` (`--heads` in "
             "the shell). With another number than in training, the outputs would be wrong."
         )
-    if heads == 1 and size.output_map:
+    if heads == 1 and size.output_map and checkpoint.layout.family != "CBT":
         raise ValueError(
             f"A model with one head has no output map in its attention, but {origin} has one. "
             "Received: heads=1"

@@ -16,11 +16,11 @@ from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.layout import Layout, dimensions_of_model
 from keras_crate.weights.layouts import LAYOUTS
 
-_TITLES = ("CRATE of PyTorch", "CRATE-alpha of PyTorch", "CRATE-MAE of PyTorch")
+_TITLES = ("CRATE of PyTorch", "CRATE-alpha of PyTorch", "CRATE-MAE of PyTorch", "CBT of PyTorch")
 # Settings that no tensor shows.
 _NOT_IN_TENSORS = (
     "step_size", "penalty", "epsilon", "residual", "decoupled", "mean", "std", "pooling",
-    "include_preprocessing",
+    "include_preprocessing", "representatives",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     the authors', such as another `penalty`. Pass them to `from_checkpoint`.
 
     Args:
-        model: A `CRATE`, `CRATEAlpha` or `CRATEMAE` with the authors'
+        model: A `CRATE`, `CRATEAlpha`, `CRATEMAE` or `CBT` with the authors'
             operators, not quantised or fused. Adapters of LoRA are merged. The
             authors' CRATE-MAE holds tensors that it does not use (`pos_embed`,
             `decoder_embed`). They are not written: load the file there with
@@ -42,7 +42,8 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
             PyTorch. None for no file.
 
     Returns:
-        A dictionary of NumPy arrays in float32, by the authors' names.
+        A dictionary of NumPy arrays in float32, by the authors' names. Counters
+        of batches in a CBT's batch normalisation are 0, in int64.
 
     Raises:
         ValueError: If the authors' code has no such model, or the path has
@@ -74,6 +75,10 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
     tensors = {
         entry.name: entry.to_tensor(np.asarray(weights[entry.path], "float32")) for entry in entries
     }
+    for name in list(tensors):  # which PyTorch has beside the running statistics
+        if name.endswith(".running_mean"):
+            counter = name.replace("running_mean", "num_batches_tracked")
+            tensors[counter] = np.zeros((), "int64")
     if path is not None:
         _write(tensors, Path(path))
     settings = settings_not_in_tensors(model)
@@ -110,7 +115,7 @@ def _layout_of_model(model) -> Layout:
     is_encoder = type(model).__name__ == "CRATEMAEEncoder"
     advice = "Pass the CRATEMAE itself." if is_encoder else "Save it with `model.save`."
     raise ValueError(
-        "`to_pytorch` takes a CRATE, CRATEAlpha or CRATEMAE. Received: a "
+        "`to_pytorch` takes a CRATE, CRATEAlpha, CRATEMAE or CBT. Received: a "
         f"{type(model).__name__}. {advice}"
     )
 

@@ -39,7 +39,9 @@ def attention_maps(
         Array of shape `(n, heads, rows, columns)`, with one value >= 0 for each
         patch. The values and the attention to the class token sum to 1. With
         `token=None`, an array of shape `(n, heads, tokens, tokens)`, whose rows
-        sum to 1. For a list of layers, a list of such arrays.
+        sum to 1. For a list of layers, a list of such arrays. For CBSA, the
+        values are those of `A^T A` (see `layers.CBSA`), as its authors draw
+        them, and do not sum to 1.
 
     Raises:
         ValueError: If the model has no such block or token, the block has no
@@ -70,9 +72,9 @@ def attention_maps(
 def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     """Returns how much each patch contributes to the class token through all blocks.
 
-    The attention of each block is averaged over the heads, and then averaged
-    with the identity, for the skip connection. The matrices of all blocks are
-    multiplied, from the first to the last.
+    The attention of each block is averaged over the heads, divided so that rows
+    sum to 1, and averaged with the identity, for the skip connection. The
+    matrices of all blocks are multiplied, from the first to the last.
 
     Args:
         model: As in `attention_maps`.
@@ -101,7 +103,9 @@ def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
     identity = np.eye(scores[0].shape[-1])
     flow = identity
     for of_block in scores:
-        flow = (0.5 * of_block.mean(axis=1, dtype="float64") + 0.5 * identity) @ flow
+        mean = of_block.mean(axis=1, dtype="float64")
+        mean /= mean.sum(axis=-1, keepdims=True)  # the rows of CBSA do not sum to 1
+        flow = (0.5 * mean + 0.5 * identity) @ flow
     rows, columns = model.get_layer("token_embedding").grid
     return flow[:, 0, 1:].reshape(-1, rows, columns).astype("float32")
 

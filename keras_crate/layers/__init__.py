@@ -1,6 +1,8 @@
 """The layers of the models, one operator per file."""
 
+from keras_crate.layers.cbsa import CBSA
 from keras_crate.layers.composite import CompositeLayer
+from keras_crate.layers.convolutional_stem import ConvolutionalStem
 from keras_crate.layers.fused_ista import FusedISTA
 from keras_crate.layers.ista import ISTA
 from keras_crate.layers.layer_scale import LayerScale
@@ -17,10 +19,12 @@ from keras_crate.layers.token_pooling import TokenPooling
 from keras_crate.layers.tssa import TSSA
 
 __all__ = [
+    "CBSA",
     "ISTA",
     "MSSA",
     "TSSA",
     "CompositeLayer",
+    "ConvolutionalStem",
     "FusedISTA",
     "LayerScale",
     "OvercompleteISTA",

@@ -1,8 +1,9 @@
-"""MSSA and TSSA that hold the scale and offset of the normalisation before them."""
+"""MSSA, TSSA and CBSA that hold the scale and offset of the normalisation before them."""
 
 import keras
 from keras import ops
 
+from keras_crate.layers.cbsa import CBSA
 from keras_crate.layers.mssa import MSSA
 from keras_crate.layers.subspace_layer import SubspaceLayer
 from keras_crate.layers.tssa import TSSA
@@ -57,6 +58,11 @@ class FusedMSSA(FoldedNorm, MSSA):
 @keras.saving.register_keras_serializable(package="keras_crate")
 class FusedTSSA(FoldedNorm, TSSA):
     """`TSSA` of a fused model."""
+
+
+@keras.saving.register_keras_serializable(package="keras_crate")
+class FusedCBSA(FoldedNorm, CBSA):
+    """`CBSA` of a fused model."""
 
 
 # Keras stores a layer's variables under the name of its class. These names keep files of fused

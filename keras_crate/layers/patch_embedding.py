@@ -3,13 +3,13 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_choice, is_positive_integer, names_arguments
-from keras_crate.layers.composite import CompositeLayer
+from keras_crate.checks import names_arguments
 from keras_crate.layers.initializers import linear_initializers
+from keras_crate.layers.stem import Stem
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
-class PatchEmbedding(CompositeLayer):
+class PatchEmbedding(Stem):
     """Cuts images into patches and maps each to a token.
 
     Patches do not overlap. The pixels of a patch, in (row, column, channel)
@@ -63,22 +63,14 @@ class PatchEmbedding(CompositeLayer):
         folded_norm: bool = False,
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.dim = dim
-        self.patch_size = as_pair(patch_size, "patch_size")
+        super().__init__(dim, patch_size, folded_norm, data_format, **kwargs)
         self.epsilon = epsilon
         self.use_norm = use_norm
-        self.folded_norm = folded_norm
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        data_format = data_format or keras.config.image_data_format()
-        self.data_format = check_choice(
-            "data_format", data_format, ("channels_last", "channels_first")
-        )
-        self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape):
         self.compute_output_shape(input_shape)  # refuses images that patches do not tile
-        channels = input_shape[1 if self.data_format == "channels_first" else -1]
+        channels = self.channels(input_shape)
         patch_shape = (None, None, self.patch_size[0] * self.patch_size[1] * channels)
         token_shape = (None, None, self.dim)
         initializers = linear_initializers(patch_shape[-1])
@@ -102,45 +94,19 @@ class PatchEmbedding(CompositeLayer):
             )
         self.built = True
 
-    def _sides(self, input_shape):
-        first = 2 if self.data_format == "channels_first" else 1
-        return input_shape[first : first + 2]
-
-    def grid(self, input_shape) -> tuple[int | None, int | None]:
-        """Rows and columns of patches in images of this shape (batch first)."""
-        sides = zip(self._sides(input_shape), self.patch_size, strict=True)
-        return tuple(None if side is None else side // patch for side, patch in sides)
-
     def call(self, inputs):
         patches = cut_patches(inputs, self.patch_size, self.data_format)
         if not self.use_norm:
             return self.projection(patches)
         return self.norm(self.projection(self.patch_norm(patches)))
 
-    def compute_output_shape(self, input_shape):
-        sides = self._sides(input_shape)
-        for name, side, patch in zip(("height", "width"), sides, self.patch_size, strict=True):
-            if side is not None and (side < patch or side % patch):
-                raise ValueError(
-                    f"The image {name} must be divisible by the patch's. Received: {name} {side} "
-                    f"and patch_size={self.patch_size}. Resize the images to {name} "
-                    f"{max(1, round(side / patch)) * patch}, or choose another `patch_size`."
-                )
-        rows, columns = self.grid(input_shape)
-        tokens = None if rows is None or columns is None else rows * columns
-        return (input_shape[0], tokens, self.dim)
-
     def get_config(self) -> dict:
         initializer = self.kernel_initializer
         return {
             **super().get_config(),
-            "dim": self.dim,
-            "patch_size": self.patch_size,
             "epsilon": self.epsilon,
             "use_norm": self.use_norm,
-            "folded_norm": self.folded_norm,
             "kernel_initializer": initializer and keras.initializers.serialize(initializer),
-            "data_format": self.data_format,
         }
 
 
@@ -185,14 +151,3 @@ def join_patches(patches, grid: tuple[int, int], patch_size: tuple[int, int], da
     images = ops.transpose(images, (0, 1, 3, 2, 4, 5))
     images = ops.reshape(images, (-1, rows * height, columns * width, channels))
     return images if data_format == "channels_last" else ops.transpose(images, (0, 3, 1, 2))
-
-
-def as_pair(value, name: str) -> tuple[int, int]:
-    """Returns a positive integer, or a pair of them, as a pair; `name` is for the error."""
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2 or not all(map(is_positive_integer, pair)):
-        raise ValueError(
-            f"`{name}` must be a positive integer or a pair (height, width) of them. "
-            f"Received: {name}={value!r}"
-        )
-    return tuple(map(int, pair))

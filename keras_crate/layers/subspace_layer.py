@@ -44,6 +44,8 @@ class SubspaceLayer(CompositeLayer):
     """
 
     residual = True
+    # Attributes of a subclass' weights besides the two maps. `keras_crate.fuse` copies them.
+    own_weights: tuple[str, ...] = ()
 
     @names_arguments
     def __init__(

@@ -63,6 +63,8 @@ class TSSA(SubspaceLayer):
         Variational Rate Reduction", arXiv:2412.17810.
     """
 
+    own_weights = ("temperature",)
+
     @names_arguments
     def __init__(
         self,

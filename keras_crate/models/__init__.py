@@ -1,5 +1,6 @@
 """The models, built from the layers."""
 
+from keras_crate.models.cbt import CBT, CBTBase, CBTLarge, CBTSmall, CBTTiny
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.models.crate import CRATE, CRATEBase, CRATELarge, CRATESmall, CRATETiny
 from keras_crate.models.crate_alpha import (
@@ -19,8 +20,13 @@ from keras_crate.models.crate_mae_encoder import CRATEMAEEncoder
 from keras_crate.models.fuse import fuse
 
 __all__ = [
+    "CBT",
     "CRATE",
     "CRATEMAE",
+    "CBTBase",
+    "CBTLarge",
+    "CBTSmall",
+    "CBTTiny",
     "CRATEAlpha",
     "CRATEAlphaBase",
     "CRATEAlphaHuge",

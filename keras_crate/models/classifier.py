@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 import keras
 
-from keras_crate.checks import check_positive
+from keras_crate.checks import as_pair, check_positive
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.initializers import linear_initializers
-from keras_crate.layers.patch_embedding import as_pair
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
@@ -42,7 +41,7 @@ class Classifier(WhiteBoxModel):
         with weights_for(type(self), weights, settings) as opened:
             graph = Graph(settings, dtype)
             parts = self.parts(settings)
-            images, patches = graph.stem(**parts.patches)
+            images, patches = graph.stem(parts)
             x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
             if parts.norm_tokens:
                 x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
@@ -151,7 +150,7 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
 def _architecture(family: str, settings: Settings) -> Architecture | None:
     """Returns the architecture that weights must have; None for a model with other operators."""
     s = settings
-    if family == "CRATE" and (s.compress, s.sparsify) != ("mssa", "ista"):
+    if family == "CRATE" and (s.stem, s.compress, s.sparsify) != ("linear", "mssa", "ista"):
         return None
     patch = as_pair(s.patch_size, "patch_size")
     return Architecture(family, s.dim, s.depth, s.heads, patch)

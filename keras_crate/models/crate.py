@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from keras_crate.checks import names_arguments
+from keras_crate.checks import check_choice, names_arguments
+from keras_crate.layers import ConvolutionalStem, PatchEmbedding
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
 from keras_crate.models.operators import (
@@ -15,6 +16,8 @@ from keras_crate.models.operators import (
 )
 from keras_crate.models.settings import Settings
 from keras_crate.weights.find import WeightsArgument
+
+STEMS = {"linear": PatchEmbedding, "convolution": ConvolutionalStem}
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -38,14 +41,18 @@ class CRATE(Classifier):
         dim: Token width d. `heads` must divide it.
         depth: Number of blocks.
         heads: Number of subspaces in each block.
-        compress: Operator that compresses the tokens: `"mssa"`, `"tssa"`, or
-            your own layer class, factory or layer. A class or factory is called
+        stem: What maps images to tokens: `"linear"` (`PatchEmbedding`) or
+            `"convolution"` (`ConvolutionalStem`).
+        compress: Operator that compresses the tokens: `"mssa"`, `"tssa"`,
+            `"cbsa"`, or your own layer class, factory or layer. A class or factory is called
             with `heads` and `dropout_rate`, if it takes arguments of these
             names. A layer is copied. A block adds its tokens to the operator's
-            output unless the operator's attribute `residual` is false.
-            `keras_crate.objective.measure` needs a method `subspace_bases()`
-            like that of `MSSA`. If the operator is a `CompositeLayer`, a saved
-            model keeps its quantisation and its adapters of LoRA.
+            output unless the operator's attribute `residual` is false. An
+            operator with a setting `grid` gets the model's rows and columns of
+            patches. `keras_crate.objective.measure` needs a method
+            `subspace_bases()` like that of `MSSA`. If the operator is a
+            `CompositeLayer`, a saved model keeps its quantisation and its
+            adapters of LoRA.
         sparsify: Operator that makes the tokens sparse: `"ista"`,
             `"overcomplete_ista"`, or your own. A class or factory is called
             with `step_size` and `penalty`, if it takes them. A block adds its
@@ -143,6 +150,7 @@ class CRATE(Classifier):
         depth: int,
         heads: int,
         *,
+        stem: str = "linear",
         compress: Operator = "mssa",
         sparsify: Operator = "ista",
         step_size: float = 0.1,
@@ -166,6 +174,7 @@ class CRATE(Classifier):
         dtype=None,
         name: str | None = None,
     ):
+        check_choice("stem", stem, tuple(STEMS))
         compress = given_operator("compress", compress, heads=heads, dropout_rate=dropout_rate)
         sparsify = given_operator("sparsify", sparsify, step_size=step_size, penalty=penalty)
         super().__init__(locals())
@@ -178,6 +187,7 @@ class CRATE(Classifier):
         return Parts(
             compress=operator_prototype("compress", s.compress, **compress),
             sparsify=operator_prototype("sparsify", s.sparsify, **sparsify),
+            stem=STEMS[s.stem],
         )
 
     def get_config(self) -> dict:
@@ -210,6 +220,7 @@ def CRATETiny(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
@@ -251,6 +262,7 @@ def CRATESmall(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
@@ -292,6 +304,7 @@ def CRATEBase(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,
@@ -333,6 +346,7 @@ def CRATELarge(
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
+    stem: str = "linear",
     compress: Operator = "mssa",
     sparsify: Operator = "ista",
     step_size: float = 0.1,

@@ -373,7 +373,7 @@ def _graph(graph: Graph):
     """The images and the outputs of a masked autoencoder."""
     s = graph.settings
     parts = encoder_parts(s)
-    images, patches = graph.stem(**parts.patches)
+    images, patches = graph.stem(parts)
     _check_mask_ratio(s.mask_ratio, patches.shape[1])
     noise = graph.make(PatchNoise, "patch_noise", seed=s.seed)(patches)
     masking = graph.make(PatchMasking, "patch_masking", ratio=s.mask_ratio)

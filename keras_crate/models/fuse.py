@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_crate.checks import names_arguments
 from keras_crate.keras_internals import parts_of
-from keras_crate.layers import TSSA, FusedISTA, PatchEmbedding
+from keras_crate.layers import ConvolutionalStem, FusedISTA, PatchEmbedding
 from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.rebuild import rebuild
 from keras_crate.models.settings import Form, channels_axis, rescaling_of
@@ -22,7 +22,8 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
 
     - ISTA's products become one Dense layer with ReLU (`layers.FusedISTA`);
     - scale and offset of a normalisation go into the next linear map, which is
-      in MSSA, TSSA, ISTA, the patch embedding or the head;
+      in MSSA, TSSA, CBSA, ISTA, the patch embedding or the head;
+    - batch normalisations go into the convolutions of the convolutional stem;
     - the normalisation of pixels goes into the patch embedding of CRATE-alpha
       and CRATE-MAE, in float32. It stays in CRATE, where a normalisation of each
       patch follows, which is not linear.
@@ -69,6 +70,8 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
             affine = _scale_and_offset(source)
         elif isinstance(target, PatchEmbedding):
             _fold_patches(source, target, _of_pixels(model, fused))
+        elif isinstance(target, ConvolutionalStem):
+            _fold_convolutions(source, target)
         elif affine is not None and target.weights:
             _fold(source, target, *affine)
             affine = None
@@ -112,8 +115,8 @@ def _fold(source, target, scale, offset) -> None:
         target.norm_offset.assign(offset)
         if target.output_projection is not None:
             _copy(source.output_projection, target.output_projection)
-        if isinstance(target, TSSA):
-            target.temperature.assign(_array(source.temperature))
+        for name in source.own_weights:
+            getattr(target, name).assign(_array(getattr(source, name)))
     else:
         _fold_dense(source, target, scale, offset)
 
@@ -132,6 +135,18 @@ def _fold_patches(source: PatchEmbedding, target: PatchEmbedding, pixels: tuple)
     else:
         scale, offset = pixels
     _fold_dense(source.projection, target.projection, scale, offset)
+
+
+def _fold_convolutions(source: ConvolutionalStem, target: ConvolutionalStem) -> None:
+    """Folds the batch normalisation after each convolution into it."""
+    for i in range(len(source.widths)):
+        norm, kernel, folded = (
+            getattr(layer, f"{name}_{i}")
+            for layer, name in ((source, "norm"), (source, "convolution"), (target, "convolution"))
+        )
+        scale = _array(norm.gamma) / np.sqrt(_array(norm.moving_variance) + norm.epsilon)
+        folded.kernel.assign(scale * _array(kernel.kernel))
+        folded.bias.assign(_array(norm.beta) - scale * _array(norm.moving_mean))
 
 
 def _of_pixels(model: WhiteBoxModel, fused: WhiteBoxModel) -> tuple[np.ndarray, np.ndarray]:

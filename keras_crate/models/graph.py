@@ -6,6 +6,7 @@ import keras
 
 from keras_crate.layers import CompositeLayer, LayerScale, PatchEmbedding, TokenEmbedding
 from keras_crate.layers.composite import restored_settings
+from keras_crate.layers.stem import Stem
 from keras_crate.models.operators import fused_operator, is_residual, operator_name
 from keras_crate.models.settings import Settings, checked, current_form, rescaling_of
 
@@ -24,7 +25,8 @@ class Parts:
         compress: The first operator of every block. Each block gets a copy.
         sparsify: The second operator of every block.
         epsilon: Epsilon of the blocks' normalisations.
-        patches: Arguments of `PatchEmbedding`.
+        stem: Class of the layer from images to patches.
+        patches: Arguments of the stem.
         tokens: Arguments of `TokenEmbedding`.
         norm_tokens: Whether the last normalisation is one of all tokens
             (`encoder_norm`). Otherwise it is one of the pooled features
@@ -36,6 +38,7 @@ class Parts:
     compress: keras.layers.Layer
     sparsify: keras.layers.Layer
     epsilon: float = 1e-5
+    stem: type[Stem] = PatchEmbedding
     patches: dict = dataclasses.field(default_factory=dict)
     tokens: dict = dataclasses.field(default_factory=dict)
     norm_tokens: bool = False
@@ -65,7 +68,7 @@ class Graph:
         settings = restored_settings(self.form.layer_settings.get(name))
         return layer_class(name=name, **{"dtype": self.policy, **arguments, **settings})
 
-    def stem(self, **patch_arguments):
+    def stem(self, parts: Parts):
         """Adds the layers from images to patches.
 
         Returns:
@@ -73,22 +76,24 @@ class Graph:
         """
         s = self.settings
         embedding = self.make(
-            PatchEmbedding,
+            parts.stem,
             "patch_embedding",
             dim=s.dim,
             patch_size=s.patch_size,
             data_format=s.data_format,
             folded_norm=self.form.fused,
-            **patch_arguments,
+            **parts.patches,
         )
         embedding.compute_output_shape((None, *s.input_shape))  # refuses a bad size early
         self.grid = embedding.grid((None, *s.input_shape))
         images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
         x = images
         # A fused model folds the normalisation of pixels into the linear map, if that comes
-        # next. In half precision, pixels would lose digits.
+        # next. In half precision, pixels would lose digits. Convolutions see zeros around the
+        # image, which would need another offset.
         exact = self.policy.compute_dtype in ("float32", "float64")
-        folded = self.form.fused and exact and not embedding.use_norm
+        linear = isinstance(embedding, PatchEmbedding) and not embedding.use_norm
+        folded = self.form.fused and exact and linear
         if s.include_preprocessing and not folded:
             scale, offset = rescaling_of(s)
             x = self.make(
@@ -164,5 +169,7 @@ class Graph:
         config = {**prototype.get_config(), "dtype": dtype, "name": name}
         if self.settings.rematerialise and isinstance(prototype, CompositeLayer):
             config["rematerialise"] = True
+        if "grid" in config:  # an operator that needs to know where the patches are
+            config["grid"] = self.grid
         config |= self.form.layer_settings.get(name) or {}
         return type(prototype).from_config(config)

@@ -10,14 +10,14 @@ from collections.abc import Callable
 import keras
 
 from keras_crate.checks import argument_names
-from keras_crate.layers import ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
-from keras_crate.layers.folded_norm import FusedMSSA, FusedTSSA
+from keras_crate.layers import CBSA, ISTA, MSSA, TSSA, FusedISTA, OvercompleteISTA
+from keras_crate.layers.folded_norm import FusedCBSA, FusedMSSA, FusedTSSA
 
 # What `compress` and `sparsify` take.
 Operator = str | Callable[..., keras.layers.Layer] | keras.layers.Layer | dict
 
 OPERATORS = {
-    "compress": {"mssa": MSSA, "tssa": TSSA},
+    "compress": {"mssa": MSSA, "tssa": TSSA, "cbsa": CBSA},
     "sparsify": {"ista": ISTA, "overcomplete_ista": OvercompleteISTA},
 }
 # As in the paper, for an operator without an attribute `residual`.
@@ -86,10 +86,10 @@ def fused_operator(layer: keras.layers.Layer, dim: int) -> keras.layers.Layer | 
     """
     if type(layer) is ISTA:
         return FusedISTA(dim)
-    config = {**layer.get_config(), "dropout_rate": 0.0}
-    if type(layer) is MSSA:
-        return FusedMSSA.from_config(config)
-    return FusedTSSA.from_config(config) if type(layer) is TSSA else None
+    for layer_class, fused_class in ((MSSA, FusedMSSA), (TSSA, FusedTSSA), (CBSA, FusedCBSA)):
+        if type(layer) is layer_class:
+            return fused_class.from_config({**layer.get_config(), "dropout_rate": 0.0})
+    return None
 
 
 def operator_config(setting) -> str | dict:

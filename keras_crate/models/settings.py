@@ -8,8 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive, check_rate
-from keras_crate.layers.patch_embedding import as_pair
+from keras_crate.checks import as_pair, check_positive, check_rate
 from keras_crate.models import checks
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -129,9 +129,9 @@ class WhiteBoxModel(keras.Model):
         """Adds low-rank adapters to the linear maps of every block, and freezes the rest.
 
         The projections and output maps of MSSA and the dictionaries of ISTA
-        are adapted. Their biases, TSSA's temperatures and the head stay
-        trainable. Saving merges the adapters into the weights. Compile the
-        model afterwards.
+        are adapted. Their biases, TSSA's temperatures, CBSA's steps and the
+        head stay trainable. Saving merges the adapters into the weights.
+        Compile the model afterwards.
 
         Args:
             rank: Rank of the adapters, 1 or more.

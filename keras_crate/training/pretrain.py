@@ -17,7 +17,11 @@ from keras_crate.training.run import Origin, RunOptions, train
 from keras_crate.weights.hub_files import SCHEME
 from keras_crate.weights.variants import lookup
 
-_RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
+_RECIPES = {
+    "CRATEMAE": "imagenet1k-mae",
+    "CRATEAlpha": "imagenet21k-alpha",
+    "CBT": "imagenet1k-cbt",
+}
 
 
 @names_arguments(options=[RunOptions], inside={"recipe": Recipe})
@@ -150,5 +154,6 @@ def recipe_for_model(model: str | keras.Model) -> str:
     family = type(model).__name__
     if isinstance(model, str):
         name = Path(model).stem.lower()
-        family = "CRATEMAE" if "mae" in name else "CRATEAlpha" if "alpha" in name else "CRATE"
+        words = {"mae": "CRATEMAE", "alpha": "CRATEAlpha", "cbt": "CBT"}
+        family = next((f for word, f in words.items() if word in name), "CRATE")
     return _RECIPES.get(family, "imagenet1k-paper")

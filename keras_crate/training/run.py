@@ -195,8 +195,7 @@ def _summary(about: dict, batches: TrainingInput | PreparedInput, done: int) -> 
     return (
         f"{about['model']} {weights}: {batches.summary()}; "
         f"{about['parameters']:,} parameters, input {about['input']}, {about['backend']}, "
-        f"batches by {about['pipeline']}"
-        + (f"; resumed after {done} epochs" if done else "")
+        f"batches by {about['pipeline']}" + (f"; resumed after {done} epochs" if done else "")
     )
 
 

@@ -17,7 +17,7 @@ HEAD_LAYERS = ("head_norm", "head")
 # Settings that change a model's outputs but no shape of its weights.
 _SETTINGS = (
     "step_size", "penalty", "residual", "epsilon", "norm_pix_loss", "include_preprocessing",
-    "mean", "std", "patch_size", "compress", "sparsify",
+    "mean", "std", "patch_size", "compress", "sparsify", "representatives",
 )  # fmt: skip
 # Settings that come with weights, for arguments that the user left at None.
 _BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation")
@@ -291,8 +291,10 @@ def _operator(value: str | dict, config: dict) -> tuple[str, dict]:
     """Name and numbers of an operator in a configuration."""
     if isinstance(value, str):
         return value.replace("_", ""), {k: config.get(k) for k in ("step_size", "penalty")}
-    numbers = {k: v for k, v in value["config"].items() if isinstance(v, (int, float))}
-    numbers = {k: v for k, v in numbers.items() if k not in ("trainable", "dropout_rate")}
+    # In a list: `representatives`. The grid of patches may differ, as positions may.
+    numbers = {k: v for k, v in value["config"].items() if isinstance(v, (int, float, list))}
+    others = ("trainable", "dropout_rate", "grid")
+    numbers = {k: v for k, v in numbers.items() if k not in others}
     return value["class_name"].lower(), numbers
 
 

@@ -39,7 +39,7 @@ class Entry(NamedTuple):
         """Shape of the model's variable."""
         if self.form == "transposed":
             return self.shape[::-1]
-        if self.form == "convolution":  # (d, channels, rows, columns)
+        if self.form == "convolution" and not self.reshaped:  # (d, channels, rows, columns)
             return (math.prod(self.shape[1:]), self.shape[0])
         return self.reshaped or self.shape
 
@@ -74,7 +74,7 @@ class Dimensions:
         patch: `(rows, columns, channels)` of a patch, or None if patches are
             stored flattened.
         heads: Number of subspaces, or None if no shape shows it.
-        output_map: Whether MSSA has an output map.
+        output_map: Whether the attention has an output map.
         ratio: Atoms of an overcomplete dictionary for each dimension.
     """
 
@@ -100,8 +100,8 @@ class Layout:
             name of the layouts after this one.
         entries: Function from a model's dimensions to its tensors.
         keys: Names of the tensors whose shapes show the dimensions, as
-            `dimensions` reads them. `block` and `output_map` are regular
-            expressions.
+            `dimensions` reads them. `block`, `stem` and `output_map` are
+            regular expressions.
         settings: Arguments of the model's constructor that it implies.
         unused: Regular expression of tensors that the model does not use.
         unused_are: What these tensors are, for a warning.
@@ -151,6 +151,13 @@ def dimensions(layout: Layout, shapes: Mapping[str, tuple]) -> Dimensions | None
         patch = (rows, columns, channels)
     elif "kernel" in keys:
         patch = shape("kernel", 4)[:3]
+    elif "stem" in keys:
+        patch = _patch_of_stem([s for k, s in sorted(shapes.items()) if re.match(keys["stem"], k)])
+    heads = None
+    if "heads" in keys:  # (d, heads, p)
+        heads = shape("heads", 3)[1] or 1
+    elif "steps" in keys:  # (heads, 1, 1)
+        heads = shape("steps", 3)[0] or 1
     classes = None
     if keys.get("head") in shapes:
         classes = shape("head", 2)[0]  # (classes, dim)
@@ -163,11 +170,18 @@ def dimensions(layout: Layout, shapes: Mapping[str, tuple]) -> Dimensions | None
         positions=positions[-2],
         classes=classes,
         patch=patch,
-        heads=(shape("heads", 3)[1] or 1) if "heads" in keys else None,
+        heads=heads,
         output_map="output_map" not in keys
         or any(re.match(keys["output_map"], name) for name in shapes),
         ratio=shape("dictionary", 2)[1] // dim or 4,
     )
+
+
+def _patch_of_stem(kernels: list[tuple]) -> tuple[int, int, int]:
+    """The patch of a stem of convolutions, each of which halves height and width."""
+    side = 2 ** len(kernels)
+    channels = kernels[0][1] if kernels and len(kernels[0]) == 4 else 0
+    return side, side, channels
 
 
 def dimensions_of_model(model) -> Dimensions:
@@ -175,15 +189,15 @@ def dimensions_of_model(model) -> Dimensions:
     s = model.settings
     shapes = {weight.path: tuple(weight.shape) for weight in model.weights}
     positions = shapes["token_embedding/positions"][1]
-    pixels = shapes["patch_embedding/projection/kernel"][0]
     rows, columns = s.patch_size
+    channels = s.input_shape[-1 if s.data_format == "channels_last" else 0]
     return Dimensions(
         dim=s.dim,
         depth=s.depth,
-        pixels=pixels,
+        pixels=rows * columns * channels,
         positions=positions,
         classes=shapes.get("head/kernel", (None, None))[1],
-        patch=(rows, columns, pixels // (rows * columns)),
+        patch=(rows, columns, channels),
         heads=s.heads,
         output_map="block_0_mssa/output_projection/kernel" in shapes,
         ratio=getattr(s, "ratio", 4),

@@ -67,6 +67,47 @@ def _crate(s: Dimensions) -> list[Entry]:
     return entries + _head(s)
 
 
+def _batch_norm(ours: str, theirs: str, size: int) -> list[Entry]:
+    statistics = (("running_mean", "moving_mean"), ("running_var", "moving_variance"))
+    entries = [Entry(f"{theirs}.{name}", (size,), f"{ours}/{path}") for name, path in statistics]
+    return _pair(ours, theirs, size) + entries
+
+
+def _stem(s: Dimensions) -> list[Entry]:
+    entries = []
+    # The authors' patches are squares. If one is not, its longer side has more convolutions.
+    count = max(1, min(s.patch[:2]).bit_length() - 1)
+    inputs = s.patch[2]
+    for i in range(count):
+        ours, theirs = "patch_embedding", f"to_patch_embedding.proj.{2 * i}"
+        outputs = s.dim // 2 ** (count - 1 - i)
+        shape, reshaped = (outputs, inputs, 3, 3), (3, 3, inputs, outputs)
+        kernel = f"{ours}/convolution_{i}/kernel"
+        entries.append(Entry(f"{theirs}.0.weight", shape, kernel, "convolution", reshaped))
+        entries += _batch_norm(f"{ours}/norm_{i}", f"{theirs}.1", outputs)
+        inputs = outputs
+    return entries
+
+
+def _cbt(s: Dimensions) -> list[Entry]:
+    entries = _stem(s) + _tokens(s, "cls_token", "pos_embedding")
+    for i in range(s.depth):
+        ours, cbsa, ista = f"block_{i}", *(f"transformer.layers.{i}.{k}" for k in (0, 1))
+        entries += _pair(f"{ours}_norm_1", f"{cbsa}.norm", s.dim)
+        for step in ("step_x", "step_rep"):
+            entries.append(Entry(f"{cbsa}.fn.{step}", (s.heads, 1, 1), f"{ours}_cbsa/{step}"))
+        entries += _linear(f"{ours}_cbsa/subspaces", f"{cbsa}.fn.proj", s.dim, s.dim, bias=False)
+        entries += _linear(f"{ours}_cbsa/output_projection", f"{cbsa}.fn.to_out", s.dim, s.dim)
+        entries += _pair(f"{ours}_norm_2", f"{ista}.norm", s.dim)
+        entries.append(Entry(f"{ista}.fn.weight", (s.dim, s.dim), f"{ours}_ista/dictionary/kernel"))
+    return entries + _head(s)
+
+
+def _without_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Leaves out the batches that PyTorch's batch normalisation counts: no output needs them."""
+    return {k: tensor for k, tensor in tensors.items() if not k.endswith(".num_batches_tracked")}
+
+
 def _dictionaries(ours: str, names: tuple[str, str], s: Dimensions) -> list[Entry]:
     shape = (s.dim, s.ratio * s.dim)
     return [
@@ -285,6 +326,18 @@ LAYOUTS = (
             "convolution": "conv1.weight",
             "dictionary": "transformer.layers.0.1.fn.D",
         },
+    ),
+    Layout(
+        title="CBT of PyTorch",
+        family="CBT",
+        recognised=r"to_patch_embedding\.proj\.|.*\.fn\.step_(x|rep)$",
+        entries=_cbt,
+        keys={
+            **_TORCH_KEYS,
+            "stem": r"to_patch_embedding\.proj\.\d+\.0\.weight",
+            "steps": "transformer.layers.0.0.fn.step_x",
+        },
+        prepare=_without_counters,
     ),
     Layout(
         title="CRATE of PyTorch",

@@ -12,7 +12,8 @@ class Size(NamedTuple):
         depth: Number of blocks.
         heads: Number of subspaces in a block.
         patch: Side of a patch in pixels.
-        parameters: Number of parameters at this patch, 224x224x3 pixels and 1,000 classes.
+        parameters: Number of parameters at this patch, 224x224x3 pixels and 1,000 classes,
+            without running statistics.
     """
 
     dim: int
@@ -30,6 +31,10 @@ SIZES = {
     "CRATEAlphaBase": Size(768, 12, 12, 16, 72_328_936),
     "CRATEAlphaLarge": Size(1024, 24, 16, 14, 253_650_920),
     "CRATEAlphaHuge": Size(1280, 32, 16, 14, 526_819_560),
+    "CBTTiny": Size(192, 12, 3, 16, 1_789_192),
+    "CBTSmall": Size(384, 12, 6, 16, 6_667_048),
+    "CBTBase": Size(768, 12, 12, 16, 25_691_752),
+    "CBTLarge": Size(1024, 24, 16, 16, 83_051_368),
     "CRATEMAETiny": Size(384, 12, 6, 16, 11_331_840),
     "CRATEMAESmall": Size(576, 12, 12, 16, 24_960_000),
     "CRATEMAEBase": Size(768, 12, 12, 16, 43_896_576),
@@ -58,5 +63,5 @@ def constructor_of(family: str, dim: int, depth: int) -> str | None:
 
 def snake_case(constructor: str) -> str:
     """The constructor's name in snake case, such as `crate_alpha_base`."""
-    words = r"(?<=[a-z])(?=[A-Z])|(?<=CRATE)(?=[A-Z])|(?<=MAE)(?=[A-Z])"
+    words = r"(?<=[a-z])(?=[A-Z])|(?<=CRATE)(?=[A-Z])|(?<=MAE|CBT)(?=[A-Z])"
     return re.sub(words, "_", constructor).lower()

@@ -57,7 +57,7 @@ class Variant:
         weights: Other names that `weights=` accepts for it.
         state: A key of `STATES`.
         data: What the model was trained on.
-        parameters: Number of parameters.
+        parameters: Number of parameters, without running statistics.
         paper: Identifier of the paper.
         repository, file, revision, sha256: The file on the Hub. Revision and
             hash are None if they are not known.

@@ -23,7 +23,7 @@ MADE = [
     if BACKEND in known.writers
 ]
 NOT_MADE = [name for name, known in FORMATS.items() if BACKEND not in known.writers]
-FAMILIES = {"CRATE": keras_crate.CRATE, "CRATEAlpha": keras_crate.CRATEAlpha}
+FAMILIES = {name: getattr(keras_crate, name) for name in ("CRATE", "CRATEAlpha", "CBT")}
 LOGITS, PROBABILITIES = None, "softmax"
 
 
@@ -84,8 +84,10 @@ def assert_same(path, format, expected, tolerance=1e-4):
         ("CRATE", "fused", PROBABILITIES),
         ("CRATE", "int8", LOGITS),
         ("CRATEAlpha", "plain", LOGITS),
+        ("CBT", "fused", PROBABILITIES),
         pytest.param("CRATE", "plain", LOGITS, marks=pytest.mark.slow),
         pytest.param("CRATEAlpha", "fused", PROBABILITIES, marks=pytest.mark.slow),
+        pytest.param("CBT", "plain", LOGITS, marks=pytest.mark.slow),
     ],
 )
 def test_the_runtime_computes_what_the_model_does(

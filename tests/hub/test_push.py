@@ -223,11 +223,13 @@ def test_models_that_the_authors_code_has_not(server, client):
     client("""
 tssa = trained(compress="tssa")
 keras_crate.hub.push(tssa, "hf://writer/tssa")
+cbsa = trained(stem="convolution", compress="cbsa")
+keras_crate.hub.push(cbsa, "hf://writer/cbsa")
 int8 = trained()
 int8.quantize("int8")
 keras_crate.hub.push(int8, "hf://writer/int8")
 """)
-    for name in ("tssa", "int8"):
+    for name in ("tssa", "cbsa", "int8"):
         assert "model.safetensors" not in server.files(f"writer/{name}")
         expected = client(f"result = {name}.predict(images, verbose=0)")
         found = client(

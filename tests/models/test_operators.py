@@ -210,7 +210,9 @@ def test_a_residual_of_ones_own():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match=r"`compress` must be one of \('mssa', 'tssa'\).*'ista'"):
+    with pytest.raises(
+        ValueError, match=r"`compress` must be one of \('mssa', 'tssa', 'cbsa'\).*'ista'"
+    ):
         _model(compress="ista")
     with pytest.raises(ValueError, match=r"`sparsify` must be .*sparsify=None"):
         _model(sparsify=None)

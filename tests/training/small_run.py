@@ -46,10 +46,12 @@ def small_model(name="small"):
 
 def run(output, callbacks=(), recipe=RECIPE, name="small", **options):
     """Trains the small model on 96 digits."""
-    options = {"limit": 96, "seed": 3, "verbose": 0, **options}
-    return pretrain(
-        small_model(name), "digits", output, recipe=recipe, callbacks=callbacks, **options
-    )
+    return run_of(small_model(name), output, recipe=recipe, callbacks=callbacks, **options)
+
+
+def run_of(model, output, **options):
+    """Trains a model on 96 digits."""
+    return pretrain(model, "digits", output, **{"limit": 96, "seed": 3, "verbose": 0, **options})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,21 @@ def folder(tmp_path_factory):
     return root
 
 
+@pytest.mark.any_backend
+def test_each_family_has_its_recipe():
+    from keras_crate.training.pretrain import recipe_for_model
+
+    for model, name in {
+        "tiny": "imagenet1k-paper",
+        "alpha-large": "imagenet21k-alpha",
+        "mae_base": "imagenet1k-mae",
+        "CBTSmall": "imagenet1k-cbt",
+        "cbt_small_imagenet": "imagenet1k-cbt",
+    }.items():
+        assert recipe_for_model(model) == name
+    assert recipe_for_model(keras_crate.CBT(8, 1, 2, **SMALL)) == "imagenet1k-cbt"
+
+
 @compiles_long
 def test_it_learns_and_writes(folder, tmp_path):
     model = keras_crate.CRATE(24, 1, 2, **SMALL, class_names=NAMES)
@@ -91,6 +106,7 @@ def test_names_of_sizes():
         ("tiny", "tiny"), ("CRATEBase", "base"), ("crate_base", "base"), 
         ("alpha-large", "alpha-large"), ("CRATEAlphaLarge", "alpha-large"),
         ("CRATEMAEBase", "mae-base"), ("mae_base", "mae-base"),
+        ("CBTTiny", "cbt-tiny"), ("cbt_tiny", "cbt-tiny"),
     ):  # fmt: skip
         assert short_name(name) == short
 

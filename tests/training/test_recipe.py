@@ -25,6 +25,10 @@ def test_the_paper_s_numbers():
         assert (tuned.batch_size, tuned.epochs) == (512, 200)
         assert tuned.rand_augment == (2, 14) and tuned.evaluation_crop == "whole"
     assert load_recipe("finetune-repository").batch_size == 256
+    cbt = load_recipe("imagenet1k-cbt")
+    assert (cbt.optimizer, cbt.learning_rate, cbt.weight_decay) == ("lion", 2e-4, 0.05)
+    assert (cbt.batch_size, cbt.epochs, cbt.warmup_epochs) == (256, 150, 20)
+    assert (cbt.label_smoothing, cbt.dataset) == (0.1, "imagenet2012")
     alpha = load_recipe("imagenet21k-alpha")
     assert (alpha.beta_2, alpha.learning_rate, alpha.epochs) == (0.95, 8e-4, 91)
     assert alpha.clip_norm == 1 and alpha.mixup and alpha.cutmix

@@ -18,6 +18,7 @@ import pytest
 import small_run
 from marks import TORCH, compiles_long
 
+import keras_crate
 from keras_crate.training import Recipe
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
@@ -75,6 +76,23 @@ def test_stopped_and_resumed(reference, tmp_path, monkeypatch):
     assert resumed.metrics["resumed_after"] == resumed.metrics["epochs"] == 3
     _assert_same(resumed, reference)
     assert not (tmp_path / "backup").exists()
+
+
+@compiles_long
+def test_running_statistics_are_resumed(tmp_path):
+    def run(folder, callbacks=()):
+        keras.utils.set_random_seed(3)
+        shape = {"input_shape": (8, 8, 1), "patch_size": 4, "classes": 10}
+        model = keras_crate.CBT(16, 1, 2, **shape, name="small")
+        recipe = small_run.RECIPE.with_changes(epochs=2)
+        return small_run.run_of(model, folder, recipe=recipe, callbacks=callbacks)
+
+    reference = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", [stop_at(1, 1)])
+    resumed = run(tmp_path / "cut")
+    _assert_same(resumed, reference)
+    assert np.any(resumed.model.get_layer("patch_embedding").norm_0.get_weights()[2] != 0)
 
 
 @compiles_long

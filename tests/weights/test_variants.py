@@ -13,6 +13,7 @@ from keras_crate.hub.open_model import open_model
 from keras_crate.models.load import build
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.training import list_recipes
+from authors import parameters_of
 from zoo_page import zoo_page
 
 from keras_crate.weights import layout, layouts
@@ -34,6 +35,10 @@ PUBLISHED = {  # the checkpoints that exist, where a program can fetch them
     "crate_alpha_huge_datacomp1b": "torch/crate_alpha_CLIPA_H14.pth",
 }
 BY_HAND = {
+    "cbt_tiny_imagenet",
+    "cbt_small_imagenet",
+    "cbt_base_imagenet",
+    "cbt_large_imagenet",
     "crate_small_imagenet",
     "crate_base_8_heads_6_imagenet21k",
     "crate_base_8_imagenet21k",
@@ -98,6 +103,10 @@ def test_reported_accuracies():
         "crate_small_imagenet": 69.2,
         "crate_base_imagenet": 70.8,
         "crate_large_imagenet": 71.3,
+        "cbt_tiny_imagenet": 63.2,
+        "cbt_small_imagenet": 71.4,
+        "cbt_base_imagenet": 73.4,
+        "cbt_large_imagenet": 74.4,
         "crate_alpha_base_8_imagenet21k_imagenet": 83.2,
         "crate_alpha_base_imagenet21k_imagenet": 81.2,
         "crate_alpha_base_32_imagenet21k_imagenet": 76.5,
@@ -129,9 +138,14 @@ def test_outputs_that_are_not_classes():
 @pytest.mark.any_backend
 def test_parameters():
     """Counted by the layout, which the golden checkpoints' shapes confirm."""
-    by_family = {"CRATE": layouts._crate, "CRATEAlpha": layouts._alpha, "CRATEMAE": layouts._mae}
+    by_family = {
+        "CRATE": layouts._crate,
+        "CRATEAlpha": layouts._alpha,
+        "CRATEMAE": layouts._mae,
+        "CBT": layouts._cbt,
+    }
     for variant in variants().values():
-        family, dim, depth, _, patch = variant.architecture
+        family, dim, depth, heads, patch = variant.architecture
         arguments = variant.arguments
         top = arguments.get("include_top", True)
         classes = arguments.get("classes", 1000) if top else None
@@ -143,8 +157,10 @@ def test_parameters():
             positions=1 + rows // patch[0] * (columns // patch[1]),
             classes=classes,
             patch=(*patch, channels),
+            heads=heads,
         )
-        count = sum(math.prod(entry.shape) for entry in by_family[family](size))
+        entries = [e for e in by_family[family](size) if "/moving_" not in e.path]
+        count = sum(math.prod(entry.shape) for entry in entries)
         assert count == variant.parameters, variant.name
 
 
@@ -216,7 +232,7 @@ def test_constructors_have_the_published_sizes():
     for constructor, size in SIZES.items():
         if size.parameters < 10_000_000:
             model = getattr(keras_crate, constructor)()
-            assert model.count_params() == size.parameters
+            assert parameters_of(model) == size.parameters
             s = model.settings
             assert (s.dim, s.depth, s.heads, s.patch_size[0]) == size[:4]
 
