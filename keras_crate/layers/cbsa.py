@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import as_pair
+from keras_crate.checks import as_pair, names_arguments
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 
@@ -79,6 +79,7 @@ class CBSA(SubspaceLayer):
 
     own_weights = ("step_x", "step_rep")
 
+    @names_arguments
     def __init__(
         self,
         heads: int,

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_crate.checks import names_arguments
 from keras_crate.layers.initializers import linear_initializers
 from keras_crate.layers.stem import Stem
 
@@ -58,6 +59,7 @@ class ConvolutionalStem(Stem):
         The stem of CBT: Wen and Li, arXiv:2509.16875, the authors' code.
     """
 
+    @names_arguments
     def __init__(
         self,
         dim: int,

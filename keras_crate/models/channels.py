@@ -4,6 +4,8 @@ import keras
 import numpy as np
 
 from keras_crate.checks import check_choice
+from keras_crate.keras_internals import parts_of
+from keras_crate.layers import ConvolutionalStem
 from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.models.settings import Settings, channels_axis, rescaling_of
 
@@ -27,8 +29,9 @@ def with_channels(model: keras.Model, input_shape: tuple[int, int, int], how: st
         ValueError: If `how` is another, or the model is fused or quantised.
     """
     check_choice("channels", how, ("average", "repeat"))
-    projection = model.get_layer("patch_embedding").projection
-    quantised = getattr(projection, "quantization_mode", None)
+    stem = model.get_layer("patch_embedding")
+    parts = parts_of(stem, include_self=False)
+    quantised = any(getattr(part, "quantization_mode", None) for part in parts)
     if model.settings.fused or quantised:
         raise ValueError(
             "The channels of a fused or quantised model cannot change. Received: a "
@@ -47,7 +50,9 @@ def with_channels(model: keras.Model, input_shape: tuple[int, int, int], how: st
     target = rebuild(model, **changes)
     carry_weights(model, target, but=_LAYERS)
     mixture = mixing(old, new, how)
-    if model.get_layer("patch_embedding").use_norm:
+    if isinstance(stem, ConvolutionalStem):
+        _convolve(model, target, mixture)
+    elif stem.use_norm:
         _embed(model, target, mixture, np.zeros(old))
     else:  # mixed before `mean` and `std`: old channels are `factor` times new ones, plus `shift`
         factor = mixture * new_std / std[:, np.newaxis]
@@ -97,6 +102,14 @@ def _embed(model, target, factor: np.ndarray, shift: np.ndarray) -> None:
     mixed = np.einsum("cj,pcd->pjd", factor, by_channel)
     theirs.projection.kernel.assign(mixed.reshape(-1, kernel.shape[-1]))
     theirs.projection.bias.assign(bias + np.einsum("c,pcd->d", shift, by_channel))
+
+
+def _convolve(model, target, mixture: np.ndarray) -> None:
+    """Makes the convolutional stem of the target."""
+    ours, theirs = (m.get_layer("patch_embedding") for m in (model, target))
+    kernel, *others = map(_array, ours.weights)
+    # Zeros around the image stay zeros: channels are mixed after `mean` and `std`.
+    theirs.set_weights([np.einsum("cj,hwcd->hwjd", mixture, kernel), *others])
 
 
 def _predict(model, target, factor: np.ndarray) -> None:

@@ -8,21 +8,24 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.data.image_sources import LabelledImages
-from keras_crate.figure import new_figure
+from keras_crate.figure import ShownAsFigure, legend_beside, new_figure
 from keras_crate.files import write_json, written_whole
 from keras_crate.models import CRATEMAE
 from keras_crate.training.history import RunHistory
 from keras_crate.training.pretrain import pretrain
 from keras_crate.training.recipe import Recipe, load_recipe
+from keras_crate.training.run import RunOptions
 from keras_crate.training.run_folder import RunFolder
 
 FILES = ("comparison.json", "comparison.md", "comparison.png")
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
+@names_arguments
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison(ShownAsFigure):
     """Result of `compare`. `print` shows it as a table in Markdown.
 
     Attributes:
@@ -79,7 +82,7 @@ class Comparison:
             last.plot(curves[:, -1], [k] * len(curves), "o", color=line.get_color(), alpha=0.6)
             last.plot(curves[:, -1].mean(), k, "|", color=line.get_color(), ms=16, mew=2)
         by_epoch.set(xlabel="epoch", ylabel="validation accuracy, %")
-        by_epoch.legend(frameon=False)
+        legend_beside(by_epoch)
         last.set(xlabel="after the last epoch, %", yticks=range(len(self.histories)))
         last.set_yticklabels(self.histories)
         last.invert_yaxis()
@@ -87,6 +90,7 @@ class Comparison:
         return figure
 
 
+@names_arguments(options=[RunOptions], inside={"recipe": Recipe})
 def compare(
     models: Mapping[str, Callable[[int], keras.Model]],
     data,

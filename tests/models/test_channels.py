@@ -5,7 +5,7 @@ import pytest
 from compare import assert_close
 from disturb import disturb
 
-from keras_crate import CRATE, CRATEMAE, CRATEAlpha, fuse, hub
+from keras_crate import CBT, CRATE, CRATEMAE, CRATEAlpha, fuse, hub
 
 pytestmark = pytest.mark.any_backend
 THIRD, HALF = 1 / 3, 1 / 2
@@ -61,18 +61,19 @@ def test_linear_patch_embeddings_see_the_mixture_exactly(how, channels):
     assert_close(pixels, old_pixels @ made_of.T, atol=2e-5)
 
 
-def _crate(**options):
-    return disturb(CRATE(24, 1, 2, **{"classes": 3, **SMALL, **options}))
+def _crate(family=CRATE, **options):
+    return disturb(family(24, 1, 2, **{"classes": 3, **SMALL, **options}))
 
 
-def test_a_model_that_normalises_patches_sees_copies_exactly():
-    alike = _crate(mean=0.4, std=0.2)
+@pytest.mark.parametrize("family", [CRATE, CBT])
+def test_a_model_that_normalises_patches_or_pads_images_sees_copies_exactly(family):
+    alike = _crate(family, mean=0.4, std=0.2)
     image = _images(1)
     for how in ("average", "repeat"):
         grey = alike.with_input_shape((16, 24, 1), channels=how)
         expected = alike.predict(np.repeat(image, 3, axis=-1), verbose=0)
         assert_close(grey.predict(image, verbose=0), expected, atol=2e-5)
-    model, three = _crate(**STATISTICS), _images(3)
+    model, three = _crate(family, **STATISTICS), _images(3)
     twice = np.concatenate([three, three], axis=-1)
     six = model.with_input_shape((16, 24, 6), channels="repeat")
     assert_close(six.predict(twice, verbose=0), model.predict(three, verbose=0), atol=2e-5)
