@@ -5,6 +5,7 @@ from authors import golden, images_of, load_cbt_state, state_of
 from compare import assert_close
 from disturb import disturb
 from family import FamilyChecks
+from marks import COMPILES_LONG
 
 import keras_crate
 from keras_crate import CBT, CRATE, interpret
@@ -73,7 +74,7 @@ def _images(batch=8):
     return np.random.default_rng(1).uniform(0, 255, (batch, 16, 24, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("compress", ["cbsa", "tssa"])
+@pytest.mark.parametrize("compress", ["cbsa", pytest.param("tssa", marks=COMPILES_LONG)])
 @pytest.mark.parametrize("stem", ["linear", "convolution"])
 def test_stems_and_operators_build_train_save_and_fuse(stem, compress, tmp_path):
     model = disturb(_crate(stem=stem, compress=compress))
