@@ -18,6 +18,7 @@ from keras_crate.models.load import build
 from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.recipe import Recipe
+from keras_crate.training.simdino import SimDINO
 from keras_crate.weights.sizes import SIZES, snake_case
 from keras_crate.weights.variants import variants
 
@@ -35,7 +36,8 @@ def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None)
     Args:
         name: The size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`.
         data: The images that it will be trained on.
-        recipe: Has the image size, and the model's dtype and rates.
+        recipe: Has the image size, the model's dtype and rates, and whether it is
+            trained without labels.
         patch_size: In pixels, or None for the size's own.
     """
     sizes = {short_name(constructor): constructor for constructor in SIZES}
@@ -49,11 +51,21 @@ def make_model(name: str, data: LabelledImages, recipe: Recipe, patch_size=None)
     settings = _settings_of(recipe, has_head)
     if patch_size is not None:
         settings["patch_size"] = patch_size
-    if has_head:
+    if has_head and recipe.simdino is not None:
+        settings |= {"include_top": False, "pooling": "token"}
+    elif has_head:
         settings |= {"classes": data.classes, "class_names": class_names_of(data)}
     side = recipe.image_size or 224
     shape = (side, side, data.train.channels)
-    return getattr(models, size)(input_shape=shape, data_format="channels_last", **settings)
+    model = getattr(models, size)(input_shape=shape, data_format="channels_last", **settings)
+    return without_labels(model, recipe)
+
+
+def without_labels(model: keras.Model, recipe: Recipe) -> keras.Model:
+    """Returns a SimDINO of the model if the recipe is SimDINO's, else the model."""
+    if recipe.simdino is None or isinstance(model, SimDINO):
+        return model
+    return SimDINO(model, **recipe.simdino)
 
 
 def short_name(name: str) -> str:
@@ -137,6 +149,11 @@ def adapt_model(model: keras.Model, recipe: Recipe, data: LabelledImages | None)
         differ. The model itself if nothing changes, or if it is not of this
         package.
     """
+    if isinstance(model, SimDINO):
+        if data is not None:
+            return adapt_model(model.encoder(), recipe, data)
+        encoder = adapt_model(model.student, recipe, None)
+        return model if encoder is model.student else model.with_encoder(encoder)
     if not isinstance(model, WhiteBoxModel):
         _check_foreign(model, recipe, data)
         return model

@@ -135,8 +135,11 @@ class MultiCrop(keras.layers.Layer):
 def _sampling(start, length, size: int, new_size: int):
     """Matrices `(n, new_size, size)` that resize parts of lines: bilinear, antialiased."""
     scale = ops.expand_dims(length / new_size, (1, 2))  # old pixels in a new one
-    centres = ops.expand_dims(start, (1, 2)) + scale * (ops.arange(new_size) + 0.5)[:, None]
-    distances = ops.abs(centres - (ops.arange(size) + 0.5)) / ops.maximum(scale, 1)
+    centres = (
+        ops.expand_dims(start, (1, 2))
+        + scale * (ops.arange(new_size, dtype="float32") + 0.5)[:, None]
+    )
+    distances = ops.abs(centres - (ops.arange(size, dtype="float32") + 0.5)) / ops.maximum(scale, 1)
     weights = ops.maximum(1 - distances, 0)
     return weights / ops.sum(weights, axis=-1, keepdims=True)
 

@@ -8,19 +8,24 @@ import keras
 
 from keras_crate.data import open_data
 from keras_crate.evaluation.classes import classes_of
-from keras_crate.models import CRATEMAE
+from keras_crate.training.losses import learns_labels
 from keras_crate.training.model_to_train import (
     adapt_model,
     make_model,
     make_variant,
     model_name,
     open_trained,
+    without_labels,
 )
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import RunOptions, train
 from keras_crate.weights.variants import variants
 
-_RECIPES = {"CRATEMAE": "imagenet1k-mae", "CRATEAlpha": "imagenet21k-alpha"}
+_RECIPES = {
+    "CRATEMAE": "imagenet1k-mae",
+    "CRATEAlpha": "imagenet21k-alpha",
+    "SimDINO": "imagenet1k-simdino",
+}
 
 
 def pretrain(
@@ -46,7 +51,8 @@ def pretrain(
         model: A size, such as `"base"`, `"alpha-large"` or `"mae-base"`, whose
             model is made for the data's classes; the name of a variant, whose
             model is made without its weights; a `.keras` file; or a Keras
-            classifier or `CRATEMAE`. A model is trained itself, or a copy if
+            classifier, `CRATEMAE` or `SimDINO`. By a recipe of SimDINO, a size
+            is trained as encoder, and so is any encoder. A model is trained itself, or a copy if
             the recipe has other rates or another dtype or loss. All but a size
             keep their image size.
         data: As in `keras_crate.data.open_data`. By default, the recipe's data.
@@ -99,8 +105,8 @@ def pretrain(
     is_variant = isinstance(model, str) and model in variants()
     model = make_variant(model, recipe) if is_variant else open_trained(model)
     recipe = recipe.with_changes(image_size=None)  # the model keeps its own
-    model = adapt_model(model, recipe, None)
-    expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
+    model = without_labels(adapt_model(model, recipe, None), recipe)
+    expected = classes_of(model) if learns_labels(model) else {}
     opened = open_data(data, validation=validation, limit=limit, **expected)
     return train(model, opened, recipe, output, run_options, origin)
 

@@ -63,6 +63,8 @@ class Recipe:
         drop_path_rate, dropout_rate: Rates in [0, 1), or None for the model's.
         precision: Keras' dtype policy, such as `"mixed_bfloat16"`, or None for
             the model's.
+        simdino: Arguments of `SimDINO` by name, besides the encoder, to train an
+            encoder without labels; or None to learn labels.
         train_only: `"head"` to train only the head, or None.
         crop_area, crop_ratio, interpolation, flip: As in
             `keras_crate.data.Augmentation`.
@@ -104,6 +106,7 @@ class Recipe:
     drop_path_rate: float | None = None
     dropout_rate: float | None = None
     precision: str | None = None
+    simdino: Mapping | None = None
     train_only: str | None = None
     crop_area: tuple[float, float] | None = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
@@ -154,6 +157,7 @@ class Recipe:
             ("layer_decay", _in(decay, 0, 1) and decay > 0, "in (0, 1]"),
             ("ema", self.ema is None or (_in(self.ema, 0, 1) and 0 < self.ema < 1),
              "in (0, 1) or None"),
+            ("simdino", isinstance(self.simdino, Mapping | None), "arguments by name, or None"),
             ("train_only", self.train_only in (None, "head"), '"head" or None'),
             ("evaluation_crop", crop == WHOLE or (_in(crop, 0, 1) and crop > 0),
              f'in (0, 1] or "{WHOLE}"'),

@@ -13,16 +13,16 @@ from keras_crate.data import LabelledImages
 from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
 from keras_crate.files import write_json
-from keras_crate.models import CRATEMAE
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.callbacks import callbacks_of
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
-from keras_crate.training.losses import compile_model
+from keras_crate.training.losses import compile_model, learns_labels
 from keras_crate.training.model_to_train import freeze_all_but_head
 from keras_crate.training.progress import RichProgress
 from keras_crate.training.recipe import WHOLE, Recipe
 from keras_crate.training.run_folder import RunFolder
+from keras_crate.training.simdino import SimDINO
 from keras_crate.training.trackers import WandbRecord
 from keras_crate.training.training_input import PIPELINES, TrainingInput
 
@@ -105,16 +105,17 @@ def train(
         freeze_all_but_head(model)
     compile_model(model, recipe, batches.steps)
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
-    evaluation = evaluation_of(recipe, model)
+    encoder = model.student if isinstance(model, SimDINO) else model
+    evaluation = evaluation_of(recipe, encoder)
     validation = None
-    if data.validation is not None and not isinstance(model, CRATEMAE):  # it has no labels
+    if data.validation is not None and learns_labels(model):
         size = min(max(recipe.batch_size, 64), 256)
         validation = evaluation.batches(data.validation, model, size, options.workers)
     folder = RunFolder(output)
     with folder.reserved():
         folder.begin(recipe, _about(model, data, batches, origin))
-        if isinstance(model, WhiteBoxModel):
-            evaluation.keep_in(model)
+        if isinstance(encoder, WhiteBoxModel):
+            evaluation.keep_in(encoder)
         else:
             write_json(folder.evaluation, evaluation.to_dict())
         backup = _backup_of(folder)

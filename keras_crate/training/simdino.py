@@ -144,7 +144,7 @@ class SimDINO(keras.Model):
             dtype="float32",
         )
         self.student, self.teacher = encoder, _copy(encoder)
-        dims = encoder.output_shape[-1], hidden_dim, projection_dim
+        dims = encoder.output_shape[-1], hidden_dim, projection_dim, encoder.dtype_policy
         self.projection, self.teacher_projection = _projection(*dims), _projection(*dims)
         self.teacher_projection.set_weights(self.projection.get_weights())
         self.teacher.trainable = self.teacher_projection.trainable = False
@@ -336,9 +336,9 @@ class _CollapseWarning(keras.callbacks.Callback):
         )
 
 
-def _projection(features: int, hidden: int, units: int) -> keras.Sequential:
+def _projection(features: int, hidden: int, units: int, dtype) -> keras.Sequential:
     """The projection: three linear maps with GELU, and scaling to length 1."""
-    options = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02)}
+    options = {"kernel_initializer": keras.initializers.RandomNormal(stddev=0.02), "dtype": dtype}
     layers = keras.layers
     return keras.Sequential(
         [
@@ -422,11 +422,11 @@ def _refuse_labels(x, y) -> None:
 
 
 def _refuse_single(x, batch_size) -> None:
-    images = len(x) if hasattr(x, "shape") else 0
-    if images and images % (batch_size or 32) == 1 or batch_size == 1:
+    size, images = batch_size or 32, len(x) if hasattr(x, "shape") else 0
+    if size == 1 or images % size == 1:
         raise ValueError(
             f"SimDINO compares images, so each batch must hold two or more. Received: {images} "
-            f"images with batch_size={batch_size or 32}, which leaves a batch of one. Choose another "
+            f"images with batch_size={size}, which makes a batch of one. Choose another "
             "`batch_size`, or leave an image out."
         )
 
