@@ -39,9 +39,6 @@ class MultiCrop(keras.layers.Layer):
         The global crops `(2 n, ...)` and the local crops `(local_crops * n, ...)`,
         or None without any. All images' first crops come first.
 
-    Raises:
-        ImportError: If this Keras does not have a layer that is needed.
-
     Reference:
         Caron et al., "Emerging Properties in Self-Supervised Vision
         Transformers", arXiv:2104.14294, for the crops; Grill et al.,
@@ -72,16 +69,11 @@ class MultiCrop(keras.layers.Layer):
             is_rgb = input_shape[-1] == 3
             # In [0, 1], since Keras' saturation clips to the range of values.
             jitter = _JITTER_RGB if is_rgb else _JITTER
-            self.jitter = _layer("RandomColorJitter", value_range=(0, 1), **jitter)
-            self.grey = _layer("RandomGrayscale", factor=0.2) if is_rgb else None
-            strongest = 2 * min(self.global_size) / 224
-            self.blur = _layer(
-                "RandomGaussianBlur",
-                factor=(1.0, 1.0),
-                kernel_size=2 * math.ceil(2 * strongest) + 1,
-                sigma=(0.05 * strongest, strongest),
-                value_range=(0, 1),
+            self.jitter = keras.layers.RandomColorJitter(
+                value_range=(0, 1), data_format="channels_last", dtype="float32", **jitter
             )
+            grey = {"data_format": "channels_last", "dtype": "float32"}
+            self.grey = keras.layers.RandomGrayscale(0.2, **grey) if is_rgb else None
         self.built = True
 
     def call(self, inputs):
@@ -115,11 +107,24 @@ class MultiCrop(keras.layers.Layer):
         if self.flip:
             crops = self.flip(crops, training=True)
         if self.colours:
-            crops = self._sometimes(0.8, self.jitter(crops, training=True), crops)
+            # Of a copy: under PyTorch, RandomBrightness changes its input.
+            crops = self._sometimes(0.8, self.jitter(ops.copy(crops), training=True), crops)
             crops = self.grey(crops, training=True) if self.grey else crops
-            crops = self._sometimes(blurred, self.blur(crops, training=True), crops)
+            crops = self._sometimes(blurred, self._blur(crops), crops)
             crops = self._sometimes(solarised, ops.where(crops < 0.5, crops, 1 - crops), crops)
         return 255 * crops
+
+    def _blur(self, crops):
+        """Blurs each crop by a Gaussian, whose weights are normalised at the edges too."""
+        strongest = 2 * min(self.global_size) / 224
+        shape = (ops.shape(crops)[0], 1, 1)
+        sigma = keras.random.uniform(shape, 0.05 * strongest, strongest, seed=self.seed)
+        for axis, equation in ((1, "nab,nbwc->nawc"), (2, "nab,nhbc->nhac")):
+            pixels = ops.arange(crops.shape[axis], dtype="float32")
+            weights = ops.exp(-0.5 * ops.square((pixels[:, None] - pixels) / sigma))
+            weights = weights / ops.sum(weights, axis=-1, keepdims=True)
+            crops = ops.einsum(equation, weights, crops)
+        return crops
 
     def _sometimes(self, probability, changed, crops):
         """Takes each changed crop with a probability, and else the crop as it was."""
@@ -142,12 +147,3 @@ def _sampling(start, length, size: int, new_size: int):
     distances = ops.abs(centres - (ops.arange(size, dtype="float32") + 0.5)) / ops.maximum(scale, 1)
     weights = ops.maximum(1 - distances, 0)
     return weights / ops.sum(weights, axis=-1, keepdims=True)
-
-
-def _layer(name: str, **arguments) -> keras.layers.Layer:
-    if not hasattr(keras.layers, name):
-        raise ImportError(
-            f"`keras.layers.{name}` needs a newer Keras. Installed: Keras {keras.__version__}. "
-            "Upgrade Keras, or pass `colours=False`."
-        )
-    return getattr(keras.layers, name)(data_format="channels_last", dtype="float32", **arguments)

@@ -13,20 +13,19 @@ from keras_crate.checks import (
     check_not_negative,
     check_positive,
     check_rate,
-    is_positive_integer,
     names_arguments,
 )
 from keras_crate.models import checks
+from keras_crate.models.own_loss import OwnLoss
 from keras_crate.models.rebuild import rebuild
-from keras_crate.models.saving import public_optimizers
-from keras_crate.models.shared_size import share_at_size
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.objective import simdino_loss
 from keras_crate.training.multi_crop import MultiCrop
+from keras_crate.training.simdino_encoder import at_size, image_shape_of, small_size
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
-class SimDINO(keras.Model):
+class SimDINO(OwnLoss, keras.Model):
     """SimDINO: trains an encoder of images without labels.
 
     Two large and several small crops are cut from each image. The encoder and a
@@ -60,7 +59,7 @@ class SimDINO(keras.Model):
             area in large and small crops.
         flip: Whether crops are flipped left to right at random.
         colours: Whether brightness, contrast, hue, saturation, sharpness change
-            at random, as in DINO. It needs Keras 3.9 or newer.
+            at random, as in DINO.
         projection_dim: Width of the features that are compared.
         hidden_dim: Width of the projection's two hidden layers.
         eps, coefficient, smooth: As in `keras_crate.objective.simdino_loss`.
@@ -119,9 +118,10 @@ class SimDINO(keras.Model):
         momentum: float = 0.996,
         name: str | None = None,
     ):
-        settings = {k: v for k, v in locals().items() if k not in ("self", "encoder", "name")}
-        settings.pop("__class__", None)
-        shape = _checked_shape(encoder)
+        given = locals()
+        settings = {k: v for k, v in given.items() if k not in ("self", "encoder", "name")}
+        settings.pop("__class__")
+        shape = image_shape_of(encoder)
         super().__init__(name=name, dtype=encoder.dtype_policy, autocast=False)
         self.settings = types.SimpleNamespace(**settings)
         self._check()
@@ -131,7 +131,7 @@ class SimDINO(keras.Model):
                 f"`input_shape` must have as many channels as the encoder, {shape[-1]}. Received: "
                 f"input_shape={input_shape}"
             )
-        local_size = _local_size(encoder, shape, local_size)
+        local_size = small_size(encoder, local_size)
         self.crops = MultiCrop(
             shape[:2],
             local_size,
@@ -149,7 +149,7 @@ class SimDINO(keras.Model):
         self.teacher_projection.set_weights(self.projection.get_weights())
         self.teacher.trainable = self.teacher_projection.trainable = False
         # Not tracked by Keras, since its layers are the student's.
-        self._local = types.SimpleNamespace(student=_at_size(encoder, shape, local_size))
+        self._local = types.SimpleNamespace(student=at_size(encoder, local_size))
         # Steps since the training's beginning, and until its end; -1 if that is not known.
         self.steps = self.add_weight(
             shape=(2,), initializer=_no_steps, dtype="int32", trainable=False, name="steps"
@@ -215,15 +215,11 @@ class SimDINO(keras.Model):
         share = ops.clip((done - 1) / ops.maximum(total, 1), 0, 1)
         share = ops.where(total < 0, 0.0, share)
         rate = (1 - self.settings.momentum) * (1 + ops.cos(math.pi * share)) / 2
-        pairs = (
-            (self.teacher, self.student),
-            (self.teacher_projection, self.projection),
-        )
-        for teacher, student in pairs:
-            for theirs, ours in zip(teacher.weights, student.weights, strict=True):
-                old = ops.cast(theirs, theirs.dtype)
-                change = ops.cast(rate, theirs.dtype) * (ops.stop_gradient(ours) - old)
-                theirs.assign(old + change)
+        teacher = [*self.teacher.weights, *self.teacher_projection.weights]
+        student = [*self.student.weights, *self.projection.weights]
+        for theirs, ours in zip(teacher, student, strict=True):
+            change = ops.stop_gradient(ops.subtract(ours, theirs))
+            theirs.assign(ops.add(theirs, ops.cast(rate, theirs.dtype) * change))
         self.steps.assign(self.steps + np.array([1, 0], "int32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -242,30 +238,6 @@ class SimDINO(keras.Model):
         self.compression.update_state(loss.compression)
         self.coding_rate.update_state(loss.coding_rate)
         return loss.total + sum(self.student.losses)
-
-    def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
-        """As `keras.Model.compile`, without loss and metrics: the model has its own.
-
-        Args:
-            optimizer: Name or instance of an optimizer.
-            loss: None.
-            metrics: None.
-            **options: As in `keras.Model.compile`.
-
-        Raises:
-            ValueError: If a loss or metrics are given.
-        """
-        if loss is not None or metrics is not None:
-            raise ValueError(
-                "SimDINO has its own loss and metrics: compile it without them. Received: "
-                f"loss={loss!r}, metrics={metrics!r}"
-            )
-        super().compile(optimizer=optimizer, **options)
-
-    def compile_from_config(self, config: dict) -> None:
-        """Compiles a loaded model, which Keras does not do for a class with its own `compile`."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
         """As `keras.Model.fit`, without labels. The momentum rises until the last epoch's end."""
@@ -313,25 +285,34 @@ class SimDINO(keras.Model):
             encoder = keras.saving.deserialize_keras_object(config["encoder"])
             return cls(**{**config, "encoder": encoder})
 
-    def get_compile_config(self) -> dict:
-        return public_optimizers(super().get_compile_config())
-
 
 class _CollapseWarning(keras.callbacks.Callback):
-    """Warns once if the features of all images are nearly the same."""
+    """Warns if the features of all images are nearly the same for three epochs, or at the end.
 
-    warned = False
+    Initial features may be so, and spread when the training begins.
+    """
+
+    collapsed, rate = 0, math.inf  # epochs in a row, and the last one's coding rate
 
     def on_epoch_end(self, epoch, logs=None):
+        self.rate = logs["coding_rate"]
+        self.collapsed = self.collapsed + 1 if self.rate <= 1.05 * self._lowest() else 0
+        if self.collapsed == 3:
+            self._warn()
+
+    def on_train_end(self, logs=None):
+        if 0 < self.collapsed < 3:
+            self._warn()
+
+    def _lowest(self) -> float:
         s = self.model.settings
-        lowest = math.log1p(s.projection_dim / s.eps) / 2  # of equal features of length 1
-        if self.warned or logs["coding_rate"] > 1.05 * lowest:
-            return
-        self.warned = True
+        return math.log1p(s.projection_dim / s.eps) / 2  # of equal features of length 1
+
+    def _warn(self) -> None:
         warnings.warn(
-            f"The features collapse: after epoch {epoch + 1} their coding rate is "
-            f"{logs['coding_rate']:.2f} nats, and {lowest:.2f} is that of equal features for all "
-            "images. Lower `learning_rate`, `coefficient` or `eps`, or enlarge the batch.",
+            f"The features collapse: their coding rate is {self.rate:.2f} nats, and "
+            f"{self._lowest():.2f} is that of equal features for all images. Lower "
+            "`learning_rate`, `coefficient` or `eps`, or enlarge the batch.",
             stacklevel=2,
         )
 
@@ -349,55 +330,6 @@ def _projection(features: int, hidden: int, units: int, dtype) -> keras.Sequenti
             layers.UnitNormalization(name="length_1", dtype="float32"),
         ]
     )
-
-
-def _checked_shape(encoder) -> tuple[int, int, int]:
-    """Returns the shape of the encoder's images. Refuses what is not an encoder."""
-    if not isinstance(encoder, keras.Model):
-        raise ValueError(f"`encoder` must be a Keras model. Received: {type(encoder).__name__}")
-    settings = getattr(encoder, "settings", None)
-    inputs, outputs = (getattr(encoder, f"{k}_shape", None) for k in ("input", "output"))
-    of_images = isinstance(inputs, tuple) and len(inputs) == 4 and None not in inputs[1:]
-    of_vectors = isinstance(outputs, tuple) and len(outputs) == 2
-    if not (of_images and of_vectors) or getattr(settings, "include_top", False):
-        raise ValueError(
-            "`encoder` must take images of a fixed size and give one vector an image. Received: "
-            f"a {type(encoder).__name__} from {inputs} to {outputs}. Make it with "
-            "`include_top=False`; of a masked autoencoder, take `encoder()`."
-        )
-    if getattr(settings, "data_format", "channels_last") != "channels_last":
-        raise ValueError("`encoder` must take channels last. Received: a channels-first model")
-    return inputs[1:]
-
-
-def _local_size(encoder, shape, size: int | None) -> tuple[int, int]:
-    """Returns height and width of small crops, which patches must tile."""
-    patch = getattr(getattr(encoder, "settings", None), "patch_size", (1, 1))
-    patch = patch if isinstance(patch, (tuple, list)) else (patch, patch)
-    if size is None:
-        if not isinstance(encoder, WhiteBoxModel):
-            return shape[:2]
-        sides = zip(shape, patch, strict=False)
-        return tuple(max(1, round(side * 3 / 7 / p)) * p for side, p in sides)
-    if not is_positive_integer(size) or size < max(patch) or any(size % p for p in patch):
-        raise ValueError(
-            f"`local_size` must be a multiple of the patch size, {tuple(patch)} pixels, or None. "
-            f"Received: local_size={size!r}"
-        )
-    return size, size
-
-
-def _at_size(encoder: keras.Model, shape, size: tuple[int, int]) -> keras.Model:
-    """Returns the encoder for images of another size, with the same weights."""
-    if size == tuple(shape[:2]):
-        return encoder
-    try:
-        return share_at_size(encoder, (*size, shape[-1]))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"The encoder's layers do not accept small crops of {size[0]}x{size[1]} pixels "
-            f"({error}). Leave `local_size` out to resize them to the encoder's size."
-        ) from error
 
 
 def _copy(model: keras.Model, weights=None) -> keras.Model:
