@@ -42,15 +42,15 @@ def run(arguments) -> None:
     print(
         f"{len(data.train)} training images, {len(data.validation)} for validation: {data.source}"
     )
-    parts = []
-    for source in (data.train, data.validation):
-        batches = used.batches(source, model, arguments.batch_size, classes=data.classes)
-        parts += features_of(model, batches)
+    train, validation = (
+        features_of(model, used.batches(source, model, arguments.batch_size, classes=data.classes))
+        for source in (data.train, data.validation)
+    )
     found = {}
     if knn is not None:
-        found[f"{knn}-NN"] = knn_accuracy(*parts, knn, arguments.temperature)
+        found[f"{knn}-NN"] = knn_accuracy(*train, *validation, knn, arguments.temperature)
     if arguments.linear:
-        found["linear"] = linear_accuracy(*parts)
+        found["linear"] = linear_accuracy(*train, *validation)
     for name, scores in found.items():
         print(f"{name}: {scores}")
     if arguments.json:

@@ -8,6 +8,9 @@ from keras_crate.models.saving import public_optimizers
 class OwnLoss:
     """Mixin for a Keras model with its own `compute_loss`. It comes before the model's class."""
 
+    optimizer: keras.optimizers.Optimizer
+    trainable_variables: list
+
     def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
         """As `keras.Model.compile`, without loss and metrics: the model has its own loss.
 

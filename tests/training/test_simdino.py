@@ -183,8 +183,10 @@ def test_a_run_and_what_it_is_good_for(tmp_path, monkeypatch):
     )
     other = adapt_model(model, recipe.with_changes(drop_path_rate=0.2), None)
     assert other.student.settings.drop_path_rate == 0.2
-    for a, b in zip(other.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for part in ("student", "teacher", "projection", "teacher_projection"):
+        pair = (getattr(m, part).get_weights() for m in (other, model))
+        for a, b in zip(*pair, strict=True):
+            np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.any_backend
