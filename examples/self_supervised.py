@@ -120,6 +120,7 @@ def main() -> None:
 
     is_fashion = arguments.data.is_dir()
     data = fashion(arguments.data, arguments.images) if is_fashion else load("mnist5k")
+    data = open_data(data, limit=arguments.images)
     epochs = {
         "masked autoencoder": arguments.others,
         "SimDINO": arguments.simdino,
