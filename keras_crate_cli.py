@@ -17,6 +17,7 @@ COMMANDS = {
     "recipes": "list the recipes to train by",
     "predict": "print the likeliest classes of images",
     "evaluate": "measure a model's accuracy on labelled images",
+    "probe": "measure how well a model's features tell classes, by k-NN and linearly",
     "measure": "measure coding rate and sparsity at every block of a model",
     "look": "draw what a model's heads attend to, and which objects it finds",
     "weights": "list all variants",

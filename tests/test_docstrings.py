@@ -28,6 +28,7 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "rate_reduction",
     "sparsity",
     "sparse_rate_reduction",
+    "SimDINOLoss",
     "distort",
     "ListedWeights",
     "Verification",

@@ -7,11 +7,15 @@ from keras_crate.data import ImageFiles
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
+from keras_crate.training import SimDINO
 
 
 def open_encoder(address: str):
-    """Returns a model and its evaluation. Of a masked autoencoder, it returns the encoder."""
+    """Returns a model, or the encoder of one trained without labels, and its evaluation."""
     model, evaluation = open_model(address)
+    if isinstance(model, SimDINO):
+        model = model.encoder()
+        evaluation = Evaluation.known_for(model) or evaluation
     evaluation = evaluation or Evaluation.for_model(model)
     return (model.encoder() if isinstance(model, CRATEMAE) else model), evaluation
 

@@ -1,11 +1,20 @@
-"""How images are prepared for a model, and the accuracy of classifiers."""
+"""How images are prepared for a model, and the accuracy of classifiers and of features."""
 
 from keras_crate.evaluation.accuracy import accuracy
+from keras_crate.evaluation.features import features_of, knn_accuracy, linear_accuracy
 from keras_crate.evaluation.labelled_folder import LabelledFolder
 from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.scores import Scores
 
-__all__ = ["Evaluation", "LabelledFolder", "Scores", "accuracy"]
+__all__ = [
+    "Evaluation",
+    "LabelledFolder",
+    "Scores",
+    "accuracy",
+    "features_of",
+    "knn_accuracy",
+    "linear_accuracy",
+]
 
 
 def __dir__():

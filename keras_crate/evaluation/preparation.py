@@ -245,27 +245,34 @@ class Evaluation:
         )
 
     def batches(
-        self, source: ImageSource, model: keras.Model, batch_size: int = 32, workers: int = 1
+        self,
+        source: ImageSource,
+        model: keras.Model,
+        batch_size: int = 32,
+        workers: int = 1,
+        classes: int | None = None,
     ):
-        """Returns the images of any source as a classifier takes them, with one-hot labels.
+        """Returns the images of any source as a model takes them, with one-hot labels.
 
         Args:
             source: The images, such as `open_data("cifar10").validation`.
-            model: A classifier that takes pixels in [0, 255], channels last.
+            model: A model that takes pixels in [0, 255], channels last.
             batch_size: Images at a time, >= 1.
             workers: Threads that read images. TensorFlow's data sets have
                 their own.
+            classes: Number of classes. By default, the model's.
 
         Returns:
             A `keras.utils.PyDataset`, or a `tf.data.Dataset` for TensorFlow's
             data sets.
 
         Raises:
-            ValueError: If the model is not a classifier, or as `used_for`.
+            ValueError: If the model is not a classifier and `classes` is not
+                given, or as `used_for`.
         """
         used = self.used_for(model)
         shape = (*used.size, _image_shape(model)[1])
-        arguments = (source, number_of_classes(model), shape, batch_size)
+        arguments = (source, classes or number_of_classes(model), shape, batch_size)
         how = {"resize": used.resize, "interpolation": used.interpolation}
         if isinstance(source, TFDSSource):
             return evaluation_dataset(*arguments, **how)

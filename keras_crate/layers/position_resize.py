@@ -62,3 +62,8 @@ def resize_positions(table, grid: tuple[int, int], new_grid: tuple[int, int]) ->
     patches = np.einsum("ir,jc,rcd->ijd", rows, columns, patches, optimize=True)
     patches = patches.reshape(1, -1, table.shape[-1]).astype(table.dtype)
     return np.concatenate([table[:, :1], patches], axis=1)
+
+
+def resizing_matrix(grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
+    """Returns the matrix `(new_rows * new_columns, rows * columns)` of `resize_positions`."""
+    return np.kron(_cubic_matrix(grid[0], new_grid[0]), _cubic_matrix(grid[1], new_grid[1]))

@@ -93,9 +93,13 @@ class TokenEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
+        return self.embed(inputs, self.positions[:, 1:])
+
+    def embed(self, inputs, positions):
+        """Puts the class token before the patches, and adds the positions of all tokens."""
         # Adding the class token to the table of positions needs no batch size.
         class_row = self.class_token + self.positions[:, :1]
-        table = ops.concatenate([class_row, self.positions[:, 1:]], axis=1)
+        table = ops.concatenate([class_row, positions], axis=1)
         return ops.pad(inputs, ((0, 0), (1, 0), (0, 0))) + table
 
     def compute_output_shape(self, input_shape):

@@ -17,6 +17,7 @@ from keras_crate.models.classifier import weights_for
 from keras_crate.models.crate_mae_encoder import XAVIER, CRATEMAEEncoder, encoder_parts
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.operators import fused_operator
+from keras_crate.models.own_loss import OwnLoss
 from keras_crate.models.rebuild import carry_weights
 from keras_crate.models.settings import (
     Form,
@@ -74,7 +75,7 @@ class Reconstruction(ShownAsFigure):
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
-class CRATEMAE(WhiteBoxModel):
+class CRATEMAE(OwnLoss, WhiteBoxModel):
     """CRATE-MAE: a masked autoencoder that learns from images without labels.
 
     Random patches are replaced by a learned token. The encoder, made of CRATE's
@@ -166,32 +167,6 @@ class CRATEMAE(WhiteBoxModel):
             if opened:
                 opened.assign_to(self)
         self._derived = types.SimpleNamespace(form=None)  # not a part of the model
-
-    def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
-        """As `keras.Model.compile`, without loss and metrics: the model has its own loss.
-
-        Args:
-            optimizer: Name or instance of an optimizer.
-            loss: None.
-            metrics: None.
-            **options: As in `keras.Model.compile`.
-
-        Raises:
-            ValueError: If a loss or metrics are given.
-        """
-        given = {"loss": loss, "metrics": metrics, **options}
-        for name in ("loss", "loss_weights", "metrics", "weighted_metrics"):
-            if given.get(name):
-                raise ValueError(
-                    f"A CRATEMAE is trained and evaluated by its own loss: compile it without "
-                    f"`{name}`. Received: {name}={given[name]!r}"
-                )
-        super().compile(optimizer=optimizer, **options)
-
-    def compile_from_config(self, config: dict) -> None:
-        """Compiles a loaded model, which Keras does not do for a class with its own `compile`."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         y = _labels(x, y, sample_weight)

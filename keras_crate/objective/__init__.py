@@ -11,14 +11,17 @@ from keras_crate.objective.rates import (
     subspace_coding_rate,
 )
 from keras_crate.objective.regularizer import SparseRateReduction
+from keras_crate.objective.simdino import SimDINOLoss, simdino_loss
 
 __all__ = [
     "LayerMeasurements",
     "LayerwiseObjective",
+    "SimDINOLoss",
     "SparseRateReduction",
     "coding_rate",
     "measure",
     "rate_reduction",
+    "simdino_loss",
     "sparse_rate_reduction",
     "sparsity",
     "subspace_coding_rate",

@@ -46,7 +46,7 @@ def coding_rate(tokens, eps: float | None = None):
     Reference:
         Yu et al., arXiv:2306.01129, section 2.1.
     """
-    xp, tokens = _prepare(tokens)
+    xp, tokens = prepare(tokens)
     eps = check_eps(eps, "paper")
     n, d = tokens.shape[-2:]
     return _half_logdet(xp, tokens, d / (n * eps**2))
@@ -88,7 +88,7 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
     Reference:
         Yu et al., arXiv:2306.01129, section 2.3, and their published code.
     """
-    xp, tokens = _prepare(tokens)
+    xp, tokens = prepare(tokens)
     check_choice("convention", convention, DEFAULT_EPS)
     eps = check_eps(eps, convention)
     if xp is np:
@@ -135,7 +135,7 @@ def sparsity(tokens):
     Returns:
         Fractions in [0, 1], of shape `(...)`.
     """
-    xp, tokens = _prepare(tokens)
+    xp, tokens = prepare(tokens)
     return 1.0 - _count_nonzero(xp, tokens) / (tokens.shape[-2] * tokens.shape[-1])
 
 
@@ -159,7 +159,7 @@ def sparse_rate_reduction(tokens, subspaces, eps: float | None = None, penalty: 
         Yu et al., arXiv:2306.01129, section 2.1.
     """
     check_not_negative("penalty", penalty)
-    xp, prepared = _prepare(tokens)
+    xp, prepared = prepare(tokens)
     return rate_reduction(tokens, subspaces, eps) - penalty * _count_nonzero(xp, prepared)
 
 
@@ -168,7 +168,7 @@ def check_eps(eps, convention: str) -> float:
     return DEFAULT_EPS[convention] if eps is None else check_above_zero("eps", eps)
 
 
-def _prepare(tokens):
+def prepare(tokens):
     """Returns NumPy or `keras.ops`, and the tokens as its array in float32 or float64."""
     if not hasattr(tokens, "shape"):
         tokens = np.asarray(tokens)

@@ -8,12 +8,14 @@ from keras_crate.training.optimizers import build_optimizer
 from keras_crate.training.pretrain import pretrain
 from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
 from keras_crate.training.run import RunOptions
+from keras_crate.training.simdino import SimDINO
 
 __all__ = [
     "Comparison",
     "DemoRecipe",
     "Recipe",
     "RunOptions",
+    "SimDINO",
     "TrainingDiverged",
     "build_optimizer",
     "compare",

@@ -7,6 +7,7 @@ from keras_crate.models.inside import first_broken_layer
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.epoch_seeds import EpochSeeds
 from keras_crate.training.prepared_batches import PreparedInput
+from keras_crate.training.simdino import SimDINO
 from keras_crate.training.training_input import TrainingInput
 
 
@@ -79,7 +80,9 @@ class FiniteLoss(keras.callbacks.Callback):
             if broken := self._broken_weights():
                 return f"the gradient of step {step} made the weights {broken} NaN or infinite"
             if step == last:
-                layer = first_broken_layer(self.model, images)
+                is_simdino = isinstance(self.trained, SimDINO)
+                network = self.trained.student if is_simdino else self.model
+                layer = first_broken_layer(network, images)
                 if layer is None:
                     return "the outputs of all layers are finite, and their loss is not"
                 return f"first in {layer}"

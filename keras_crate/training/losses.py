@@ -11,12 +11,18 @@ from keras_crate.compiled.labels import (
 from keras_crate.models import CRATEMAE
 from keras_crate.training.optimizers import build_optimizer
 from keras_crate.training.recipe import Recipe
+from keras_crate.training.simdino import SimDINO
+
+
+def learns_labels(model: keras.Model) -> bool:
+    """Whether a model is trained with labels. Others have their own loss."""
+    return not isinstance(model, (CRATEMAE, SimDINO))
 
 
 def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
     """Compiles a model with a recipe's optimizer and loss, for epochs of some steps."""
     optimizer = build_optimizer(recipe, model, steps)
-    if not isinstance(model, CRATEMAE):
+    if learns_labels(model):
         metrics = [Accuracy(name="accuracy")]
         if model.output_shape[-1] > 5:
             metrics.append(TopAccuracy(5, name="top5"))
@@ -26,7 +32,7 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
         if getattr(recipe, name):
             raise ValueError(
                 f"`{name}` is for models that learn labels. Received: "
-                f"{name}={getattr(recipe, name)} with a CRATEMAE. Set it to 0."
+                f"{name}={getattr(recipe, name)} with a {type(model).__name__}. Set it to 0."
             )
     model.compile(optimizer=optimizer)
 

@@ -16,6 +16,14 @@ from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.prepared_batches import PreparedBatches
 from keras_crate.training.recipe import Recipe
+from keras_crate.training.simdino import SimDINO
+
+
+def without_labels(model: keras.Model, recipe: Recipe) -> keras.Model:
+    """Returns a SimDINO of the model if the recipe is SimDINO's, else the model."""
+    if recipe.simdino is None or isinstance(model, SimDINO):
+        return model
+    return SimDINO(model, **recipe.simdino)
 
 
 def settings_of(recipe: Recipe, has_head: bool) -> dict:
@@ -100,6 +108,11 @@ def adapt_model(
         differ. The model itself if nothing changes, or if it is not of this
         package.
     """
+    if isinstance(model, SimDINO):
+        if data is not None:
+            return adapt_model(model.encoder(), recipe, data)
+        encoder = adapt_model(model.student, recipe, None)
+        return model if encoder is model.student else model.with_encoder(encoder)
     if not isinstance(model, WhiteBoxModel):
         _check_foreign(model, recipe, data)
         return model

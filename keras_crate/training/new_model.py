@@ -12,12 +12,12 @@ from keras_crate.data import LabelledImages
 from keras_crate.models.load import build
 from keras_crate.models.rebuild import rebuild
 from keras_crate.models.white_box import WhiteBoxModel
-from keras_crate.training.model_to_train import class_names_of, settings_of
+from keras_crate.training.model_to_train import class_names_of, settings_of, without_labels
 from keras_crate.training.recipe import Recipe
-from keras_crate.weights.sizes import SIZES, snake_case
+from keras_crate.weights.sizes import SIZES, family_of, snake_case
 from keras_crate.weights.variants import Variant, variants
 
-FAMILIES = {"crate": "CRATE", "crate-alpha": "CRATEAlpha", "crate-mae": "CRATEMAE"}
+FAMILIES = {"crate": "CRATE", "crate-alpha": "CRATEAlpha", "crate-mae": "CRATEMAE", "cbt": "CBT"}
 
 
 def make_model(
@@ -29,8 +29,9 @@ def make_model(
         name: A size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`; or
             a family with width, depth and heads, such as `"crate:128x4x4"`.
         data: The images that it will be trained on.
-        recipe: Has the image size, and the model's dtype and rates. Without an
-            image size, that of the first training image is taken.
+        recipe: Has the image size, the model's dtype and rates, and whether it
+            is trained without labels. Without an image size, that of the first
+            training image is taken.
         patch_size: In pixels, or None for the size's own.
         channels: 1, 3 or 4, or None for the images' own.
 
@@ -42,14 +43,17 @@ def make_model(
     settings = settings_of(recipe, has_head)
     if patch_size is not None:
         settings["patch_size"] = patch_size
-    if has_head:
+    if has_head and recipe.simdino is not None:
+        settings |= {"include_top": False, "pooling": "token"}
+    elif has_head:
         settings |= {"classes": data.classes, "class_names": class_names_of(data)}
     if recipe.image_size is None:
         width, height = data.train.image(0, "RGB").size
     else:
         width = height = recipe.image_size
     shape = (height, width, channels or data.train.channels)
-    return constructor(input_shape=shape, data_format="channels_last", **settings)
+    model = constructor(input_shape=shape, data_format="channels_last", **settings)
+    return without_labels(model, recipe)
 
 
 def _constructor(name: str) -> tuple[Callable, str]:
@@ -57,8 +61,7 @@ def _constructor(name: str) -> tuple[Callable, str]:
     sizes = {short_name(constructor): constructor for constructor in SIZES}
     if short_name(name) in sizes:
         size = sizes[short_name(name)]
-        family = next(f for f in ("CRATEMAE", "CRATEAlpha", "CRATE") if size.startswith(f))
-        return getattr(models, size), family
+        return getattr(models, size), family_of(size)
     if ":" not in name:
         raise ValueError(
             f"There is no size or variant {name!r}{did_you_mean(name, [*sizes, *variants()])}\n"
@@ -88,4 +91,6 @@ def make_variant(variant: Variant, recipe: Recipe) -> keras.Model:
 
 def made_anew(model: keras.Model) -> keras.Model:
     """Makes the same model with initial weights."""
-    return rebuild(model) if isinstance(model, WhiteBoxModel) else keras.models.clone_model(model)
+    if isinstance(model, WhiteBoxModel):
+        return rebuild(model)
+    return type(model).from_config(model.get_config())

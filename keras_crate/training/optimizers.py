@@ -64,9 +64,10 @@ def build_optimizer(
     else:
         settings |= {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2}
     plain, scaled = _CLASSES[recipe.optimizer]
+    layers = getattr(model, "trained_layers", model.layers)  # of SimDINO, and of others
     not_decayed = [
         variable
-        for layer in model.layers
+        for layer in layers
         for variable in layer.trainable_variables
         if _group(layer, variable) in recipe.no_decay
     ]
@@ -75,7 +76,7 @@ def build_optimizer(
         if not_decayed and recipe.weight_decay:
             optimizer.exclude_from_weight_decay(var_list=not_decayed)
         return optimizer
-    numbers = {block_number(layer.name) for layer in model.layers} - {None}
+    numbers = {block_number(layer.name) for layer in layers} - {None}
     if not numbers:
         raise ValueError(
             "`layer_decay` below 1 needs a model with blocks, layers named block_0_... Received: "

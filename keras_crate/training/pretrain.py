@@ -9,8 +9,13 @@ import keras
 from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.evaluation.classes import classes_of
-from keras_crate.models import CRATEMAE
-from keras_crate.training.model_to_train import adapt_model, model_name, open_trained
+from keras_crate.training.losses import learns_labels
+from keras_crate.training.model_to_train import (
+    adapt_model,
+    model_name,
+    open_trained,
+    without_labels,
+)
 from keras_crate.training.new_model import made_anew, make_model, make_variant
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import Origin, RunOptions, train
@@ -21,6 +26,7 @@ _RECIPES = {
     "CRATEMAE": "imagenet1k-mae",
     "CRATEAlpha": "imagenet21k-alpha",
     "CBT": "imagenet1k-cbt",
+    "SimDINO": "imagenet1k-simdino",
 }
 
 
@@ -55,11 +61,12 @@ def pretrain(
               `"crate-alpha:96x3x4"`: likewise;
             - the name of a variant: its model with initial weights;
             - a `.keras` file or `hf://user/repository`: the model with its weights;
-            - a Keras classifier or `CRATEMAE`: with its weights. It is trained
-              itself, or a copy if the recipe has other rates or another dtype
-              or loss.
+            - a Keras classifier, `CRATEMAE` or `SimDINO`: with its weights. It is
+              trained itself, or a copy if the recipe has other rates or another
+              dtype or loss.
 
-            The last three keep their image size.
+            The last three keep their image size. By a recipe of SimDINO, any of
+            them but a `CRATEMAE` is trained as an encoder.
         data: As in `keras_crate.data.open_data`. By default, the recipe's data.
         output: Folder to write to: new, empty, or that of a run to resume.
         recipe: As in `load_recipe`. By default, that of the family's paper, such
@@ -128,8 +135,8 @@ def pretrain(
         model = open_trained(model)
         model = made_anew(model) if from_scratch else model
     recipe = recipe.with_changes(image_size=None)  # the model keeps its own
-    model = adapt_model(model, recipe, None)
-    expected = {} if isinstance(model, CRATEMAE) else classes_of(model)
+    model = without_labels(adapt_model(model, recipe, None), recipe)
+    expected = classes_of(model) if learns_labels(model) else {}
     opened = open_data(data, validation=validation, limit=limit, **expected)
     begin = Origin(origin, "initial" if from_scratch else "given")
     return train(model, opened, recipe, output, run_options, begin)

@@ -67,6 +67,8 @@ class Recipe:
         drop_path_rate, dropout_rate: Rates in [0, 1), or None for the model's.
         precision: Keras' dtype policy, such as `"mixed_bfloat16"`, or None for
             the model's.
+        simdino: Arguments of `SimDINO` by name, besides the encoder, to train an
+            encoder without labels; or None to learn labels.
         train_only: `"head"` to train only the head, or None.
         head_epochs: Number of first epochs that train only the head. The rest
             of the epochs train everything, with a warm-up and a cosine decay
@@ -113,6 +115,7 @@ class Recipe:
     drop_path_rate: float | None = None
     dropout_rate: float | None = None
     precision: str | None = None
+    simdino: Mapping | None = None
     train_only: str | None = None
     head_epochs: int = 0
     head_learning_rate: float | None = None
@@ -168,6 +171,7 @@ class Recipe:
             ("layer_decay", _in(decay, 0, 1) and decay > 0, "in (0, 1]"),
             ("ema", self.ema is None or (_in(self.ema, 0, 1) and 0 < self.ema < 1),
              "in (0, 1) or None"),
+            ("simdino", isinstance(self.simdino, Mapping | None), "arguments by name, or None"),
             ("train_only", self.train_only in (None, "head"), '"head" or None'),
             ("train_only", not (self.train_only and self.head_epochs), "None with `head_epochs`"),
             ("evaluation_crop", crop == WHOLE or (_in(crop, 0, 1) and crop > 0),

@@ -14,16 +14,17 @@ from keras_crate.data import LabelledImages
 from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
 from keras_crate.files import write_json
-from keras_crate.models import CRATEMAE
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.callbacks import callbacks_of
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
+from keras_crate.training.losses import learns_labels
 from keras_crate.training.phases import Phase, phases_of
 from keras_crate.training.prepared_batches import PreparedBatches, PreparedInput
 from keras_crate.training.progress import RichProgress
 from keras_crate.training.recipe import WHOLE, Recipe
 from keras_crate.training.run_folder import RunFolder
+from keras_crate.training.simdino import SimDINO
 from keras_crate.training.trackers import WandbRecord
 from keras_crate.training.training_input import PIPELINES, TrainingInput
 
@@ -123,18 +124,19 @@ def train(
     for phase in phases:  # what does not fit the model is refused before the folder is made
         with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):
             pass
-    evaluation = evaluation_of(recipe, model)
+    encoder = model.student if isinstance(model, SimDINO) else model
+    evaluation = evaluation_of(recipe, encoder)
     validation = None
     if isinstance(data, PreparedBatches):
         validation = data.validation
-    elif data.validation is not None and not isinstance(model, CRATEMAE):  # it has no labels
+    elif data.validation is not None and learns_labels(model):
         size = min(max(recipe.batch_size, 64), 256)
         validation = evaluation.batches(data.validation, model, size, options.workers)
     folder = RunFolder(output)
     with folder.reserved():
         folder.begin(recipe, _about(model, data, batches, origin))
-        if isinstance(model, WhiteBoxModel):
-            evaluation.keep_in(model)
+        if isinstance(encoder, WhiteBoxModel):
+            evaluation.keep_in(encoder)
         else:
             write_json(folder.evaluation, evaluation.to_dict())
         backup = _backup_of(folder)

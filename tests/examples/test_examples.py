@@ -143,6 +143,19 @@ def test_emergent_segmentation(folder):
     assert abs(crate["parameters"] / vit["parameters"] - 1) < 0.2
 
 
+@compiles_long
+def test_self_supervised(folder):
+    """On the digits, since the folder of Fashion-MNIST is not there."""
+    command = [ROOT / "examples/self_supervised.py", "--output", "features", "--data", "none"]
+    command += ["--images", "512", "--seeds", "1", "--simdino", "1", "--others", "1"]
+    out = _run(folder, *command)
+    [found] = json.loads((folder / "features/self_supervised.json").read_text())
+    assert list(found) == ["pixels", "untrained", "masked autoencoder", "SimDINO", "supervised"]
+    assert all(30 < accuracy <= 100 for accuracy, _ in found.values())  # chance is 10 %
+    table = (folder / "features/self_supervised.md").read_text()
+    assert table in out and "mnist5k, 512 images" in table
+
+
 @pytest.mark.any_backend
 def test_every_example_is_tested():
     here = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
