@@ -18,6 +18,11 @@ def compiles_long(test):
     return test if TORCH else pytest.mark.slow(test)
 
 
+def torch_compiles_long(test):
+    """Marks a test for which PyTorch has a compiler start, and JAX and TensorFlow do not."""
+    return pytest.mark.slow(test) if TORCH else test
+
+
 without_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here"
 )

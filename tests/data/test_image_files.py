@@ -179,7 +179,7 @@ def test_the_interpolation_counts_where_nothing_else_is_asked_for(tmp_path, rng)
         ({"resize": True}, "Received: resize=True"),
         ({"resize": 8.5}, r"Received: resize=8\.5"),
         ({"resize": (8, 8, 8)}, r"height and width .*Received: resize=\(8, 8, 8\)"),
-        ({"resize": (8, 9)}, r"that come out, \(8, 8\). Received: resize=\(8, 9\)"),
+        ({"resize": (8, 9)}, r"of the resized images, \(8, 8\). Received: resize=\(8, 9\)"),
         ({"interpolation": "nearest"}, r"'bilinear', 'bicubic', 'area'. Received: .*'nearest'"),
         ({"interpolation": None}, "`interpolation` must be one of"),
     ],

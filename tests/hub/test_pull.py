@@ -287,7 +287,7 @@ def test_after_a_kill_two_at_once_and_offline(server, tmp_path, files):
     server.faults.append(stall)
     with HubClient(server, home) as doomed:  # killed in the middle of a download
         doomed.tell(MODELS + PULL.format("hf://writer/both"))
-        for _ in range(600):
+        for _ in range(3000):
             if stall.seen:
                 break
             time.sleep(0.1)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from marks import torch_compiles_long
 
 import keras_crate
 
@@ -74,6 +75,7 @@ def test_mixed_bfloat16(arrays):
     _fits(model, *arrays, batch_size=8)
 
 
+@torch_compiles_long
 def test_jit_compile(arrays):
     """Asked for, also on PyTorch, where it is not the default; one block will do."""
     model = keras_crate.CRATE(24, 1, 2, input_shape=(32, 32, 3), patch_size=8, classes=10)

@@ -302,7 +302,7 @@ def test_what_is_refused(folder, tmp_path):
         ((model, folder), {"pipeline": "grain"}, "`pipeline` must be one of 'auto'"),
         ((model, folder), {"patch_size": 4}, "`patch_size` is for a new model"),
         ((model, None), {"recipe": ONCE}, "`data` must name what to train on"),
-        ((model, "digits"), {}, r"`classes` must be that of the data, 10"),
+        ((model, "digits"), {}, r"`classes` must be the number of classes of the data, 10"),
         ((model, folder), {"recipe": "none"}, "There is no recipe 'none'"),
         ((model, folder), {"seed": -1}, r"`seed` must be in \[0, 2"),
         ((model, folder), {"workers": 0}, "`workers` must be a positive integer"),
