@@ -3,13 +3,14 @@
 import keras
 import numpy as np
 
-from keras_crate.checks import check_above_zero, check_positive
+from keras_crate.checks import check_above_zero, check_positive, names_arguments
 from keras_crate.evaluation.scores import Scores
 from keras_crate.extras import needed
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS
 
 
+@names_arguments
 def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
     """Computes a model's features of labelled images.
 
@@ -54,6 +55,7 @@ def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(features, "float32"), labels
 
 
+@names_arguments
 def knn_accuracy(
     features,
     labels,
@@ -108,6 +110,7 @@ def knn_accuracy(
     return _scores(classifier, features, labels, validation_features, validation_labels)
 
 
+@names_arguments
 def linear_accuracy(
     features, labels, validation_features, validation_labels, strength: float = 1.0
 ) -> Scores:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_crate.checks import check_above_zero
+from keras_crate.checks import check_above_zero, names_arguments
 from keras_crate.objective.rates import prepare
 
 
@@ -26,6 +26,7 @@ class SimDINOLoss(NamedTuple):
     gamma: Any
 
 
+@names_arguments
 def simdino_loss(
     student, teacher, eps: float = 0.05, coefficient: float = 1.0, smooth: bool = True
 ) -> SimDINOLoss:
