@@ -63,7 +63,7 @@ def encoder() -> keras.Model:
 def trained(how: str, data, folder: Path, epochs: dict, seed: int) -> tuple[keras.Model, float]:
     """An encoder trained in one of three ways, and the seconds that it took."""
     options = {"seed": seed, "verbose": 0, "pipeline": "pydataset"}
-    recipe = Recipe(**COMMON, **CROPS, epochs=epochs[how])
+    recipe = Recipe(**COMMON, **CROPS).with_changes(epochs=epochs[how])
     if how == "SimDINO":
         model = encoder()
         recipe = recipe.with_changes(crop_area=None, flip=False, simdino=SIMDINO)
