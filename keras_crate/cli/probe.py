@@ -5,6 +5,7 @@ validation images."""
 
 from pathlib import Path
 
+from keras_crate.checks import check_above_zero, check_positive
 from keras_crate.cli.arguments import add_model, add_preparation, in_a_folder
 from keras_crate.cli.model_and_images import open_encoder, prepared
 from keras_crate.data import open_data
@@ -31,9 +32,13 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> None:
     """Runs the command."""
-    if arguments.json:  # before measuring
+    # Checked before measuring, which may take hours.
+    if arguments.json:
         in_a_folder("--json", arguments.json)
     knn = arguments.knn if arguments.knn is not None or arguments.linear else 20
+    if knn is not None:
+        check_positive("knn", knn)
+    check_above_zero("temperature", arguments.temperature)
     model, evaluation = open_encoder(arguments.model)
     used = prepared(arguments, model, evaluation)
     data = open_data(arguments.data, limit=arguments.limit)

@@ -31,7 +31,7 @@ def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
     ```python
     from keras_crate.evaluation import features_of
 
-    features, labels = features_of(model, [(images, np.eye(2))])
+    features, labels = features_of(model, [(images, [[1, 0], [0, 1]])])
     ```
     """
     if isinstance(model, WhiteBoxModel) and getattr(model.settings, "include_top", False):

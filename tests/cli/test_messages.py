@@ -58,6 +58,18 @@ def test_evaluate(model_file, models, labelled, tmp_path, refused):
         main(["evaluate", str(model_file), str(labelled), "--crop", "--resize", "18"])
 
 
+def test_probe(model_file, models, folder, tmp_path, refused):
+    for message, *words in (
+        ("There is no data set and no folder", model_file, tmp_path / "nowhere"),
+        ("nowhere.keras", "nowhere.keras", "digits"),
+        ("include_preprocessing=False", models / "bare.keras", "digits"),
+        ("`knn` must be a positive integer", model_file, "digits", "--knn", "0"),
+        ("`temperature` must be a number above", model_file, "digits", "--temperature", "0"),
+        ("--json must be a file in a", model_file, "digits", "--json", tmp_path / "no/a.json"),
+    ):
+        assert message in refused("probe", *words)
+
+
 def test_predict(model_file, models, folder, tmp_path, refused, capsys):
     for message, *words in (
         ("`top` must be a positive integer", model_file, folder, "--top", "0"),

@@ -83,6 +83,7 @@ def test_the_teacher_is_the_moving_average(digits):
     np.testing.assert_array_equal(encoder.get_weights()[0], model.teacher.get_weights()[0])
 
 
+@compiles_long
 def test_saved_and_loaded_it_goes_on(digits, tmp_path):
     model = SimDINO(_encoder(), **SMALL, local_size=4)
     model.compile("adamw")
