@@ -168,7 +168,7 @@ def test_a_cbt_as_its_authors_save_it(tmp_path):
 
 def test_a_cbt_has_the_heads_and_patches_of_its_tensors():
     state = state_of(golden("cbt_patch8_micro"))
-    with pytest.raises(ValueError, match=r"heads=4, and the dictionary has 2"):
+    with pytest.raises(ValueError, match=r"heads=4, but the dictionary has 2"):
         from_checkpoint(state, heads=4)
     with pytest.raises(ValueError, match=r"First difference: block_0_cbsa/step_x has shape"):
         keras_crate.CBT(32, 2, 4, input_shape=(48, 48, 3), patch_size=8, classes=7, weights=state)
