@@ -11,13 +11,16 @@ def as_one_hot(labels, outputs):
         outputs: A model's outputs `(n, classes)`.
     """
     outputs = keras.ops.convert_to_tensor(outputs)
-    labels = keras.ops.convert_to_tensor(labels)
-    rank, classes = len(outputs.shape), outputs.shape[-1]
-    if len(labels.shape) == rank and labels.shape[-1] == 1 < classes:
-        labels = keras.ops.squeeze(labels, -1)
-    if len(labels.shape) < rank:
-        labels = keras.ops.one_hot(keras.ops.cast(labels, "int32"), classes)
-    return keras.ops.cast(labels, outputs.dtype)
+    classes, dtype = outputs.shape[-1], outputs.dtype
+    # Not by the rank: TensorFlow does not know it after labels of several ranks.
+    labels = keras.ops.reshape(labels, (keras.ops.shape(outputs)[0], -1))
+    numbers = keras.ops.cast(labels[:, :1], "int32")
+    one_hot = keras.ops.cast(keras.ops.equal(numbers, keras.ops.arange(classes)), dtype)
+    labels, width = keras.ops.cast(labels, dtype), keras.ops.shape(labels)[1]
+    if isinstance(width, int):
+        return one_hot if width == 1 < classes else labels
+    labels = keras.ops.where(keras.ops.equal(width, 1), one_hot, labels)
+    return keras.ops.reshape(labels, (-1, classes))
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")

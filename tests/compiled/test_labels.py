@@ -31,6 +31,17 @@ def test_integers_and_one_hot_labels_are_the_same(make):
     assert float(again(LABELS, SOFT)) == pytest.approx(expected, rel=1e-6)
 
 
+def test_one_model_evaluates_labels_of_every_form():
+    """TensorFlow compiles for labels of an unknown rank after the second form."""
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Softmax()])
+    model.compile(loss=Crossentropy(), metrics=[Accuracy(), TopAccuracy(2)])
+    found = [
+        model.evaluate(SOFT, labels, verbose=0)
+        for labels in (LABELS, LABELS[:, None], np.eye(5)[LABELS], LABELS)
+    ]
+    np.testing.assert_allclose(found, found[:1] * 4, rtol=1e-6)
+
+
 def test_they_are_keras_s_for_one_hot_labels():
     labels = np.eye(5)[LABELS]
     ours = Crossentropy(label_smoothing=0.1)(LABELS, SOFT)
