@@ -7,7 +7,6 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-from marks import COMPILES_LONG
 
 import keras_crate
 from keras_crate import data, evaluation, hub, interpret, layers, models, objective, training
@@ -41,19 +40,10 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.
 RUN_ELSEWHERE = ("push", "pull", "run_demo", "export", "training_dataset", "evaluation_dataset")
-SLOW = ("CRATEMAE", "fuse", "LayerwiseObjective", "SparseRateReduction")
-
-
-def _marks(name):
-    if name.startswith(("keras_crate.data", "keras_crate.hub", "keras_crate.training")):
-        return pytest.mark.any_backend
-    return COMPILES_LONG if name.rpartition(".")[2] in SLOW else ()
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=_marks(name)) for name in (*PUBLIC, *METHODS)]
-)
+@pytest.mark.parametrize("name", [*PUBLIC, *METHODS])
 def test_example(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     documented = (PUBLIC | METHODS)[name]
