@@ -1,5 +1,7 @@
 """ConvolutionalStem: turns images into tokens by convolutions."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -118,10 +120,17 @@ class ConvolutionalStem(Stem):
             x = ops.transpose(x, (0, 2, 3, 1))
         for i in range(len(self.widths)):
             if i:
-                x = ops.gelu(x, approximate=False)
+                x = _gelu(x)
             # Keras' padding "same" puts the zeros of even sides after the image only.
             x = getattr(self, f"convolution_{i}")(ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))))
             if not self.folded_norm:
                 x = getattr(self, f"norm_{i}")(x, training=training)
         _, rows, columns, _ = ops.shape(x)
         return ops.reshape(x, (-1, rows * columns, self.dim))
+
+
+def _gelu(x):
+    if keras.backend.backend() == "tensorflow":
+        # `ops.gelu` is by the complementary error function here, which ONNX does not have.
+        return 0.5 * x * (1 + ops.erf(x / math.sqrt(2)))
+    return ops.gelu(x, approximate=False)
