@@ -8,6 +8,7 @@ from rich.progress import Progress
 
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.evaluation.classes import number_of_classes
+from keras_crate.evaluation.finite_batches import finite_batches
 from keras_crate.evaluation.scores import Scores
 
 
@@ -42,13 +43,9 @@ def accuracy(model: keras.Model, batches, top: Sequence[int] = (1, 5), verbose: 
     classes = number_of_classes(model)
     top = sorted({k for k in top if check_positive("top", k) <= classes})
     truth, likeliest, real = [], [], []
-    if hasattr(batches, "__getitem__"):  # iterating over a PyDataset does not end
-        steps = (batches[k] for k in range(len(batches)))
-    else:
-        steps = batches
     with Progress(disable=not verbose) as progress:
         task = progress.add_task("measuring", total=len(batches))
-        for images, labels, *more in steps:
+        for images, labels, *more in finite_batches(batches):
             order = np.argsort(-outputs_of(model, images), axis=1, kind="stable")
             likeliest.append(order[:, : max(top, default=1)])
             labels = np.asarray(labels)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import check_above_zero, check_positive, names_arguments
+from keras_crate.evaluation.finite_batches import finite_batches
 from keras_crate.evaluation.scores import Scores
 from keras_crate.extras import needed
 from keras_crate.models.white_box import WhiteBoxModel
@@ -42,14 +43,9 @@ def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
             "The model must give one vector an image. Received: outputs of shape "
             f'{model.output_shape}. Make it with `pooling="token"` or "avg".'
         )
-    # Iterating over a PyDataset does not end.
     found = [
         (model.predict_on_batch(images), np.argmax(labels, axis=-1))
-        for images, labels in (
-            (batches[k] for k in range(len(batches)))
-            if hasattr(batches, "__getitem__")
-            else batches
-        )
+        for images, labels in finite_batches(batches)
     ]
     features, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return np.asarray(features, "float32"), labels

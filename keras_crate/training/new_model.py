@@ -10,8 +10,6 @@ from keras_crate import models
 from keras_crate.checks import did_you_mean
 from keras_crate.data import LabelledImages
 from keras_crate.models.load import build
-from keras_crate.models.rebuild import rebuild
-from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.model_to_train import class_names_of, settings_of, without_labels
 from keras_crate.training.recipe import Recipe
 from keras_crate.weights.sizes import SIZES, family_of, snake_case
@@ -87,10 +85,3 @@ def make_variant(variant: Variant, recipe: Recipe) -> keras.Model:
     """Makes the model of a variant, with initial weights."""
     variant.check_classifies()
     return build(variant, weights=None, **settings_of(recipe, has_head=True))
-
-
-def made_anew(model: keras.Model) -> keras.Model:
-    """Makes the same model with initial weights."""
-    if isinstance(model, WhiteBoxModel):
-        return rebuild(model)
-    return type(model).from_config(model.get_config())

@@ -9,6 +9,7 @@ import keras
 from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.evaluation.classes import classes_of
+from keras_crate.models.made_anew import made_anew
 from keras_crate.training.losses import learns_labels
 from keras_crate.training.model_to_train import (
     adapt_model,
@@ -16,7 +17,7 @@ from keras_crate.training.model_to_train import (
     open_trained,
     without_labels,
 )
-from keras_crate.training.new_model import made_anew, make_model, make_variant
+from keras_crate.training.new_model import make_model, make_variant
 from keras_crate.training.recipe import Recipe, load_recipe
 from keras_crate.training.run import Origin, RunOptions, train
 from keras_crate.weights.hub_files import SCHEME

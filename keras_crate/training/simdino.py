@@ -16,9 +16,8 @@ from keras_crate.checks import (
     names_arguments,
 )
 from keras_crate.models import checks
+from keras_crate.models.made_anew import made_anew
 from keras_crate.models.own_loss import OwnLoss
-from keras_crate.models.rebuild import rebuild
-from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.objective import simdino_loss
 from keras_crate.training.multi_crop import MultiCrop
 from keras_crate.training.simdino_encoder import at_size, image_shape_of, small_size
@@ -334,10 +333,7 @@ def _projection(features: int, hidden: int, units: int, dtype) -> keras.Sequenti
 
 def _copy(model: keras.Model, weights=None) -> keras.Model:
     """Returns a model of the same form, with given or the same weights."""
-    if isinstance(model, WhiteBoxModel):
-        copy = rebuild(model)
-    else:
-        copy = type(model).from_config(model.get_config())
+    copy = made_anew(model)
     copy.set_weights(model.get_weights() if weights is None else weights)
     return copy
 
