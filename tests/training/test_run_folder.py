@@ -1,5 +1,8 @@
 """What a run writes to, and what it leaves alone."""
 
+import dataclasses
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import small_run
 from marks import compiles_long
 
 from keras_crate import data
-from keras_crate.training import finetune
+from keras_crate.training import finetune, pretrain
 from keras_crate.training.history import RunHistory
 from keras_crate.training.run_folder import RunFolder
 
@@ -127,3 +130,46 @@ def test_averages_are_evaluated_and_saved_and_weights_are_backed_up(tmp_path):
     averages.on_test_begin()
     for a, b in zip(saved.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@compiles_long
+def test_test_images_are_looked_at_once_with_the_best_model(tmp_path):
+    """The weights hardly change, until the second epoch spoils them: the best is not the last."""
+    model, seen = small_run.small_model(), []
+    digits, test = data.load("digits"), data.load("digits").validation
+    images = digits.validation.images
+    digits.validation.labels = model.predict(images, verbose=0).argmax(axis=1)
+    read = test.image
+    test.image = lambda k, mode: (seen.append(k), read(k, mode))[1]
+
+    def spoil():
+        model.set_weights([0 * values for values in model.get_weights()])
+
+    # The model's own rates, so that it is trained itself and not a copy.
+    rates = {"drop_path_rate": None, "dropout_rate": None, "learning_rate": 1e-12}
+    recipe = SHORT.with_changes(ema=None, **rates)
+    options = {"recipe": recipe, "limit": 96, "verbose": 0, "pipeline": "pydataset"}
+    callbacks = [small_run.AtStep(1, 3, spoil)]
+    data_set = dataclasses.replace(digits, test=test)
+    run = pretrain(model, data_set, tmp_path, **options, callbacks=callbacks)
+    assert sorted(seen) == [*range(len(images))]
+    best = keras.saving.load_model(run.best).predict(images, verbose=0).argmax(axis=1)
+    assert run.metrics["test_accuracy"] == pytest.approx((best == test.labels).mean())
+    assert run.metrics["test_accuracy"] != pytest.approx((test.labels == 0).mean())
+    assert (run.metrics["best_epoch"], run.metrics["test_of"]) == (1, "best.keras")
+    assert run.metrics["test_images"] == len(images)
+    assert run.model is model and not np.any(model.get_layer("head").kernel)  # it is the last
+    settings = json.loads((tmp_path / "run.json").read_text())
+    counts = [settings[name] for name in ("images", "validation_images", "test_images")]
+    assert counts == [96, 360, 360]
+
+
+def test_without_validation_images_the_last_model_is_tested(tmp_path):
+    digits = data.load("digits")
+    digits = dataclasses.replace(digits, validation=None, test=digits.validation)
+    once = SHORT.with_changes(epochs=1)  # of the averages, as the file holds them
+    run = pretrain(small_run.small_model(), digits, tmp_path, recipe=once, limit=96, verbose=0)
+    found = keras.saving.load_model(run.file).predict(digits.test.images, verbose=0)
+    accuracy = float((found.argmax(axis=1) == digits.test.labels).mean())
+    assert run.metrics["test_accuracy"] == pytest.approx(accuracy)
+    assert run.metrics["test_of"] == "model.keras" and run.best is None
