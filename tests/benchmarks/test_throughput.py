@@ -24,17 +24,26 @@ def test_a_small_run_adds_an_entry_for_each_model(tmp_path, monkeypatch):
     monkeypatch.setattr(throughput, "make_model", _small)
     file = tmp_path / "throughput.json"
     other = {"model": "CRATETiny", "backend": "other", "dtype": "float32", "device": "a CPU"}
-    old = throughput.measure("CRATETiny", [], 2, "float32", 0.01)
+    old = throughput.measure("CRATETiny", [], 2, "mixed_bfloat16", 0.01)
     file.write_text(json.dumps([other, old]))
     models = ["CRATETiny", "EagerCRATETiny"] if TORCH else ["CRATETiny"]
-    words = ["--batch", "2", "--dtype", "float32", "--seconds", "0.01", "--output", str(file)]
+    words = [
+        "--batch",
+        "2",
+        "--dtype",
+        "mixed_bfloat16",
+        "--seconds",
+        "0.01",
+        "--output",
+        str(file),
+    ]
     assert throughput.main(["--models", *models, *words]) == 0
     first, *entries = json.loads(file.read_text())
     assert first == other
     assert [entry["model"] for entry in entries] == models
     for entry in entries:
         assert entry["backend"] == keras.backend.backend()
-        assert (entry["batch"], entry["dtype"]) == (2, "float32")
+        assert (entry["batch"], entry["dtype"]) == (2, "mixed_bfloat16")
         assert entry.keys() >= {"device", "versions", "date"}
         for task in throughput.TASKS:
             assert entry[f"images_per_second_{task}"] > 0
