@@ -15,17 +15,17 @@ from keras_crate.weights.sizes import SIZES, family_of
 from keras_crate.weights.tensor_files import needs_pytorch
 
 MODEL_FILE = "model.keras"
+LOADS = {  # from where `weights=` loads, by state
+    "shipped": "with no network",
+    "published": "from the Hub",
+    "by hand": "by hand",
+    "unpublished": "nowhere",
+}
 STATES = {
     "shipped": "comes with the package",
     "published": "published by the authors, downloaded when asked for",
     "by hand": "published by the authors where no program can fetch it",
     "unpublished": "nobody has published it",
-}
-LOADS = {
-    "shipped": "with no network",
-    "published": "from the Hub",
-    "by hand": "by hand",
-    "unpublished": "nowhere",
 }
 
 
