@@ -9,6 +9,7 @@ from keras_crate.cli.arguments import MODEL, add_named_values, named_values
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub import push
 from keras_crate.hub.open_model import open_model
+from keras_crate.models.half_precision import STORED
 
 
 def add_arguments(parser) -> None:
@@ -26,6 +27,9 @@ def add_arguments(parser) -> None:
     add_named_values(parser, "--training", "a fact of the training for the card, such as epochs=90")
     parser.add_argument("--private", action="store_true", help="make a private repository")
     parser.add_argument("--revision", help="branch to commit to")
+    parser.add_argument(
+        "--dtype", choices=STORED, help="store the weights in half precision, without optimizer"
+    )
     parser.add_argument("--force", action="store_true", help="publish an untrained model")
     parser.add_argument(
         "--dry-run", metavar="FOLDER", help="write the files to FOLDER, and publish nothing: a new "
@@ -51,6 +55,7 @@ def run(arguments) -> None:
         private=arguments.private,
         revision=arguments.revision,
         force=arguments.force,
+        dtype=arguments.dtype,
         dry_run=arguments.dry_run,
     )
     if arguments.dry_run is None:

@@ -45,7 +45,7 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
     blanks = {
         "name": _name_of(address),
         "summary": summary(model),
-        "facts": facts(model),
+        "facts": facts(model) + _storage(published),
         "limits": f"{outputs(model)} {_measured_on(published)}",
         "version": __version__,
         "use": _use(model, address),
@@ -102,6 +102,13 @@ def _metadata(model, published: Published):
 
 def _name_of(address: Address) -> str:
     return address.repository.partition("/")[2]
+
+
+def _storage(published: Published) -> str:
+    """Returns a line of the list of facts, or nothing if the weights are stored as they are."""
+    if published.dtype is None:
+        return ""
+    return f"\n- stored in half precision ({published.dtype}), loaded in the model's own dtype"
 
 
 def _use(model, address: Address) -> str:

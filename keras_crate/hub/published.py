@@ -5,8 +5,9 @@ import math
 import re
 from collections.abc import Mapping
 
-from keras_crate.checks import is_number
+from keras_crate.checks import check_choice, is_number
 from keras_crate.evaluation import Evaluation
+from keras_crate.models.half_precision import STORED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Published:
         base_model: Name on the Hub of the model that it was fine-tuned from.
         training: Facts of the training.
         evaluation: How images were prepared for the metrics.
+        dtype: `"float16"` if the weights are stored in it, or None if as they are.
 
     Raises:
         ValueError: If a value does not fit the card.
@@ -33,8 +35,11 @@ class Published:
     base_model: str | None = None
     training: Mapping = dataclasses.field(default_factory=dict)
     evaluation: Evaluation | None = None
+    dtype: str | None = None
 
     def __post_init__(self):
+        if self.dtype is not None:
+            check_choice("dtype", self.dtype, STORED)
         for name, pattern, example in (
             ("dataset", r".*\S.*", "mnist"),
             ("license", r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),
