@@ -1,5 +1,6 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
-`hf auth login` or HF_TOKEN. With --dry-run, it writes the files to a folder instead."""
+`hf auth login` or HF_TOKEN. With --dry-run, it writes the files to a folder instead. If MODEL is a
+file of a run, the card has the run's data, accuracy, recipe, seed and versions."""
 
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.hub import push
 from keras_crate.hub.open_model import open_model
 from keras_crate.models.half_precision import STORED
+from keras_crate.training.run_facts import facts_of_run
 
 
 def add_arguments(parser) -> None:
@@ -41,15 +43,17 @@ def run(arguments) -> None:
     """Runs the command."""
     metrics = named_values("--metric", arguments.metric, _number)
     training = named_values("--training", arguments.training, _fact)
+    run = facts_of_run(Path(arguments.model))
+    dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
     place = push(
         model,
         arguments.address,
-        dataset=arguments.dataset,
-        metrics=metrics,
+        dataset=dataset,
+        metrics={**(run.metrics if dataset == run.dataset else {}), **metrics},
         license=arguments.license,
         base_model=arguments.base_model,
-        training=training,
+        training={**run.training, **training},
         evaluation=evaluation,
         images=_images(arguments.images, model, evaluation) if arguments.images else None,
         private=arguments.private,
