@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from keras_crate.checks import check_choice, is_number
 from keras_crate.evaluation import Evaluation
 from keras_crate.models.half_precision import STORED
+from keras_crate.weights.hub_files import SCHEME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,7 @@ class Published:
     """The publisher's statements about a model.
 
     Attributes:
-        address: `hf://user/name`.
+        address: `hf://user/name`, or the name of a variant of the package.
         dataset: Data set that the model was trained and measured on.
         metrics: Results by name.
         license: Identifier of the licence.
@@ -36,6 +37,11 @@ class Published:
     training: Mapping = dataclasses.field(default_factory=dict)
     evaluation: Evaluation | None = None
     dtype: str | None = None
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the address is of the Hub."""
+        return self.address.startswith(SCHEME)
 
     def __post_init__(self):
         if self.dtype is not None:
