@@ -74,7 +74,7 @@ class Variant:
         measured_on: The images of these accuracies, if not those of `data`.
         evaluation: How images are prepared for it: `size`, `resize` and `interpolation`.
         outputs: `"classes"` or `"embeddings"`.
-        recipe: Name of the recipe with the authors' settings.
+        recipe: Name of the recipe that makes it.
         notes: Further facts.
     """
 
