@@ -26,6 +26,7 @@ from keras_crate.hub.published import Published
 from keras_crate.hub.repository_files import write_figure
 from keras_crate.hub.verify import outputs_for_fixed_input
 from keras_crate.models.half_precision import save_in_half
+from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.training import list_recipes, load_recipe
 from keras_crate.training.run_facts import facts_of_run
 from keras_crate.training.run_folder import RunFolder
@@ -65,6 +66,9 @@ def pack(
     model = open_model(str(file))[0]
     if isinstance(model, SimDINO):
         model = model.encoder()
+    if model.dtype_policy.name != "float32":  # as `keras_crate.load` makes it
+        trained, model = model, rebuild(model, dtype="float32")
+        carry_weights(trained, model)
     facts = facts_of_run(file)
     source = data or json.loads(run.recipe.read_text("utf8"))["dataset"]
     opened = open_data(source)
