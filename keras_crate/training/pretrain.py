@@ -63,7 +63,8 @@ def pretrain(
             - a family with width, depth and heads, such as `"crate:128x4x4"` or
               `"crate-alpha:96x3x4"`: likewise;
             - the name of a variant: its model with initial weights;
-            - a `.keras` file or `hf://user/repository`: the model with its weights;
+            - a `.keras` file, `hf://user/repository` or a folder of its files: the
+              model with its weights;
             - a Keras classifier, `CRATEMAE` or `SimDINO`: with its weights. It is
               trained itself, or a copy if the recipe has other rates or another
               dtype or loss.
@@ -72,8 +73,8 @@ def pretrain(
             them but a `CRATEMAE` is trained as an encoder.
         data: As in `keras_crate.data.open_data`. By default, the recipe's data.
         output: Folder to write to: new, empty, or that of a run to resume.
-        recipe: As in `load_recipe`. By default, that of the family's paper, such
-            as `"imagenet1k-paper"` for CRATE.
+        recipe: As in `load_recipe`. By default, that of the variant, or of the
+            family's paper, such as `"imagenet1k-paper"` for CRATE.
         validation: As in `keras_crate.data.open_data`: a folder or a pair of arrays
             of validation images, or a share of the training images. By default,
             those of the data.
@@ -147,7 +148,8 @@ def pretrain(
 
 
 def _is_saved(model: str) -> bool:
-    return model.endswith(".keras") or model.startswith(SCHEME)
+    is_folder = (Path(model) / "config.json").is_file()  # not one that has a size's name
+    return model.endswith(".keras") or model.startswith(SCHEME) or is_folder
 
 
 def data_of(data, recipe: Recipe):
@@ -161,7 +163,13 @@ def data_of(data, recipe: Recipe):
 
 
 def recipe_for_model(model: str | keras.Model) -> str:
-    """Returns the name of the recipe for a model, size, variant or file."""
+    """Returns the name of the recipe for a model, size, variant or file.
+
+    A variant's own recipe comes before that of its family.
+    """
+    variant = lookup(model) if isinstance(model, str) else None
+    if variant is not None and variant.recipe is not None:
+        return variant.recipe
     family = type(model).__name__
     if isinstance(model, str):
         name = Path(model).stem.lower()

@@ -27,6 +27,8 @@ STATES = {
     "by hand": "published by the authors where no program can fetch it",
     "unpublished": "nobody has published it",
 }
+# Arguments of CRATE that choose its stem and operators, and their defaults.
+OPERATORS = {"stem": "linear", "compress": "mssa", "sparsify": "ista"}
 
 
 class Architecture(NamedTuple):
@@ -38,6 +40,7 @@ class Architecture(NamedTuple):
         depth: Number of blocks.
         heads: Number of subspaces in a block.
         patch: Rows and columns of a patch.
+        operators: Stem and operators, for the families that have a choice.
     """
 
     family: str
@@ -45,11 +48,13 @@ class Architecture(NamedTuple):
     depth: int
     heads: int
     patch: tuple[int, int]
+    operators: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        others = () if self.operators in ((), tuple(OPERATORS.values())) else self.operators
         return (
             f"{self.family} of width {self.dim}, {self.depth} blocks, {self.heads} heads, patch "
-            f"{self.patch[0]}x{self.patch[1]}"
+            f"{self.patch[0]}x{self.patch[1]}{''.join(f', {name}' for name in others)}"
         )
 
 
@@ -76,7 +81,7 @@ class Variant:
         measured_on: The images of these accuracies, if not those of `data`.
         evaluation: How images are prepared for it: `size`, `resize` and `interpolation`.
         outputs: `"classes"` or `"embeddings"`.
-        recipe: Name of the recipe with the authors' settings.
+        recipe: Name of the recipe that makes it.
         notes: Further facts.
     """
 
@@ -158,7 +163,12 @@ class Variant:
         if size is not None:
             family, numbers, patch = family_of(family), size._asdict(), size.patch
         patch = tuple(int(n) for n in np.broadcast_to(self.arguments.get("patch_size", patch), 2))
-        return Architecture(family, numbers["dim"], numbers["depth"], numbers["heads"], patch)
+        operators = ()
+        if family == "CRATE":
+            operators = tuple(self.arguments.get(k, usual) for k, usual in OPERATORS.items())
+        return Architecture(
+            family, numbers["dim"], numbers["depth"], numbers["heads"], patch, operators
+        )
 
     def call(self) -> str:
         """The Python line that makes the model."""
