@@ -8,7 +8,8 @@ import pytest
 from compare import assert_close
 
 from keras_crate import data, objective
-from keras_crate.training import demo
+from keras_crate.training import demo_from_scratch as demo
+from keras_crate.training.demo_results import MARKER
 
 TASTE = dataclasses.replace(demo.FAST, epochs=2, train_images=512, depth=2, dim=32)
 
@@ -17,14 +18,14 @@ TASTE = dataclasses.replace(demo.FAST, epochs=2, train_images=512, depth=2, dim=
 def taste(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
     lines = []
-    metrics = demo.run_demo(folder, TASTE, say=lines.append)
+    metrics = demo.run_demo_from_scratch(folder, TASTE, say=lines.append)
     return folder, metrics, "\n".join(lines)
 
 
 def test_writes_model_metrics_and_figure_and_says_where(taste):
     folder, metrics, said = taste
     names = {"layers.png", "metrics.json", "model.keras"}
-    assert {path.name for path in folder.iterdir()} == {*names, demo.MARKER}
+    assert {path.name for path in folder.iterdir()} == {*names, MARKER}
     for name in names:
         assert f"wrote {folder / name}" in said
     assert json.loads((folder / "metrics.json").read_text()) == metrics
@@ -56,7 +57,7 @@ def test_it_learns(taste):
 def test_without_matplotlib_it_says_so_before_it_trains(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r"Figures need matplotlib.*pip install matplotlib"):
-        demo.run_demo(tmp_path / "out", TASTE)
+        demo.run_demo_from_scratch(tmp_path / "out", TASTE)
     assert not (tmp_path / "out").exists()
 
 
@@ -72,21 +73,6 @@ def test_same_seed_same_batches():
     assert np.abs(sets[0][3][0] - before).max() > 1
 
 
-def test_a_folder_of_somebody_else_is_left_as_it_is(tmp_path):
-    (tmp_path / "model.keras").write_text("mine")
-    with pytest.raises(ValueError, match=r"files that the demo did not write.*`--output`"):
-        demo.run_demo(tmp_path, TASTE)
-    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
-    assert (tmp_path / "model.keras").read_text() == "mine"
-    with pytest.raises(OSError, match=r"model\.keras cannot be written to"):
-        demo.run_demo(tmp_path / "model.keras", TASTE)
-
-
-def test_a_folder_of_an_earlier_demo_is_used_again(taste):
-    folder, _, _ = taste
-    assert demo._folder(folder) == folder
-
-
 def test_pixels_are_normalised_by_the_training_images():
     model = demo._model(TASTE, tuple("0123456789"), np.full((2, 28, 28, 1), [[[[0]]], [[[255]]]]))
     assert_close(np.array(model.settings.mean), np.array([0.5]), atol=1e-9)
@@ -96,7 +82,7 @@ def test_pixels_are_normalised_by_the_training_images():
 @pytest.mark.slow
 def test_accuracy(tmp_path):
     """The whole demo, some three to four minutes; the numbers are in the README."""
-    metrics = demo.run_demo(tmp_path)
+    metrics = demo.run_demo_from_scratch(tmp_path)
     assert metrics["accuracy"] >= (0.96 if keras.backend.backend() == "tensorflow" else 0.97)
     trained, untrained = metrics["layers"], metrics["layers_untrained"]
     assert trained["coding_rate_mean"][-1] < untrained["coding_rate_mean"][-1]
