@@ -1,8 +1,12 @@
 """CRATE, the white-box transformer, in Keras 3."""
 
 import importlib
+from typing import TYPE_CHECKING
 
 from keras_crate.backend import choose_backend
+
+if TYPE_CHECKING:
+    from keras_crate.hub.load import load
 
 __version__ = "0.1.0"
 
@@ -34,7 +38,6 @@ if _NO_BACKEND is None:
         decode_predictions,
         fuse,
     )
-    from keras_crate.models.load import load
 
 __all__ = [
     "CBT",
@@ -79,6 +82,8 @@ def __getattr__(name: str):
         raise ImportError(_NO_BACKEND)
     if name in _ON_DEMAND:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "load":
+        return importlib.import_module(f"{__name__}.hub.load").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from keras_crate.checks import argument_names, did_you_mean
 from keras_crate.training import Recipe
 
-MODEL = "a .keras file, the name of a variant such as mnist, or hf://user/repository"
+MODEL = "a .keras file, the name of a variant such as mnist, hf://user/repository, or its folder"
 
 
 def add_model(parser) -> None:

@@ -8,7 +8,9 @@ from keras_crate.hub import pull
 
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("address", metavar="ADDRESS", help="hf://user/name[@revision]")
+    parser.add_argument(
+        "address", metavar="ADDRESS", help="hf://user/name[@revision], or a folder of its files"
+    )
     add_new_file(parser, "the .keras file to write")
     parser.add_argument(
         "--no-compile", action="store_true", help="leave out its optimizer, loss and metrics"

@@ -1,5 +1,7 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
-`hf auth login` or HF_TOKEN."""
+`hf auth login` or HF_TOKEN. With --dry-run, it writes the files to a folder instead."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +27,10 @@ def add_arguments(parser) -> None:
     parser.add_argument("--private", action="store_true", help="make a private repository")
     parser.add_argument("--revision", help="branch to commit to")
     parser.add_argument("--force", action="store_true", help="publish an untrained model")
+    parser.add_argument(
+        "--dry-run", metavar="FOLDER", help="write the files to FOLDER, and publish nothing: a new "
+        "or empty folder, or that of an earlier dry run",
+    )  # fmt: skip
 
 
 def run(arguments) -> None:
@@ -32,7 +38,7 @@ def run(arguments) -> None:
     metrics = named_values("--metric", arguments.metric, _number)
     training = named_values("--training", arguments.training, _fact)
     model, evaluation = open_model(arguments.model, compile=True)
-    commit = push(
+    place = push(
         model,
         arguments.address,
         dataset=arguments.dataset,
@@ -45,8 +51,13 @@ def run(arguments) -> None:
         private=arguments.private,
         revision=arguments.revision,
         force=arguments.force,
+        dry_run=arguments.dry_run,
     )
-    print(f"published {arguments.address}: {commit}")
+    if arguments.dry_run is None:
+        print(f"published {arguments.address}: {place}")
+    else:
+        names = ", ".join(sorted(path.name for path in Path(place).iterdir()))
+        print(f"wrote {place}: {names}\npublished nothing")
 
 
 def _number(name: str, value: str) -> float:

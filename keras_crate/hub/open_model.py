@@ -30,8 +30,9 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
     """Opens a model, and its evaluation: how images are prepared for it.
 
     Args:
-        address: Path of a `.keras` file, name of a variant, or
-            `hf://user/repository[@revision]`.
+        address: Path of a `.keras` file, name of a variant,
+            `hf://user/repository[@revision]`, or a folder with such a
+            repository's files.
         compile: Whether to compile the model as it was saved. A variant is never compiled.
 
     Returns:
@@ -55,7 +56,7 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
     if variant:
         model = build(variant)
         return model, Evaluation.known_for(model)
-    if address.startswith(SCHEME):
+    if address.startswith(SCHEME) or Path(address).is_dir():
         model, folder = pulled(address, compile=compile)
         return model, _evaluation_of(model, folder / EVALUATION_FILE)
     if not Path(address).exists():

@@ -1,17 +1,20 @@
-"""Loads models from the Hugging Face Hub."""
+"""Loads models from the Hugging Face Hub, and from folders with the same files."""
 
+import os
 from pathlib import Path
 
 import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.hub.safety import check_keras_folder
-from keras_crate.weights.hub_files import download_model, parse_address
+from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
 
 
 @names_arguments
-def pull(address: str, *, revision: str | None = None, compile: bool = True) -> keras.Model:
-    """Loads a model from the Hugging Face Hub.
+def pull(
+    address: str | os.PathLike, *, revision: str | None = None, compile: bool = True
+) -> keras.Model:
+    """Loads a model from the Hugging Face Hub, or from a folder with a repository's files.
 
     The files stay in the cache of the Hub's client. Every time a file is used,
     it is compared with the hash that the Hub states. A damaged file is
@@ -20,7 +23,8 @@ def pull(address: str, *, revision: str | None = None, compile: bool = True) -> 
     the last one, only the cache is used.
 
     Args:
-        address: `"hf://user/repository"` or `"hf://user/repository@revision"`.
+        address: `"hf://user/repository"` or `"hf://user/repository@revision"`; or
+            a folder, such as `push(dry_run=FOLDER)` writes.
         revision: Branch, tag or commit, if the address names none.
         compile: Whether to compile the model as it was when it was published.
 
@@ -28,8 +32,8 @@ def pull(address: str, *, revision: str | None = None, compile: bool = True) -> 
         The model.
 
     Raises:
-        FileNotFoundError: If there is no such repository or revision, it may
-            not be read, or it holds no Keras model.
+        FileNotFoundError: If there is no such repository, revision or folder, it
+            may not be read, or it holds no Keras model.
         OSError: If the Hub cannot be reached and the model is not in the cache.
         ValueError: If the address is not valid, a file is not what the Hub
             states, or the model would run code.
@@ -44,10 +48,16 @@ def pull(address: str, *, revision: str | None = None, compile: bool = True) -> 
 
 
 def pulled(
-    address: str, revision: str | None = None, compile: bool = False
+    address: str | os.PathLike, revision: str | None = None, compile: bool = False
 ) -> tuple[keras.Model, Path]:
     """As `pull`, but also returns the folder with the files."""
-    folder, origin = download_model(parse_address(address, revision))
+    folder, origin = Path(address), str(address)
+    if origin.startswith(SCHEME) or not folder.is_dir():
+        folder, origin = download_model(parse_address(origin, revision))
+    elif revision is not None:
+        raise ValueError(f"A folder has no revisions. Received: {origin}, revision={revision!r}")
+    else:
+        check_has_model(folder, origin)
     check_keras_folder(folder, origin, compile)
     return load_folder(folder, origin, compile), folder
 

@@ -1,38 +1,24 @@
 """Publishes models on the Hugging Face Hub."""
 
-import json
+import os
 import tempfile
-import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
-from keras_crate.hub.card import model_card
 from keras_crate.hub.published import Published
-from keras_crate.hub.pull import load_folder
-from keras_crate.hub.safety import check_keras_folder
-from keras_crate.hub.to_pytorch import to_pytorch
-from keras_crate.models.untrained import is_untrained
-from keras_crate.objective import measure
-from keras_crate.weights.hub_files import (
-    EVALUATION_FILE,
-    SCHEME,
-    parse_address,
-    reason_of,
-    transport_errors,
+from keras_crate.hub.repository_files import (
+    ASSETS,
+    REPLACED,
+    check_dry_run,
+    write_files,
+    write_folder,
 )
-from keras_crate.weights.tensor_files import KERAS_FILES
-
-AUTHORS_FILE = "model.safetensors"
-CLASS_NAMES_FILE = "class_names.json"
-FIGURE_FILE = "layers.png"
-# Larger models get no second copy, since Keras downloads every file of a repository.
-_SECOND_COPY = 200_000_000
+from keras_crate.models.untrained import is_untrained
+from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
 
 
 @names_arguments
@@ -53,6 +39,7 @@ def push(
     message: str | None = None,
     force: bool = False,
     token: str | None = None,
+    dry_run: str | os.PathLike | None = None,
 ) -> str:
     """Publishes a model on the Hugging Face Hub, in one commit.
 
@@ -90,14 +77,18 @@ def push(
         message: Message of the commit.
         force: Whether to publish a model that was never trained.
         token: Token of the Hub. By default, that of `HF_TOKEN` or `hf auth login`.
+        dry_run: Folder to write the commit's files to, instead of publishing: new,
+            empty, or one that an earlier dry run wrote. It needs no token and no
+            network. `pull`, `keras_crate.load` and `weights=` read the folder. If
+            an error is raised, it stays as it was.
 
     Returns:
-        Address of the commit on the Hub.
+        Address of the commit on the Hub, or the folder of the dry run.
 
     Raises:
         ValueError: If the address is not valid, there is no token, the model
-            was never trained or would not load again, or an argument does not
-            fit the card.
+            was never trained or would not load again, an argument does not fit
+            the card, or the folder has files that no dry run wrote.
         PermissionError: If the repository is not yours, or the token may only
             read.
         OSError: If the Hub cannot be reached or refuses. Nothing is published.
@@ -128,6 +119,10 @@ def push(
         training={**_compiled(model), **(training or {})},
         evaluation=evaluation or Evaluation.known_for(model),
     )
+    if dry_run is not None:
+        local = check_dry_run(Path(dry_run))
+        write_folder(local, model, published, images, authors_copy)
+        return str(local)
     if token is None:
         token = huggingface_hub.get_token()
     token = (token or "").strip()
@@ -142,7 +137,7 @@ def push(
     try:
         _check_owner(api, where.repository)
         with tempfile.TemporaryDirectory() as folder:
-            files = _write_files(Path(folder), model, published, images, authors_copy)
+            files = write_files(Path(folder), model, published, images, authors_copy)
             return _commit(api, where, files, private, message or f"Publish {model.name}")
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "?")
@@ -193,9 +188,8 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
     tree = api.list_repo_tree(where.repository, revision=where.revision, recursive=True)
     there = {entry.path for entry in tree if hasattr(entry, "blob_id")}
     # Files that an earlier publication left would belong to another model.
-    ours = {*KERAS_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE}
+    ours = {*REPLACED, *(name for name in there if name.startswith(f"{ASSETS}/"))}
     operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-    ours |= {name for name in there if name.startswith("assets/")}
     operations += [CommitOperationDelete(name) for name in sorted((ours & there) - files.keys())]
     info = api.create_commit(
         where.repository,
@@ -204,53 +198,6 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
         revision=where.revision,
     )
     return str(info.commit_url)
-
-
-def _write_files(folder: Path, model, published, images, authors_copy) -> dict[str, Path]:
-    """Writes all files of the commit. Returns them by their path in the repository."""
-    whole = folder / "whole.keras"
-    model.save(whole)
-    with zipfile.ZipFile(whole) as archive:
-        names = [name for name in archive.namelist() if not name.endswith("/")]
-        archive.extractall(folder)
-    whole.unlink()
-    files = {name: folder / name for name in names}
-    try:
-        check_keras_folder(folder, "the model")
-        load_folder(folder, "the model")
-    except ValueError as error:
-        raise ValueError(
-            f"The published model could not be loaded: {error} Register your own classes and "
-            "functions (`keras.saving.register_keras_serializable`), or compile the model with "
-            "Keras' own."
-        ) from error
-
-    def add(name: str, content: str) -> None:
-        files[name] = folder / name
-        files[name].write_text(content, encoding="utf8")
-
-    weights = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
-    if authors_copy or (authors_copy is None and weights < _SECOND_COPY):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the card names settings that are not in tensors
-                to_pytorch(model, folder / AUTHORS_FILE)
-            files[AUTHORS_FILE] = folder / AUTHORS_FILE
-        except ValueError:
-            if authors_copy:
-                raise
-    class_names = getattr(model, "class_names", None)
-    if class_names:
-        add(CLASS_NAMES_FILE, json.dumps(list(class_names), ensure_ascii=False, indent=1))
-    if published.evaluation != Evaluation.known_for(model):  # else it is in config.json
-        add(EVALUATION_FILE, json.dumps(published.evaluation.to_dict(), indent=1))
-    measured = None
-    if images is not None:
-        measured = measure(model, images)
-        files[FIGURE_FILE] = folder / FIGURE_FILE
-        measured.plot().savefig(files[FIGURE_FILE], dpi=150)
-    add("README.md", str(model_card(model, published, measured, set(files))))
-    return files
 
 
 def _compiled(model) -> dict:

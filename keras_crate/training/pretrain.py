@@ -61,7 +61,8 @@ def pretrain(
             - a family with width, depth and heads, such as `"crate:128x4x4"` or
               `"crate-alpha:96x3x4"`: likewise;
             - the name of a variant: its model with initial weights;
-            - a `.keras` file or `hf://user/repository`: the model with its weights;
+            - a `.keras` file, `hf://user/repository` or a folder of its files: the
+              model with its weights;
             - a Keras classifier, `CRATEMAE` or `SimDINO`: with its weights. It is
               trained itself, or a copy if the recipe has other rates or another
               dtype or loss.
@@ -144,7 +145,8 @@ def pretrain(
 
 
 def _is_saved(model: str) -> bool:
-    return model.endswith(".keras") or model.startswith(SCHEME)
+    is_folder = (Path(model) / "config.json").is_file()  # not one that has a size's name
+    return model.endswith(".keras") or model.startswith(SCHEME) or is_folder
 
 
 def data_of(data, recipe: Recipe):

@@ -84,17 +84,26 @@ def download_model(address: Address) -> tuple[Path, str]:
             )
         )
     origin = f"{SCHEME}{address.repository}@{folder.name[:12]}"
+    check_has_model(folder, origin)
+    commit = Address(address.repository, folder.name)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _check_content(path, commit, path.relative_to(folder).as_posix(), origin)
+    return folder, origin
+
+
+def check_has_model(folder: Path, origin: str) -> None:
+    """Refuses a folder without the files of a Keras model; `origin` is for the error.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+    """
     missing = [name for name in KERAS_FILES if not (folder / name).exists()]
     if missing:
         raise FileNotFoundError(
             f"{origin} holds no Keras model: {', '.join(missing)} is missing. A checkpoint of the "
             "authors must be downloaded and passed to `keras_crate.hub.from_checkpoint`."
         )
-    commit = Address(address.repository, folder.name)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            _check_content(path, commit, path.relative_to(folder).as_posix(), origin)
-    return folder, origin
 
 
 def download_file(address: Address, name: str, sha256: str | None = None) -> Path:

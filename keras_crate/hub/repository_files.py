@@ -1,0 +1,123 @@
+"""Writes the files of a publication: the model, its copies, and its card."""
+
+import json
+import warnings
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_crate.evaluation import Evaluation
+from keras_crate.files import written_whole
+from keras_crate.hub.card import model_card
+from keras_crate.hub.published import Published
+from keras_crate.hub.pull import load_folder
+from keras_crate.hub.safety import check_keras_folder
+from keras_crate.hub.to_pytorch import to_pytorch
+from keras_crate.objective import measure
+from keras_crate.weights.hub_files import EVALUATION_FILE
+from keras_crate.weights.tensor_files import KERAS_FILES
+
+AUTHORS_FILE = "model.safetensors"
+CARD_FILE = "README.md"
+CLASS_NAMES_FILE = "class_names.json"
+FIGURE_FILE = "layers.png"
+ASSETS = "assets"
+# All but the card, which is always written.
+REPLACED = (*KERAS_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE)
+# Larger models get no second copy, since Keras downloads every file of a repository.
+_SECOND_COPY = 200_000_000
+
+
+def write_files(
+    folder: Path, model: keras.Model, published: Published, images, authors_copy: bool | None
+) -> dict[str, Path]:
+    """Writes all files of a publication into an empty folder.
+
+    Args:
+        folder: The folder.
+        model, images, authors_copy: As in `push`.
+        published: The publisher's statements.
+
+    Returns:
+        The files by their path in the repository.
+
+    Raises:
+        ValueError: If the model would not load again, or the authors' code has
+            no such model and `authors_copy` is True.
+    """
+    whole = folder / "whole.keras"
+    model.save(whole)
+    with zipfile.ZipFile(whole) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        archive.extractall(folder, names)
+    whole.unlink()
+    files = {name: folder / name for name in names}
+    try:
+        check_keras_folder(folder, "the model")
+        load_folder(folder, "the model")
+    except ValueError as error:
+        raise ValueError(
+            f"The published model could not be loaded: {error} Register your own classes and "
+            "functions (`keras.saving.register_keras_serializable`), or compile the model with "
+            "Keras' own."
+        ) from error
+
+    def add(name: str, content: str) -> None:
+        files[name] = folder / name
+        files[name].write_text(content, encoding="utf8")
+
+    weights = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
+    if authors_copy or (authors_copy is None and weights < _SECOND_COPY):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the card names settings that are not in tensors
+                to_pytorch(model, folder / AUTHORS_FILE)
+            files[AUTHORS_FILE] = folder / AUTHORS_FILE
+        except ValueError:
+            if authors_copy:
+                raise
+    class_names = getattr(model, "class_names", None)
+    if class_names:
+        add(CLASS_NAMES_FILE, json.dumps(list(class_names), ensure_ascii=False, indent=1))
+    if published.evaluation != Evaluation.known_for(model):  # else it is in config.json
+        add(EVALUATION_FILE, json.dumps(published.evaluation.to_dict(), indent=1))
+    measured = None
+    if images is not None:
+        measured = measure(model, images)
+        files[FIGURE_FILE] = folder / FIGURE_FILE
+        measured.plot().savefig(files[FIGURE_FILE], dpi=150)
+    add(CARD_FILE, str(model_card(model, published, measured, set(files))))
+    return files
+
+
+def write_folder(folder: Path, *publication) -> None:
+    """Writes all files of a publication into a folder, in place of those of an earlier dry run.
+
+    Args:
+        folder: The folder, which `check_dry_run` accepted. If an error is raised,
+            it stays as it was.
+        *publication: As in `write_files`.
+    """
+    with written_whole(folder) as unfinished:
+        unfinished.mkdir()
+        write_files(unfinished, *publication)
+
+
+def check_dry_run(folder: Path) -> Path:
+    """Returns the absolute path of a folder that a dry run may write.
+
+    Raises:
+        ValueError: If it is the current folder, a file, or has files that no dry run wrote.
+    """
+    folder = folder.resolve()
+    rule = "`dry_run` must be a folder that is new, empty, or that an earlier dry run wrote."
+    if folder == Path.cwd() or (folder.exists() and not folder.is_dir()):
+        what = "the current folder" if folder.is_dir() else "a file"
+        raise ValueError(f"{rule} Received: {folder}, which is {what}.")
+    found = {part.name for part in folder.iterdir()} if folder.exists() else set()
+    others = found - {*REPLACED, CARD_FILE, ASSETS}
+    if others or (found and not found >= {*KERAS_FILES, CARD_FILE}):
+        raise ValueError(f"{rule} Received: {folder}, which has {min(others or found)}.")
+    return folder
