@@ -10,13 +10,13 @@ import numpy as np
 
 from keras_crate import __version__
 from keras_crate.checks import check_positive, names_arguments
-from keras_crate.data import load as load_images
+from keras_crate.data import load
 from keras_crate.figure import new_figure
 from keras_crate.files import written_whole
 from keras_crate.hub.pull import pull
 from keras_crate.hub.push import push
 from keras_crate.models import decode_predictions
-from keras_crate.models.load import load
+from keras_crate.models.load import build
 from keras_crate.objective import measure
 from keras_crate.training.demo_results import (
     REPOSITORY,
@@ -77,15 +77,15 @@ def run_demo(
     output = demo_folder(output)
     keras.utils.set_random_seed(seed)
     variant = variant_named(VARIANT)
-    model = load(VARIANT, data_format="channels_last")
-    untrained = load(VARIANT, weights=None, data_format="channels_last")
+    model = build(variant, data_format="channels_last")
+    untrained = build(variant, weights=None, data_format="channels_last")
     say(
         f"{VARIANT}: {model.count_params():,} parameters, trained on {variant.data}, accuracy "
         f"{variant.measured} % on {variant.measured_on}; backend {keras.backend.backend()}\n"
     )
-    seen, garments = _look(model, say)
+    seen, predictions = _look(model, say)
 
-    digits = load_images(DATA)
+    digits = load(DATA)
     images = digits.validation.images[:MEASURED]
     say(f"\nFine-tuning to digits: {digits.source}")
     recipe = load_recipe("digits-small", epochs=epochs)
@@ -100,13 +100,13 @@ def run_demo(
     facts = {"dataset": DATA, "metrics": {"accuracy": accuracy}, "license": "mit"}
     with written_whole(output / REPOSITORY) as folder:
         push(model, ADDRESS, dry_run=folder, **facts)
-    difference = _difference(model, output / REPOSITORY, images)
+    difference = largest_difference(model, output / REPOSITORY, images)
     say(f"The model read from {REPOSITORY}/: outputs differ by at most {difference:.1g}\n")
 
     metrics = {
         "variant": VARIANT,
         "parameters": model.count_params(),
-        "garments": garments,
+        "garments": predictions,
         "data": digits.source,
         "accuracy": accuracy,
         "validation_images": len(digits.validation),
@@ -128,24 +128,29 @@ def run_demo(
     return metrics
 
 
+def garments() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the six images of clothes, `(6, 28, 28, 1)` in [0, 255], and their labels."""
+    with np.load(GARMENTS) as file:
+        return file["images"], file["labels"]
+
+
 def _look(model: keras.Model, say) -> tuple:
     """Returns the figure of what the model sees in the garments, and the likeliest classes."""
-    with np.load(GARMENTS) as file:
-        images, labels = file["images"], file["labels"]
+    images, labels = garments()
     names = decode_predictions(model.predict(images, verbose=0), model, top=1)
-    garments = [
+    found = [
         {"label": model.class_names[label], "prediction": name, "probability": float(probability)}
         for label, [(name, probability)] in zip(labels, names, strict=True)
     ]
     say("Test images of Fashion-MNIST, which it was not trained on:")
-    for row in garments:
+    for row in found:
         say(f"  {row['label']}: {row['prediction']} ({row['probability']:.1%})")
     figure = new_figure(9, 3.4)
     draw_attention(figure, model, images)
-    return figure, garments
+    return figure, found
 
 
-def _difference(model: keras.Model, repository: Path, images) -> float:
+def largest_difference(model: keras.Model, repository: Path, images) -> float:
     """Reads the model from a repository's folder, and returns the largest difference of outputs.
 
     Raises:
