@@ -1,5 +1,6 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
-`hf auth login` or HF_TOKEN. With --dry-run, it writes the files to a folder instead."""
+`hf auth login` or HF_TOKEN. With --dry-run, it writes the files to a folder instead. If MODEL is a
+file of a run, the card has the run's data, accuracy, recipe, seed and versions."""
 
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from keras_crate.cli.arguments import MODEL, add_named_values, named_values
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub import push
 from keras_crate.hub.open_model import open_model
+from keras_crate.models.half_precision import STORED
+from keras_crate.training.run_facts import facts_of_run
 
 
 def add_arguments(parser) -> None:
@@ -26,6 +29,9 @@ def add_arguments(parser) -> None:
     add_named_values(parser, "--training", "a fact of the training for the card, such as epochs=90")
     parser.add_argument("--private", action="store_true", help="make a private repository")
     parser.add_argument("--revision", help="branch to commit to")
+    parser.add_argument(
+        "--dtype", choices=STORED, help="store the weights in half precision, without optimizer"
+    )
     parser.add_argument("--force", action="store_true", help="publish an untrained model")
     parser.add_argument(
         "--dry-run", metavar="FOLDER", help="write the files to FOLDER, and publish nothing: a new "
@@ -37,20 +43,23 @@ def run(arguments) -> None:
     """Runs the command."""
     metrics = named_values("--metric", arguments.metric, _number)
     training = named_values("--training", arguments.training, _fact)
+    run = facts_of_run(Path(arguments.model))
+    dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
     place = push(
         model,
         arguments.address,
-        dataset=arguments.dataset,
-        metrics=metrics,
+        dataset=dataset,
+        metrics={**(run.metrics if dataset == run.dataset else {}), **metrics},
         license=arguments.license,
         base_model=arguments.base_model,
-        training=training,
+        training={**run.training, **training},
         evaluation=evaluation,
         images=_images(arguments.images, model, evaluation) if arguments.images else None,
         private=arguments.private,
         revision=arguments.revision,
         force=arguments.force,
+        dtype=arguments.dtype,
         dry_run=arguments.dry_run,
     )
     if arguments.dry_run is None:

@@ -56,5 +56,10 @@ def report_run(run) -> None:
             f"validation accuracy {run.metrics['val_accuracy']:.2%}, best "
             f"{run.metrics['best_val_accuracy']:.2%} after epoch {run.metrics['best_epoch']}"
         )
+    if "test_accuracy" in run.metrics:
+        print(
+            f"test accuracy {run.metrics['test_accuracy']:.2%} of {run.metrics['test_of']} on "
+            f"{run.metrics['test_images']:,} images"
+        )
     names = sorted(path.name for path in run.folder.iterdir())
     print(f"wrote {run.folder.resolve()}: {', '.join(names)}")

@@ -1,4 +1,4 @@
-"""Images for training and validation."""
+"""Images for training, validation and test."""
 
 from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batches import EvaluationBatches, TrainingBatches

@@ -19,6 +19,8 @@ class Augmentation:
             resizes the whole image.
         crop_ratio: Lowest and highest aspect ratio (width / height) of the crop.
         interpolation: `"bilinear"`, `"bicubic"` or `"area"`, with antialiasing.
+        shift: Largest number of pixels, at the model's size, by which an image is
+            moved at random, in each direction. The gap is filled with zeros.
         flip: Whether an image is flipped left to right with probability 1/2.
         rand_augment: Number of operations and magnitude in [0, 30] of
             `keras_crate.data.rand_augment`, or None.
@@ -47,6 +49,7 @@ class Augmentation:
     crop_area: tuple[float, float] | None = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: str = "bilinear"
+    shift: int = 0
     flip: bool = True
     rand_augment: tuple[int, float] | None = None
     random_erasing: float = 0.0
@@ -64,6 +67,8 @@ class Augmentation:
             self._check("crop_area", _is_range(self.crop_area, 1), shares)
         ratios = "a pair (lowest, highest) above 0"
         self._check("crop_ratio", _is_range(self.crop_ratio, math.inf), ratios)
+        shifts = is_positive_integer(self.shift) or (self.shift == 0 and self.shift is not False)
+        self._check("shift", shifts, "an integer, 0 or more")
         self._check("flip", isinstance(self.flip, bool), "True or False")
         if self.rand_augment is not None:
             valid = _is_pair(self.rand_augment) and is_positive_integer(self.rand_augment[0])

@@ -10,7 +10,7 @@ import numpy as np
 from keras_crate.checks import check_positive, did_you_mean, names_arguments
 from keras_crate.data.image_files import find_files
 
-VALIDATION_SPLITS = ("val", "validation", "valid", "test")  # the first that exists is used
+VALIDATION_SPLITS = ("val", "validation", "valid")  # the first that exists is used
 
 
 @names_arguments
@@ -72,20 +72,23 @@ def labelled_files(
     return files, np.array(labels, "int64"), tuple(names)
 
 
-def split_folders(folder: str | os.PathLike) -> tuple[Path, Path | None]:
-    """Returns the folders of the training and the validation images in a folder.
+def split_folders(folder: str | os.PathLike) -> tuple[Path, Path | None, Path | None]:
+    """Returns the folders of the training, validation and test images in a folder.
 
-    They are `train` and `val`, `validation`, `valid` or `test`. A folder without
-    them holds training images only.
+    They are `train`; `val`, `validation` or `valid`; and `test`. A folder without
+    `train` holds training images only. A `test` without folders of classes, as of
+    competitions, is ignored.
 
     Args:
         folder: The folder. If its `train` has no folders inside, it is a class.
     """
     folder = Path(folder)
     if not class_folders(folder / "train"):
-        return folder, None
+        return folder, None, None
     splits = (folder / name for name in VALIDATION_SPLITS)
-    return folder / "train", next((split for split in splits if split.is_dir()), None)
+    validation = next((split for split in splits if split.is_dir()), None)
+    test = folder / "test" if class_folders(folder / "test") else None
+    return folder / "train", validation, test
 
 
 def class_folders(folder: Path) -> list[str]:

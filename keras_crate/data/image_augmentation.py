@@ -1,4 +1,4 @@
-"""Random changes of one image, with Pillow. `tf_images.py` does the same in TensorFlow."""
+"""Random changes of images, with Pillow and NumPy. `tf_images.py` does them in TensorFlow."""
 
 import math
 
@@ -10,7 +10,7 @@ from keras_crate.data.resizing import resampling
 
 
 def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.ndarray:
-    """Crops, resizes, flips and changes a Pillow image at random.
+    """Crops, resizes, moves, flips and changes a Pillow image at random.
 
     Returns:
         Float32 pixels of shape `input_shape`, in [0, 255].
@@ -22,11 +22,31 @@ def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.nda
     if augmentation.crop_area is not None:
         box = random_box(image.size, rng, augmentation.crop_area, augmentation.crop_ratio)
     image = image.resize((width, height), resampling(augmentation.interpolation), box=box)
+    if shift := augmentation.shift:
+        x, y = rng.integers(-shift, shift, size=2, endpoint=True)
+        image = image.crop((x, y, x + width, y + height))  # outside of it are zeros
     if augmentation.flip and rng.random() < 0.5:
         image = ImageOps.mirror(image)
     if augmentation.rand_augment is not None:
         image = rand_augment(image, rng, *augmentation.rand_augment)
     return np.asarray(image, "float32").reshape(input_shape)
+
+
+def shift_and_flip(images: np.ndarray, augmentation: Augmentation, rng) -> np.ndarray:
+    """Moves and flips images of one array at random, each in its own way.
+
+    This does in one step, without Pillow, what `augment_image` does if it neither
+    crops nor changes pixels.
+    """
+    count, height, width, _ = images.shape
+    shift = augmentation.shift
+    images = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    top, left = rng.integers(0, 2 * shift, size=(2, count, 1), endpoint=True)
+    rows, columns = top + np.arange(height), left + np.arange(width)
+    if augmentation.flip:
+        flipped = rng.random(count) < 0.5
+        columns[flipped] = columns[flipped, ::-1]
+    return images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def random_box(

@@ -15,11 +15,11 @@ from keras_crate.data.image_files import MODES, open_image
 @names_arguments
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """A set of labelled images, split for training and validation.
+    """A set of labelled images, split for training, validation and test.
 
-    Accuracy is measured on the validation images after each epoch. The test
-    images of published sets such as MNIST and CIFAR are called validation
-    images here too.
+    Accuracy is measured on the validation images after each epoch, to choose
+    epochs and settings. The test images are looked at once, after the training,
+    for the accuracy that is reported.
 
     Attributes:
         name: Name of the set.
@@ -32,6 +32,7 @@ class LabelledImages:
         class_names: One name per class, or None if they are not known.
         classes: Number of classes.
         source: Where the images come from, in one line.
+        test: The test images in the same form, or None.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LabelledImages:
     class_names: tuple[str, ...] | None
     classes: int
     source: str
+    test: "ImageSource | None" = None
 
 
 class ImageSource:
@@ -73,7 +75,7 @@ class ImageSource:
         raise NotImplementedError
 
     def _subset(self, chosen: np.ndarray) -> "ImageSource":
-        """The images of these indices, for `sample`."""
+        """The images of these indices, for `sample` and `cut`."""
         raise NotImplementedError
 
     @property
@@ -89,6 +91,34 @@ class ImageSource:
         """Returns `count` random images, or all if there are fewer. Each call returns the same."""
         order = np.random.default_rng(0).permutation(len(self))
         return self._subset(np.sort(order[:count]))
+
+    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
+        """Cuts off a share of the images, at random and from each class alike.
+
+        Each call cuts off the same images. A class keeps at least one image.
+
+        Args:
+            share: The share in (0, 1).
+
+        Returns:
+            The other images, and those that were cut off.
+
+        Raises:
+            ValueError: If there are too few images.
+        """
+        count = max(1, round(share * len(self)))
+        order = np.random.default_rng(0).permutation(len(self))
+        order = order[np.argsort(self.labels[order], kind="stable")]  # class by class
+        chosen = order[((np.arange(count) + 0.5) * len(self) / count).astype(int)]
+        others = np.setdiff1d(order, chosen)
+        chosen = chosen[np.isin(self.labels[chosen], self.labels[others])]
+        if not len(chosen):
+            raise ValueError(
+                f"There are too few training images to cut validation images from: {len(self)}. "
+                "Pass other images as `validation`, or 0 for none."
+            )
+        chosen = np.sort(chosen)
+        return self._subset(np.setdiff1d(order, chosen)), self._subset(chosen)
 
 
 class ArraySource(ImageSource):
@@ -183,10 +213,24 @@ class HuggingFaceSource(ImageSource):
 
 
 class TFDSSource(ImageSource):
-    """A split of a prepared `tfds.core.DatasetBuilder`, in its stored order."""
+    """A split of a prepared `tfds.core.DatasetBuilder`, or a part of it, in its stored order.
 
-    def __init__(self, builder, split: str):
-        self.builder, self.split = builder, split
+    Args:
+        builder: The builder.
+        name: Name of the split.
+        start, stop: The first image of the part, and the one after the last; None
+            for the end of the split.
+    """
+
+    def __init__(self, builder, name: str, start: int = 0, stop: int | None = None):
+        self.builder, self.name, self.start, self.stop = builder, name, start, stop
+
+    @property
+    def split(self) -> str:
+        """What TensorFlow Datasets calls the part, such as `"train[:100]"`."""
+        if not self.start and self.stop is None:
+            return self.name
+        return f"{self.name}[{self.start or ''}:{self.stop or ''}]"
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -224,4 +268,12 @@ class TFDSSource(ImageSource):
 
     def sample(self, count: int) -> "TFDSSource":
         """Returns the first `count` images. The stored order is random."""
-        return TFDSSource(self.builder, f"{self.split}[:{count}]")
+        return self._part(0, min(count, len(self)))
+
+    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
+        """Cuts off the last images, of all classes together: reading the labels takes long."""
+        first = len(self) - max(1, round(share * len(self)))
+        return self._part(0, first), self._part(first, len(self))
+
+    def _part(self, first: int, end: int) -> "TFDSSource":
+        return TFDSSource(self.builder, self.name, self.start + first, self.start + end)

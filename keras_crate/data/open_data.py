@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, did_you_mean, names_arguments
+from keras_crate.checks import check_positive, did_you_mean, is_number, names_arguments
 from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
@@ -16,19 +16,19 @@ from keras_crate.data.image_sources import (
     LabelledImages,
     TFDSSource,
 )
+from keras_crate.data.keras_sets import KERAS_SETS, load_keras_set
 from keras_crate.data.small_sets import NAMES as SMALL_SETS
 from keras_crate.data.small_sets import load
 from keras_crate.extras import needed
 
-# The splits that the papers train on and report.
+# The splits of TensorFlow Datasets for training, validation and test.
 TFDS_SPLITS = {
-    "imagenet2012": ("train", "validation"),
-    "cifar10": ("train", "test"),
-    "cifar100": ("train", "test"),
-    "oxford_flowers102": ("train", "test"),
-    "oxford_iiit_pet": ("train", "test"),
+    "imagenet2012": ("train", "validation", None),
+    "oxford_flowers102": ("train", "validation", "test"),
+    "oxford_iiit_pet": ("train", None, "test"),
 }
-KNOWN_SETS = (*TFDS_SPLITS, *SMALL_SETS)
+KNOWN_SETS = (*KERAS_SETS, *TFDS_SPLITS, *SMALL_SETS)
+VALIDATION_SHARE = 0.1  # of the training images, if there are test images and no others
 HUGGING_FACE = "huggingface:"
 
 
@@ -42,28 +42,37 @@ def open_data(
     wordnet_ids: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> LabelledImages:
-    """Opens labelled images for training and validation.
+    """Opens labelled images for training, validation and test.
+
+    Settings and epochs are chosen by validation images. Test images are looked at
+    once, after the training. If there are test images but no validation images, a
+    tenth of the training images is cut off for validation.
 
     Args:
         data: One of:
 
-            - a data set of TensorFlow Datasets that CRATE's papers use
-              (`"imagenet2012"`, `"cifar10"`, `"cifar100"`,
-              `"oxford_flowers102"`, `"oxford_iiit_pet"`), with the papers'
-              splits;
+            - a data set of `keras.datasets` (`"fashion_mnist"`, `"mnist"`,
+              `"cifar10"`, `"cifar100"`), which Keras downloads once;
+            - a data set of TensorFlow Datasets (`"imagenet2012"`,
+              `"oxford_flowers102"`, `"oxford_iiit_pet"`);
             - a small set that a Python package ships (`"mnist5k"`, `"digits"`);
             - a folder that has one folder of images per class, or a folder
-              `train` and possibly `val`, `validation`, `valid` or `test` that
-              have one folder per class. For a folder with the name of a set,
+              `train` and possibly `val` (or `validation`, `valid`) and `test`
+              that have one folder per class. For a folder with the name of a set,
               write `"./digits"`;
             - `"huggingface:NAME"`: a data set of Hugging Face's `datasets`, by
               its name or its folder;
             - a `datasets.Dataset` or `datasets.DatasetDict`;
             - a pair of arrays (images, labels): `(n, height, width, channels)`
               in [0, 255], and integers;
-            - a `LabelledImages`.
-        validation: Folder or pair of arrays of the validation images. By default,
-            those that come with `data`, if any.
+            - a `LabelledImages`, which is used as it is.
+        validation: The validation images instead of those that come with `data`:
+
+            - a folder or a pair of arrays;
+            - a share in (0, 1) of the training images, which is cut off. The
+              same images are cut off at each call. The classes have equal shares,
+              except in sets of TensorFlow Datasets, whose last images are cut off;
+            - 0 for none: all training images are trained on.
         class_names: Names of the classes in the order of a model's outputs, with
             which folders are matched. By default, the names in the data.
         classes: Number of classes. By default, the number in the data.
@@ -92,13 +101,15 @@ def open_data(
     expected = {"class_names": class_names, "classes": classes, "wordnet_ids": wordnet_ids}
     opened = _opened(data, expected)
     _check_classes(opened, **expected)
+    needs_validation = opened.test is not None and opened.validation is None
+    if validation is None and needs_validation and opened is not data:
+        validation = VALIDATION_SHARE
     if validation is not None:
-        source = _validation(validation, opened, expected)
-        opened = dataclasses.replace(opened, validation=source)
+        opened = _with_validation(opened, validation, expected)
     if limit is not None:
         train = opened.train.sample(check_positive("limit", limit))
         opened = dataclasses.replace(opened, train=train)
-    for source in (opened.train, opened.validation):
+    for source in (opened.train, opened.validation, opened.test):
         _check_labels(source, opened)
     return opened
 
@@ -121,6 +132,8 @@ def _opened(data, expected: dict) -> LabelledImages:
         return _open_hugging_face(_load_hugging_face(name.removeprefix(HUGGING_FACE)), name)
     if name in SMALL_SETS:
         return load(name)
+    if name in KERAS_SETS:
+        return load_keras_set(name)
     if name in TFDS_SPLITS:
         return _open_tfds(name)
     if Path(name).is_dir():
@@ -138,7 +151,7 @@ def _open_arrays(pair, expected: dict) -> LabelledImages:
 
 
 def _open_folder(folder: Path, expected: dict) -> LabelledImages:
-    training, validation = split_folders(folder)
+    training, *others = split_folders(folder)
     files, labels, folders = labelled_files(training, **expected)
     names, wordnet_ids = expected["class_names"], expected["wordnet_ids"]
     if names is None and wordnet_ids is None:
@@ -151,25 +164,33 @@ def _open_folder(folder: Path, expected: dict) -> LabelledImages:
         classes=expected["classes"] or len(names or wordnet_ids),
         source=f"the folder {folder}",
     )
-    if validation is not None:
-        source = _validation(validation, opened, expected)
-        opened = dataclasses.replace(opened, validation=source)
-    return opened
+    validation, test = (part and _other_folder(part, opened, expected) for part in others)
+    return dataclasses.replace(opened, validation=validation, test=test)
 
 
-def _validation(validation, opened: LabelledImages, expected: dict):
-    """Opens validation images, whose folders are matched with the classes of the training data."""
-    if isinstance(validation, (tuple, list)) and len(validation) == 2:
-        return ArraySource(*validation)
-    if not isinstance(validation, (str, os.PathLike)):
-        raise ValueError(
-            "`validation` must be a folder or a pair (images, labels). Received: "
-            f"{type(validation).__name__}"
-        )
+def _other_folder(folder, opened: LabelledImages, expected: dict) -> FileSource:
+    """Opens a folder of images, whose folders are matched with the classes of the training data."""
     if expected["wordnet_ids"] is None:
         expected = {"class_names": opened.class_names, "classes": opened.classes}
-    files, labels, _ = labelled_files(validation, **expected)
+    files, labels, _ = labelled_files(folder, **expected)
     return FileSource(files, labels)
+
+
+def _with_validation(opened: LabelledImages, validation, expected: dict) -> LabelledImages:
+    """Replaces the validation images."""
+    if is_number(validation) and 0 <= validation < 1:
+        train, cut = opened.train.cut(validation) if validation else (opened.train, None)
+        return dataclasses.replace(opened, train=train, validation=cut)
+    if isinstance(validation, (tuple, list)) and len(validation) == 2:
+        return dataclasses.replace(opened, validation=ArraySource(*validation))
+    if isinstance(validation, (str, os.PathLike)):
+        source = _other_folder(validation, opened, expected)
+        return dataclasses.replace(opened, validation=source)
+    raise ValueError(
+        "`validation` must be a folder, a pair (images, labels), or a share in [0, 1) of the "
+        "training images. Received: "
+        + (repr(validation) if is_number(validation) else type(validation).__name__)
+    )
 
 
 def _open_tfds(name: str) -> LabelledImages:
@@ -186,9 +207,13 @@ def _open_tfds(name: str) -> LabelledImages:
             f"variable TFDS_DATA_DIR changes the folder). {error}"
         ) from error
     label = builder.info.features["label"]
-    train, validation = (TFDSSource(builder, split) for split in TFDS_SPLITS[name])
+    train, validation, test = (
+        TFDSSource(builder, split) if split else None for split in TFDS_SPLITS[name]
+    )
     source = f"TensorFlow Datasets, {builder.info.full_name}"
-    return LabelledImages(name, train, validation, tuple(label.names), label.num_classes, source)
+    return LabelledImages(
+        name, train, validation, tuple(label.names), label.num_classes, source, test
+    )
 
 
 def _load_hugging_face(name: str):
@@ -224,12 +249,14 @@ def _open_hugging_face(dataset, name: str) -> LabelledImages:
     # CIFAR-100 has coarse labels too.
     label = next((column for column in ("label", "fine_label") if column in labels), labels[0])
     kind = features[label]
-    validation = next((split for split in VALIDATION_SPLITS if split in splits), None)
-    train, validation = (
-        split and HuggingFaceSource(splits[split], images[0], label)
-        for split in ("train", validation)
+    chosen = next((split for split in VALIDATION_SPLITS if split in splits), None)
+    train, validation, test = (
+        HuggingFaceSource(splits[split], images[0], label) if split in splits else None
+        for split in ("train", chosen, "test")
     )
-    return LabelledImages(name, train, validation, tuple(kind.names), kind.num_classes, name)
+    if test is not None and (test.labels == -1).all():  # their classes are kept secret
+        test = None
+    return LabelledImages(name, train, validation, tuple(kind.names), kind.num_classes, name, test)
 
 
 def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) -> None:

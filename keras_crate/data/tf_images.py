@@ -84,6 +84,9 @@ def augment_image(image, key, input_shape, augmentation: Augmentation):
         image = tf.slice(image, *crop(tf.shape(image)))
     image = tf.image.resize(image, (height, width), augmentation.interpolation, antialias=True)
     image = tf.cast(tf.clip_by_value(tf.round(image), 0, 255), "uint8")  # as Pillow does
+    if shift := augmentation.shift:
+        image = tf.pad(image, [[shift, shift], [shift, shift], [0, 0]])
+        image = tf.image.stateless_random_crop(image, input_shape, fold_in(key, 3))
     if augmentation.flip:
         image = tf.image.stateless_random_flip_left_right(image, fold_in(key, 1))
     if augmentation.rand_augment is not None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.checks import names_arguments
+from keras_crate.checks import check_choice, names_arguments
 from keras_crate.data import labelled_files
 from keras_crate.data.class_folders import split_folders
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.real_labels import real_labels
+
+SPLITS = ("validation", "test")
 
 
 class LabelledFolder:
@@ -23,16 +25,19 @@ class LabelledFolder:
     Broken files are left out.
 
     Args:
-        folder: The folder, or one whose folder `val`, `validation`, `valid` or
-            `test` it is, beside `train`.
+        folder: The folder, or one that has it: `test`, or `val`, `validation` or
+            `valid`, beside `train`.
         model: A classifier.
         evaluation: How images are prepared for it.
         batch_size: Images at a time.
         real: The file of ReaL's labels (`real.json`), for ImageNet's
             validation images. The labels are the third part of each batch.
+        split: Which images of a folder with `train` are used, `"validation"` or
+            `"test"`. By default, the test images if there are some.
 
     Attributes:
         folder: The folder with one folder for each class.
+        split: `"validation"` or `"test"`, or None for a folder without `train`.
         images: A `keras_crate.data.ImageFiles`. After an iteration,
             `images.broken` has the reason for each file that was left out.
         labels: The class of each file by its path.
@@ -50,17 +55,12 @@ class LabelledFolder:
         evaluation: Evaluation,
         batch_size: int = 32,
         real: str | os.PathLike | None = None,
+        split: str | None = None,
     ):
         classes = classes_of(model)
         if real is not None and classes["wordnet_ids"] is None:
             raise ValueError("ReaL's labels need a model of ImageNet's 1,000 classes.")
-        training, validation = split_folders(folder)
-        self.folder = validation or training
-        if validation is None and training != Path(folder):
-            raise ValueError(
-                f"{folder} has training images in {training.name} and no folder of validation "
-                f"images. To measure on the training images, give {training}."
-            )
+        self.folder, self.split = _measured(Path(folder), split)
         files, labels, _ = labelled_files(self.folder, **classes)
         self.images = evaluation.images(files, model, batch_size)
         self.labels = dict(zip(files, labels.tolist(), strict=True))
@@ -80,3 +80,21 @@ class LabelledFolder:
             raise ValueError(
                 f"None of the {len(self.labels)} files could be read. The first, {file}: {reason}"
             )
+
+
+def _measured(folder: Path, split: str | None) -> tuple[Path, str | None]:
+    """Returns the folder of the images to measure on, and their split."""
+    if split is not None:
+        check_choice("split", split, SPLITS)
+    training, *others = split_folders(folder)
+    found = {name: part for name, part in zip(SPLITS, others, strict=True) if part is not None}
+    if split is None:
+        if training == folder:
+            return folder, None
+        split = "test" if "test" in found else "validation"
+    if split not in found:
+        raise ValueError(
+            f"{folder} has training images in {training.name} and no folder of {split} images. "
+            f"To measure on all images of a folder, give that folder, such as {training}."
+        )
+    return found[split], split

@@ -21,7 +21,7 @@ from keras_crate.hub.papers import links_of, papers_of
 from keras_crate.hub.published import Published
 from keras_crate.hub.to_pytorch import settings_not_in_tensors
 from keras_crate.models.white_box import WhiteBoxModel
-from keras_crate.weights.hub_files import Address, parse_address
+from keras_crate.weights.hub_files import parse_address
 
 _TAGS = ["keras", "keras_crate", "crate", "white-box"]
 
@@ -40,18 +40,17 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
     """
     from huggingface_hub import ModelCard
 
-    address = parse_address(published.address)
     papers = papers_of(model)
     blanks = {
-        "name": _name_of(address),
+        "name": _name_of(published),
         "summary": summary(model),
-        "facts": facts(model),
+        "facts": facts(model) + _storage(published),
         "limits": f"{outputs(model)} {_measured_on(published)}",
         "version": __version__,
-        "use": _use(model, address),
-        "download": _download(address),
+        "use": _use(model, published),
+        "download": _download(published),
         "classes": classes(model),
-        "results": _results(published, address),
+        "results": _results(published),
         "training": _training(published),
         "layers": "" if measured is None else str(measured),
         "pytorch": _pytorch(model, files),
@@ -95,17 +94,28 @@ def _metadata(model, published: Published):
         base_model=published.base_model,
         datasets=[dataset] if is_name else None,
         metrics=sorted(published.metrics) or None,
-        model_name=_name_of(parse_address(published.address)),
+        model_name=_name_of(published),
         eval_results=results or None,
     )
 
 
-def _name_of(address: Address) -> str:
-    return address.repository.partition("/")[2]
+def _name_of(published: Published) -> str:
+    if not published.is_on_hub:
+        return published.address
+    return parse_address(published.address).repository.partition("/")[2]
 
 
-def _use(model, address: Address) -> str:
-    code = f'import keras_crate\nimport numpy as np\n\nmodel = keras_crate.hub.pull("{address}")\n'
+def _storage(published: Published) -> str:
+    """Returns a line of the list of facts, or nothing if the weights are stored as they are."""
+    if published.dtype is None:
+        return ""
+    return f"\n- stored in half precision ({published.dtype}), loaded in the model's own dtype"
+
+
+def _use(model, published: Published) -> str:
+    address = published.address
+    load = "hub.pull" if published.is_on_hub else "load"
+    code = f'import keras_crate\nimport numpy as np\n\nmodel = keras_crate.{load}("{address}")\n'
     takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
     if isinstance(model, WhiteBoxModel):
         shape = ", ".join(map(str, model.input_shape[1:]))
@@ -129,8 +139,11 @@ def _channels(model) -> int:
     return model.input_shape[1 if first else -1]
 
 
-def _download(address: Address) -> str:
-    """Returns the arguments of `snapshot_download`."""
+def _download(published: Published) -> str:
+    """Returns the arguments of `snapshot_download`, or nothing for a variant of the package."""
+    if not published.is_on_hub:
+        return ""
+    address = parse_address(published.address)
     revision = f', revision="{address.revision}"' if address.revision else ""
     return f'"{address.repository}"{revision}'
 
@@ -144,7 +157,7 @@ def _measured_on(published: Published) -> str:
     )
 
 
-def _results(published: Published, address: Address) -> str:
+def _results(published: Published) -> str:
     if not published.metrics:
         return ""
     rows = "\n".join(
@@ -154,7 +167,7 @@ def _results(published: Published, address: Address) -> str:
     if published.evaluation is not None:
         prepared = (
             f"Images were prepared as follows: {published.evaluation}. `keras-crate evaluate "
-            f"{address} FOLDER` prepares the images of a folder in the same way."
+            f"{published.address} FOLDER` prepares the images of a folder in the same way."
         )
     table = f"| data set | metric | value |\n| --- | --- | --- |\n{rows}"
     return f"{table}\n\nThe publisher stated these results. {prepared}"

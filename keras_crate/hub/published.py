@@ -5,8 +5,10 @@ import math
 import re
 from collections.abc import Mapping
 
-from keras_crate.checks import is_number
+from keras_crate.checks import check_choice, is_number
 from keras_crate.evaluation import Evaluation
+from keras_crate.models.half_precision import STORED
+from keras_crate.weights.hub_files import SCHEME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,13 +16,14 @@ class Published:
     """The publisher's statements about a model.
 
     Attributes:
-        address: `hf://user/name`.
+        address: `hf://user/name`, or the name of a variant of the package.
         dataset: Data set that the model was trained and measured on.
         metrics: Results by name.
         license: Identifier of the licence.
         base_model: Name on the Hub of the model that it was fine-tuned from.
         training: Facts of the training.
         evaluation: How images were prepared for the metrics.
+        dtype: `"float16"` if the weights are stored in it, or None if as they are.
 
     Raises:
         ValueError: If a value does not fit the card.
@@ -33,8 +36,16 @@ class Published:
     base_model: str | None = None
     training: Mapping = dataclasses.field(default_factory=dict)
     evaluation: Evaluation | None = None
+    dtype: str | None = None
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the address is of the Hub."""
+        return self.address.startswith(SCHEME)
 
     def __post_init__(self):
+        if self.dtype is not None:
+            check_choice("dtype", self.dtype, STORED)
         for name, pattern, example in (
             ("dataset", r".*\S.*", "mnist"),
             ("license", r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),

@@ -36,6 +36,7 @@ def push(
     private: bool = False,
     revision: str | None = None,
     authors_copy: bool | None = None,
+    dtype: str | None = None,
     message: str | None = None,
     force: bool = False,
     token: str | None = None,
@@ -74,6 +75,9 @@ def push(
         revision: Branch to commit to; by default `main`.
         authors_copy: Whether to add the safetensors copy. By default, it is
             added if the model has such a layout and is smaller than 200 MB.
+        dtype: `"float16"` to store the weights in half precision, without the
+            optimizer's state. The model that loads has its own dtype, and
+            weights rounded to 11 significant bits. None to store the model as it is.
         message: Message of the commit.
         force: Whether to publish a model that was never trained.
         token: Token of the Hub. By default, that of `HF_TOKEN` or `hf auth login`.
@@ -88,7 +92,8 @@ def push(
     Raises:
         ValueError: If the address is not valid, there is no token, the model
             was never trained or would not load again, an argument does not fit
-            the card, or the folder has files that no dry run wrote.
+            the card, a weight is too large for `dtype`, or `dry_run` has files
+            that no dry run wrote.
         PermissionError: If the repository is not yours, or the token may only
             read.
         OSError: If the Hub cannot be reached or refuses. Nothing is published.
@@ -118,6 +123,7 @@ def push(
         base_model=base_model,
         training={**_compiled(model), **(training or {})},
         evaluation=evaluation or Evaluation.known_for(model),
+        dtype=dtype,
     )
     if dry_run is not None:
         local = check_dry_run(Path(dry_run))

@@ -14,8 +14,10 @@ from keras_crate.hub.card import model_card
 from keras_crate.hub.published import Published
 from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder
-from keras_crate.hub.to_pytorch import to_pytorch
-from keras_crate.objective import measure
+from keras_crate.hub.to_pytorch import to_pytorch, write_tensors
+from keras_crate.models import CRATEMAE
+from keras_crate.models.half_precision import in_half, save_in_half
+from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.weights.hub_files import EVALUATION_FILE
 from keras_crate.weights.tensor_files import KERAS_FILES
 
@@ -48,7 +50,10 @@ def write_files(
             no such model and `authors_copy` is True.
     """
     whole = folder / "whole.keras"
-    model.save(whole)
+    if published.dtype is None:
+        model.save(whole)
+    else:
+        save_in_half(model, whole)
     with zipfile.ZipFile(whole) as archive:
         names = [name for name in archive.namelist() if not name.endswith("/")]
         archive.extractall(folder, names)
@@ -56,7 +61,7 @@ def write_files(
     files = {name: folder / name for name in names}
     try:
         check_keras_folder(folder, "the model")
-        load_folder(folder, "the model")
+        loaded = load_folder(folder, "the model")
     except ValueError as error:
         raise ValueError(
             f"The published model could not be loaded: {error} Register your own classes and "
@@ -73,7 +78,10 @@ def write_files(
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the card names settings that are not in tensors
-                to_pytorch(model, folder / AUTHORS_FILE)
+                tensors = to_pytorch(loaded)
+            if published.dtype is not None:
+                tensors = {name: in_half(tensor) for name, tensor in tensors.items()}
+            write_tensors(tensors, folder / AUTHORS_FILE)
             files[AUTHORS_FILE] = folder / AUTHORS_FILE
         except ValueError:
             if authors_copy:
@@ -85,11 +93,23 @@ def write_files(
         add(EVALUATION_FILE, json.dumps(published.evaluation.to_dict(), indent=1))
     measured = None
     if images is not None:
-        measured = measure(model, images)
         files[FIGURE_FILE] = folder / FIGURE_FILE
-        measured.plot().savefig(files[FIGURE_FILE], dpi=150)
+        measured = write_figure(loaded, images, files[FIGURE_FILE])
     add(CARD_FILE, str(model_card(model, published, measured, set(files))))
     return files
+
+
+def write_figure(model: keras.Model, images, file: Path) -> LayerMeasurements:
+    """Measures every block of a model on images, and draws what was measured.
+
+    Args:
+        model: The model. Of a masked autoencoder, the encoder is measured.
+        images: Array of images as the model takes them, or batches of them.
+        file: The image file to write.
+    """
+    measured = measure(model.encoder() if isinstance(model, CRATEMAE) else model, images)
+    measured.plot().savefig(file, dpi=150)
+    return measured
 
 
 def write_folder(folder: Path, *publication) -> None:

@@ -80,7 +80,7 @@ def to_pytorch(model: WhiteBoxModel, path: str | os.PathLike | None = None) -> d
             counter = name.replace("running_mean", "num_batches_tracked")
             tensors[counter] = np.zeros((), "int64")
     if path is not None:
-        _write(tensors, Path(path))
+        write_tensors(tensors, Path(path))
     settings = settings_not_in_tensors(model)
     if settings:
         words = ", ".join(f"{name}={value!r}" for name, value in settings.items())
@@ -139,7 +139,8 @@ def _merged_weights(model) -> dict[str, np.ndarray]:
     return merged
 
 
-def _write(tensors: dict, path: Path) -> None:
+def write_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
+    """Writes what `to_pytorch` returns to a file, whole or not at all; `path` is as there."""
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise ValueError(
             f"`path` must end in .safetensors, .pth or .pt. Received: path={str(path)!r}"

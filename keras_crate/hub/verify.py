@@ -102,7 +102,7 @@ def verify(
         )
     found = fetch(chosen)
     model = build(chosen, weights=found.source)
-    outputs = _outputs(model)
+    outputs = outputs_for_fixed_input(model)
     likeliest = ()
     if getattr(model, "class_names", None):
         likeliest = tuple(decode_predictions(outputs, model, top=min(5, outputs.shape[1]))[0])
@@ -123,7 +123,7 @@ def verify(
     )
 
 
-def _outputs(model) -> np.ndarray:
+def outputs_for_fixed_input(model: keras.Model) -> np.ndarray:
     """Returns the model's outputs for the fixed input, of shape `(1, outputs)`."""
     outputs = model.predict(fixed_input(model.input_shape[1:]), verbose=0)
     if isinstance(outputs, dict):  # a masked autoencoder, which hides patches at random

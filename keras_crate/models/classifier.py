@@ -16,7 +16,7 @@ from keras_crate.models.settings import Settings, arguments_of, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
 from keras_crate.weights.find import find
-from keras_crate.weights.variants import Architecture
+from keras_crate.weights.variants import OPERATORS, Architecture
 
 
 class Classifier(WhiteBoxModel):
@@ -148,12 +148,13 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
 
 
 def _architecture(family: str, settings: Settings) -> Architecture | None:
-    """Returns the architecture that weights must have; None for a model with other operators."""
+    """Returns the architecture that weights must have; None for a user's own operators."""
     s = settings
-    if family == "CRATE" and (s.stem, s.compress, s.sparsify) != ("linear", "mssa", "ista"):
+    operators = tuple(getattr(s, name) for name in OPERATORS) if family == "CRATE" else ()
+    if not all(isinstance(operator, str) for operator in operators):
         return None
     patch = as_pair(s.patch_size, "patch_size")
-    return Architecture(family, s.dim, s.depth, s.heads, patch)
+    return Architecture(family, s.dim, s.depth, s.heads, patch, operators)
 
 
 def _check_channels(settings: Settings, opened: Weights) -> None:

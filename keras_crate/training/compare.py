@@ -1,6 +1,7 @@
 """Compares models: the same data and recipe, several seeds, a table and a figure."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,25 +33,32 @@ class Comparison(ShownAsFigure):
         seeds: The seeds.
         parameters: Number of parameters, by model.
         histories: By model, and then for each seed: every epoch's values, by name.
+        test_accuracies: By model: the accuracy on the test images for each seed, in
+            [0, 1], of the epoch with the best validation accuracy. Empty without
+            test images.
     """
 
     seeds: tuple[int, ...]
     parameters: dict[str, int]
     histories: dict[str, list[dict[str, list[float]]]]
+    test_accuracies: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def accuracies(self, model: str) -> np.ndarray:
         """Returns the last epoch's validation accuracy for each seed, in [0, 1]."""
         return np.array([history["val_accuracy"][-1] for history in self.histories[model]])
 
     def __str__(self) -> str:
-        lines = [
-            "| model | parameters | validation accuracy, % | training loss |",
-            "| --- | ---: | ---: | ---: |",
-        ]
+        columns = ["model", "parameters", "validation accuracy, %", "training loss"]
+        if self.test_accuracies:
+            columns.insert(2, "test accuracy, %")
+        lines = [_row(columns), _row(["---", *["---:"] * (len(columns) - 1)])]
         for model, histories in self.histories.items():
             loss = _mean_and_deviation([history["loss"][-1] for history in histories], 3)
-            accuracy = _mean_and_deviation(100 * self.accuracies(model), 1)
-            lines.append(f"| {model} | {self.parameters[model]:,} | {accuracy} | {loss} |")
+            values = [_mean_and_deviation(100 * self.accuracies(model), 1), loss]
+            if self.test_accuracies:
+                tested = 100 * np.array(self.test_accuracies[model])
+                values.insert(0, _mean_and_deviation(tested, 1))
+            lines.append(_row([model, f"{self.parameters[model]:,}", *values]))
         return "\n".join(lines)
 
     def to_dict(self) -> dict:
@@ -149,6 +157,8 @@ def compare(
     folder = Path(output)
     _check_folder(folder, models)
     found = Comparison(tuple(seeds), {}, {name: [] for name in models})
+    if opened.test is not None:
+        found.test_accuracies.update({name: [] for name in models})
     for seed in seeds:
         for name, make in models.items():
             keras.utils.set_random_seed(seed)
@@ -166,9 +176,13 @@ def compare(
                 pretrain(model, opened, run.path, recipe=recipe, seed=seed, verbose=0, **options)
             rows = RunHistory(run.history, recipe.epochs).rows
             found.histories[name].append({k: [row[k] for row in rows] for k in rows[0]})
+            line = f"{name}, seed {seed}: validation accuracy {found.accuracies(name)[-1]:.2%}"
+            if opened.test is not None:
+                tested = json.loads(run.metrics.read_text("utf8"))["test_accuracy"]
+                found.test_accuracies[name].append(tested)
+                line += f", test accuracy {tested:.2%}"
             if verbose:
-                accuracy = found.accuracies(name)[-1]
-                print(f"{name}, seed {seed}: validation accuracy {accuracy:.2%}")
+                print(line)
     write_json(folder / "comparison.json", found.to_dict())
     with written_whole(folder / "comparison.md") as file:
         file.write_text(f"{found}\n", "utf8")
@@ -211,7 +225,13 @@ def _check_same(run: RunFolder, model, data: LabelledImages, recipe: Recipe, see
         "images": len(data.train),
         "seed": seed,
     }
+    if data.test is not None:
+        facts["test_images"] = len(data.test)
     run.begin(recipe, facts)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _mean_and_deviation(values, digits: int) -> str:

@@ -67,6 +67,7 @@ def in_order_of(data: LabelledImages, names: tuple[str, ...] | None) -> Labelled
         data,
         train=relabel(data.train),
         validation=relabel(data.validation),
+        test=relabel(data.test),
         class_names=tuple(names),
     )
 

@@ -82,6 +82,11 @@ def short_name(name: str) -> str:
 
 
 def make_variant(variant: Variant, recipe: Recipe) -> keras.Model:
-    """Makes the model of a variant, with initial weights."""
-    variant.check_classifies()
-    return build(variant, weights=None, **settings_of(recipe, has_head=True))
+    """Makes the model of a variant, with initial weights.
+
+    Raises:
+        ValueError: If the recipe learns labels, and the variant's outputs are not classes.
+    """
+    if variant.architecture.family != "CRATEMAE" and recipe.simdino is None:
+        variant.check_classifies()
+    return build(variant, weights=None, **settings_of(recipe, has_head=variant.classifies))

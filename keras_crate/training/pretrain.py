@@ -71,8 +71,8 @@ def pretrain(
             them but a `CRATEMAE` is trained as an encoder.
         data: As in `keras_crate.data.open_data`. By default, the recipe's data.
         output: Folder to write to: new, empty, or that of a run to resume.
-        recipe: As in `load_recipe`. By default, that of the family's paper, such
-            as `"imagenet1k-paper"` for CRATE.
+        recipe: As in `load_recipe`. By default, that of the variant, or of the
+            family's paper, such as `"imagenet1k-paper"` for CRATE.
         validation: Folder or pair of arrays of validation images. By default,
             those of the data.
         limit: Number of training images, or None for all.
@@ -160,7 +160,13 @@ def data_of(data, recipe: Recipe):
 
 
 def recipe_for_model(model: str | keras.Model) -> str:
-    """Returns the name of the recipe for a model, size, variant or file."""
+    """Returns the name of the recipe for a model, size, variant or file.
+
+    A variant's own recipe comes before that of its family.
+    """
+    variant = lookup(model) if isinstance(model, str) else None
+    if variant is not None and variant.recipe is not None:
+        return variant.recipe
     family = type(model).__name__
     if isinstance(model, str):
         name = Path(model).stem.lower()

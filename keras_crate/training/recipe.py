@@ -75,7 +75,7 @@ class Recipe:
             of their own.
         head_learning_rate: The highest learning rate of the `head_epochs`, or
             None for `learning_rate`. A cosine decay follows it.
-        crop_area, crop_ratio, interpolation, flip: As in
+        crop_area, crop_ratio, interpolation, shift, flip: As in
             `keras_crate.data.Augmentation`.
         rand_augment, random_erasing, mixup, cutmix: As in
             `keras_crate.data.Augmentation`.
@@ -122,6 +122,7 @@ class Recipe:
     crop_area: tuple[float, float] | None = (0.08, 1.0)
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
     interpolation: str = "bilinear"
+    shift: int = 0
     flip: bool = True
     rand_augment: tuple[int, float] | None = None
     random_erasing: float = 0.0

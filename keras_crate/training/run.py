@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from keras_crate.checks import check_choice, check_positive, names_arguments
 from keras_crate.data import LabelledImages
-from keras_crate.evaluation import Evaluation
+from keras_crate.evaluation import Evaluation, accuracy
 from keras_crate.figure import new_figure
 from keras_crate.files import write_json
 from keras_crate.models.white_box import WhiteBoxModel
@@ -126,12 +127,15 @@ def train(
             pass
     encoder = model.student if isinstance(model, SimDINO) else model
     evaluation = evaluation_of(recipe, encoder)
-    validation = None
+    validation = test = None
     if isinstance(data, PreparedBatches):
         validation = data.validation
-    elif data.validation is not None and learns_labels(model):
+    elif learns_labels(model):
         size = min(max(recipe.batch_size, 64), 256)
-        validation = evaluation.batches(data.validation, model, size, options.workers)
+        validation, test = (
+            evaluation.batches(source, model, size, options.workers) if source is not None else None
+            for source in (data.validation, data.test)
+        )
     folder = RunFolder(output)
     with folder.reserved():
         folder.begin(recipe, _about(model, data, batches, origin))
@@ -153,6 +157,8 @@ def train(
             if backup.epochs < phase.last:  # a callback has stopped the training
                 break
         metrics = _metrics(history, done, time.monotonic() - start)
+        if test is not None:
+            metrics |= _tested(model, test, folder, len(data.test))
         history.draw(folder.figure)
         write_json(folder.metrics, metrics)
         backup.remove()
@@ -248,3 +254,27 @@ def _metrics(history: RunHistory, done: int, seconds: float) -> dict:
         metrics["best_epoch"] = int(best["epoch"]) + 1
         metrics["best_val_accuracy"] = best["val_accuracy"]
     return metrics
+
+
+def _tested(model: keras.Model, test, folder: RunFolder, images: int) -> dict:
+    """Measures the accuracy on the test images once, of the file that the run reports.
+
+    The model has the same weights as before at the end. (Its file need not load: that of a
+    user's own class does only where the class is known.)
+    """
+    file = folder.best if folder.best.exists() else folder.model
+    before = [
+        (variable, np.array(keras.ops.convert_to_numpy(variable)))  # a copy
+        for variable in (*model.variables, *model.optimizer.variables)
+    ]
+    try:
+        model.load_weights(file)
+        scores = accuracy(model, test, top=(1,))
+    finally:
+        for variable, value in before:
+            variable.assign(value)
+    return {
+        "test_accuracy": scores.summary()["top1"] / 100,
+        "test_of": file.name,
+        "test_images": images,
+    }

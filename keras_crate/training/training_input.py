@@ -71,10 +71,11 @@ class TrainingInput:
 
     def about(self) -> dict:
         """The facts of the images for run.json."""
-        validation = self.data.validation
+        validation, test = self.data.validation, self.data.test
         return {
             "images": len(self.source),
             "validation_images": len(validation) if validation is not None else 0,
+            "test_images": len(test) if test is not None else 0,
         }
 
     def summary(self) -> str:
@@ -82,7 +83,8 @@ class TrainingInput:
         about = self.about()
         return (
             f"{about['images']:,} training images of {self.classes} classes, "
-            f"{about['validation_images']:,} for validation: {self.data.source}"
+            f"{about['validation_images']:,} for validation, {about['test_images']:,} for test: "
+            f"{self.data.source}"
         )
 
 

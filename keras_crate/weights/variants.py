@@ -20,6 +20,8 @@ STATES = {
     "by hand": "published by the authors where no program can fetch it",
     "unpublished": "nobody has published it",
 }
+# Arguments of CRATE that choose its stem and operators, and their defaults.
+OPERATORS = {"stem": "linear", "compress": "mssa", "sparsify": "ista"}
 
 
 class Architecture(NamedTuple):
@@ -31,6 +33,7 @@ class Architecture(NamedTuple):
         depth: Number of blocks.
         heads: Number of subspaces in a block.
         patch: Rows and columns of a patch.
+        operators: Stem and operators, for the families that have a choice.
     """
 
     family: str
@@ -38,11 +41,13 @@ class Architecture(NamedTuple):
     depth: int
     heads: int
     patch: tuple[int, int]
+    operators: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        others = () if self.operators in ((), tuple(OPERATORS.values())) else self.operators
         return (
             f"{self.family} of width {self.dim}, {self.depth} blocks, {self.heads} heads, patch "
-            f"{self.patch[0]}x{self.patch[1]}"
+            f"{self.patch[0]}x{self.patch[1]}{''.join(f', {name}' for name in others)}"
         )
 
 
@@ -144,7 +149,12 @@ class Variant:
         if size is not None:
             family, numbers, patch = family_of(family), size._asdict(), size.patch
         patch = tuple(int(n) for n in np.broadcast_to(self.arguments.get("patch_size", patch), 2))
-        return Architecture(family, numbers["dim"], numbers["depth"], numbers["heads"], patch)
+        operators = ()
+        if family == "CRATE":
+            operators = tuple(self.arguments.get(k, usual) for k, usual in OPERATORS.items())
+        return Architecture(
+            family, numbers["dim"], numbers["depth"], numbers["heads"], patch, operators
+        )
 
     def call(self) -> str:
         """The Python line that makes the model."""

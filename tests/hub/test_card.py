@@ -36,6 +36,7 @@ def test_what_a_user_needs():
         "Intended use and limits",
         "Install",
         "Use",
+        "Use with Keras' own function",
         "Classes",
         "Results",
         "Training",

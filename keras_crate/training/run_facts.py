@@ -1,0 +1,88 @@
+"""What the folder of a run says about its models, for their cards."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from keras_crate.training.recipe import Recipe
+from keras_crate.training.run_folder import RunFolder
+
+_OF_RUN = ("model", "weights", "images", "seed", "backend", "begun")
+_FOLDER = "the folder "  # how run.json begins the source of images in a folder
+
+
+class RunFacts(NamedTuple):
+    """Facts of a run, as arguments of `keras_crate.hub.push`.
+
+    Attributes:
+        dataset: The data that the model was trained on.
+        metrics: Accuracy of the file on validation and test images, as far as it
+            was measured.
+        training: Epochs, seed, versions, and the settings of the recipe that are
+            not defaults.
+    """
+
+    dataset: str | None = None
+    metrics: dict = {}
+    training: dict = {}
+
+
+def facts_of_run(file: Path) -> RunFacts:
+    """Reads the facts of a model's run from run.json, recipe.json and metrics.json beside it.
+
+    Args:
+        file: The `model.keras` or `best.keras` of a run.
+
+    Returns:
+        The facts; none for a file of another name, or without a run.json beside it.
+
+    Raises:
+        ValueError: If run.json, recipe.json or metrics.json is damaged.
+    """
+    run = RunFolder(file.parent)
+    if file.name not in (run.model.name, run.best.name) or not run.record.is_file():
+        return RunFacts()
+    record, recipe, measured = (_read(path) for path in (run.record, run.recipe, run.metrics))
+    dataset = recipe.get("dataset") or record.get("data")
+    if dataset and dataset.startswith(_FOLDER):
+        dataset = Path(dataset.removeprefix(_FOLDER)).name  # the path is nobody else's business
+    training = {name: record[name] for name in _OF_RUN if name in record}
+    if str(training.get("model")).endswith(".keras"):  # nor is this path
+        training["model"] = Path(training["model"]).name
+    training["versions"] = _versions(record)
+    # The recipe has the epochs of the whole run.
+    epochs = "best_epoch" if file.name == run.best.name else "epochs"
+    training["epochs"] = measured.get(epochs, "not finished")
+    training["recipe"] = _changed(recipe)
+    return RunFacts(dataset, _metrics(measured, file.name, run), training)
+
+
+def _changed(recipe: dict) -> dict:
+    """The settings of a recipe that are not defaults."""
+    defaults = Recipe().to_dict()
+    return {name: value for name, value in recipe.items() if value != defaults.get(name)}
+
+
+def _metrics(measured: dict, name: str, run: RunFolder) -> dict:
+    """The accuracies of one of a run's two files."""
+    validation = "best_val_accuracy" if name == run.best.name else "val_accuracy"
+    found = {"validation_accuracy": measured.get(validation)}
+    if measured.get("test_of") == name:
+        found["test_accuracy"] = measured.get("test_accuracy")
+    return {metric: value for metric, value in found.items() if value is not None}
+
+
+def _versions(record: dict) -> str:
+    """The versions of Keras, this package and the backend."""
+    wanted = ("keras", "keras_crate", record.get("backend", ""), "tensorflow-cpu")
+    versions = record.get("versions", {})
+    return ", ".join(f"{name} {versions[name]}" for name in wanted if name in versions)
+
+
+def _read(file: Path) -> dict:
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text("utf8")))
+    except ValueError as error:
+        raise ValueError(f"The file {file} of the run is damaged: {error}") from error

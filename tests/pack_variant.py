@@ -1,0 +1,214 @@
+"""Makes the folder of a variant that ships with the package, from the folder of a run:
+
+    python tests/pack_variant.py RUN NAME
+
+It writes weights/NAME, and prints the variant's table for weights/variants.toml.
+"""
+
+import argparse
+import inspect
+import json
+import re
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_crate.data import open_data
+from keras_crate.evaluation import Evaluation, accuracy
+from keras_crate.files import written_whole
+from keras_crate.hub.card import model_card
+from keras_crate.hub.description import is_classifier
+from keras_crate.hub.open_model import open_model
+from keras_crate.hub.published import Published
+from keras_crate.hub.repository_files import write_figure
+from keras_crate.hub.verify import outputs_for_fixed_input
+from keras_crate.models.half_precision import save_in_half
+from keras_crate.training import list_recipes, load_recipe
+from keras_crate.training.run_facts import facts_of_run
+from keras_crate.training.run_folder import RunFolder
+from keras_crate.training.simdino import SimDINO
+from keras_crate.weights.variants import IMAGENET_EVALUATION, MODEL_FILE, weights_folder
+
+LARGEST = 4 << 20  # bytes of a variant's folder
+PAPERS = {"CRATE": "2306.01129", "CRATEAlpha": "2405.20299", "CBT": "2509.16875"}
+# Settings that `build` takes from the weights, or that a recipe sets.
+_NOT_ARGUMENTS = {"name", "dtype", "evaluation", "weights", "drop_path_rate", "dropout_rate"}
+
+
+def pack(
+    run_folder, name: str, *, data: str | None = None, dtype: str | None = "float16",
+    images: int = 64, licence: str = "mit", weights: Path | None = None,
+) -> Path:  # fmt: skip
+    """Writes the folder of a variant.
+
+    Args:
+        run_folder: Folder of a finished run. Its best.keras is taken, or model.keras if the
+            run has no validation accuracy.
+        name: The variant's name.
+        data: Data whose validation images are used. By default, the recipe's.
+        dtype: `"float16"`, or None to store the weights as they are.
+        images: Number of validation images on which every block is measured.
+        licence: Licence of the weights.
+        weights: Folder to write the variant's folder to. By default, the registry's.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If the folder would be larger than 4 MiB, or its files name a path of this
+            machine.
+    """
+    run = RunFolder(run_folder)
+    file = run.best if run.best.exists() else run.model
+    model = open_model(str(file))[0]
+    if isinstance(model, SimDINO):
+        model = model.encoder()
+    facts = facts_of_run(file)
+    source = data or json.loads(run.recipe.read_text("utf8"))["dataset"]
+    validation = open_data(source).validation
+    evaluation = Evaluation.for_model(model)
+    evaluation.keep_in(model)
+    batches = evaluation.batches(validation, model, 64, 1)
+    metrics = json.loads(run.metrics.read_text("utf8"))
+    if metrics.get("test_of") == file.name:
+        metrics["test_of"] = MODEL_FILE
+    target = (weights or weights_folder()) / name
+    with written_whole(target) as folder:
+        folder.mkdir()
+        if dtype is None:
+            model.save(folder / MODEL_FILE)
+        else:
+            save_in_half(model, folder / MODEL_FILE)
+        stored = keras.saving.load_model(folder / MODEL_FILE)
+        results = dict(facts.metrics)
+        if is_classifier(model):
+            results["validation_accuracy"] = _accuracy(model, batches)
+            if dtype is not None:
+                results[f"validation_accuracy_{dtype}"] = _accuracy(stored, batches)
+        measured = write_figure(stored, _first(batches, images), folder / "layers.png")
+        for path in (run.recipe, run.record, run.history):
+            shutil.copy(path, folder)
+        outputs = [round(float(value), 5) for value in outputs_for_fixed_input(stored)[0, :5]]
+        metrics |= {**results, "outputs": outputs}
+        (folder / run.metrics.name).write_text(json.dumps(metrics, indent=1) + "\n", "utf8")
+        published = Published(
+            name, dataset=facts.dataset, metrics=results, license=licence, dtype=dtype,
+            training=facts.training, evaluation=evaluation,
+        )  # fmt: skip
+        files = {path.name for path in folder.iterdir()}
+        card = str(model_card(stored, published, measured, files))
+        (folder / "README.md").write_text(card, "utf8")
+        _check(folder)
+    return target
+
+
+def _accuracy(model, batches) -> float:
+    return accuracy(model, batches, top=(1,)).summary()["top1"] / 100
+
+
+def _first(batches, count: int) -> np.ndarray:
+    """The first images of a data set, as the model takes them."""
+    found = []
+    for images, *_ in batches:
+        found.append(np.asarray(keras.ops.convert_to_numpy(images)))
+        if sum(map(len, found)) >= count:
+            break
+    return np.concatenate(found)[:count]
+
+
+def _check(folder: Path) -> None:
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    if size > LARGEST:
+        raise ValueError(f"A variant must have at most {LARGEST:,} bytes. Received: {size:,}")
+    for path in (*folder.glob("*.json"), folder / "README.md"):
+        found = re.search(r'["` ](/\w[^"`\s]*/[^"`\s]*)', path.read_text("utf8"))
+        if found:
+            raise ValueError(f"{path.name} names a path of this machine: {found[1]}")
+
+
+def table(folder: Path) -> str:
+    """Returns the table of `variants.toml` for a variant's folder, as far as it is known."""
+    model = keras.saving.load_model(folder / MODEL_FILE)
+    run, recipe, metrics = (
+        json.loads((folder / name).read_text("utf8"))
+        for name in ("run.json", "recipe.json", "metrics.json")
+    )
+    family = type(model).__name__
+    recipe_name = next((n for n in list_recipes() if load_recipe(n).to_dict() == recipe), None)
+    command = f"keras-crate pretrain {folder.name} --output RUN"
+    if run["weights"] == "given":
+        command = (
+            f"keras-crate finetune --weights {run['model']} --recipe {recipe_name} --output RUN"
+        )
+    values = {
+        "constructor": family,
+        "arguments": arguments_of(model),
+        "weights": [recipe["dataset"] or folder.name],
+        "state": "shipped",
+        "data": run["data"],
+        "parameters": sum(int(np.prod(w.shape)) for w in model.weights if _counts(w)),
+        "source": f"`{command}`, seed {run['seed']}, on {run['backend']}",
+        "licence": "MIT",
+    }
+    if "test_accuracy" in metrics or "validation_accuracy" in metrics:
+        split = "test" if "test_accuracy" in metrics else "validation"
+        values["measured"] = round(100 * metrics[f"{split}_accuracy"], 2)
+        values["measured_on"] = f"{metrics.get('test_images', '')} {split} images".strip()
+    evaluation = Evaluation.for_model(model)
+    values["evaluation"] = {
+        k: v for k, v in evaluation.to_dict().items()
+        if k in IMAGENET_EVALUATION and v != IMAGENET_EVALUATION[k]
+    }  # fmt: skip
+    if not is_classifier(model):
+        values["outputs"] = "embeddings"
+    values["paper"] = f"arXiv:{PAPERS.get(family, '2404.02446')}"
+    if recipe_name:
+        values["recipe"] = recipe_name
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value != {}]
+    return "\n".join([f"[{folder.name}]", *lines])
+
+
+def arguments_of(model) -> dict:
+    """The arguments of a model's constructor that are not defaults."""
+    defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
+    config = json.loads(json.dumps(model.get_config()))
+    found = {}
+    for key, value in config.items():
+        default = defaults.get(key)
+        plain = list(default) if isinstance(default, tuple) else default
+        if key in defaults and key not in _NOT_ARGUMENTS and value not in (plain, None):
+            found[key] = value
+    if found.get("data_format") == "channels_last":
+        del found["data_format"]
+    if len({*found["patch_size"]}) == 1:
+        found["patch_size"] = found["patch_size"][0]
+    return found
+
+
+def _counts(weight) -> bool:
+    return not any(word in weight.path for word in ("seed", "moving_"))
+
+
+def _toml(value) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.partition(":")[0])
+    parser.add_argument("run", help="folder of a finished run")
+    parser.add_argument("name", help="name of the variant")
+    parser.add_argument("--data", help="data with the validation images (the recipe's)")
+    parser.add_argument("--images", type=int, default=64, help="to measure blocks on (%(default)s)")
+    parser.add_argument("--float32", action="store_true", help="store the weights as they are")
+    words = parser.parse_args()
+    dtype = None if words.float32 else "float16"
+    folder = pack(words.run, words.name, data=words.data, images=words.images, dtype=dtype)
+    for key, value in json.loads((folder / "metrics.json").read_text("utf8")).items():
+        print(f"{key}: {value}")
+    print(f"wrote {folder}\n\n{table(folder)}")
