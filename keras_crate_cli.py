@@ -11,7 +11,7 @@ import warnings
 from importlib import metadata
 
 COMMANDS = {
-    "demo": "train a small CRATE on real images, measure it and save it",
+    "demo": "look into a trained CRATE, fine-tune it, measure it and save it",
     "pretrain": "train a model from initial weights",
     "finetune": "fine-tune a trained model on other data",
     "recipes": "list the recipes to train by",

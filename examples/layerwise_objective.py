@@ -2,16 +2,15 @@
 
     python examples/layerwise_objective.py
 
-Trains the demo's model on 4,000 MNIST digits and measures 256 validation digits
-every few epochs: R^c and the share of non-zeros at each block, in the authors'
-convention and in the paper's. Writes the curves (layers-authors.png,
+Trains the model of `keras-crate demo --from-scratch` on 4,000 MNIST digits and measures
+256 validation digits every few epochs: R^c and the share of non-zeros at each block, in
+the authors' convention and in the paper's. Writes the curves (layers-authors.png,
 layers-paper.png), the curves as animations (.gif) and all numbers (layers.json).
 Also draws what the trained model's heads attend to and what its blocks compute,
 for five digits at twice their size (heads.png, blocks.png).
 """
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 
@@ -19,11 +18,11 @@ import keras_crate  # before keras, for which it picks an installed backend
 import keras
 from keras_crate import interpret
 from keras_crate.objective import LayerwiseObjective
-from keras_crate.training import demo
+from keras_crate.training import DemoRecipe, run_demo_from_scratch
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", default="layerwise-objective", type=Path)
-parser.add_argument("--epochs", type=int, default=demo.FULL.epochs, help="(%(default)s)")
+parser.add_argument("--epochs", type=int, default=DemoRecipe.epochs, help="(%(default)s)")
 parser.add_argument(
     "--every", type=int, default=5, help="epochs between measurements (%(default)s)"
 )
@@ -37,9 +36,9 @@ conventions = {
     name: LayerwiseObjective(validation, every=arguments.every, convention=name)
     for name in ("authors", "paper")
 }
-recipe = dataclasses.replace(demo.FULL, epochs=arguments.epochs, train_images=arguments.images)
+recipe = DemoRecipe(epochs=arguments.epochs, train_images=arguments.images)
 folder = arguments.output
-metrics = demo.run_demo(
+metrics = run_demo_from_scratch(
     folder, recipe, digits, arguments.seed, callbacks=list(conventions.values())
 )
 

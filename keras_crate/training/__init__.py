@@ -1,7 +1,8 @@
 """Training: recipes, and runs that can be resumed."""
 
 from keras_crate.training.compare import Comparison, compare
-from keras_crate.training.demo import DemoRecipe, run_demo
+from keras_crate.training.demo import run_demo
+from keras_crate.training.demo_from_scratch import DemoRecipe, run_demo_from_scratch
 from keras_crate.training.divergence import TrainingDiverged
 from keras_crate.training.finetune import finetune
 from keras_crate.training.optimizers import build_optimizer
@@ -24,6 +25,7 @@ __all__ = [
     "load_recipe",
     "pretrain",
     "run_demo",
+    "run_demo_from_scratch",
 ]
 
 

@@ -1,7 +1,7 @@
-"""The demo: trains a small CRATE, measures it and saves it."""
+"""The demo: looks into a trained model, fine-tunes it, measures it, saves it and publishes it."""
 
-import dataclasses
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -10,110 +10,57 @@ import numpy as np
 
 from keras_crate import __version__
 from keras_crate.checks import check_positive, names_arguments
-from keras_crate.compiled.labels import Accuracy, Crossentropy
-from keras_crate.data import LabelledImages, distort, load
-from keras_crate.data.image_sources import ArraySource
-from keras_crate.figure import legend_beside, new_figure
-from keras_crate.files import make_folder, write_json, written_whole
-from keras_crate.interpret import attention_maps
-from keras_crate.models import CRATE, decode_predictions
-from keras_crate.objective import LayerMeasurements, measure
-from keras_crate.objective.layer_measurements import draw_curves
-from keras_crate.training.progress import RichProgress
-from keras_crate.training.schedule import warmup_cosine
+from keras_crate.data import load
+from keras_crate.data.image_sources import ImageSource
+from keras_crate.evaluation import Evaluation
+from keras_crate.figure import new_figure
+from keras_crate.files import written_whole
+from keras_crate.hub.pull import pull
+from keras_crate.hub.push import push
+from keras_crate.models import decode_predictions
+from keras_crate.models.load import build
+from keras_crate.objective import measure
+from keras_crate.training.demo_results import (
+    REPOSITORY,
+    demo_folder,
+    draw_attention,
+    write_results,
+)
+from keras_crate.training.finetune import finetune
+from keras_crate.training.recipe import load_recipe
+from keras_crate.training.run_facts import facts_of_run
+from keras_crate.weights.variants import variant_named
 
-MARKER = ".crate-demo"  # a file in folders that the demo may overwrite
+VARIANT = "crate_fashion_mnist"
+# The first test image of each of the first six classes that occur: numbers 0, 1, 2, 4, 6 and 8
+# of Fashion-MNIST's test images (Xiao et al., arXiv:1708.07747; MIT licence, Zalando SE).
+GARMENTS = Path(__file__).with_name("garments.npz")
+DATA = "digits"
+RECIPE = {"batch_size": 32, "learning_rate": 2e-3, "warmup_epochs": 1, "crop_area": None}
+EPOCHS, FAST_EPOCHS = 4, 2
+MEASURED = 256  # images
+ADDRESS = "hf://user/crate-digits"
+TOLERANCE = 1e-5  # of probabilities, which float32 rounds
 
 
 @names_arguments
-@dataclasses.dataclass(frozen=True)
-class DemoRecipe:
-    """Settings of the demo.
-
-    Attributes:
-        dim: Token width.
-        depth: Number of blocks.
-        heads: Number of heads per block.
-        patch_size: Side of a patch in pixels.
-        pooling: `"token"` or `"avg"`.
-        epochs: Number of epochs.
-        warmup_epochs: Number of first epochs in which the learning rate grows.
-        batch_size: Number of images per step.
-        learning_rate: Highest learning rate of AdamW, with cosine decay to 0.
-        weight_decay: Decoupled weight decay.
-        label_smoothing: Share of a label that is spread over all classes.
-        train_images: Number of training images, or None for all.
-    """
-
-    dim: int = 128
-    depth: int = 4
-    heads: int = 4
-    patch_size: int = 7
-    pooling: str = "token"
-    epochs: int = 90
-    warmup_epochs: int = 3
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    train_images: int | None = None
-
-
-FULL = DemoRecipe()
-FAST = dataclasses.replace(FULL, epochs=4, warmup_epochs=1, train_images=2000)
-
-
-class DistortedImages(keras.utils.PyDataset):
-    """Training batches, shuffled and distorted differently at each epoch.
-
-    Args:
-        images: Array `(n, height, width, channels)`, in [0, 255].
-        labels: Labels `(n, ...)`.
-        batch_size: Number of images per batch. The last, incomplete batch is
-            left out.
-        seed: The same seed gives the same batches.
-    """
-
-    def __init__(self, images, labels, batch_size: int, seed: int):
-        super().__init__()
-        self.images, self.labels = images, labels
-        self.batch_size, self.seed = min(batch_size, len(images)), seed
-        self.epoch = -1
-        self.on_epoch_end()
-
-    def __len__(self):
-        return len(self.images) // self.batch_size
-
-    def __getitem__(self, index):
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        rng = np.random.default_rng([self.seed, self.epoch, index])
-        return distort(self.images[chosen], rng), self.labels[chosen]
-
-    def on_epoch_end(self):
-        self.epoch += 1
-        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
-
-
-@names_arguments(inside={"recipe": DemoRecipe})
 def run_demo(
-    output: str | os.PathLike = "crate-demo",
-    recipe: DemoRecipe = FULL,
-    images: LabelledImages | None = None,
-    seed: int = 0,
-    say=print,
-    callbacks=(),
+    output: str | os.PathLike = "crate-demo", epochs: int = EPOCHS, seed: int = 0, say=print
 ) -> dict:
-    """Trains a small CRATE on real images, measures it and saves the results.
+    """Looks into a trained CRATE, fine-tunes it to other images, measures it and saves it.
+
+    The weights ship with the package, and no network is needed. The model names six
+    photographs of clothes that it was not trained on. Then it is fine-tuned to
+    scikit-learn's digits, measured at every layer, saved, and written as a repository of the
+    Hub, from which it is loaded again.
 
     Args:
-        output: Folder for `model.keras`, `metrics.json` and `layers.png`: a new
-            or empty folder, or that of an earlier demo, which is overwritten.
-        recipe: The settings.
-        images: The training and validation images, as arrays. By default, 5,000
-            MNIST digits.
+        output: Folder for `model.keras`, `metrics.json`, `sees.png`, `layers.png` and
+            the folder `repository`: a new or empty folder, or that of an earlier
+            demo, which is overwritten.
+        epochs: Number of epochs of the fine-tuning.
         seed: The same seed gives the same model on one backend.
         say: Function that prints a line of text.
-        callbacks: Keras callbacks for the training.
 
     Returns:
         The content of `metrics.json`.
@@ -121,7 +68,8 @@ def run_demo(
     Raises:
         ValueError: If the number of epochs is not positive, or the folder holds
             files that the demo did not write.
-        OSError: If the folder cannot be written to.
+        OSError: If the folder cannot be written to, or the model that is loaded
+            from the repository gives other outputs.
         ImportError: If matplotlib is not installed.
 
     Example:
@@ -130,119 +78,102 @@ def run_demo(
     metrics = keras_crate.training.run_demo("crate-demo")
     ```
     """
-    check_positive("epochs", recipe.epochs)
+    check_positive("epochs", epochs)
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
-    output = _folder(output)
-    images = images or load("mnist5k")
-    train, validation = images.train, images.validation
-    if not (isinstance(train, ArraySource) and isinstance(validation, ArraySource)):
-        raise ValueError("`images` must hold arrays, such as `keras_crate.data.load` returns.")
-    train_x, train_y = (a[: recipe.train_images] for a in (train.images, train.labels))
-    validation_x, validation_y = validation.images, validation.labels
-    say(f"{len(train_x):,} training and {len(validation_x):,} validation images: {images.source}")
-
+    output = demo_folder(output)
     keras.utils.set_random_seed(seed)
-    model = _model(recipe, images.class_names, train_x)
-    say(f"{model.count_params():,} parameters, backend {keras.backend.backend()}")
-    untrained = measure(model, validation_x[:256])
-    start = time.monotonic()
-    batches = DistortedImages(train_x, train_y, recipe.batch_size, seed)
-    learning_rate = warmup_cosine(
-        recipe.learning_rate, recipe.epochs, recipe.warmup_epochs, len(batches)
+    variant = variant_named(VARIANT)
+    model = build(variant, data_format="channels_last")
+    untrained = build(variant, weights=None, data_format="channels_last")
+    say(
+        f"{VARIANT}: {variant.parameters:,} parameters, trained on {variant.data}, accuracy "
+        f"{variant.measured} % on {variant.measured_on}; backend {keras.backend.backend()}\n"
     )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(learning_rate, weight_decay=recipe.weight_decay),
-        loss=Crossentropy(label_smoothing=recipe.label_smoothing),
-        metrics=[Accuracy(name="accuracy")],
-    )
-    callbacks = [*callbacks, RichProgress(len(batches), recipe.epochs)]
-    history = model.fit(batches, epochs=recipe.epochs, callbacks=callbacks, verbose=0).history
-    seconds = time.monotonic() - start
+    seen, predictions = _look(model, say)
 
-    probabilities = model.predict(validation_x, verbose=0)
-    accuracy = float((probabilities.argmax(axis=1) == validation_y).mean())
-    measured = measure(model, validation_x[:256])
-    say(f"\nvalidation accuracy {accuracy:.1%} after {seconds:.0f} s\n\n{measured}\n")
+    digits = load(DATA)
+    say(f"\nFine-tuning to other images: {digits.source}")
+    recipe = load_recipe("digits-small", dataset=DATA, epochs=epochs, **RECIPE)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        run = finetune(model, digits, folder, recipe=recipe, seed=seed)
+        facts = facts_of_run(run.file)
+    seconds, model = time.monotonic() - start, run.model
+    accuracy, images = run.metrics["val_accuracy"], prepared(digits.validation, model)
+    measured, before = measure(model, images), measure(untrained, images)
+    say(f"validation accuracy {accuracy:.1%} after {seconds:.0f} s\n\n{measured}\n")
+
+    training = {**facts.training, "model": VARIANT}
+    card = {"dataset": facts.dataset, "metrics": facts.metrics, "training": training}
+    with written_whole(output / REPOSITORY) as folder:
+        push(model, ADDRESS, dry_run=folder, license="mit", **card)
+    difference = largest_difference(model, output / REPOSITORY, images)
+    say(f"The model read from {REPOSITORY}/: outputs differ by at most {difference:.1g}\n")
 
     metrics = {
+        "variant": VARIANT,
+        "parameters": model.count_params(),
+        "garments": predictions,
+        "data": digits.source,
         "accuracy": accuracy,
-        "validation_images": len(validation_x),
-        "training_seconds": round(seconds, 1),
+        "validation_images": len(digits.validation),
+        "finetuning_seconds": round(seconds, 1),
         "seed": seed,
         "backend": keras.backend.backend(),
         "versions": {"keras": keras.__version__, "keras_crate": __version__},
-        "recipe": dataclasses.asdict(recipe),
-        "parameters": model.count_params(),
-        "data": images.source,
-        "history": history,
-        "layers_untrained": untrained.to_dict(),
+        "recipe": recipe.to_dict(),
+        "history": run.history,
+        "layers_untrained": before.to_dict(),
         "layers": measured.to_dict(),
+        "repository_difference": difference,
     }
-    with written_whole(output / "model.keras") as file:
-        model.save(file)
-    write_json(output / "metrics.json", metrics)
-    with written_whole(output / "layers.png") as file:
-        _figure(model, validation_x[:6], measured, untrained).savefig(file, dpi=200)
-    for name in ("model.keras", "metrics.json", "layers.png"):
-        say(f"wrote {(output / name).resolve()}")
-    path = str((output / "model.keras").resolve())
-    say("\nLoad the model with:")
-    say(f"  import keras_crate, keras; model = keras.saving.load_model({path!r})")
+    figures = {
+        "sees.png": seen,
+        "layers.png": before.plot("untrained", {"fine-tuned": measured}),
+    }
+    write_results(output, model, metrics, figures, say, repository=True)
     return metrics
 
 
-def _folder(path: str | os.PathLike) -> Path:
-    """Makes the folder and marks it as the demo's."""
-    folder = Path(path)
-    make_folder(folder)
-    if any(folder.iterdir()) and not (folder / MARKER).exists():
-        raise ValueError(
-            f"The folder {folder} holds files that the demo did not write. Choose another "
-            "`output` (`--output` on the command line), or empty the folder."
-        )
-    (folder / MARKER).touch()
-    return folder
+def garments() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the six images of clothes, `(6, 28, 28, 1)` in [0, 255], and their labels."""
+    with np.load(GARMENTS) as file:
+        return file["images"], file["labels"]
 
 
-def _model(recipe: DemoRecipe, class_names, train_x) -> CRATE:
-    pixels = train_x.astype("float64") / 255
-    return CRATE(
-        dim=recipe.dim,
-        depth=recipe.depth,
-        heads=recipe.heads,
-        input_shape=train_x.shape[1:],
-        patch_size=recipe.patch_size,
-        classes=len(class_names),
-        pooling=recipe.pooling,
-        mean=pixels.mean(axis=(0, 1, 2)).tolist(),
-        std=pixels.std(axis=(0, 1, 2)).tolist(),
-        class_names=class_names,
-        data_format="channels_last",
-        name="crate_demo",
-    )
-
-
-def _figure(model: CRATE, images, measured: LayerMeasurements, untrained: LayerMeasurements):
-    """Draws the layers' curves, and a few grey images with the attention of their class token."""
-    figure = new_figure(8, 5.6)
-    above, below = figure.subfigures(2, 1, height_ratios=(1.1, 1))
-    curves = above.subplots(1, 2)
-    draw_curves(untrained, *curves, label="untrained", colour="0.6")
-    draw_curves(measured, *curves, label="trained")
-    legend_beside(curves[1])
-
-    maps = attention_maps(model, images).mean(axis=1)
+def _look(model: keras.Model, say) -> tuple:
+    """Returns the figure of what the model sees in the garments, and the likeliest classes."""
+    images, labels = garments()
     names = decode_predictions(model.predict(images, verbose=0), model, top=1)
-    axes = below.subplots(2, len(images))
-    height, width = images.shape[1:3]
-    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    for k, [(name, probability)] in enumerate(names):
-        axes[0, k].imshow(images[k, ..., 0], cmap="gray")
-        axes[0, k].set_title(f"{name} ({probability:.0%})", fontsize=9)
-        axes[1, k].imshow(images[k, ..., 0], cmap="gray")
-        axes[1, k].imshow(maps[k], cmap="magma", alpha=0.75, extent=extent)
-    for ax in axes.flat:
-        ax.set(xticks=[], yticks=[])
-    axes[0, 0].set_ylabel("image")
-    axes[1, 0].set_ylabel("attention")
-    return figure
+    found = [
+        {"label": model.class_names[label], "prediction": name, "probability": float(probability)}
+        for label, [(name, probability)] in zip(labels, names, strict=True)
+    ]
+    say("Test images of Fashion-MNIST, which it was not trained on:")
+    for row in found:
+        say(f"  {row['label']}: {row['prediction']} ({row['probability']:.1%})")
+    figure = new_figure(9, 3.4)
+    draw_attention(figure, model, images)
+    return figure, found
+
+
+def prepared(source: ImageSource, model: keras.Model) -> np.ndarray:
+    """Returns the first images of a source as a model takes them."""
+    return Evaluation.for_model(model).batches(source, model, MEASURED)[0][0]
+
+
+def largest_difference(model: keras.Model, repository: Path, images) -> float:
+    """Reads the model from a repository's folder, and returns the largest difference of outputs.
+
+    Raises:
+        OSError: If the difference is more than rounding.
+    """
+    read = pull(str(repository))
+    outputs = (which.predict(images, verbose=0) for which in (model, read))
+    difference = float(np.abs(np.subtract(*outputs)).max())
+    if not difference <= TOLERANCE:  # NaN too
+        raise OSError(
+            f"The model that was read from {repository} is another than the one that was written: "
+            f"outputs differ by {difference:.1g}."
+        )
+    return difference

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 import keras_crate
-from keras_crate.training import demo
+from keras_crate.training import demo, demo_from_scratch
 from keras_crate_cli import COMMANDS, main
 
 pytestmark = pytest.mark.any_backend
@@ -73,7 +73,21 @@ def test_a_command_runs_as_a_program():
 
 def test_options_of_the_demo(monkeypatch):
     runs = []
-    monkeypatch.setattr(demo, "run_demo", lambda *words, **options: runs.append((words, options)))
-    assert main(["demo"]) == main(["demo", "--fast", "--epochs", "3", "--seed", "1"]) == 0
-    fast = dataclasses.replace(demo.FAST, epochs=3)
-    assert runs == [(("crate-demo", demo.FULL), {"seed": 0}), (("crate-demo", fast), {"seed": 1})]
+    monkeypatch.setattr(demo, "run_demo", lambda *words: runs.append(words))
+    for words in ("", "--fast", "--fast --epochs 3 --seed 1"):
+        assert main(["demo", *words.split()]) == 0
+    epochs = (demo.EPOCHS, demo.FAST_EPOCHS, 3)
+    assert runs == [
+        ("crate-demo", number, seed) for number, seed in zip(epochs, (0, 0, 1), strict=True)
+    ]
+
+
+def test_options_of_the_demo_from_scratch(monkeypatch):
+    runs = []
+    monkeypatch.setattr(
+        demo_from_scratch, "run_demo_from_scratch", lambda *words, seed: runs.append((*words, seed))
+    )
+    for words in ("", "--fast --epochs 3 --seed 1"):
+        assert main(["demo", "--from-scratch", *words.split()]) == 0
+    fast = dataclasses.replace(demo_from_scratch.FAST, epochs=3)
+    assert runs == [("crate-demo", demo_from_scratch.FULL, 0), ("crate-demo", fast, 1)]

@@ -1,6 +1,5 @@
 """Every script under examples/, and the README's lines, are run."""
 
-import dataclasses
 import json
 import os
 import re
@@ -13,17 +12,17 @@ import pytest
 from marks import compiles_long
 
 from keras_crate import data
-from keras_crate.training import demo
+from keras_crate.training import DemoRecipe, run_demo_from_scratch
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with crate-demo/ in it, as the README's first command leaves it."""
+    """A folder with crate-demo/model.keras in it, a small model of digits."""
     folder = tmp_path_factory.mktemp("examples")
-    recipe = dataclasses.replace(demo.FAST, depth=2, epochs=2, train_images=1000)
-    demo.run_demo(folder / "crate-demo", recipe, say=lambda line: None)
+    recipe = DemoRecipe(depth=2, epochs=2, warmup_epochs=1, train_images=1000)
+    run_demo_from_scratch(folder / "crate-demo", recipe, say=lambda line: None)
     return folder
 
 
