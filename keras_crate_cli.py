@@ -66,15 +66,25 @@ def run(name: str, words: list[str]) -> int | None:
     no_backend = choose_backend()
     if no_backend:
         raise ImportError(no_backend)
-    command = importlib.import_module(f"keras_crate.cli.{name}")
-    parser = argparse.ArgumentParser(prog=f"keras-crate {name}", description=command.__doc__)
-    command.add_arguments(parser)
+    parser = parser_of(name)
     arguments, unknown = parser.parse_known_args(words)
     if unknown:
         from keras_crate.cli.arguments import unknown_argument
 
         parser.error(unknown_argument(unknown[0], arguments))
-    return command.run(arguments)
+    return _module(name).run(arguments)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Returns the parser of a command's arguments."""
+    command = _module(name)
+    parser = argparse.ArgumentParser(prog=f"keras-crate {name}", description=command.__doc__)
+    command.add_arguments(parser)
+    return parser
+
+
+def _module(name: str):
+    return importlib.import_module(f"keras_crate.cli.{name}")
 
 
 def _show(message, category, *_) -> None:

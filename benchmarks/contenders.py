@@ -4,12 +4,12 @@ import importlib.util
 from collections.abc import Callable
 
 import keras
+import multiplications as counted
 import numpy as np
 from eager import EagerCRATE
 
 from keras_crate.extras import needed
 from keras_crate.models import CRATEBase, CRATELarge, CRATESmall, CRATETiny, fuse
-from keras_crate.weights.sizes import SIZES
 
 SIZES_OF_CRATE = {"T": CRATETiny, "S": CRATESmall, "B": CRATEBase, "L": CRATELarge}
 BASES = {"predict": "CRATE-B fused", "train": "CRATE-B"}  # the others are compared with these
@@ -86,26 +86,5 @@ def predict_call(model: keras.Model) -> Callable:
 def multiplications(name: str) -> int:
     """Multiplications of a compared model's forward pass of one image of 224 x 224 pixels."""
     if name == VIT:
-        return count_multiplications(dim=384, depth=12, maps=12)
-    return crate_multiplications("B", products=3 if name == EAGER else 1)
-
-
-def crate_multiplications(size: str, products: int) -> int:
-    """Multiplications of a CRATE whose ISTA takes one or three products of matrices."""
-    name = {"T": "CRATETiny", "S": "CRATESmall", "B": "CRATEBase", "L": "CRATELarge"}[size]
-    dim, depth, *_ = SIZES[name]
-    return count_multiplications(dim, depth, maps=2 + products)
-
-
-def count_multiplications(dim: int, depth: int, maps: int) -> int:
-    """Counts the products of matrices, at 224 x 224 pixels and patches of 16.
-
-    Args:
-        dim: Width of the tokens.
-        depth: Number of blocks.
-        maps: Linear maps in a block, each counted as `dim` x `dim`.
-    """
-    patches = (224 // 16) ** 2
-    tokens = patches + 1
-    blocks = depth * (maps * tokens * dim**2 + 2 * tokens**2 * dim)
-    return patches * 16 * 16 * 3 * dim + blocks + dim * 1000
+        return counted.vit(dim=384, depth=12)
+    return counted.of_size("CRATEBase", products=3 if name == EAGER else 1)

@@ -43,19 +43,27 @@ class EagerCRATE:
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Logits of images, without gradients."""
+        return self.logits(images).float().cpu().numpy()
+
+    def logits(self, images):
+        """Logits of images, as a tensor without gradients."""
         with self.torch.inference_mode(), self.autocast():
-            return self._logits(self._tensor(images)).float().cpu().numpy()
+            return self._logits(self._tensor(images))
 
     def train(self, images: np.ndarray, labels: np.ndarray) -> float:
         """Makes one step of AdamW; returns the loss."""
-        labels = self.torch.as_tensor(labels, device=self.device).long()
+        return self.train_step(images, labels).item()
+
+    def train_step(self, images, labels):
+        """Makes one step of AdamW; returns the loss as a tensor, without waiting for it."""
+        labels = self._tensor(labels).long()
         with self.autocast():
             logits = self._logits(self._tensor(images))
             loss = self.torch.nn.functional.cross_entropy(logits, labels)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return loss.item()
+        return loss.detach()
 
     def _tensor(self, images):
         return self.torch.as_tensor(images, device=self.device)

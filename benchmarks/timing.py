@@ -62,33 +62,45 @@ def compiled(function: Callable, *tensors, xla: bool = False) -> Callable:
     Returns:
         A function without arguments. It calls `function` and waits for the result.
     """
+    start = started(function, *tensors, xla=xla)
+    return lambda: wait(start())
+
+
+def started(function: Callable, *tensors, xla: bool = False) -> Callable:
+    """As `compiled`, but the returned function does not wait for the result."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
         run = jax.jit(function).lower(*tensors).compile()
-        return lambda: jax.block_until_ready(run(*tensors))
-    if backend == "tensorflow":
+    elif backend == "tensorflow":
         import tensorflow as tf
 
         run = tf.function(function, jit_compile=xla).get_concrete_function(*tensors)
+    else:
+        import torch
 
-        def call():
-            outputs = run(*tensors)
-            tf.test.experimental.sync_devices()  # without a copy to the host
-            return outputs
+        run = torch.inference_mode()(function)
+    return lambda: run(*tensors)
 
-        return call
-    import torch
 
-    def call():
-        with torch.inference_mode():
-            outputs = function(*tensors)
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            return outputs
+def wait(outputs):
+    """Waits until the backend has computed tensors, without a copy to the host; returns them."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
 
-    return call
+        jax.block_until_ready(outputs)
+    elif backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.test.experimental.sync_devices()
+    else:
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    return outputs
 
 
 def gradients(loss: Callable) -> Callable:

@@ -28,6 +28,22 @@ def crate(seed: int) -> keras.Model:
     )
 
 
+def crate_with_convolutions(seed: int) -> keras.Model:
+    """A CRATE whose tokens come from convolutions."""
+    return keras_crate.CRATE(
+        128, 6, 4, stem="convolution", input_shape=SHAPE, patch_size=4, classes=CLASSES,
+        name="crate_with_convolutions",
+    )  # fmt: skip
+
+
+def larger_crate(seed: int) -> keras.Model:
+    """The same, larger: below a million parameters."""
+    return keras_crate.CRATE(
+        176, 8, 4, stem="convolution", input_shape=SHAPE, patch_size=4, classes=CLASSES,
+        drop_path_rate=0.1, name="larger_crate",
+    )  # fmt: skip
+
+
 def vit(seed: int) -> keras.Model:
     """A ViT in the same graph: 12 d^2 parameters in a block, so half as wide."""
     return keras_crate.CRATE(
@@ -41,10 +57,20 @@ def convolutions(seed: int) -> keras.Model:
     return convolutional_network(SHAPE, CLASSES)
 
 
+MODELS = {
+    "CRATE": crate,
+    "ViT": vit,
+    "CNN": convolutions,
+    "CRATE, convolutional stem": crate_with_convolutions,
+    "CRATE, convolutional stem, larger": larger_crate,
+}
+
+
 def main() -> None:
     """Trains, compares and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("crate-compare"))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--recipe", default="fashion-mnist")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each model (%(default)s)")
     parser.add_argument("--epochs", type=int, help="by default, the recipe's")
@@ -54,7 +80,7 @@ def main() -> None:
 
     changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     found = compare(
-        {"CRATE": crate, "ViT": vit, "CNN": convolutions},
+        {name: MODELS[name] for name in arguments.models},
         arguments.data,
         arguments.output,
         recipe=load_recipe(arguments.recipe, **changes),

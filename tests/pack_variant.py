@@ -17,14 +17,16 @@ import numpy as np
 
 from keras_crate.data import open_data
 from keras_crate.evaluation import Evaluation, accuracy
-from keras_crate.files import written_whole
+from keras_crate.files import write_json, written_whole
 from keras_crate.hub.card import model_card
 from keras_crate.hub.description import is_classifier
 from keras_crate.hub.open_model import open_model
+from keras_crate.hub.papers import papers_of
 from keras_crate.hub.published import Published
 from keras_crate.hub.repository_files import write_figure
 from keras_crate.hub.verify import outputs_for_fixed_input
 from keras_crate.models.half_precision import save_in_half
+from keras_crate.models.rebuild import carry_weights, rebuild
 from keras_crate.training import list_recipes, load_recipe
 from keras_crate.training.run_facts import facts_of_run
 from keras_crate.training.run_folder import RunFolder
@@ -32,7 +34,6 @@ from keras_crate.training.simdino import SimDINO
 from keras_crate.weights.variants import IMAGENET_EVALUATION, MODEL_FILE, weights_folder
 
 LARGEST = 4 << 20  # bytes of a variant's folder
-PAPERS = {"CRATE": "2306.01129", "CRATEAlpha": "2405.20299", "CBT": "2509.16875"}
 # Settings that `build` takes from the weights, or that a recipe sets.
 _NOT_ARGUMENTS = {"name", "dtype", "evaluation", "weights", "drop_path_rate", "dropout_rate"}
 
@@ -65,12 +66,15 @@ def pack(
     model = open_model(str(file))[0]
     if isinstance(model, SimDINO):
         model = model.encoder()
+    if model.dtype_policy.name != "float32":  # as `keras_crate.load` makes it
+        trained, model = model, rebuild(model, dtype="float32")
+        carry_weights(trained, model)
     facts = facts_of_run(file)
     source = data or json.loads(run.recipe.read_text("utf8"))["dataset"]
-    validation = open_data(source).validation
+    opened = open_data(source)
     evaluation = Evaluation.for_model(model)
     evaluation.keep_in(model)
-    batches = evaluation.batches(validation, model, 64, 1)
+    batches = evaluation.batches(opened.validation, model, 64, 1, classes=opened.classes)
     metrics = json.loads(run.metrics.read_text("utf8"))
     if metrics.get("test_of") == file.name:
         metrics["test_of"] = MODEL_FILE
@@ -88,11 +92,14 @@ def pack(
             if dtype is not None:
                 results[f"validation_accuracy_{dtype}"] = _accuracy(stored, batches)
         measured = write_figure(stored, _first(batches, images), folder / "layers.png")
-        for path in (run.recipe, run.record, run.history):
+        for path in (run.recipe, run.history):
             shutil.copy(path, folder)
+        record = json.loads(run.record.read_text("utf8"))
+        del record["machine"]
+        write_json(folder / run.record.name, record)
         outputs = [round(float(value), 5) for value in outputs_for_fixed_input(stored)[0, :5]]
         metrics |= {**results, "outputs": outputs}
-        (folder / run.metrics.name).write_text(json.dumps(metrics, indent=1) + "\n", "utf8")
+        write_json(folder / run.metrics.name, metrics)
         published = Published(
             name, dataset=facts.dataset, metrics=results, license=licence, dtype=dtype,
             training=facts.training, evaluation=evaluation,
@@ -136,7 +143,11 @@ def table(folder: Path) -> str:
         for name in ("run.json", "recipe.json", "metrics.json")
     )
     family = type(model).__name__
-    recipe_name = next((n for n in list_recipes() if load_recipe(n).to_dict() == recipe), None)
+    recipe_name = next((name for name in list_recipes() if is_recipe(name, recipe)), None)
+    if recipe_name is None:
+        print(
+            "No recipe of the package has the run's settings: the command will not make it again."
+        )
     command = f"keras-crate pretrain {folder.name} --output RUN"
     if run["weights"] == "given":
         command = (
@@ -155,7 +166,8 @@ def table(folder: Path) -> str:
     if "test_accuracy" in metrics or "validation_accuracy" in metrics:
         split = "test" if "test_accuracy" in metrics else "validation"
         values["measured"] = round(100 * metrics[f"{split}_accuracy"], 2)
-        values["measured_on"] = f"{metrics.get('test_images', '')} {split} images".strip()
+        images = metrics.get("test_images") if split == "test" else run["validation_images"]
+        values["measured_on"] = f"{images:,} {split} images"
     evaluation = Evaluation.for_model(model)
     values["evaluation"] = {
         k: v for k, v in evaluation.to_dict().items()
@@ -163,11 +175,18 @@ def table(folder: Path) -> str:
     }  # fmt: skip
     if not is_classifier(model):
         values["outputs"] = "embeddings"
-    values["paper"] = f"arXiv:{PAPERS.get(family, '2404.02446')}"
+    values["paper"] = "arXiv:" + re.findall(r"abs/([\d.]+)", papers_of(model)[-1])[0]
     if recipe_name:
         values["recipe"] = recipe_name
     lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value != {}]
     return "\n".join([f"[{folder.name}]", *lines])
+
+
+def is_recipe(name: str, recipe: dict) -> bool:
+    """Whether a run's recipe.json has the settings of one of the package's recipes."""
+    named = load_recipe(name).to_dict()
+    # A variant keeps its own image size, and an older run has no newer settings.
+    return all(named.get(k) == v for k, v in recipe.items() if (k, v) != ("image_size", None))
 
 
 def arguments_of(model) -> dict:

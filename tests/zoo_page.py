@@ -1,66 +1,98 @@
-"""Writes docs/zoo.md, the table of all variants: `python tests/zoo_page.py`."""
+"""The tables of weights in docs/zoo.md and README.md, made of the registry."""
 
-from pathlib import Path
+from keras_crate.weights.variants import LOADS, STATES, Variant, variants
 
-from keras_crate.weights.variants import STATES, variants
-
-_TITLES = {
-    "shipped": "In the package",
-    "published": "Published by the authors on the Hub",
-    "by hand": "Published where no program can fetch it",
-    "unpublished": "Not published",
+_HOW = {
+    "shipped": "the file comes with the package",
+    "published": "`weights=` downloads the authors' file from `hf://UCSC-VLAA/CRATE-alpha`",
+    "by hand": "the authors published it where no program can fetch it. If you have a copy, "
+    "`keras-crate convert FILE NAME.keras` converts it",
+    "unpublished": "a paper reports it, but nobody has published it. The recipe has the authors' "
+    "settings, so you can train it: [weights/README.md](../weights/README.md)",
 }
-_TEXTS = {
-    "shipped": "The weights come with the package.",
-    "published": "`weights=` downloads the authors' file from `hf://UCSC-VLAA/CRATE-alpha` and "
-    "loads it. These files were not loaded for this package, so no revision is pinned and no hash "
-    "is known. `keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a file.",
-    "by hand": "If you have a copy, `keras-crate convert FILE NAME.keras` converts it.",
-    "unpublished": "The papers report these accuracies, but nobody has published the weights. The "
-    "recipe has the authors' settings, so you can train the model.",
-}
+_NONE = "-"
 
 
 def zoo_page() -> str:
-    """The page's text."""
+    """The text of docs/zoo.md."""
+    rows = [
+        (
+            f"`{variant.name}`",
+            variant.loads,
+            f"`{variant.call().removeprefix('keras_crate.')}`",
+            variant.data,
+            f"{variant.parameters:,}",
+            _accuracy(variant),
+            f"`{variant.recipe}`" if variant.recipe else _NONE,
+        )
+        for state in STATES
+        for variant in _in_state(state)
+    ]
+    head = ("variant", "loads", "model", "trained on", "parameters", "accuracy", "recipe")
     lines = [
         "# Weights",
         "",
-        "A variant is a model with a named set of weights. This page lists the variants of "
-        "`weights/variants.toml`. Accuracies are in per cent, as the authors report them. A dash "
-        "means that no accuracy is known. The accuracies of the authors' weights were not measured "
-        "for this package.",
+        "A variant is a model with a named set of weights. The table has all variants of "
+        "`weights/variants.toml`. `keras-crate weights` prints them too. A variant loads",
+        "",
+        *(f"- **{LOADS[state]}** ({len(_in_state(state))}): {_HOW[state]};" for state in STATES),
+        "- **with PyTorch**: only if PyTorch is installed. The backend may be another.",
+        "",
+        "Accuracies are in per cent, as the authors report them, unless they were measured for "
+        "this package. A dash means that no accuracy is known. The authors' files were not loaded "
+        "for this package and their accuracies were not measured. So no revision is pinned and no "
+        "hash is known. `keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a "
+        "file.",
+        "",
+        *_table(head, rows),
+        "",
+        "## Notes",
+        "",
+        *(
+            f"- `{variant.name}`: {variant.notes}"
+            for variant in variants().values()
+            if variant.notes
+        ),
     ]
-    for state in STATES:
-        lines += ["", f"## {_TITLES[state]}", "", _TEXTS[state], ""]
-        lines += ["| variant | model | trained on | parameters | accuracy | recipe |"]
-        lines += ["| --- | --- | --- | --- | --- | --- |"]
-        for variant in variants().values():
-            if variant.state == state:
-                call = variant.call().removeprefix("keras_crate.")
-                cells = (
-                    f"`{variant.name}`",
-                    f"`{call}`",
-                    variant.data,
-                    f"{variant.parameters:,}",
-                    _accuracy(variant),
-                    f"`{variant.recipe}`" if variant.recipe else "-",
-                )
-                lines.append(f"| {' | '.join(cells)} |")
-        notes = [v for v in variants().values() if v.state == state and v.notes]
-        lines += [""] * bool(notes) + [f"- `{v.name}`: {v.notes}" for v in notes]
     return "\n".join(lines) + "\n"
 
 
-def _accuracy(variant) -> str:
+def readme_table() -> str:
+    """The table of README.md: a line for each shipped variant, and for each group of the others."""
+    rows = [(LOADS["shipped"], *_group([variant])) for variant in _in_state("shipped")]
+    published = {}
+    for variant in _in_state("published"):
+        published.setdefault((variant.loads, variant.data), []).append(variant)
+    rows += [(loads, *_group(group)) for (loads, _), group in published.items()]
+    for state in ("by hand", "unpublished"):
+        group = _in_state(state)
+        families = sorted({f"`{variant.architecture.family}`" for variant in group})
+        data = dict.fromkeys(v.data.rpartition("then ")[2].partition(",")[0] for v in group)
+        cells = (f"{len(group)} of {', '.join(families)}", ", ".join(data))
+        rows.append((LOADS[state], *cells, "[docs/zoo.md](docs/zoo.md)"))
+    return "\n".join(_table(("loads", "variants", "trained on", "accuracy, per cent"), rows))
+
+
+def _group(group: list[Variant]) -> tuple[str, str, str]:
+    accuracies = [_accuracy(variant) for variant in group]
+    return (
+        ", ".join(f"`{variant.name}`" for variant in group),
+        group[0].data,
+        ", ".join(accuracies) if set(accuracies) != {_NONE} else _NONE,
+    )
+
+
+def _in_state(state: str) -> list[Variant]:
+    return [variant for variant in variants().values() if variant.state == state]
+
+
+def _table(head, rows) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _accuracy(variant: Variant) -> str:
     if variant.zero_shot is not None:
         return f"{variant.zero_shot:g} (zero-shot)"
     if variant.measured is not None:
         return f"{variant.measured:g} (measured for this package)"
-    return "-" if variant.top1 is None else f"{variant.top1:g}"
-
-
-if __name__ == "__main__":
-    page = Path(__file__).parents[1] / "docs" / "zoo.md"
-    page.write_text(zoo_page(), encoding="utf8")
-    print(page)
+    return _NONE if variant.top1 is None else f"{variant.top1:g}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from keras_crate.checks import argument_names, did_you_mean
+from keras_crate.data.image_sources import SPLITS
 from keras_crate.training import Recipe
 
 MODEL = "a .keras file, the name of a variant such as mnist, hf://user/repository, or its folder"
@@ -32,6 +33,14 @@ def add_preparation(parser) -> None:
         help="crop the centre to the model's aspect ratio, then resize",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images at a time (%(default)s)")
+
+
+def add_split(parser) -> None:
+    """Adds `--split`."""
+    parser.add_argument(
+        "--split", choices=SPLITS, help="images to measure on (test if there are some, else "
+        "validation)",
+    )  # fmt: skip
 
 
 def add_output(parser, default: str) -> None:

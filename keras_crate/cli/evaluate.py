@@ -1,15 +1,16 @@
 """Prints a model's top-1 and top-5 accuracy on labelled images. DATA is a folder with one folder
-for each class, a folder with such folders `train` and `val`, of which `val` is used, or the name of
-a data set. A class's folder has its name or its WordNet identifier.
-If no folder has such a name, there must be a folder for each class, in alphabetical order. Images
-are prepared as for the model's published accuracy if that is known, and resized as a whole
-otherwise. Broken files are named and left out, and the exit status is then 1."""
+for each class, a folder with such folders `train`, `val` and `test`, or the name of a data set. The
+test images are used if there are some, else the validation images. A class's folder has its name or
+its WordNet identifier. If no folder has such a name, there must be a folder for each class, in
+alphabetical order. Images are prepared as for the model's published accuracy if that is known, and
+resized as a whole otherwise. Broken files are named and left out, and the exit status is then 1."""
 
 from pathlib import Path
 
-from keras_crate.cli.arguments import add_model, add_preparation, in_a_folder
+from keras_crate.cli.arguments import add_model, add_preparation, add_split, in_a_folder
 from keras_crate.cli.model_and_images import prepared, report_broken
 from keras_crate.data import open_data
+from keras_crate.data.array_files import is_array_data
 from keras_crate.data.open_data import KNOWN_SETS
 from keras_crate.evaluation import LabelledFolder, accuracy
 from keras_crate.evaluation.classes import classes_of
@@ -20,10 +21,8 @@ from keras_crate.hub.open_model import open_classifier
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
     add_model(parser)
-    parser.add_argument(
-        "data", metavar="DATA", help="a folder, or the name of a set such as cifar10, whose "
-        "validation images are used",
-    )  # fmt: skip
+    parser.add_argument("data", metavar="DATA", help="a folder, or the name of a set: cifar10")
+    add_split(parser)
     add_preparation(parser)
     parser.add_argument("--json", metavar="FILE", help="file to write the result to")
     parser.add_argument("--real", metavar="FILE", help="ReaL's labels of ImageNet (real.json)")
@@ -44,10 +43,15 @@ def run(arguments) -> int:
         "evaluation": used.to_dict(),
         "left_out": {},
     }
-    if arguments.data in KNOWN_SETS or not Path(arguments.data).is_dir():
-        scores = accuracy(model, _validation_images(arguments, model, used), verbose=1)
+    folder = Path(arguments.data)
+    if arguments.data in KNOWN_SETS or not folder.is_dir() or is_array_data(folder):
+        record["split"], batches = _images_of_a_set(arguments, model, used)
+        scores = accuracy(model, batches, verbose=1)
     else:
-        batches = LabelledFolder(arguments.data, model, used, arguments.batch_size, arguments.real)
+        batches = LabelledFolder(
+            folder, model, used, arguments.batch_size, arguments.real, arguments.split
+        )
+        record["split"] = batches.split
         folders = {f.relative_to(batches.folder).parts[0]: k for f, k in batches.labels.items()}
         print(f"{len(batches.labels)} files of {len(folders)} classes in {batches.folder}")
         try:
@@ -71,12 +75,11 @@ def run(arguments) -> int:
     return int(bool(record["left_out"]))
 
 
-def _validation_images(arguments, model, used):
-    """Returns the validation images of a data set, batch by batch."""
+def _images_of_a_set(arguments, model, used):
+    """Returns the name of the split, and its images batch by batch."""
     if arguments.real:
         raise ValueError("`--real` needs a folder, since it finds labels by the names of files.")
     data = open_data(arguments.data, **classes_of(model))
-    if data.validation is None:
-        raise ValueError(f"{arguments.data} has no validation images.")
-    print(f"{len(data.validation)} validation images of {data.classes} classes: {data.source}")
-    return used.batches(data.validation, model, arguments.batch_size)
+    split, source = data.measured(arguments.split)
+    print(f"{len(source)} {split} images of {data.classes} classes: {data.source}")
+    return split, used.batches(source, model, arguments.batch_size)

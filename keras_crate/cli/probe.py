@@ -1,12 +1,12 @@
 """Prints how well a model's features tell the classes of DATA, by weighted k-NN and by a linear
 classifier, without training the model further. Of a classifier the features are those before its
-head; of a masked autoencoder and of SimDINO, those of the encoder. DATA needs training and
-validation images."""
+head; of a masked autoencoder and of SimDINO, those of the encoder. DATA needs training images, and
+test or validation images."""
 
 from pathlib import Path
 
 from keras_crate.checks import check_above_zero, check_positive
-from keras_crate.cli.arguments import add_model, add_preparation, in_a_folder
+from keras_crate.cli.arguments import add_model, add_preparation, add_split, in_a_folder
 from keras_crate.cli.model_and_images import open_encoder, prepared
 from keras_crate.data import open_data
 from keras_crate.evaluation import features_of, knn_accuracy, linear_accuracy
@@ -18,8 +18,9 @@ def add_arguments(parser) -> None:
     add_model(parser)
     parser.add_argument(
         "data", metavar="DATA", help="the name of a set such as cifar10, a folder with `train` and "
-        "`val`, or huggingface:NAME",
+        "`test` or `val`, or huggingface:NAME",
     )  # fmt: skip
+    add_split(parser)
     parser.add_argument("--knn", type=int, metavar="K", help="neighbours of k-NN, such as 20")
     parser.add_argument(
         "--temperature", type=float, default=0.07, help="of k-NN's weights (%(default)s)"
@@ -42,23 +43,21 @@ def run(arguments) -> None:
     model, evaluation = open_encoder(arguments.model)
     used = prepared(arguments, model, evaluation)
     data = open_data(arguments.data, limit=arguments.limit)
-    if data.validation is None:
-        raise ValueError(f"{arguments.data} has no validation images.")
-    print(
-        f"{len(data.train)} training images, {len(data.validation)} for validation: {data.source}"
-    )
-    train, validation = (
+    split, measured = data.measured(arguments.split)
+    print(f"{len(data.train)} training images, {len(measured)} for {split}: {data.source}")
+    train, others = (
         features_of(model, used.batches(source, model, arguments.batch_size, classes=data.classes))
-        for source in (data.train, data.validation)
+        for source in (data.train, measured)
     )
     found = {}
     if knn is not None:
-        found[f"{knn}-NN"] = knn_accuracy(*train, *validation, knn, arguments.temperature)
+        found[f"{knn}-NN"] = knn_accuracy(*train, *others, knn, arguments.temperature)
     if arguments.linear:
-        found["linear"] = linear_accuracy(*train, *validation)
+        found["linear"] = linear_accuracy(*train, *others)
     for name, scores in found.items():
         print(f"{name}: {scores}")
     if arguments.json:
-        record = {"model": arguments.model, "data": data.source, "evaluation": used.to_dict()}
+        record = {"model": arguments.model, "data": data.source, "split": split}
+        record["evaluation"] = used.to_dict()
         write_json(Path(arguments.json), record | {name: s.summary() for name, s in found.items()})
         print(f"wrote {Path(arguments.json).resolve()}")

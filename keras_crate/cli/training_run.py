@@ -13,9 +13,13 @@ def add_training(parser, output: str) -> None:
     add_named_values(parser, "--set", "a setting of the recipe to change, such as epochs=20")
     parser.add_argument(
         "--data", metavar="DATA", help="a set such as cifar10, a folder with one folder for each "
-        "class, or huggingface:NAME (the recipe's)",
+        "class or with arrays, or huggingface:NAME (the recipe's)",
     )  # fmt: skip
-    parser.add_argument("--validation", metavar="FOLDER", help="other validation images")
+    parser.add_argument(
+        "--validation", type=_share_or_folder, metavar="FOLDER|SHARE", help="validation images, or "
+        "the share of the training images to cut off for them; 0 for none (those of the data; "
+        "without any, 0.1 if there are test images)",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, metavar="N", help="train on N of the images")
     add_output(parser, output)
     parser.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
@@ -28,6 +32,14 @@ def add_training(parser, output: str) -> None:
         "--tensorboard", action="store_true", help="also write records of TensorBoard"
     )
     parser.add_argument("--wandb", metavar="PROJECT", help="also record in Weights & Biases")
+
+
+def _share_or_folder(word: str) -> float | str:
+    """Reads `--validation`."""
+    try:
+        return float(word)
+    except ValueError:
+        return word
 
 
 def options_of(arguments) -> dict:

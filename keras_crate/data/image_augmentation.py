@@ -39,14 +39,15 @@ def shift_and_flip(images: np.ndarray, augmentation: Augmentation, rng) -> np.nd
     crops nor changes pixels.
     """
     count, height, width, _ = images.shape
-    shift = augmentation.shift
-    images = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
-    top, left = rng.integers(0, 2 * shift, size=(2, count, 1), endpoint=True)
-    rows, columns = top + np.arange(height), left + np.arange(width)
+    if shift := augmentation.shift:
+        images = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+        top, left = rng.integers(0, 2 * shift, size=(2, count, 1, 1), endpoint=True)
+        rows, columns = top + np.arange(height)[:, None], left + np.arange(width)
+        images = images[np.arange(count)[:, None, None], rows, columns]
     if augmentation.flip:
-        flipped = rng.random(count) < 0.5
-        columns[flipped] = columns[flipped, ::-1]
-    return images[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+        mirrored = images[:, :, ::-1]
+        images = np.where(rng.random((count, 1, 1, 1)) < 0.5, mirrored, images)
+    return images
 
 
 def random_box(

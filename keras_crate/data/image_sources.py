@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import names_arguments
+from keras_crate.checks import check_choice, names_arguments
 from keras_crate.data.image_files import MODES, open_image
+
+SPLITS = ("validation", "test")  # on which a model can be measured
 
 
 @names_arguments
@@ -42,6 +44,23 @@ class LabelledImages:
     classes: int
     source: str
     test: "ImageSource | None" = None
+
+    def measured(self, split: str | None = None) -> "tuple[str, ImageSource]":
+        """Returns a split's name and its images, on which a model is measured.
+
+        Args:
+            split: `"validation"` or `"test"`. By default, the test images if there
+                are some, else the validation images.
+
+        Raises:
+            ValueError: If there are no such images.
+        """
+        if split is None:
+            split = "validation" if self.test is None else "test"
+        source = getattr(self, check_choice("split", split, SPLITS))
+        if source is None:
+            raise ValueError(f"There are no {split} images. Received: {self.source}")
+        return split, source
 
 
 class ImageSource:

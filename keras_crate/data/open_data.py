@@ -1,4 +1,4 @@
-"""Opens data of any kind: a set's name, a folder, arrays, a Hugging Face data set."""
+"""Opens data of any kind: a set's name, a folder, files, arrays, a Hugging Face data set."""
 
 import dataclasses
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_crate.checks import check_positive, did_you_mean, is_number, names_arguments
+from keras_crate.data.array_files import is_array_data, read_array_data
 from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
@@ -60,6 +61,9 @@ def open_data(
               `train` and possibly `val` (or `validation`, `valid`) and `test`
               that have one folder per class. For a folder with the name of a set,
               write `"./digits"`;
+            - a folder that has MNIST's four IDX files, or one `.npz` file with the
+              arrays `x_train`, `y_train` (or `train_images`, `train_labels`), and
+              possibly the same for `val` and `test`; or such a `.npz` file;
             - `"huggingface:NAME"`: a data set of Hugging Face's `datasets`, by
               its name or its folder;
             - a `datasets.Dataset` or `datasets.DatasetDict`;
@@ -119,7 +123,7 @@ def _opened(data, expected: dict) -> LabelledImages:
     if isinstance(data, LabelledImages):
         return data
     if isinstance(data, (tuple, list)) and len(data) == 2:
-        return _open_arrays(data, expected)
+        return _of_arrays("arrays", "arrays", expected, train=ArraySource(*data))
     if type(data).__module__.split(".")[0] == "datasets":
         return _open_hugging_face(data, "The data set")
     if not isinstance(data, (str, os.PathLike)):
@@ -136,6 +140,8 @@ def _opened(data, expected: dict) -> LabelledImages:
         return load_keras_set(name)
     if name in TFDS_SPLITS:
         return _open_tfds(name)
+    if is_array_data(Path(name)):
+        return _open_array_files(Path(name), expected)
     if Path(name).is_dir():
         return _open_folder(Path(name), expected)
     raise ValueError(
@@ -144,10 +150,18 @@ def _opened(data, expected: dict) -> LabelledImages:
     )
 
 
-def _open_arrays(pair, expected: dict) -> LabelledImages:
-    train, names = ArraySource(*pair), expected["class_names"]
+def _open_array_files(path: Path, expected: dict) -> LabelledImages:
+    source = f"the {'file' if path.is_file() else 'folder'} {path}"
+    return _of_arrays(path.stem, source, expected, **read_array_data(path))
+
+
+def _of_arrays(name: str, source: str, expected: dict, **splits: ArraySource) -> LabelledImages:
+    """Arrays as labelled images. The number of classes is by the labels if it is not known."""
+    train, names = splits["train"], expected["class_names"]
     classes = expected["classes"] or len(names or ()) or int(train.labels.max(initial=-1)) + 1
-    return LabelledImages("arrays", train, None, names and tuple(names), classes, "arrays")
+    names = names and tuple(names)
+    splits.setdefault("validation", None)
+    return LabelledImages(name=name, source=source, class_names=names, classes=classes, **splits)
 
 
 def _open_folder(folder: Path, expected: dict) -> LabelledImages:

@@ -129,8 +129,8 @@ def evaluation_dataset(
     Example:
 
     ```python
-    cifar = keras_crate.data.open_data("cifar10")
-    batches = keras_crate.data.evaluation_dataset(cifar.validation, 10, (32, 32, 3), resize=36)
+    pets = keras_crate.data.open_data("oxford_iiit_pet")
+    batches = keras_crate.data.evaluation_dataset(pets.test, 37, (32, 32, 3), resize=36)
     model.evaluate(batches)
     ```
     """

@@ -10,11 +10,10 @@ import numpy as np
 from keras_crate.checks import check_choice, names_arguments
 from keras_crate.data import labelled_files
 from keras_crate.data.class_folders import split_folders
+from keras_crate.data.image_sources import SPLITS
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.real_labels import real_labels
-
-SPLITS = ("validation", "test")
 
 
 class LabelledFolder:

@@ -255,7 +255,7 @@ class Evaluation:
         """Returns the images of any source as a model takes them, with one-hot labels.
 
         Args:
-            source: The images, such as `open_data("cifar10").validation`.
+            source: The images, such as `open_data("cifar10").test`.
             model: A model that takes pixels in [0, 255], channels last.
             batch_size: Images at a time, >= 1.
             workers: Threads that read images. TensorFlow's data sets have

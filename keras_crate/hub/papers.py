@@ -11,16 +11,18 @@ _OF_FAMILY = {
     "CRATEAlpha": "yang2024scaling",
     "CRATEMAE": "pai2024masked",
     "CRATEMAEEncoder": "pai2024masked",
+    "CBT": "wen2025towards",
 }
+_OF_OPERATOR = {"tssa": "wu2025token", "cbsa": "wen2025towards"}
 
 
 def papers_of(model: keras.Model) -> list[str]:
     """Returns the BibTeX entries of a model's papers, none for models of other packages."""
     if not isinstance(model, WhiteBoxModel):
         return []
+    operator = getattr(model.settings, "compress", None)
     keys = {"yu2023white", _OF_FAMILY.get(type(model).__name__)}
-    if getattr(model.settings, "compress", None) == "tssa":
-        keys.add("wu2025token")
+    keys.add(_OF_OPERATOR.get(operator) if isinstance(operator, str) else None)
     entries = Path(__file__).with_name("papers.bib").read_text("utf8").strip().split("\n\n")
     return [entry for entry in entries if re.findall(r"@\w+\{(\w+)", entry)[0] in keys]
 

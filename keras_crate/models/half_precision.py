@@ -72,7 +72,8 @@ def save_in_half(model: keras.Model, path: Path) -> None:
 def _halved(file: Path) -> bytes:
     """Returns the content of an HDF5 file in float16, without the optimizer's state."""
     halved = file.with_suffix(".half")
-    with h5py.File(file, "r") as full, h5py.File(halved, "w") as half:
+    # The newer form of groups takes a tenth of the space.
+    with h5py.File(file, "r") as full, h5py.File(halved, "w", libver=("v110", "v110")) as half:
         _copy(full, half, but=("optimizer",))
     return halved.read_bytes()
 

@@ -50,7 +50,8 @@ def finetune(
         output: Folder to write to: new, empty, or that of a run to resume.
         recipe: As in `load_recipe`. By default, the paper's for the data set, such
             as `"cifar10-paper"`, or else `"finetune-paper"`.
-        validation: Folder or pair of arrays of validation images. By default,
+        validation: As in `keras_crate.data.open_data`: a folder or a pair of arrays
+            of validation images, or a share of the training images. By default,
             those of the data. For prepared batches: the same kinds, or a pair of
             arrays.
         limit: Number of training images, or None for all.

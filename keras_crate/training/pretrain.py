@@ -49,9 +49,11 @@ def pretrain(
 
     The folder holds the settings (recipe.json, run.json), history.csv and
     history.png, model.keras of the last epoch, best.keras of the epoch with the
-    best validation accuracy, and metrics.json when the run is finished. If an
-    interrupted run is started again with the same arguments, it resumes after
-    its last epoch and gives the numbers of an uninterrupted run.
+    best validation accuracy, and metrics.json when the run is finished. Test
+    images are looked at once, at the end: `test_accuracy` in metrics.json is that
+    of best.keras or, without validation images, of model.keras. If an interrupted
+    run is started again with the same arguments, it resumes after its last epoch
+    and gives the numbers of an uninterrupted run.
 
     Args:
         model: What to train:
@@ -73,7 +75,8 @@ def pretrain(
         output: Folder to write to: new, empty, or that of a run to resume.
         recipe: As in `load_recipe`. By default, that of the variant, or of the
             family's paper, such as `"imagenet1k-paper"` for CRATE.
-        validation: Folder or pair of arrays of validation images. By default,
+        validation: As in `keras_crate.data.open_data`: a folder or a pair of arrays
+            of validation images, or a share of the training images. By default,
             those of the data.
         limit: Number of training images, or None for all.
         patch_size: Side of the patches of a new model in pixels, or None for its

@@ -12,8 +12,15 @@ import numpy as np
 from keras_crate.checks import names_arguments, did_you_mean
 from keras_crate.weights.hub_files import SCHEME, Address, in_cache
 from keras_crate.weights.sizes import SIZES, family_of
+from keras_crate.weights.tensor_files import needs_pytorch
 
 MODEL_FILE = "model.keras"
+LOADS = {  # from where `weights=` loads, by state
+    "shipped": "with no network",
+    "published": "from the Hub",
+    "by hand": "by hand",
+    "unpublished": "nowhere",
+}
 STATES = {
     "shipped": "comes with the package",
     "published": "published by the authors, downloaded when asked for",
@@ -74,7 +81,7 @@ class Variant:
         measured_on: The images of these accuracies, if not those of `data`.
         evaluation: How images are prepared for it: `size`, `resize` and `interpolation`.
         outputs: `"classes"` or `"embeddings"`.
-        recipe: Name of the recipe with the authors' settings.
+        recipe: Name of the recipe that makes it.
         notes: Further facts.
     """
 
@@ -122,6 +129,13 @@ class Variant:
     def can_be_loaded(self) -> bool:
         """Whether the weights ship with the package or are on the Hub."""
         return self.state in ("shipped", "published")
+
+    @property
+    def loads(self) -> str:
+        """From where `weights=` loads it: a value of `LOADS`, and whether it takes PyTorch."""
+        files = [file for file in (self.file, self.file_without_pytorch) if file]
+        needs = self.state == "published" and all(map(needs_pytorch, files))
+        return f"{LOADS[self.state]}, with PyTorch" if needs else LOADS[self.state]
 
     @property
     def shipped_file(self) -> Path:
@@ -244,6 +258,7 @@ class ListedWeights(NamedTuple):
         measured: Accuracy in per cent measured for this package, or None.
         source: Where the weights come from, or None.
         state: `"shipped"`, `"published"`, `"by hand"` or `"unpublished"`.
+        loads: From where it loads, such as `"with no network"` or `"from the Hub"`.
         cached: Whether the weights are on this machine.
     """
 
@@ -255,6 +270,7 @@ class ListedWeights(NamedTuple):
     measured: float | None
     source: str | None
     state: str
+    loads: str
     cached: bool
 
 
@@ -262,7 +278,7 @@ class WeightsList(list):
     """Rows of `list_weights`, which print as a table."""
 
     def __str__(self) -> str:
-        head = ("variant", "parameters", "data", "top-1", "measured", "state", "source", "cached")
+        head = ("variant", "parameters", "data", "top-1", "measured", "loads", "source", "cached")
         rows = [
             (
                 row.variant,
@@ -270,7 +286,7 @@ class WeightsList(list):
                 row.data,
                 "-" if row.top1 is None else f"{row.top1:g}",
                 "-" if row.measured is None else f"{row.measured:g}",
-                row.state,
+                row.loads,
                 (row.source or "-").partition(" (")[0],
                 "yes" if row.cached else "no",
             )
@@ -282,7 +298,8 @@ class WeightsList(list):
             for row in (head, *rows)
         ]
         note = "top-1: per cent, as reported by the authors. measured: by this package."
-        return "\n".join([*lines, "", note, *(f"{k}: {words}" for k, words in STATES.items())])
+        meanings = (f"{LOADS[state]}: {words}" for state, words in STATES.items())
+        return "\n".join([*lines, "", note, *meanings])
 
 
 @names_arguments
@@ -309,6 +326,7 @@ def list_weights() -> WeightsList:
             measured=variant.measured,
             source=f"{SCHEME}{variant.repository}" if variant.repository else variant.source,
             state=variant.state,
+            loads=variant.loads,
             cached=variant.is_cached,
         )
         for variant in variants().values()

@@ -4,6 +4,7 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from idx_files import write_idx
 from PIL import Image
 
 from keras_crate import CRATE
@@ -55,7 +56,9 @@ def test_prints_accuracy_and_how_images_are_prepared(labelled, tmp_path, capsys)
     assert record["classes"] == {name: NAMES.index(name) for name in folders}
 
 
-def test_of_a_folder_with_splits_the_validation_images_are_used(labelled, tmp_path, capsys):
+def test_of_a_folder_with_splits_the_test_or_the_validation_images_are_used(
+    labelled, tmp_path, capsys
+):
     file, folder = labelled
     next(folder.rglob("broken.png")).unlink()
     folder.rename(tmp_path / "train")
@@ -67,6 +70,34 @@ def test_of_a_folder_with_splits_the_validation_images_are_used(labelled, tmp_pa
     next((folder / "val").rglob("0.png")).unlink()
     assert main(["evaluate", str(file), str(folder)]) == 0
     assert f"2 files of 2 classes in {folder / 'val'}" in capsys.readouterr().out
+    shutil.copytree(folder / "train", folder / "test")
+    found = tmp_path / "found.json"
+    for words, split, count in (([], "test", 3), (["--split", "validation"], "val", 2)):
+        assert main(["evaluate", str(file), str(folder), *words, "--json", str(found)]) == 0
+        assert f"{count} files of 2 classes in {folder / split}" in capsys.readouterr().out
+    assert json.loads(found.read_text())["split"] == "validation"
+    shutil.rmtree(folder / "val")
+    assert main(["evaluate", str(file), str(folder), "--split", "validation"]) == 1
+    assert "no folder of validation images" in capsys.readouterr().err
+
+
+def test_of_a_set_the_test_images_are_used(tmp_path, capsys):
+    model = CRATE(24, 1, 2, input_shape=(4, 4, 1), patch_size=2, classes=2)
+    model.save(tmp_path / "model.keras")
+    for split, count in (("train", 30), ("test", 5)):
+        write_idx(tmp_path, split, count, size=(4, 4))
+    found = tmp_path / "found.json"
+    for command in (["evaluate"], ["probe", "--knn", "2"]):
+        for words, split, count in (([], "test", 5), (["--split", "validation"], "validation", 3)):
+            words = [command[0], str(tmp_path / "model.keras"), str(tmp_path), *command[1:], *words]
+            assert main([*words, "--json", str(found)]) == 0
+            out = capsys.readouterr().out
+            assert (
+                f"{count} {split} images of" in out
+                or f"27 training images, {count} for {split}" in out
+            )
+            assert json.loads(found.read_text())["split"] == split
+    assert main(["evaluate", str(tmp_path / "model.keras"), "digits", "--split", "test"]) == 1
 
 
 def test_agrees_with_keras_on_images_of_the_models_own_size(tmp_path, capsys):

@@ -4,6 +4,7 @@ import json
 
 import keras
 import pytest
+from idx_files import write_idx
 from marks import compiles_long
 
 import keras_crate
@@ -52,6 +53,25 @@ def test_pretrain_then_finetune_then_evaluate(small, tmp_path, capsys, monkeypat
     assert f"{record['per_class'][3]:6.2f} %  3" in out
     assert main(["evaluate", f"{second}/model.keras", "digits", "--real", "none"]) == 1
     assert "`--real` needs a folder" in capsys.readouterr().err
+
+
+@compiles_long
+def test_a_share_for_validation_and_the_test_images_at_the_end(small, tmp_path, capsys):
+    for split, count in (("train", 40), ("test", 8)):
+        write_idx(tmp_path, split, count, size=(8, 8))
+    words = ["finetune", "--weights", small, "--data", str(tmp_path), "--recipe", "digits-small"]
+    words += [*SETTINGS[:-1], "epochs=1"]
+    for share, validation in (("0.25", 10), ("0", 0)):
+        output = tmp_path / f"run-{validation}"
+        assert main([*words, "--validation", share, "--output", str(output)]) == 0
+        out = capsys.readouterr().out
+        assert f"{40 - validation} training images of 2 classes, {validation} for validation" in out
+        name = "best.keras" if validation else "model.keras"
+        assert f"% of {name} on 8 images\nwrote" in out
+    words = ["finetune", "--weights", small, "--data", "digits", "--validation"]
+    for wrong, message in (("1.5", "share in [0, 1)"), ("nowhere", "nowhere, which is not")):
+        assert main([*words, wrong, "--output", str(tmp_path / "no")]) == 1
+        assert message in capsys.readouterr().err
 
 
 @compiles_long

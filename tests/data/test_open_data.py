@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 
@@ -36,6 +37,38 @@ def test_a_folder_of_classes_and_another_for_validation(folder):
     data = open_data(folder / "train", validation=folder / "val", limit=4)
     assert len(data.train) == 4 and len(data.validation) == 4
     assert open_data(folder / "train").validation is None
+
+
+def test_test_images_are_no_validation_images(folder):
+    """Without other images, a tenth of the training images is for validation."""
+    (folder / "val").rename(folder / "test")
+    data = open_data(folder)
+    assert (len(data.train), len(data.validation), len(data.test)) == (5, 1, 4)
+    assert not {*data.train.files} & {*data.validation.files}
+    assert open_data(folder).validation.files == data.validation.files
+    whole = open_data(folder, validation=0)
+    assert (len(whole.train), whole.validation, len(whole.test)) == (6, None, 4)
+    assert open_data(whole) is whole
+    shutil.copytree(folder / "test", folder / "valid")
+    data = open_data(folder, limit=3)
+    assert (len(data.train), len(data.validation), len(data.test)) == (3, 4, 4)
+
+
+def test_a_test_folder_without_classes_is_ignored(folder):
+    (folder / "test").mkdir()
+    shutil.copy(folder / "val/cat/0.png", folder / "test")
+    data = open_data(folder)
+    assert data.test is None and len(data.validation) == 4
+
+
+def test_a_share_of_the_training_images():
+    data, given = open_data("digits", validation=0.2), open_data("digits")
+    assert len(data.train) + len(data.validation) == len(given.train)
+    assert len(data.validation) == round(0.2 * len(given.train)) and data.test is None
+    np.testing.assert_allclose(
+        np.bincount(data.validation.labels), 0.2 * np.bincount(given.train.labels), atol=1
+    )
+    assert len(open_data(given, validation=0.2).validation) == len(data.validation)
 
 
 def test_classes_in_the_model_s_order(folder):
@@ -85,8 +118,10 @@ def test_validation_images(folder):
             if data == "digits" and count == 4:
                 continue  # its classes are others
             assert len(open_data(data, validation=given).validation) == count
-    with pytest.raises(ValueError, match="`validation` must be a folder or a pair"):
-        open_data(folder, validation=3)
+    for wrong, received in ((3, "3"), (-0.1, "-0.1"), (True, "bool"), ({}, "dict")):
+        message = rf"must be a folder, a pair .* share in \[0, 1\) .* Received: {received}"
+        with pytest.raises(ValueError, match=message):
+            open_data(folder, validation=wrong)
 
 
 def test_classes_in_another_order_are_refused():
@@ -131,10 +166,13 @@ def test_hugging_face(tmp_path):
     split.save_to_disk(tmp_path / "saved")
     for given in (split, f"huggingface:{tmp_path / 'saved'}"):
         data = open_data(given)
-        assert len(data.train) == 4 and len(data.validation) == 2
+        assert (len(data.train), len(data.validation), len(data.test)) == (3, 1, 2)
         assert data.class_names == ("cat", "dog")
-        assert np.asarray(data.train.image(3, "RGB")).mean() == 30
-        np.testing.assert_array_equal(data.train.labels, [0, 1, 0, 1])
+        assert np.asarray(data.test.image(1, "RGB")).mean() == 50
+        np.testing.assert_array_equal(open_data(given, validation=0).train.labels, [0, 1, 0, 1])
+    secret = whole.map(lambda row: {"label": -1}, features=features)
+    data = open_data(datasets.DatasetDict(train=whole, valid=whole, test=secret))
+    assert len(data.validation) == 6 and data.test is None
     assert open_data(whole).validation is None
     for name, message in (("label", "`datasets.ClassLabel`"), ("image", "column of type")):
         with pytest.raises(ValueError, match=message):
@@ -148,23 +186,23 @@ def test_hugging_face(tmp_path):
 
 
 @needs("tensorflow", "tensorflow_datasets")
-def test_tensorflow_datasets_by_the_papers_splits():
+def test_tensorflow_datasets():
     import tensorflow_datasets as tfds
 
     for name, splits, classes in (
-        ("imagenet2012", ("train", "validation"), 1000),
-        ("cifar10", ("train", "test"), 10),
-        ("cifar100", ("train", "test"), 100),
-        ("oxford_flowers102", ("train", "test"), 102),
-        ("oxford_iiit_pet", ("train", "test"), 37),
+        ("imagenet2012", ("train", "validation", None), 1000),
+        ("oxford_flowers102", ("train", "validation", "test"), 102),
+        ("oxford_iiit_pet", ("train[:3]", "train[3:4]", "test"), 37),
     ):
         with tfds.testing.mock_data(num_examples=4):
             data = open_data(name)
-            assert (data.train.split, data.validation.split) == splits
+            parts = (data.train, data.validation, data.test)
+            assert tuple(part and part.split for part in parts) == splits
             assert data.classes == classes == len(data.class_names)
-            assert len(data.train) == 4 and len(data.validation.labels) == 4
+            assert len(data.validation.labels) == 4
             assert data.train.image(1, "RGB").mode == "RGB"
-    assert data.train.sample(3).split == "train[:3]"
+            assert data.train.sample(2).split == "train[:2]"
+            assert data.validation._part(0, 1).split in ("validation[:1]", "train[3:4]")
 
 
 @needs("tensorflow", "tensorflow_datasets")
@@ -179,7 +217,9 @@ def test_imagenet_says_which_files_where(tmp_path):
 
 
 def test_what_is_refused(folder, tmp_path):
-    for name, near in (("cifar", "cifar10"), ("mnist", "mnist5k"), ("oxford_pets", "oxford_iiit")):
+    for name, near in (
+        ("cifar", "cifar10"), ("fashion-mnist", "fashion_mnist"), ("oxford_pets", "oxford_iiit"),
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=f"no folder '{name}'. Did you mean.*'{near}"):
             open_data(name)
     with pytest.raises(ValueError, match=r"Received: int"):

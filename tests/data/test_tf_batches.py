@@ -113,19 +113,17 @@ def test_tensorflow_datasets():
     import tensorflow_datasets as tfds
 
     with tfds.testing.mock_data(num_examples=6):
-        data = open_data("cifar10")
-        batches, steps = training_dataset(data.train, 10, (24, 24, 3), 3, EVERYTHING, seed=1)
+        data = open_data("oxford_iiit_pet", validation=0)
+        batches, steps = training_dataset(data.train, 37, (24, 24, 3), 3, EVERYTHING, seed=1)
         assert steps == 2
         whole = _arrays(batches, 4)
-        later = _arrays(training_dataset(data.train, 10, (24, 24, 3), 3, EVERYTHING, 1, 1)[0], 2)
+        later = _arrays(training_dataset(data.train, 37, (24, 24, 3), 3, EVERYTHING, 1, 1)[0], 2)
         for a, b in zip(whole[2:], later, strict=True):
             np.testing.assert_array_equal(a[0], b[0])
-        validation = evaluation_dataset(data.validation, 10, (24, 24, 3), 4, resize=28)
-        images, labels = (
-            np.concatenate(part) for part in zip(*_arrays(validation, 9), strict=True)
-        )
+        test = evaluation_dataset(data.test, 37, (24, 24, 3), 4, resize=28)
+        images, labels = (np.concatenate(part) for part in zip(*_arrays(test, 9), strict=True))
         assert images.shape == (6, 24, 24, 3)
-        np.testing.assert_array_equal(labels.argmax(axis=1), data.validation.labels)
+        np.testing.assert_array_equal(labels.argmax(axis=1), data.test.labels)
 
 
 def test_a_keras_layer_as_augment():

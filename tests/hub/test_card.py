@@ -107,6 +107,8 @@ def test_no_command_for_images_that_files_do_not_have():
     [
         (_model, {"yu2023white"}),
         (lambda: _model(compress="tssa"), {"yu2023white", "wu2025token"}),
+        (lambda: _model(compress="cbsa"), {"yu2023white", "wen2025towards"}),
+        (lambda: _model(keras_crate.CBT), {"yu2023white", "wen2025towards"}),
         (lambda: _model(keras_crate.CRATEAlpha), {"yu2023white", "yang2024scaling"}),
         (lambda: keras_crate.CRATEMAE(24, 1, 2, **SMALL), {"yu2023white", "pai2024masked"}),
     ],

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import small_run
 
 import keras_crate
+from keras_crate.data import open_data
 from keras_crate.training import Comparison, compare
 
 RECIPE = small_run.RECIPE.with_changes(epochs=1, ema=None, batch_size=48)
@@ -56,6 +58,27 @@ def test_the_table():
     *_, a, b = str(Comparison((0, 1), {"a": 1000, "b": 2}, histories)).splitlines()
     assert a == "| a | 1,000 | 55.0 ± 7.1 | 1.000 ± 0.000 |"
     assert b == "| b | 2 | 25.0 | 1.500 |"
+    tested = {"a": [0.3, 0.3], "b": [0.2]}
+    head, _, a, b = str(Comparison((0, 1), {"a": 1000, "b": 2}, histories, tested)).splitlines()
+    assert "| test accuracy, % | validation accuracy, % |" in head
+    assert a == "| a | 1,000 | 30.0 ± 0.0 | 55.0 ± 7.1 | 1.000 ± 0.000 |"
+    assert b == "| b | 2 | 20.0 | 25.0 | 1.500 |"
+
+
+def test_test_images(tmp_path, capsys):
+    digits = open_data("digits", validation=0.1)
+    digits = dataclasses.replace(digits, test=digits.validation)
+    models = {"MSSA": _maker("mssa", [])}
+    found = compare(models, digits, tmp_path, seeds=(3,), **{**RUNS, "verbose": 1})
+    metrics = json.loads((tmp_path / "MSSA/seed-3/metrics.json").read_text())
+    assert found.test_accuracies == {"MSSA": [metrics["test_accuracy"]]}
+    assert metrics["test_accuracy"] == pytest.approx(metrics["best_val_accuracy"])
+    assert f"test accuracy {metrics['test_accuracy']:.2%}" in capsys.readouterr().out
+    again = compare(models, digits, tmp_path, seeds=(3,), **RUNS)  # read from the folder
+    assert again.test_accuracies == found.test_accuracies
+    other = dataclasses.replace(digits, test=digits.train)
+    with pytest.raises(ValueError, match=r"test_images was 144"):
+        compare(models, other, tmp_path, seeds=(3,), **RUNS)
 
 
 @pytest.mark.any_backend

@@ -1,3 +1,4 @@
+import dataclasses
 import sys
 
 import keras
@@ -75,10 +76,13 @@ def test_a_folder_s_classes_are_taken_in_the_model_s_order(folder, tmp_path):
 
 
 def test_labels_follow_the_model_s_order(folder):
-    data = in_order_of(_data(folder), NAMES[::-1])
+    data = _data(folder)
+    data = dataclasses.replace(data, validation=data.train.sample(3), test=data.train.sample(2))
+    data = in_order_of(data, NAMES[::-1])
     assert data.class_names == NAMES[::-1]
-    for file, label in zip(data.train.files, data.train.labels, strict=True):
-        assert file.parent.name == data.class_names[label]
+    for source in (data.train, data.validation, data.test):
+        for file, label in zip(source.files, source.labels, strict=True):
+            assert file.parent.name == data.class_names[label]
     for others in (("hot", "cold"), (*NAMES, "green"), None):
         assert in_order_of(_data(folder), others).class_names == NAMES
 

@@ -1,5 +1,8 @@
 """What a run writes to, and what it leaves alone."""
 
+import dataclasses
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +10,7 @@ import small_run
 from marks import compiles_long
 
 from keras_crate import data
-from keras_crate.training import finetune
+from keras_crate.training import finetune, pretrain
 from keras_crate.training.history import RunHistory
 from keras_crate.training.run_folder import RunFolder
 
@@ -127,3 +130,47 @@ def test_averages_are_evaluated_and_saved_and_weights_are_backed_up(tmp_path):
     averages.on_test_begin()
     for a, b in zip(saved.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@compiles_long
+def test_test_images_are_looked_at_once_with_the_best_model(tmp_path):
+    """The model knows the validation images, until the second epoch spoils its head."""
+    model, seen = small_run.small_model(), []
+    head = model.get_layer("head")
+    before = head.get_weights()
+    digits, test = data.load("digits"), data.load("digits").validation
+    count, read = len(test), test.image
+    digits.validation.labels = model.predict(test.images, verbose=0).argmax(axis=1)
+    test.labels = (digits.validation.labels + (np.arange(count) < count // 4)) % 10
+    test.image = lambda k, mode: (seen.append(k), read(k, mode))[1]
+
+    def spoil(epoch, logs=None):
+        if epoch == 1:
+            head.set_weights([-values for values in before])
+
+    # The model's own rates, so that it is trained itself and not a copy.
+    rates = {"drop_path_rate": None, "dropout_rate": None, "learning_rate": 1e-12}
+    options = {"recipe": SHORT.with_changes(ema=None, **rates), "limit": 96, "verbose": 0}
+    callbacks = [keras.callbacks.LambdaCallback(on_epoch_begin=spoil)]
+    tested = dataclasses.replace(digits, test=test)
+    run = pretrain(model, tested, tmp_path, **options, pipeline="pydataset", callbacks=callbacks)
+    assert sorted(seen) == [*range(count)]
+    assert run.history["val_accuracy"] == [1, 0]
+    assert run.metrics["test_accuracy"] == pytest.approx(0.75)
+    assert (run.metrics["test_of"], run.metrics["test_images"]) == ("best.keras", count)
+    np.testing.assert_allclose(head.get_weights()[0], -before[0], atol=1e-6)  # of the last epoch
+    settings = json.loads((tmp_path / "run.json").read_text())
+    counts = [settings[name] for name in ("images", "validation_images", "test_images")]
+    assert counts == [96, 360, 360]
+
+
+@compiles_long
+def test_without_validation_images_the_last_model_is_tested(tmp_path):
+    digits = data.load("digits")
+    digits = dataclasses.replace(digits, validation=None, test=digits.validation)
+    once = SHORT.with_changes(epochs=1)  # of the averages, as the file holds them
+    run = pretrain(small_run.small_model(), digits, tmp_path, recipe=once, limit=96, verbose=0)
+    found = keras.saving.load_model(run.file).predict(digits.test.images, verbose=0)
+    accuracy = float((found.argmax(axis=1) == digits.test.labels).mean())
+    assert run.metrics["test_accuracy"] == pytest.approx(accuracy)
+    assert run.metrics["test_of"] == "model.keras" and run.best is None

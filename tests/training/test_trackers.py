@@ -15,7 +15,7 @@ SHORT = small_run.RECIPE.with_changes(epochs=2, ema=None)
 def test_the_bar_and_its_lines(tmp_path, capsys):
     small_run.run(tmp_path, recipe=SHORT, verbose=1)
     out = capsys.readouterr().out
-    assert "96 training images of 10 classes, 360 for validation" in out
+    assert "96 training images of 10 classes, 360 for validation, 0 for test" in out
     assert "epoch 1/2: " in out and "epoch 2/2: " in out
     assert "validation accuracy" in out and "images per second" in out
 

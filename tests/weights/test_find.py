@@ -110,8 +110,10 @@ def test_names_that_do_not_exist(registered):
         keras_crate.CRATE(**SMALL, classes=3, weights="dogs")
     with pytest.raises(ValueError, match=r"CRATE of width 24, 2 blocks, 2 heads, patch 4x4"):
         keras_crate.CRATE(**{**SMALL, "patch_size": 4}, weights="cats")
-    with pytest.raises(ValueError, match=r"The model: one with operators of its own"):
+    with pytest.raises(ValueError, match=r"patch 8x8, linear, tssa, ista"):
         keras_crate.CRATE(**SMALL, compress="tssa", weights="cats")
+    with pytest.raises(ValueError, match=r"The model: one with operators of its own"):
+        keras_crate.CRATE(**SMALL, compress=keras_crate.layers.TSSA(2), weights="cats")
     with pytest.raises(FileNotFoundError, match=r"no weights file at .*cats.keras"):
         keras_crate.CRATE(**SMALL, weights="cats.keras")
     with pytest.raises(ValueError, match=r"no variant of this name.*Did you mean 'small_cats'"):

@@ -1,3 +1,4 @@
+import contextlib
 import math
 import re
 from pathlib import Path
@@ -14,11 +15,10 @@ from keras_crate.models.load import build
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.training import list_recipes
 from authors import parameters_of
-from zoo_page import zoo_page
 
-from keras_crate.weights import layout, layouts
+from keras_crate.weights import find, layout, layouts, tensor_files
 from keras_crate.weights.sizes import SIZES
-from keras_crate.weights.variants import STATES, lookup, variant_named, variants
+from keras_crate.weights.variants import LOADS, STATES, lookup, variant_named, variants
 
 PUBLISHED = {  # the checkpoints that exist, where a program can fetch them
     "crate_alpha_base_imagenet21k_imagenet": "torch/crate_alpha_B16.pth",
@@ -84,7 +84,7 @@ def test_every_entry_is_complete():
         assert variant.shipped_file.is_file() == (variant.state == "shipped"), name
         assert variant.recipe is None or variant.recipe in list_recipes()
         evaluation = Evaluation.from_dict(variant.evaluation)
-        if name == "crate_demo_mnist":
+        if variant.state == "shipped":
             continue
         assert variant.measured is None  # the authors' weights were not measured
         assert (evaluation.mean, evaluation.std) == (IMAGENET_MEAN, IMAGENET_STD)
@@ -120,7 +120,8 @@ def test_reported_accuracies():
 def test_outputs_that_are_not_classes():
     from keras_crate.hub.open_model import open_classifier
 
-    embeddings = {v.name for v in variants().values() if not v.classifies}
+    others = [v for v in variants().values() if v.state != "shipped"]
+    embeddings = {v.name for v in others if not v.classifies}
     assert embeddings == {
         "crate_alpha_large_datacomp1b",
         "crate_alpha_huge_datacomp1b",
@@ -145,7 +146,9 @@ def test_parameters():
         "CBT": layouts._cbt,
     }
     for variant in variants().values():
-        family, dim, depth, heads, patch = variant.architecture
+        if variant.state == "shipped":  # counted in the model itself, by test_shipped.py
+            continue
+        family, dim, depth, heads, patch, _ = variant.architecture
         arguments = variant.arguments
         top = arguments.get("include_top", True)
         classes = arguments.get("classes", 1000) if top else None
@@ -211,7 +214,7 @@ def test_the_list():
     table = str(rows)
     for row in rows:
         [line] = [line for line in table.splitlines() if line.split("  ")[0].strip() == row.variant]
-        assert row.state in line
+        assert row.loads in line
         assert line.endswith("yes" if row.cached else "no")
     assert "reported by the authors" in table
 
@@ -238,10 +241,36 @@ def test_constructors_have_the_published_sizes():
 
 
 @pytest.mark.any_backend
-def test_the_zoo_page():
-    """docs/zoo.md is made of the registry."""
-    page = Path(__file__).parents[2] / "docs" / "zoo.md"
-    assert zoo_page() == page.read_text("utf8"), "write docs/zoo.md by `python tests/zoo_page.py`"
+@pytest.mark.parametrize("has_pytorch", [True, False])
+def test_every_variant_loads_from_where_the_table_says(has_pytorch, monkeypatch):
+    def needed(package, why):
+        if not has_pytorch:
+            raise ImportError(f"{why} {package}")
+        return contextlib.nullcontext()
+
+    asked = []
+    monkeypatch.setattr(find, "_has_pytorch", lambda: has_pytorch)
+    monkeypatch.setattr(tensor_files, "needed", needed)
+    monkeypatch.setattr(find, "download_file", lambda *file: asked.append(file) or Path("x"))
+    for variant in variants().values():
+        if variant.loads == "from the Hub, with PyTorch" and not has_pytorch:
+            with pytest.raises(ImportError, match="a file of PyTorch"):
+                find.fetch(variant)
+        elif variant.loads in ("by hand", "nowhere"):
+            way = "convert FILE" if variant.loads == "by hand" else "keras-crate (pretrain|finetune)"
+            with pytest.raises(FileNotFoundError, match=way):
+                find.fetch(variant)
+        elif variant.loads == "with no network":
+            assert find.fetch(variant).source.is_file()
+        else:
+            find.fetch(variant)
+            address, file, _ = asked.pop()
+            assert (str(address), file) == (
+                "hf://UCSC-VLAA/CRATE-alpha",
+                variant.file if has_pytorch else variant.file_without_pytorch or variant.file,
+            )
+        assert not asked
+    assert {v.loads for v in variants().values()} == {*LOADS.values(), "from the Hub, with PyTorch"}
 
 
 def test_a_fingerprint_is_the_same_everywhere():

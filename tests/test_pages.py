@@ -1,0 +1,52 @@
+"""The pages: parts that are made of data are up to date, and commands are spelled right."""
+
+import re
+import shlex
+
+import pytest
+from write_pages import ROOT, pages
+
+from keras_crate.cli.training_run import recipe_of
+from keras_crate_cli import COMMANDS, parser_of
+
+pytestmark = pytest.mark.any_backend
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"])
+EARLIER = ROOT / "CHANGELOG.md"  # names commands as they were, too
+
+
+def test_parts_made_of_data_are_up_to_date():
+    for page, text in pages().items():
+        assert page.read_text("utf8") == text, "write it by `python tests/write_pages.py`"
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of each `keras-crate ...` in blocks of code and between backticks."""
+    text = text.replace("\\\n", " ")
+    blocks = re.findall(r"```(?:bash|text)\n(.*?)```", text, re.DOTALL)
+    lines = re.findall(r"`(keras-crate [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    lines += re.findall(r"keras-crate [^&|\n]*", "\n".join(blocks))
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p != EARLIER], ids=lambda page: page.stem)
+def test_commands_are_spelled_right(page):
+    for name, *words in commands(page.read_text("utf8")):
+        assert name in COMMANDS
+        if words:  # else the page only names the command
+            arguments = parser_of(name).parse_args(words)
+            if name in ("pretrain", "finetune"):
+                recipe_of(arguments, "imagenet1k-paper")  # checks --recipe and --set
+
+
+def test_what_is_found_in_a_page():
+    page = "`keras-crate weights`, `pip`\n```bash\npip install x && keras-crate demo\n"
+    page += "keras-crate pretrain base \\\n  --output a  # long\n```\n"
+    assert commands(page) == [["weights"], ["demo"], ["pretrain", "base", "--output", "a"]]
+    assert len(commands((ROOT / "weights" / "README.md").read_text("utf8"))) >= 10
+
+
+def test_a_wrong_word_is_found(capsys):
+    with pytest.raises(SystemExit):
+        parser_of("pretrain").parse_args(["base", "--dta", "imagenet2012"])
+    assert "--dta" in capsys.readouterr().err

@@ -1,0 +1,37 @@
+"""Writes the parts of pages that are made of data: `python tests/write_pages.py`."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from training_cost import cost_table  # noqa: E402
+from zoo_page import readme_table, zoo_page  # noqa: E402
+
+START, END = "<!-- made by tests/write_pages.py -->", "<!-- end -->"
+
+
+def pages() -> dict[Path, str]:
+    """The text that each page must have."""
+    readme, weights = ROOT / "README.md", ROOT / "weights" / "README.md"
+    return {
+        ROOT / "docs" / "zoo.md": zoo_page(),
+        readme: _with_part(readme, readme_table()),
+        weights: _with_part(weights, cost_table()),
+    }
+
+
+def _with_part(page: Path, part: str) -> str:
+    """The page's text with a part between the two comments."""
+    before, rest = page.read_text("utf8").split(START)
+    _, after = re.split(END, rest, maxsplit=1)
+    return f"{before}{START}\n\n{part}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    for page, text in pages().items():
+        page.write_text(text, encoding="utf8")
+        print(page)
