@@ -36,7 +36,7 @@ VARIANT = "crate_fashion_mnist"
 # of Fashion-MNIST's test images (Xiao et al., arXiv:1708.07747; MIT licence, Zalando SE).
 GARMENTS = Path(__file__).with_name("garments.npz")
 DATA = "digits"
-RECIPE = {"batch_size": 32, "learning_rate": 2e-3, "warmup_epochs": 1, "crop_area": None}
+RECIPE = {"batch_size": 64, "learning_rate": 3e-3, "warmup_epochs": 1, "crop_area": None}
 EPOCHS, FAST_EPOCHS = 4, 2
 MEASURED = 256  # images
 ADDRESS = "hf://user/crate-digits"
