@@ -44,7 +44,9 @@ def worth(model: keras.Model, train, other, recipe: Recipe, folder: Path) -> dic
         labels = keras.utils.to_categorical(labels, classes)
         return [(images[k : k + 250], labels[k : k + 250]) for k in range(0, len(images), 250)]
 
-    linear = linear_accuracy(*features_of(model, batches(*train)), *features_of(model, batches(*other)))
+    linear = linear_accuracy(
+        *features_of(model, batches(*train)), *features_of(model, batches(*other))
+    )
     run = finetune(model, train, folder / "run", recipe=recipe, validation=other, verbose=0)
     found = {"linear": linear.summary()["top1"], "tuned": 100 * run.history["val_accuracy"][-1]}
     record.write_text(json.dumps(found), "utf8")
