@@ -4,8 +4,8 @@
 
 First, it times R^c of one CRATE-Base layer for 8 images of 197 tokens, in float64 in NumPy, as
 `measure` computes it. The model's forward pass of these images is timed in the same interleaved
-rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of `demo --from-scratch`, in one
-training.
+rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of `demo --from-scratch`,
+in one training.
 """
 
 import json

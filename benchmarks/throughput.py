@@ -1,6 +1,6 @@
 """Images per second of the published sizes, in inference and in training.
 
-    KERAS_BACKEND=jax python benchmarks/throughput.py --output results/throughput_h100.json
+    KERAS_BACKEND=jax python benchmarks/throughput.py --output results/throughput_h200.json
 
 Each model sees random images of 224 x 224 pixels, which lie on the device. Inference is a forward
 pass, of the fused model (`keras_crate.fuse`) for models of this package. A training step is

@@ -59,6 +59,7 @@ def main() -> None:
     """Trains, compares and measures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("crate-ablations"))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--data", default="fashion_mnist", help="28x28 grey images of ten classes")
     parser.add_argument("--recipe", default="fashion-mnist")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each model (%(default)s)")
@@ -70,8 +71,8 @@ def main() -> None:
     images = data.open_data(arguments.data)
     found = compare(
         {
-            name: functools.partial(build, settings, arguments.width)
-            for name, settings in MODELS.items()
+            name: functools.partial(build, MODELS[name], arguments.width)
+            for name in arguments.models
         },
         images,
         arguments.output,
@@ -86,7 +87,7 @@ def main() -> None:
         "| model | R^c, first block | R^c, last block | non-zeros, first | non-zeros, last |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
-    for name in MODELS:
+    for name in arguments.models:
         folders = [arguments.output / name / f"seed-{seed}" for seed in range(arguments.seeds)]
         lines.append(f"| {name} | {' | '.join(first_and_last(folders, shown))} |")
     table = "\n".join(lines)

@@ -5,11 +5,13 @@ blocks and tokens on Fashion-MNIST (patches of 2x2 pixels), and a ViT with about
 parameters. Each is measured before the training, after a fifth of it and at its end, with 256
 validation images, in the authors' convention and in the paper's.
 
-    python examples/depth.py --seeds 0 1 2
+    python examples/depth.py --seeds 0 1                                   # on a GPU
+    python examples/depth.py --epochs 2 --limit 6000 --precision float32   # a try on a CPU
 
 Writes depth.json, depth.md (R^c and the share of non-zeros at every block), depth.png and all runs
 into a folder. Started again, it continues where it stopped. `--train crate --seeds 1` trains some
-of the runs, so that several processes can share the work.
+of the runs, so that several processes can share the work, and `--train none` measures the runs
+that are there.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import numpy as np
 from keras_crate import data
 from keras_crate.figure import legend_beside, new_figure
 from keras_crate.objective import measure
-from keras_crate.training import load_recipe, pretrain
+from keras_crate.training import Recipe, load_recipe, pretrain
 from plain_models import MLP, SelfAttention
 
 SHAPE, DEPTH, HEAD_DIM = (28, 28, 1), 12, 32
@@ -54,22 +56,23 @@ def moments(epochs: int) -> list[int]:
     return sorted({0, -(-epochs // 5), epochs})
 
 
-def train(name: str, seed: int, images: data.LabelledImages, folder: Path, options) -> None:
+def train(
+    name: str, seed: int, images: data.LabelledImages, folder: Path, width: int, recipe: Recipe
+) -> None:
     """Trains a model and keeps it at every moment, unless that was done."""
     keep = folder / name / f"seed-{seed}"
     keep.mkdir(parents=True, exist_ok=True)
-    if (keep / f"epoch-{options.epochs}.keras").exists():
+    if (keep / f"epoch-{recipe.epochs}.keras").exists():
         return
     keras.utils.set_random_seed(seed)
-    model = MODELS[name](options.width)
+    model = MODELS[name](width)
     if not (keep / "epoch-0.keras").exists():
         model.save(keep / "epoch-0.keras")
 
     def save(epoch, logs):
-        if epoch + 1 in moments(options.epochs):
+        if epoch + 1 in moments(recipe.epochs):
             model.save(keep / f"epoch-{epoch + 1}.keras")
 
-    recipe = load_recipe(options.recipe, epochs=options.epochs, precision=options.precision)
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=save)]
     pretrain(model, images, keep / "run", recipe=recipe, seed=seed, callbacks=callbacks, verbose=2)
 
@@ -131,35 +134,39 @@ def main() -> None:
     """Trains, measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("crate-depth"))
-    parser.add_argument("--train", choices=MODELS, help="only train this model, without measuring")
+    parser.add_argument("--train", choices=[*MODELS, "none"], help="by default, all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="(%(default)s)")
-    parser.add_argument("--epochs", type=int, default=25, help="(%(default)s)")
+    parser.add_argument("--epochs", type=int, help="by default, the recipe's")
     parser.add_argument("--width", type=int, default=128, help="of the CRATE (%(default)s)")
-    parser.add_argument("--recipe", default="fashion-mnist")
-    parser.add_argument("--precision", help="such as mixed_bfloat16")
+    parser.add_argument("--recipe", default="fashion-mnist-deep")
+    parser.add_argument("--precision", help="by default, the recipe's")
     parser.add_argument("--data", default="fashion_mnist", help="28x28 grey images, ten classes")
     parser.add_argument("--limit", type=int, help="train on so many of the images")
     arguments = parser.parse_args()
 
-    images = data.open_data(arguments.data, limit=arguments.limit)
-    for name in [arguments.train] if arguments.train else MODELS:
+    folder, images = arguments.output, data.open_data(arguments.data, limit=arguments.limit)
+    changes = {"epochs": arguments.epochs, "precision": arguments.precision}
+    recipe = load_recipe(arguments.recipe, **{k: v for k, v in changes.items() if v is not None})
+    wanted = arguments.train
+    for name in MODELS if wanted is None else {wanted} & {*MODELS}:
         for seed in arguments.seeds:
-            train(name, seed, images, arguments.output, arguments)
-    if arguments.train:
+            train(name, seed, images, folder, arguments.width, recipe)
+    if wanted in MODELS:
         return
-    shown = np.stack([images.validation.images[k] for k in range(256)])
+    shown = images.validation.images[:256]
     results = {
         name: [
-            measured(name, seed, shown, arguments.output, arguments.epochs)
+            measured(name, seed, shown, folder, recipe.epochs)
             for seed in arguments.seeds
+            if (folder / name / f"seed-{seed}" / f"epoch-{recipe.epochs}.keras").exists()
         ]
         for name in MODELS
     }
     table = "\n".join(rows(results))
     print(f"\n{table}")
-    (arguments.output / "depth.md").write_text(f"{table}\n", "utf8")
-    (arguments.output / "depth.json").write_text(json.dumps(results, indent=1), "utf8")
-    figure(results).savefig(arguments.output / "depth.png", dpi=150)
+    (folder / "depth.md").write_text(f"{table}\n", "utf8")
+    (folder / "depth.json").write_text(json.dumps(results, indent=1), "utf8")
+    figure(results).savefig(folder / "depth.png", dpi=150)
 
 
 if __name__ == "__main__":

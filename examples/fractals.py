@@ -15,7 +15,6 @@ from pathlib import Path
 
 import keras_crate  # before keras, for which it picks an installed backend
 import keras
-import numpy as np
 from keras_crate import data
 from keras_crate.evaluation import features_of, linear_accuracy
 from keras_crate.training import Recipe, finetune, pretrain

@@ -72,6 +72,9 @@ def pack(
     facts = facts_of_run(file)
     source = data or json.loads(run.recipe.read_text("utf8"))["dataset"]
     opened = open_data(source)
+    if is_classifier(model) and not model.class_names:
+        trained, model = model, rebuild(model, class_names=opened.class_names)
+        carry_weights(trained, model)
     evaluation = Evaluation.for_model(model)
     evaluation.keep_in(model)
     batches = evaluation.batches(opened.validation, model, 64, 1, classes=opened.classes)
@@ -186,7 +189,8 @@ def is_recipe(name: str, recipe: dict) -> bool:
     """Whether a run's recipe.json has the settings of one of the package's recipes."""
     named = load_recipe(name).to_dict()
     # A variant keeps its own image size, and an older run has no newer settings.
-    return all(named.get(k) == v for k, v in recipe.items() if (k, v) != ("image_size", None))
+    settings = {k: v for k, v in recipe.items() if k != "description"}
+    return all(named.get(k) == v for k, v in settings.items() if (k, v) != ("image_size", None))
 
 
 def arguments_of(model) -> dict:

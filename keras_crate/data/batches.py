@@ -39,14 +39,12 @@ class _ImageBatches(keras.utils.PyDataset):
         self.ahead: dict[int, list[Future]] = {}  # the next batch's images, by its index
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if self.from_array:
-            images = self._from_array(index).astype("float32")
-        else:
-            images = self._read(index)
+        read = self._from_array if self.from_array else self._from_threads
+        images = read(index).astype("float32")
         labels = self.source.labels[self._chosen(index)]
         return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
 
-    def _read(self, index: int) -> np.ndarray:
+    def _from_threads(self, index: int) -> np.ndarray:
         futures = self.ahead.pop(index, None) or self._start(index)
         self.ahead.clear()
         if index + 1 < len(self):

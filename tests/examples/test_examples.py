@@ -206,9 +206,44 @@ def test_transfer(folder):
 
 
 @compiles_long
-def test_compare_operators(folder):
-    command = [ROOT / "examples/compare_operators.py", "--output", "operators", "--seeds", "2"]
-    out = _run(folder, *command, "--epochs", "1", "--limit", "128")
-    table = (folder / "operators/comparison.md").read_text()
-    assert table.strip() in out and table.count("±") == 8
-    assert (folder / "operators/comparison.png").read_bytes()[:4] == b"\x89PNG"
+def test_compare(folder):
+    command = [ROOT / "examples/compare.py", "--output", "compare", "--seeds", "1"]
+    models = ["--models", "CRATE", "ViT", "CNN"]
+    out = _run(folder, *command, *models, "--data", "mnist5k", "--epochs", "1", "--limit", "128")
+    table = (folder / "compare/comparison.md").read_text()
+    assert table.strip() in out
+    parameters = [int(row.split("|")[2].replace(",", "")) for row in table.splitlines()[2:]]
+    assert max(parameters) / min(parameters) < 1.1
+
+
+@compiles_long
+def test_ablations(folder):
+    command = [ROOT / "examples/ablations.py", "--output", "ablations", "--width", "32"]
+    some = ["--models", "CRATE", "CBSA", "--data", "mnist5k", "--epochs", "1", "--limit", "128"]
+    out = _run(folder, *command, *some)
+    text = (folder / "ablations/comparison.md").read_text()
+    assert text.strip() in out and text.count("| CBSA |") == 2
+
+
+@compiles_long
+def test_depth(folder):
+    command = [ROOT / "examples/depth.py", "--output", "depth", "--width", "64"]
+    data = ["--data", "mnist5k", "--limit", "64", "--precision", "float32"]
+    out = _run(folder, *command, *data, "--epochs", "1")
+    assert (folder / "depth/depth.md").read_text().strip() in out
+    results = json.loads((folder / "depth/depth.json").read_text())
+    for name in ("crate", "vit"):
+        [of_seed] = results[name]
+        assert set(of_seed) == {"0", "1"}
+        assert len(of_seed["1"]["paper"]["coding_rate_mean"]) == 12
+    sparsity = [results[name][0]["1"]["authors"]["sparsity_mean"][3] for name in results]
+    assert sparsity[0] > 0.3 and sparsity[1] < 0.01  # a ViT has no exact zeros
+
+
+@compiles_long
+def test_fractals(folder):
+    command = [ROOT / "examples/fractals.py", "--output", "fractals", "--pixels", "32"]
+    small = ["--classes", "3", "--each", "12", "--epochs", "1", "--garments", "40", "--tune", "1"]
+    _run(folder, *command, *small, "--data", "mnist5k", "--workers", "1")
+    found = json.loads((folder / "fractals/fractals.json").read_text())
+    assert all(0 <= found[k]["linear"] <= 100 for k in ("random", "trained"))
