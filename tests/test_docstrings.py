@@ -39,7 +39,15 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "TrainingDiverged",
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.
-RUN_ELSEWHERE = ("push", "pull", "run_demo", "export", "training_dataset", "evaluation_dataset")
+RUN_ELSEWHERE = (
+    "push",
+    "pull",
+    "run_demo",
+    "run_demo_from_scratch",
+    "export",
+    "training_dataset",
+    "evaluation_dataset",
+)
 
 
 @pytest.mark.any_backend
