@@ -158,7 +158,7 @@ def _digit(rng):
 def test_images_are_moved_and_flipped():
     digits = np.stack([_digit(np.random.default_rng(k)) for k in range(64)]).astype("uint8")
     batches = TrainingBatches(ArraySource(digits, range(64)), 64, SHAPE, 64, SHIFTED)
-    assert batches.from_array
+    assert batches.array is not None
     images, labels = batches[0]
     assert images.dtype == np.float32
     moved = set()
@@ -180,11 +180,11 @@ def test_arrays_are_changed_as_files_are(monkeypatch):
 
     def seen():
         batches = TrainingBatches(ArraySource(digit, [0] * 256), 2, SHAPE, 256, SHIFTED)
-        return {image.tobytes() for image in batches[0][0]}, batches.from_array
+        return {image.tobytes() for image in batches[0][0]}, batches.array is not None
 
     fast, from_array = seen()
     assert from_array and len(fast) == 50  # 5 x 5 shifts, flipped or not
-    monkeypatch.setattr("keras_crate.data.batches._is_array_of", lambda *arguments: False)
+    monkeypatch.setattr("keras_crate.data.batches._array_of", lambda *arguments: None)
     assert seen() == (fast, False)
 
 
@@ -193,7 +193,7 @@ def test_arrays_of_the_models_size_are_evaluated_as_they_are():
     source = ArraySource(images, [0, 1, 2])
     for resize in (None, 16, (16, 16)):
         batches = EvaluationBatches(source, 3, SHAPE, batch_size=2, resize=resize)
-        assert batches.from_array
+        assert batches.array is not None
         np.testing.assert_array_equal(batches[1][0], images[2:])
-    assert not EvaluationBatches(source, 3, SHAPE, resize=20).from_array
-    assert not EvaluationBatches(source, 3, (8, 8, 3)).from_array
+    assert EvaluationBatches(source, 3, SHAPE, resize=20).array is None
+    assert EvaluationBatches(source, 3, (8, 8, 3)).array is None
