@@ -14,7 +14,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--from-scratch", action="store_true", help="train from initial weights, in minutes"
     )
-    parser.add_argument("--fast", action="store_true", help="a shorter training")
+    parser.add_argument("--fast", action="store_true", help="a shorter training, of fewer epochs")
     parser.add_argument("--epochs", type=int, help="passes over the training images")
     parser.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
 
