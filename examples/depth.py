@@ -149,6 +149,7 @@ def main() -> None:
     parser.add_argument("--recipe", default="fashion-mnist-deep")
     parser.add_argument("--precision", help="by default, the recipe's")
     parser.add_argument("--data", default="fashion_mnist", help="28x28 grey images, ten classes")
+    parser.add_argument("--images", type=int, default=256, help="to measure (%(default)s)")
     parser.add_argument("--limit", type=int, help="train on so many of the images")
     arguments = parser.parse_args()
 
@@ -161,7 +162,7 @@ def main() -> None:
             train(name, seed, images, folder, arguments.width, recipe)
     if wanted in MODELS:
         return
-    shown = images.validation.images[:256]
+    shown = images.validation.images[: arguments.images]
     results = {
         name: [
             measured(name, seed, shown, folder, recipe.epochs)
