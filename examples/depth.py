@@ -56,6 +56,18 @@ def moments(epochs: int) -> list[int]:
     return sorted({0, -(-epochs // 5), epochs})
 
 
+class Keep(keras.callbacks.Callback):
+    """Saves the model in training, which may be a copy of the one that was passed, at moments."""
+
+    def __init__(self, folder: Path, epochs: list[int]):
+        super().__init__()
+        self.folder, self.epochs = folder, epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 in self.epochs:
+            self.model.save(self.folder / f"epoch-{epoch + 1}.keras", include_optimizer=False)
+
+
 def train(
     name: str, seed: int, images: data.LabelledImages, folder: Path, width: int, recipe: Recipe
 ) -> None:
@@ -69,11 +81,7 @@ def train(
     if not (keep / "epoch-0.keras").exists():
         model.save(keep / "epoch-0.keras")
 
-    def save(epoch, logs):
-        if epoch + 1 in moments(recipe.epochs):
-            model.save(keep / f"epoch-{epoch + 1}.keras")
-
-    callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=save)]
+    callbacks = [Keep(keep, moments(recipe.epochs))]
     pretrain(model, images, keep / "run", recipe=recipe, seed=seed, callbacks=callbacks, verbose=2)
 
 

@@ -18,56 +18,11 @@ from pathlib import Path
 import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
-from keras import ops
 from keras_crate import data, interpret
 from keras_crate.figure import new_figure
+from plain_models import MLP, SelfAttention
 
 SIZE, PATCH, HEAD_DIM, DEPTH = 48, 6, 32, 4
-
-
-@keras.saving.register_keras_serializable(package="emergent_segmentation")
-class SelfAttention(keras_crate.layers.SubspaceLayer):
-    """A ViT's attention: the coordinates are the keys; queries and values have their own maps."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        units = {"units": input_shape[-1]}
-        self.queries = self.make_sublayer(keras.layers.Dense, "queries", input_shape, **units)
-        self.values = self.make_sublayer(keras.layers.Dense, "values", input_shape, **units)
-
-    def call(self, inputs, return_attention_scores=False, training=None):
-        def split(x):
-            shape = (-1, ops.shape(x)[1], self.heads, self.head_dim)
-            return ops.transpose(ops.reshape(x, shape), (0, 2, 1, 3))
-
-        queries, keys, values = (
-            split(self.queries(inputs)),
-            self.coordinates(inputs),
-            split(self.values(inputs)),
-        )
-        products = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2)))
-        scores = ops.softmax(products / self.head_dim**0.5, axis=-1)
-        outputs = self.merge(ops.matmul(scores, values), training=training)
-        return (outputs, scores) if return_attention_scores else outputs
-
-
-@keras.saving.register_keras_serializable(package="emergent_segmentation")
-class MLP(keras_crate.layers.CompositeLayer):
-    """A ViT's second operator: four times the width, GELU, back to the width, and a skip."""
-
-    residual = True
-
-    def build(self, input_shape):
-        dim = input_shape[-1]
-        self.expand = self.make_sublayer(
-            keras.layers.Dense, "expand", input_shape, units=4 * dim, activation="gelu"
-        )
-        wide = (*input_shape[:-1], 4 * dim)
-        self.contract = self.make_sublayer(keras.layers.Dense, "contract", wide, units=dim)
-        self.built = True
-
-    def call(self, inputs):
-        return self.contract(self.expand(inputs))
 
 
 def crate(dim: int, seed: int):

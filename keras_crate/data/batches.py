@@ -26,7 +26,7 @@ class _ImageBatches(keras.utils.PyDataset):
     returns a whole batch of them, many times faster.
     """
 
-    from_array = False
+    array: np.ndarray | None = None
 
     def __init__(self, source: ImageSource, classes: int, input_shape, batch_size, workers: int):
         super().__init__()
@@ -39,7 +39,7 @@ class _ImageBatches(keras.utils.PyDataset):
         self.ahead: dict[int, list[Future]] = {}  # the next batch's images, by its index
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        read = self._from_array if self.from_array else self._from_threads
+        read = self._from_threads if self.array is None else self._from_array
         images = read(index).astype("float32")
         labels = self.source.labels[self._chosen(index)]
         return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
@@ -109,8 +109,8 @@ class TrainingBatches(_ImageBatches):
         super().__init__(source, classes, input_shape, batch_size, workers)
         self.augmentation, self.seed, self.augment = augmentation, seed, augment
         self.on_batch = BatchAugmentation(augmentation, in_tf_data=False)
-        pixels_change = augmentation.crop_area or augmentation.rand_augment
-        self.from_array = not pixels_change and _is_array_of(source, self.input_shape)
+        if not (augmentation.crop_area or augmentation.rand_augment):
+            self.array = _array_of(source, self.input_shape)
         self.start(epoch)
 
     def start(self, epoch: int) -> None:
@@ -141,7 +141,7 @@ class TrainingBatches(_ImageBatches):
         return np.random.default_rng([self.seed, self.epoch, len(self.source) + index, *stream])
 
     def _from_array(self, index: int) -> np.ndarray:
-        images, rng = self.source.images[self._chosen(index)], self._batch_rng(index, 1)
+        images, rng = self.array[self._chosen(index)], self._batch_rng(index, 1)
         return shift_and_flip(images, self.augmentation, rng)
 
     def _image(self, k: int, epoch: int) -> np.ndarray:
@@ -185,8 +185,8 @@ class EvaluationBatches(_ImageBatches):
         self.resize = check_resize(resize, self.input_shape[:2])
         self.interpolation = check_interpolation(interpolation)
         size = self.input_shape[:2]
-        is_whole = self.resize in (None, size, min(size))
-        self.from_array = is_whole and _is_array_of(source, self.input_shape)
+        if self.resize in (None, size, min(size)):
+            self.array = _array_of(source, self.input_shape)
 
     def __len__(self) -> int:
         return -(-len(self.source) // self.batch_size)
@@ -195,7 +195,7 @@ class EvaluationBatches(_ImageBatches):
         return np.arange(len(self.source))[index * self.batch_size :][: self.batch_size]
 
     def _from_array(self, index: int) -> np.ndarray:
-        return self.source.images[self._chosen(index)]
+        return self.array[self._chosen(index)]
 
     def _image(self, k: int, epoch: int) -> np.ndarray:
         image = self.source.image(k, self.mode)
@@ -211,9 +211,11 @@ def check_batch_size(batch_size, images: int) -> int:
     return min(check_positive("batch_size", batch_size), images)
 
 
-def _is_array_of(source: ImageSource, input_shape) -> bool:
-    """Whether the images are an array of the shape that a model takes."""
-    return isinstance(source, ArraySource) and source.images.shape[1:] == input_shape
+def _array_of(source: ImageSource, input_shape) -> np.ndarray | None:
+    """The images, if they are an array of the shape that a model takes."""
+    if isinstance(source, ArraySource) and source.images.shape[1:] == input_shape:
+        return source.images
+    return None
 
 
 def _as_numpy(tensor) -> np.ndarray:

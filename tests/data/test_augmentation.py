@@ -69,7 +69,7 @@ def test_what_is_refused():
         {"crop_area": (0.5, 0.2)}, {"crop_area": (0, 1)}, {"crop_area": 0.5},
         {"crop_ratio": (-1, 1)}, {"flip": 1}, {"rand_augment": (0, 9)}, {"rand_augment": (2, 31)},
         {"rand_augment": 2}, {"mixup": -0.1}, {"cutmix": 2}, {"random_erasing": "yes"},
-        {"interpolation": "nearest"},
+        {"interpolation": "nearest"}, {"shift": -1}, {"shift": 0.5}, {"shift": True},
     ):  # fmt: skip
         with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must be"):
             Augmentation(**bad)

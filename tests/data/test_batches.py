@@ -5,7 +5,7 @@ from marks import needs_new_layers
 
 from keras_crate.data import Augmentation, EvaluationBatches, TrainingBatches, open_data
 from keras_crate.data.image_augmentation import random_box
-from keras_crate.data.image_sources import FileSource
+from keras_crate.data.image_sources import ArraySource, FileSource
 
 SHAPE = (16, 16, 3)
 
@@ -145,3 +145,55 @@ def test_what_is_refused(files):
     files[3].write_bytes(b"none")
     with pytest.raises(ValueError, match=r"3.png cannot be read .*Remove or replace it"):
         _batches(files, batch_size=6)[0]
+
+
+SHIFTED = Augmentation(crop_area=None, shift=2, flip=True)
+
+
+def _digit(rng):
+    """A random picture that stays inside when it is moved by two pixels."""
+    return np.pad(rng.integers(1, 256, (4, 4, 3)), ((6, 6), (6, 6), (0, 0)))
+
+
+def test_images_are_moved_and_flipped():
+    digits = np.stack([_digit(np.random.default_rng(k)) for k in range(64)]).astype("uint8")
+    batches = TrainingBatches(ArraySource(digits, range(64)), 64, SHAPE, 64, SHIFTED)
+    assert batches.array is not None
+    images, labels = batches[0]
+    assert images.dtype == np.float32
+    moved = set()
+    for image, k in zip(images, labels.argmax(axis=1), strict=True):
+        rows, columns = (np.flatnonzero(image.sum(axis=(axis, 2))) for axis in (1, 0))
+        part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        flipped = not np.array_equal(part, digits[k, 6:10, 6:10])
+        np.testing.assert_array_equal(part[:, ::-1] if flipped else part, digits[k, 6:10, 6:10])
+        moved.add((rows[0] - 6, columns[0] - 6, flipped))
+    assert {shift for shift, *_ in moved} == {shift for _, shift, _ in moved} == {*range(-2, 3)}
+    assert {flipped for *_, flipped in moved} == {True, False}
+    batches.on_epoch_end()
+    assert (batches[0][0] != images).any()
+
+
+def test_arrays_are_changed_as_files_are(monkeypatch):
+    """Without the faster way for arrays, images are changed in the same ways."""
+    digit = np.stack([_digit(np.random.default_rng(0))] * 256).astype("uint8")
+
+    def seen():
+        batches = TrainingBatches(ArraySource(digit, [0] * 256), 2, SHAPE, 256, SHIFTED)
+        return {image.tobytes() for image in batches[0][0]}, batches.array is not None
+
+    fast, from_array = seen()
+    assert from_array and len(fast) == 50  # 5 x 5 shifts, flipped or not
+    monkeypatch.setattr("keras_crate.data.batches._array_of", lambda *arguments: None)
+    assert seen() == (fast, False)
+
+
+def test_arrays_of_the_models_size_are_evaluated_as_they_are():
+    images = np.random.default_rng(0).integers(0, 256, (3, *SHAPE)).astype("uint8")
+    source = ArraySource(images, [0, 1, 2])
+    for resize in (None, 16, (16, 16)):
+        batches = EvaluationBatches(source, 3, SHAPE, batch_size=2, resize=resize)
+        assert batches.array is not None
+        np.testing.assert_array_equal(batches[1][0], images[2:])
+    assert EvaluationBatches(source, 3, SHAPE, resize=20).array is None
+    assert EvaluationBatches(source, 3, (8, 8, 3)).array is None

@@ -13,7 +13,7 @@ from keras_crate.data import (
     open_data,
     training_dataset,
 )
-from keras_crate.data.image_sources import FileSource, ImageSource
+from keras_crate.data.image_sources import ArraySource, FileSource, ImageSource
 
 pytestmark = needs("tensorflow")
 
@@ -82,6 +82,16 @@ def test_crops_and_flips(photographs):
         spans = np.abs(ramps[:, -1] - ramps[:, 0])
         assert 0.4 < (ramps[:, 0] > ramps[:, -1]).mean() < 0.6
         assert spans.min() < 90 and spans.max() > 160
+
+
+def test_images_are_moved_as_without_tensorflow():
+    digit = np.pad(np.random.default_rng(0).integers(1, 256, (4, 4, 3)), ((6, 6), (6, 6), (0, 0)))
+    source = ArraySource(np.stack([digit] * 512).astype("uint8"), [0, 1] * 256)
+    augmentation = Augmentation(crop_area=None, shift=2)
+    [(images, _)] = _arrays(training_dataset(source, 2, (16, 16, 3), 512, augmentation)[0], 1)
+    others, _ = TrainingBatches(source, 2, (16, 16, 3), 512, augmentation)[0]
+    seen, expected = ({image.tobytes() for image in batch} for batch in (images, others))
+    assert seen == expected and len(seen) == 50  # 5 x 5 shifts, flipped or not
 
 
 def test_grey_to_colour_and_back():

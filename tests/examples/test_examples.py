@@ -228,7 +228,7 @@ def test_ablations(folder):
 @compiles_long
 def test_depth(folder):
     command = [ROOT / "examples/depth.py", "--output", "depth", "--width", "64"]
-    data = ["--data", "mnist5k", "--limit", "64", "--precision", "float32"]
+    data = ["--data", "mnist5k", "--limit", "64", "--precision", "mixed_bfloat16"]
     out = _run(folder, *command, *data, "--epochs", "1")
     assert (folder / "depth/depth.md").read_text().strip() in out
     results = json.loads((folder / "depth/depth.json").read_text())
@@ -236,6 +236,8 @@ def test_depth(folder):
         [of_seed] = results[name]
         assert set(of_seed) == {"0", "1"}
         assert len(of_seed["1"]["paper"]["coding_rate_mean"]) == 12
+        before, after = (of_seed[k]["authors"]["coding_rate_mean"] for k in ("0", "1"))
+        assert before != after  # the trained model was kept, not the one before
     sparsity = [results[name][0]["1"]["authors"]["sparsity_mean"][3] for name in results]
     assert sparsity[0] > 0.3 and sparsity[1] < 0.01  # a ViT has no exact zeros
 
