@@ -23,6 +23,7 @@ import keras
 import numpy as np
 from keras_crate import data
 from keras_crate.figure import legend_beside, new_figure
+from keras_crate.files import written_whole
 from keras_crate.objective import measure
 from keras_crate.training import Recipe, load_recipe, pretrain
 from plain_models import MLP, SelfAttention
@@ -65,7 +66,8 @@ class Keep(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 in self.epochs:
-            self.model.save(self.folder / f"epoch-{epoch + 1}.keras", include_optimizer=False)
+            with written_whole(self.folder / f"epoch-{epoch + 1}.keras") as file:
+                self.model.save(file, include_optimizer=False)
 
 
 def train(
@@ -171,6 +173,7 @@ def main() -> None:
         ]
         for name in MODELS
     }
+    results = {name: runs for name, runs in results.items() if runs}
     table = "\n".join(rows(results))
     print(f"\n{table}")
     (folder / "depth.md").write_text(f"{table}\n", "utf8")

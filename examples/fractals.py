@@ -11,6 +11,7 @@ Writes fractals.json and the runs into a folder. Started again, it continues whe
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import keras_crate  # before keras, for which it picks an installed backend
@@ -46,6 +47,7 @@ def worth(model: keras.Model, train, other, recipe: Recipe, folder: Path) -> dic
     linear = linear_accuracy(
         *features_of(model, batches(*train)), *features_of(model, batches(*other))
     )
+    shutil.rmtree(folder / "run", ignore_errors=True)  # of a command that was interrupted
     run = finetune(model, train, folder / "run", recipe=recipe, validation=other, verbose=0)
     found = {"linear": linear.summary()["top1"], "tuned": 100 * run.history["val_accuracy"][-1]}
     record.write_text(json.dumps(found), "utf8")
@@ -78,16 +80,15 @@ def main() -> None:
     keras.utils.set_random_seed(0)
     make = getattr(keras_crate, arguments.size)
     models = {"random": make(input_shape=shape, classes=arguments.classes)}
-    drawn = fractals(arguments.classes, arguments.each, arguments.pixels, arguments.workers)
-    print(f"{len(drawn[0]):,} drawings of {arguments.classes} classes", flush=True)
-    models["trained"] = make(input_shape=shape, classes=arguments.classes)
-    run = pretrain(
-        models["trained"], drawn, folder / "run", recipe=recipe, validation=0.04, verbose=2
-    )
-    models["trained"] = run.model
+    if not (folder / "run" / "metrics.json").exists():
+        drawn = fractals(arguments.classes, arguments.each, arguments.pixels, arguments.workers)
+        print(f"{len(drawn[0]):,} drawings of {arguments.classes} classes", flush=True)
+        model = make(input_shape=shape, classes=arguments.classes)
+        pretrain(model, drawn, folder / "run", recipe=recipe, validation=0.04, verbose=2)
+    models["trained"] = keras.saving.load_model(folder / "run" / "model.keras", compile=False)
     tuning = recipe.with_changes(epochs=arguments.tune, batch_size=64, learning_rate=5e-4)
     train, other = garments(arguments.data, arguments.garments, arguments.pixels)
-    found = {"fractals": {k: v[-1] for k, v in run.history.items()}}
+    found = {"fractals": json.loads((folder / "run" / "metrics.json").read_text("utf8"))}
     for name, model in models.items():
         found[name] = worth(model, train, other, tuning, folder / name)
         print(name, found[name], flush=True)

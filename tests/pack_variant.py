@@ -70,8 +70,13 @@ def pack(
         trained, model = model, rebuild(model, dtype="float32")
         carry_weights(trained, model)
     facts = facts_of_run(file)
-    source = data or json.loads(run.recipe.read_text("utf8"))["dataset"]
-    opened = open_data(source)
+    record = json.loads(run.record.read_text("utf8"))
+    opened = open_data(data or facts.dataset or json.loads(run.recipe.read_text("utf8"))["dataset"])
+    if len(opened.validation) != record["validation_images"]:
+        raise ValueError(
+            "The validation images must be those of the run. Received: "
+            f"{len(opened.validation)} instead of {record['validation_images']}"
+        )
     if is_classifier(model) and not model.class_names:
         trained, model = model, rebuild(model, class_names=opened.class_names)
         carry_weights(trained, model)
@@ -97,7 +102,6 @@ def pack(
         measured = write_figure(stored, _first(batches, images), folder / "layers.png")
         for path in (run.recipe, run.history):
             shutil.copy(path, folder)
-        record = json.loads(run.record.read_text("utf8"))
         del record["machine"]
         write_json(folder / run.record.name, record)
         outputs = [round(float(value), 5) for value in outputs_for_fixed_input(stored)[0, :5]]

@@ -94,5 +94,5 @@ def _accuracy(variant: Variant) -> str:
     if variant.zero_shot is not None:
         return f"{variant.zero_shot:g} (zero-shot)"
     if variant.measured is not None:
-        return f"{variant.measured:g} (measured for this package)"
+        return f"{variant.measured:g} (measured on {variant.measured_on})"
     return _NONE if variant.top1 is None else f"{variant.top1:g}"

@@ -138,6 +138,8 @@ def check_dry_run(folder: Path) -> Path:
         raise ValueError(f"{rule} Received: {folder}, which is {what}.")
     found = {part.name for part in folder.iterdir()} if folder.exists() else set()
     others = found - {*REPLACED, CARD_FILE, ASSETS}
-    if others or (found and not found >= {*KERAS_FILES, CARD_FILE}):
+    card = folder / CARD_FILE
+    is_ours = found >= {*KERAS_FILES, CARD_FILE} and "keras_crate" in card.read_text("utf8")
+    if others or (found and not is_ours):
         raise ValueError(f"{rule} Received: {folder}, which has {min(others or found)}.")
     return folder

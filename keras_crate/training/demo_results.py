@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from keras_crate.files import make_folder, write_json, written_whole
+from keras_crate.hub.repository_files import check_dry_run
 from keras_crate.interpret import attention_maps
 from keras_crate.models import decode_predictions
 
@@ -29,6 +30,7 @@ def demo_folder(path: str | os.PathLike) -> Path:
             f"The folder {folder} holds files that the demo did not write. Choose another "
             "`output` (`--output` on the command line), or empty the folder."
         )
+    check_dry_run(folder / REPOSITORY)  # it is written anew
     (folder / MARKER).touch()
     return folder
 

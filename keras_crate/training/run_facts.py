@@ -8,14 +8,14 @@ from keras_crate.training.recipe import Recipe
 from keras_crate.training.run_folder import RunFolder
 
 _OF_RUN = ("model", "weights", "images", "seed", "backend", "begun")
-_FOLDER = "the folder "  # how run.json begins the source of images in a folder
 
 
 class RunFacts(NamedTuple):
     """Facts of a run, as arguments of `keras_crate.hub.push`.
 
     Attributes:
-        dataset: The data that the model was trained on.
+        dataset: Name of the data that the model was trained on. Of a folder or a
+            file, it is the name without the path.
         metrics: Accuracy of the file on validation and test images, as far as it
             was measured.
         training: Epochs, seed, versions, and the settings of the recipe that are
@@ -43,9 +43,7 @@ def facts_of_run(file: Path) -> RunFacts:
     if file.name not in (run.model.name, run.best.name) or not run.record.is_file():
         return RunFacts()
     record, recipe, measured = (_read(path) for path in (run.record, run.recipe, run.metrics))
-    dataset = recipe.get("dataset") or record.get("data")
-    if dataset and dataset.startswith(_FOLDER):
-        dataset = Path(dataset.removeprefix(_FOLDER)).name  # the path is nobody else's business
+    dataset = record.get("dataset")
     training = {name: record[name] for name in _OF_RUN if name in record}
     if str(training.get("model")).endswith(".keras"):  # nor is this path
         training["model"] = Path(training["model"]).name
@@ -58,8 +56,8 @@ def facts_of_run(file: Path) -> RunFacts:
 
 
 def _changed(recipe: dict) -> dict:
-    """The settings of a recipe that are not defaults."""
-    defaults = Recipe().to_dict()
+    """The settings of a recipe that are not defaults, without its data, which may be others."""
+    defaults = Recipe().to_dict() | {"dataset": recipe.get("dataset")}
     return {name: value for name, value in recipe.items() if value != defaults.get(name)}
 
 

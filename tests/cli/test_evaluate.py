@@ -97,7 +97,10 @@ def test_of_a_set_the_test_images_are_used(tmp_path, capsys):
                 or f"27 training images, {count} for {split}" in out
             )
             assert json.loads(found.read_text())["split"] == split
-    assert main(["evaluate", str(tmp_path / "model.keras"), "digits", "--split", "test"]) == 1
+    CRATE(24, 1, 2, input_shape=(8, 8, 1), patch_size=4, classes=10).save(tmp_path / "ten.keras")
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "ten.keras"), "digits", "--split", "test"]) == 1
+    assert "There are no test images" in capsys.readouterr().err
 
 
 def test_agrees_with_keras_on_images_of_the_models_own_size(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -233,14 +234,18 @@ def test_depth(folder):
     command = [ROOT / "examples/depth.py", "--output", "depth", "--recipe", "depth.toml"]
     small = ["--data", "mnist5k", "--limit", "64", "--width", "64", "--images", "4"]
     out = _run(folder, *command, *small)
+    before = (folder / "depth/depth.json").read_text()
     assert (folder / "depth/depth.md").read_text().strip() in out
-    results = json.loads((folder / "depth/depth.json").read_text())
+    shutil.rmtree(folder / "depth/vit")
+    _run(folder, *command, *small, "--train", "none")  # measures what is there
+    assert [*json.loads((folder / "depth/depth.json").read_text())] == ["crate"]
+    results = json.loads(before)
     for name in ("crate", "vit"):
         [of_seed] = results[name]
         assert set(of_seed) == {"0", "1"}
         assert len(of_seed["1"]["paper"]["coding_rate_mean"]) == 12
-        before, after = (of_seed[k]["authors"]["coding_rate_mean"] for k in ("0", "1"))
-        assert before != after  # the trained model was kept, not the one before
+        first, last = (of_seed[k]["authors"]["coding_rate_mean"] for k in ("0", "1"))
+        assert first != last  # the trained model was kept, not the one before
     sparsity = [results[name][0]["1"]["authors"]["sparsity_mean"][3] for name in results]
     assert sparsity[0] > 0.3 and sparsity[1] < 0.01  # a ViT has no exact zeros
 
@@ -250,5 +255,7 @@ def test_fractals(folder):
     command = [ROOT / "examples/fractals.py", "--output", "fractals", "--pixels", "32"]
     small = ["--classes", "3", "--each", "12", "--epochs", "1", "--garments", "40", "--tune", "1"]
     _run(folder, *command, *small, "--data", "mnist5k", "--workers", "1")
+    (folder / "fractals/fractals.json").unlink()
+    _run(folder, *command, *small, "--data", "mnist5k", "--workers", "1")  # nothing is trained
     found = json.loads((folder / "fractals/fractals.json").read_text())
     assert all(0 <= found[k]["linear"] <= 100 for k in ("random", "trained"))

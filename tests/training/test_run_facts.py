@@ -13,10 +13,13 @@ pytestmark = pytest.mark.any_backend
 RUN = {
     "run.json": {
         "model": "/home/somebody/first.keras", "weights": "given", "data": "the folder /home/pets",
+        "dataset": "pets",
         "images": 90, "seed": 7, "backend": "torch", "machine": "x",
         "versions": {"python": "3.12", "keras": "3.9", "keras_crate": "0.1", "torch": "2.5"},
     },
-    "recipe.json": {"description": "Small", "epochs": 9, "batch_size": 128, "flip": False},
+    "recipe.json": {
+        "dataset": "cifar10", "description": "Small", "epochs": 9, "batch_size": 128, "flip": False,
+    },
     "metrics.json": {
         "epochs": 9, "val_accuracy": 0.8, "best_epoch": 6, "best_val_accuracy": 0.9,
         "test_of": "best.keras", "test_accuracy": 0.85, "test_images": 10,

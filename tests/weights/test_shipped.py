@@ -44,7 +44,12 @@ def test_its_folder_is_complete_and_small(variant):
     if variant.classifies:
         measured = metrics.get("test_accuracy", metrics["validation_accuracy"])
         assert variant.measured == pytest.approx(100 * measured, abs=0.006)
-    assert re.match(r"`keras-crate (pretrain|finetune) .*--output RUN`, seed \d+, on", variant.source)
+    command = r"`(keras-crate (pretrain|finetune) .*--output RUN|python examples/.*)`, seed \d+, on"
+    assert re.match(command, variant.source)
+    run = json.loads((folder / "run.json").read_text("utf8"))
+    assert ("keras-crate pretrain" in variant.source) == (run["weights"] == "initial")
+    if run["weights"] == "initial":
+        assert run["model"] == variant.name
     recipe = json.loads((folder / "recipe.json").read_text("utf8"))
     assert is_recipe(variant.recipe, recipe), "the command makes another model"
     assert recipe["dataset"] in KNOWN_SETS
