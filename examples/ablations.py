@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="train on so many of the images")
     arguments = parser.parse_args()
 
+    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
     images = data.open_data(arguments.data)
     found = compare(
         {
@@ -76,9 +77,7 @@ def main() -> None:
         },
         images,
         arguments.output,
-        recipe=load_recipe(
-            arguments.recipe, **({"epochs": arguments.epochs} if arguments.epochs else {})
-        ),
+        recipe=load_recipe(arguments.recipe, **changes),
         seeds=range(arguments.seeds),
         limit=arguments.limit,
     )

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,17 @@ from keras_crate.checks import check_choice, names_arguments
 from keras_crate.data.image_files import MODES, open_image
 
 SPLITS = ("validation", "test")  # on which a model can be measured
+
+
+def split_to_measure(available: Collection[str], wanted: str | None) -> str:
+    """Returns the wanted split, or by default `"test"` if it is available, else `"validation"`.
+
+    Raises:
+        ValueError: If the wanted split is none of `SPLITS`.
+    """
+    if wanted is not None:
+        return check_choice("split", wanted, SPLITS)
+    return "test" if "test" in available else "validation"
 
 
 @names_arguments
@@ -55,12 +66,11 @@ class LabelledImages:
         Raises:
             ValueError: If there are no such images.
         """
-        if split is None:
-            split = "validation" if self.test is None else "test"
-        source = getattr(self, check_choice("split", split, SPLITS))
-        if source is None:
+        found = {name: getattr(self, name) for name in SPLITS if getattr(self, name) is not None}
+        split = split_to_measure(found, split)
+        if split not in found:
             raise ValueError(f"There are no {split} images. Received: {self.source}")
-        return split, source
+        return split, found[split]
 
 
 class ImageSource:

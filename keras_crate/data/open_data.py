@@ -270,7 +270,9 @@ def _open_hugging_face(dataset, name: str) -> LabelledImages:
     )
     if test is not None and (test.labels == -1).all():  # their classes are kept secret
         test = None
-    return LabelledImages(name, train, validation, tuple(kind.names), kind.num_classes, name, test)
+    folder = Path(name.removeprefix(HUGGING_FACE))
+    short = folder.name if folder.is_absolute() else name  # the path is nobody else's business
+    return LabelledImages(short, train, validation, tuple(kind.names), kind.num_classes, name, test)
 
 
 def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.checks import check_choice, names_arguments
+from keras_crate.checks import names_arguments
 from keras_crate.data import labelled_files
 from keras_crate.data.class_folders import split_folders
-from keras_crate.data.image_sources import SPLITS
+from keras_crate.data.image_sources import SPLITS, split_to_measure
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.real_labels import real_labels
@@ -83,14 +83,11 @@ class LabelledFolder:
 
 def _measured(folder: Path, split: str | None) -> tuple[Path, str | None]:
     """Returns the folder of the images to measure on, and their split."""
-    if split is not None:
-        check_choice("split", split, SPLITS)
     training, *others = split_folders(folder)
     found = {name: part for name, part in zip(SPLITS, others, strict=True) if part is not None}
-    if split is None:
-        if training == folder:
-            return folder, None
-        split = "test" if "test" in found else "validation"
+    if split is None and training == folder:
+        return folder, None
+    split = split_to_measure(found, split)
     if split not in found:
         raise ValueError(
             f"{folder} has training images in {training.name} and no folder of {split} images. "

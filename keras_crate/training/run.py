@@ -5,7 +5,6 @@ import os
 import time
 import types
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -192,19 +191,12 @@ def _about(model, data, batches: TrainingInput | PreparedInput, origin: Origin) 
         "parameters": model.count_params(),
         "input": "x".join(map(str, model.input_shape[1:])),
         "data": data.source,
-        "dataset": _name_of(data),
+        "dataset": getattr(data, "name", None),  # prepared batches have none
         "classes": data.classes,
         **batches.about(),
         "seed": batches.options.seed,
         "pipeline": batches.pipeline,
     }
-
-
-def _name_of(data: LabelledImages | PreparedBatches) -> str | None:
-    """The name of the data for a card: of data in a folder, the folder's without its path."""
-    name = getattr(data, "name", None)
-    local = name and Path(name.removeprefix("huggingface:"))
-    return local.name if local and local.is_absolute() else name
 
 
 def _summary(about: dict, batches: TrainingInput | PreparedInput, done: int) -> str:

@@ -45,7 +45,7 @@ def facts_of_run(file: Path) -> RunFacts:
     record, recipe, measured = (_read(path) for path in (run.record, run.recipe, run.metrics))
     dataset = record.get("dataset")
     training = {name: record[name] for name in _OF_RUN if name in record}
-    if str(training.get("model")).endswith(".keras"):  # nor is this path
+    if str(training.get("model")).endswith(".keras"):  # the path is nobody else's business
         training["model"] = Path(training["model"]).name
     training["versions"] = _versions(record)
     # The recipe has the epochs of the whole run.

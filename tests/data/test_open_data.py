@@ -170,6 +170,7 @@ def test_hugging_face(tmp_path):
         assert data.class_names == ("cat", "dog")
         assert np.asarray(data.test.image(1, "RGB")).mean() == 50
         np.testing.assert_array_equal(open_data(given, validation=0).train.labels, [0, 1, 0, 1])
+    assert data.name == "saved"  # without the path
     secret = whole.map(lambda row: {"label": -1}, features=features)
     data = open_data(datasets.DatasetDict(train=whole, valid=whole, test=secret))
     assert len(data.validation) == 6 and data.test is None

@@ -291,7 +291,7 @@ def test_what_is_refused(folder, tmp_path):
     transparent = keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 4), patch_size=8, classes=2)
     mae = keras_crate.CRATEMAE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8)
     for arguments, options, message in (
-        (("crate_huge", folder), {}, r"no size or variant 'crate_huge'.*\nSizes: tiny, small"),
+        (("enormous", folder), {}, r"no size or variant 'enormous'\nSizes: tiny, small"),
         ((3, folder), {}, "must be a Keras model, a .keras file or a name. Received: a int"),
         (("crate_base_8_imagenet21k", folder), {}, "are not classes"),
         ((model, tmp_path / "none"), {}, "no data set and no folder"),
