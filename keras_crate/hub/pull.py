@@ -7,6 +7,7 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.hub.safety import check_keras_folder
+from keras_crate.models.published_names import without_keras_hub
 from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
 
 
@@ -65,7 +66,8 @@ def pulled(
 def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
     """Loads a model from a folder that `check_keras_folder` accepted."""
     try:
-        return keras.saving.load_model(folder, compile=compile, safe_mode=True)
+        with without_keras_hub():
+            return keras.saving.load_model(folder, compile=compile, safe_mode=True)
     except Exception as error:  # HDF5, JSON and Keras raise errors of many kinds
         advice = " `compile=False` (`--no-compile`) loads it without optimizer and loss."
         raise ValueError(

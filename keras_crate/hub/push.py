@@ -110,6 +110,8 @@ def push(
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     where = parse_address(address, revision)
+    if hasattr(model, "without_hub"):  # a task of `keras_crate.keras_hub`
+        model = model.without_hub()
     if not force and is_untrained(model):
         raise ValueError(
             f"The model {model.name} was never trained: its normalisations have their initial "

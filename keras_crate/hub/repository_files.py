@@ -11,6 +11,7 @@ import numpy as np
 from keras_crate.evaluation import Evaluation
 from keras_crate.files import written_whole
 from keras_crate.hub.card import model_card
+from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES, is_preset, write_preset
 from keras_crate.hub.published import Published
 from keras_crate.hub.pull import load_folder
 from keras_crate.hub.safety import check_keras_folder
@@ -27,7 +28,14 @@ CLASS_NAMES_FILE = "class_names.json"
 FIGURE_FILE = "layers.png"
 ASSETS = "assets"
 # All but the card, which is always written.
-REPLACED = (*KERAS_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE)
+REPLACED = (
+    *KERAS_FILES,
+    *KERAS_HUB_FILES,
+    AUTHORS_FILE,
+    CLASS_NAMES_FILE,
+    EVALUATION_FILE,
+    FIGURE_FILE,
+)
 # Larger models get no second copy, since Keras downloads every file of a repository.
 _SECOND_COPY = 200_000_000
 
@@ -58,6 +66,8 @@ def write_files(
         names = [name for name in archive.namelist() if not name.endswith("/")]
         archive.extractall(folder, names)
     whole.unlink()
+    if is_preset(model):
+        names += write_preset(model, folder)
     files = {name: folder / name for name in names}
     try:
         check_keras_folder(folder, "the model")

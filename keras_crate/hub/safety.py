@@ -8,6 +8,7 @@ from pathlib import Path
 import h5py
 import keras
 
+from keras_crate.models.published_names import without_keras_hub
 from keras_crate.weights.tensor_files import hard_linked
 
 # Class names that Keras gives to plain values.
@@ -56,7 +57,8 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
         raise ValueError(f"The config.json of {origin} does not describe a model.")
     if not compile:
         config.pop("compile_config", None)
-    _check(config, origin)
+    with without_keras_hub():
+        _check(config, origin)
     try:
         with h5py.File(folder / "model.weights.h5", "r") as file:
             _check_links(file, origin, set())
@@ -127,9 +129,11 @@ def _is_known_function(name: str, config: dict) -> bool:
 
 
 def _is_known_class(name: str, config: dict) -> bool:
-    registered = keras.saving.get_registered_object(config["registered_name"] or name)
+    registered_name = config["registered_name"] or name
+    registered = keras.saving.get_registered_object(registered_name)
     if registered is not None:  # Keras prefers it to the named module
-        return isinstance(registered, type) and registered.__name__ == name
+        names = (registered.__name__, registered_name.rpartition(">")[2])
+        return isinstance(registered, type) and name in names
     module = config.get("module")
     if not isinstance(module, str) or module.split(".")[0] != "keras":
         return False

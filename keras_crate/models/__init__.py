@@ -18,6 +18,7 @@ from keras_crate.models.crate_mae import (
 )
 from keras_crate.models.crate_mae_encoder import CRATEMAEEncoder
 from keras_crate.models.fuse import fuse
+from keras_crate.models.published_names import PUBLISHED_NAMES as _PUBLISHED_NAMES  # noqa: F401
 
 __all__ = [
     "CBT",

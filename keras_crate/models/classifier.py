@@ -45,10 +45,7 @@ class Classifier(WhiteBoxModel):
             x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
             if parts.norm_tokens:
                 x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
-            if settings.pooling is not None:
-                x = graph.make(TokenPooling, "pooling", mode=settings.pooling)(x)
-            if settings.include_top:
-                x = _head(graph, parts, x)
+            x = pooled_and_classified(graph, parts, x)
             super().__init__(images, x, settings=settings, policy=graph.policy, name=name)
             if opened:
                 opened.assign_to(self)
@@ -135,7 +132,8 @@ def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weig
     if weights is None:
         yield None
         return
-    family = next(c.__name__ for c in model_class.__mro__ if c.__module__.startswith("keras_crate"))
+    models = (c for c in model_class.__mro__ if c.__module__.startswith("keras_crate.models"))
+    family = next(models).__name__
     with open_weights(find(weights, _architecture(family, settings))) as opened:
         if opened.family not in (None, family):
             raise ValueError(
@@ -182,9 +180,13 @@ def _fill_in(settings: Settings, opened: Weights) -> None:
             setattr(settings, name, value)
 
 
-def _head(graph: Graph, parts: Parts, x):
-    """Normalisation, linear classifier and activation."""
+def pooled_and_classified(graph: Graph, parts: Parts, x):
+    """Adds what follows the tokens: pooling, normalisation, linear classifier and activation."""
     s = graph.settings
+    if s.pooling is not None:
+        x = graph.make(TokenPooling, "pooling", mode=s.pooling)(x)
+    if not s.include_top:
+        return x
     if not parts.norm_tokens:
         x = graph.norm("head_norm", parts.norm_epsilon, folded=graph.form.fused)(x)
     head = {**linear_initializers(s.dim), **parts.head}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import keras_crate
+from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES
 from keras_crate.hub import pull, push
 from keras_crate.hub.open_model import open_model
 from keras_crate_cli import main
@@ -45,7 +46,7 @@ def test_a_dry_run_writes_all_files_of_the_commit(tmp_path):
     assert _push(folder, images=IMAGES, evaluation=evaluation) == str(folder)
     assert set(_contents(folder)) == {
         "README.md", "config.json", "metadata.json", "model.weights.h5", "model.safetensors",
-        "class_names.json", "evaluation.json", "layers.png",
+        "class_names.json", "evaluation.json", "layers.png", *KERAS_HUB_FILES,
     }  # fmt: skip
     assert 'pull("hf://somebody/small")' in (folder / "README.md").read_text("utf8")
 

@@ -11,6 +11,8 @@ from hub_client import MODELS, ClientError, HubClient
 from hub_server import Fault
 from marks import compiles_long
 
+from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES
+
 
 def _card(server, name):
     text = server.files(name)["README.md"].decode()
@@ -47,6 +49,7 @@ result = model.predict(images, verbose=0)
         "class_names.json",
         "evaluation.json",
         "layers.png",
+        *KERAS_HUB_FILES,
     }
     assert len(server.commits("writer/digits")) == 2  # the empty one of its making, and one
     assert json.loads(files["class_names.json"]) == ["cat", "dog", "?"]
@@ -125,6 +128,7 @@ keras_crate.hub.push(
         "config.json",
         "metadata.json",
         "model.weights.h5",
+        *KERAS_HUB_FILES,
     }
 
 

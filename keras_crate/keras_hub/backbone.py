@@ -1,0 +1,59 @@
+"""What a model of the package needs to be a backbone of KerasHub."""
+
+from collections.abc import Sequence
+
+from keras_hub.models import Backbone
+
+from keras_crate.keras_internals import parts_of
+
+
+class HubBackbone:
+    """Mixin that stands before a model's class and `keras_hub.models.Backbone`.
+
+    The backbone is a model without pooling and head: its outputs are the tokens after the
+    last block. The head's settings stay in its configuration, unused.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        depth: int,
+        heads: int,
+        *,
+        image_shape: Sequence[int] | None = None,
+        trainable: bool = True,
+        **settings,
+    ):
+        if image_shape is not None:  # KerasHub's word
+            settings["input_shape"] = tuple(image_shape)
+        headless = {"include_top": False, "pooling": None}
+        super().__init__(dim, depth, heads, **{**settings, **headless})
+        if not trainable:
+            self.trainable = False
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape of the images without the batch."""
+        return self.settings.input_shape
+
+    @property
+    def data_format(self) -> str:
+        """`"channels_last"` or `"channels_first"`."""
+        return self.settings.data_format
+
+    def default_lora_layer_names(self) -> list[str]:
+        """Returns the names of the linear maps that `enable_lora` adapts."""
+        blocks = [layer for layer in self.layers if layer.name.startswith("block_")]
+        maps = (part for layer in blocks for part in parts_of(layer, include_self=False))
+        return sorted({part.name for part in maps if hasattr(part, "enable_lora")})
+
+    def enable_lora(self, rank: int, target_layer_names: list[str] | None = None) -> None:
+        """Adds low-rank adapters, and freezes the rest, as KerasHub does.
+
+        Args:
+            rank: Rank of the adapters, 1 or more.
+            target_layer_names: Names of the linear maps that get one. By default,
+                `default_lora_layer_names()`.
+        """
+        # `WhiteBoxModel.enable_lora` does not note what `save_lora_weights` needs.
+        Backbone.enable_lora(self, rank, target_layer_names)

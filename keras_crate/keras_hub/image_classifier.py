@@ -1,0 +1,108 @@
+"""KerasHub's task of image classification, for the models of the package."""
+
+import copy
+import json
+from pathlib import Path
+
+import keras
+from keras_hub.models import ImageClassifier, Task
+
+from keras_crate.layers.composite import changed_settings
+from keras_crate.models.classifier import Classifier, pooled_and_classified
+from keras_crate.models.graph import Graph
+from keras_crate.models.published_names import STEMS
+from keras_crate.models.rebuild import carry_weights
+from keras_crate.models.settings import Form, built_as
+
+
+class HubImageClassifier(ImageClassifier):
+    """Base of the tasks. A subclass names its backbone and its preprocessor."""
+
+    def __init__(
+        self,
+        backbone,
+        num_classes: int,
+        preprocessor=None,
+        pooling: str = "token",
+        activation="softmax",
+        head_dtype=None,
+        head_settings: dict | None = None,  # of a quantised head, from `get_config`
+        **kwargs,
+    ):
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        _fit_size(preprocessor, backbone)
+        settings = copy.copy(backbone.settings)
+        settings.include_top = True
+        settings.classes = num_classes
+        settings.pooling = pooling
+        settings.classifier_activation = activation
+        form = Form(fused=settings.fused, layer_settings={"head": head_settings})
+        with built_as(form):
+            graph = Graph(settings, head_dtype or backbone.dtype_policy)
+        tokens = backbone(backbone.input)
+        outputs = pooled_and_classified(graph, backbone.parts(settings), tokens)
+        # `ImageClassifier` would add a head of its own.
+        Task.__init__(self, inputs=backbone.input, outputs=outputs, **kwargs)
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.activation = activation
+
+    def get_config(self) -> dict:
+        activation = keras.activations.get(self.activation)
+        head_settings = changed_settings(self.get_layer("head"))
+        return {
+            **Task.get_config(self),
+            "num_classes": self.num_classes,
+            "pooling": self.pooling,
+            "activation": keras.activations.serialize(activation),
+            **({"head_settings": head_settings} if head_settings else {}),
+        }
+
+    def without_hub(self) -> Classifier:
+        """Returns the same classifier as a model of the package, with a copy of the weights."""
+        model_class = next(c for c in type(self.backbone).__mro__ if c in STEMS)
+        config = self.backbone.get_config()
+        if config["classes"] != self.num_classes:
+            config["class_names"] = None
+        config |= {
+            "name": self.name,
+            "include_top": True,
+            "pooling": self.pooling,
+            "classes": self.num_classes,
+            "classifier_activation": self.activation,
+            "layer_settings": {
+                **config.get("layer_settings", {}),
+                "head": changed_settings(self.get_layer("head")),
+            },
+        }
+        model = model_class.from_config(config)
+        carry_weights(self.backbone, model)
+        carry_weights(self, model)
+        return model
+
+    def save_to_preset(self, preset_dir, max_shard_size=10) -> None:
+        """Saves the task to a folder that plain Keras and `keras_crate.hub.pull` read too.
+
+        Args:
+            preset_dir: The folder.
+            max_shard_size: Largest size of a file in GB; None for one file. Only
+                KerasHub reads models in several files.
+        """
+        super().save_to_preset(preset_dir, max_shard_size)
+        folder = Path(preset_dir)
+        if (folder / "model.weights.h5").exists():  # with the backbone alone
+            whole = self.without_hub()
+            config = keras.saving.serialize_keras_object(whole)
+            config["registered_name"] = keras.saving.get_registered_name(type(self.backbone))
+            (folder / "config.json").write_text(json.dumps(config, indent=4), "utf8")
+            whole.save_weights(folder / "model.weights.h5")
+
+
+def _fit_size(preprocessor, backbone) -> None:
+    """Makes the preprocessor resize images to the backbone's size, which may be a new one."""
+    converter = getattr(preprocessor, "image_converter", None)
+    if converter is None or converter.image_size is None:
+        return
+    first = backbone.data_format == "channels_first"
+    converter.image_size = tuple(backbone.image_shape[1:] if first else backbone.image_shape[:2])

@@ -1,0 +1,32 @@
+"""The names under which published models are read, with KerasHub and without it.
+
+Keras makes the class that is registered under the name in a folder's `config.json`.
+KerasHub accepts only its own backbones there, and plain Keras must make the model. So
+published models have names of their own. The names stand for the models until
+`keras_crate.keras_hub` registers its backbones under them.
+"""
+
+import keras
+
+from keras_crate.models.cbt import CBT
+from keras_crate.models.classifier import Classifier
+from keras_crate.models.crate import CRATE
+from keras_crate.models.crate_alpha import CRATEAlpha
+from keras_crate.models.crate_mae_encoder import CRATEMAEEncoder
+
+# The start of the names of KerasHub's classes for a model, such as `CRATEBackbone`.
+STEMS: dict[type[Classifier], str] = {
+    CRATE: "CRATE",
+    CRATEAlpha: "CRATEAlpha",
+    CRATEMAEEncoder: "CRATEMAE",
+    CBT: "CBT",
+}
+PACKAGE = "keras_crate"
+PUBLISHED_NAMES = {f"{PACKAGE}>{stem}Backbone": model for model, stem in STEMS.items()}
+
+keras.saving.get_custom_objects().update(PUBLISHED_NAMES)
+
+
+def without_keras_hub():
+    """In its `with` statement, published names stand for the models of this package."""
+    return keras.saving.CustomObjectScope(PUBLISHED_NAMES)
