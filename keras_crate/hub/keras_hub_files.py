@@ -8,7 +8,6 @@ import keras
 from keras_crate.evaluation import Evaluation
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.published_names import PACKAGE, STEMS
-from keras_crate.models.settings import channels_axis
 
 TASK_FILE, TASK_WEIGHTS_FILE = "task.json", "task.weights.h5"
 PREPROCESSOR_FILE, CONVERTER_FILE = "preprocessor.json", "image_converter.json"

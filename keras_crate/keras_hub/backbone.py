@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from keras_hub.models import Backbone
 
 from keras_crate.keras_internals import parts_of
+from keras_crate.models.settings import Settings
 
 
 class HubBackbone:
@@ -13,6 +14,10 @@ class HubBackbone:
     The backbone is a model without pooling and head: its outputs are the tokens after the
     last block. The head's settings stay in its configuration, unused.
     """
+
+    # Of the model's class. It cannot be a base, since Keras exchanges bases of new models.
+    settings: Settings
+    layers: list
 
     def __init__(
         self,
@@ -27,7 +32,8 @@ class HubBackbone:
         if image_shape is not None:  # KerasHub's word
             settings["input_shape"] = tuple(image_shape)
         headless = {"include_top": False, "pooling": None}
-        super().__init__(dim, depth, heads, **{**settings, **headless})
+        settings = {"dim": dim, "depth": depth, "heads": heads, **settings, **headless}
+        super().__init__(**settings)
         if not trainable:
             self.trainable = False
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import keras_crate
-from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES
 from keras_crate.hub import pull, push
+from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES
 from keras_crate.hub.open_model import open_model
 from keras_crate_cli import main
 

@@ -1,6 +1,8 @@
 """The files that make a publication a preset of KerasHub, without KerasHub."""
 
+import importlib
 import json
+import sys
 
 import keras
 import pytest
@@ -41,3 +43,9 @@ def test_others_are_no_presets(tmp_path):
     # A second dry run leaves no file of the first.
     published(keras_crate.CRATE(**SETTINGS, classes=3), tmp_path / "int8")
     assert not published(quantised, tmp_path / "int8") & set(KERAS_HUB_FILES)
+
+
+def test_without_kerashub_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    with pytest.raises(ImportError, match="pip install keras-hub"):
+        importlib.import_module("keras_crate.keras_hub")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("keras_hub")
-from keras_hub.src.tests import test_case  # noqa: E402
+from keras_hub.src.tests import test_case
 
-import keras_crate.keras_hub as ours  # noqa: E402
+import keras_crate.keras_hub as ours
 
 FAMILIES = ("CRATE", "CRATEAlpha", "CRATEMAE", "CBT")
 SETTINGS = {"dim": 16, "depth": 2, "heads": 2, "patch_size": 8}
