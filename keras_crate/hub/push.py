@@ -17,6 +17,7 @@ from keras_crate.hub.repository_files import (
     write_files,
     write_folder,
 )
+from keras_crate.hub.results import RESULTS_FOLDER
 from keras_crate.models.untrained import is_untrained
 from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
 
@@ -51,16 +52,20 @@ def push(
       it too, after `import keras_crate`;
     - for the authors' architectures, a safetensors copy in their PyTorch layout;
     - the names of the classes;
-    - a model card. It says how to install and use the model, what its outputs
-      are, and which papers to cite. It has the arguments below and the facts
-      that the model itself shows.
+    - the results in `.eval_results`, if `dataset` is the name of a data set on the
+      Hub. The Hub shows those of its benchmarks, with a task `default`;
+    - a model card. Its first lines load and run the model. It says how to install
+      and use the model, what its inputs and outputs are, and which papers to cite.
+      It has the arguments below and the facts that the model itself shows. What was
+      not given is "not stated".
 
     A repository or branch is made if it does not exist.
 
     Args:
         model: The model.
         address: `"hf://user/name"`, where `user` is you or your organisation.
-        dataset: Name of the data set that the model was trained and measured on.
+        dataset: Name of the data set that the model was trained and measured on. On
+            the Hub, it is `"user/name"`, such as `"ylecun/mnist"`.
         metrics: Results on that data set by name, such as `{"accuracy": 0.97}`.
         license: Identifier of the licence, such as `"mit"` or `"apache-2.0"`.
         base_model: Name on the Hub of the model that this one was fine-tuned from.
@@ -194,7 +199,8 @@ def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> 
     tree = api.list_repo_tree(where.repository, revision=where.revision, recursive=True)
     there = {entry.path for entry in tree if hasattr(entry, "blob_id")}
     # Files that an earlier publication left would belong to another model.
-    ours = {*REPLACED, *(name for name in there if name.startswith(f"{ASSETS}/"))}
+    folders = (f"{ASSETS}/", f"{RESULTS_FOLDER}/")
+    ours = {*REPLACED, *(name for name in there if name.startswith(folders))}
     operations = [CommitOperationAdd(name, path) for name, path in files.items()]
     operations += [CommitOperationDelete(name) for name in sorted((ours & there) - files.keys())]
     info = api.create_commit(
