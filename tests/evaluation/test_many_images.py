@@ -112,7 +112,12 @@ def test_an_interrupted_run_goes_on(write, name, photographs, tmp_path, monkeypa
     calls = _counted(monkeypatch)
     assert write(model, [photographs], out, batch_size=2) == expected
     assert calls == [2, 1]  # of batches of 1, 1, 2 and 1 images, in two of which a file is broken
-    assert out.read_bytes() == undisturbed.read_bytes()
+    if name.endswith("csv"):
+        assert out.read_bytes() == undisturbed.read_bytes()
+    else:
+        found, whole = np.load(out), np.load(undisturbed)
+        assert found["files"].tolist() == whole["files"].tolist()
+        np.testing.assert_allclose(found["features"], whole["features"], atol=1e-6)
     assert not (tmp_path / f"{name}.unfinished").exists()
 
 
