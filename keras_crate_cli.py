@@ -15,7 +15,8 @@ COMMANDS = {
     "pretrain": "train a model from initial weights",
     "finetune": "fine-tune a trained model on other data",
     "recipes": "list the recipes to train by",
-    "predict": "print the likeliest classes of images",
+    "predict": "print the likeliest classes of images, or write them to a CSV file",
+    "embed": "write a model's features of images to a file",
     "evaluate": "measure a model's accuracy on labelled images",
     "probe": "measure how well a model's features tell classes, by k-NN and linearly",
     "measure": "measure coding rate and sparsity at every block of a model",
@@ -50,6 +51,8 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="`COMMAND --help` lists them")
     parsed = parser.parse_args(words)
+    if hasattr(sys.stdout, "reconfigure"):  # escape what the terminal cannot show, as on stderr
+        sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = _show
         try:

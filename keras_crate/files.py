@@ -39,11 +39,14 @@ def written_whole(path: Path):
 
 
 def write_json(path: Path, values) -> None:
-    """Writes JSON, whole or not at all. A list of numbers takes one line."""
+    """Writes JSON, whole or not at all. A list of numbers takes one line.
+
+    Names of files may have bytes that are no text. JSON has escapes for them.
+    """
     text = json.dumps(values, indent=1, ensure_ascii=False)
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
     with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf8")
+        unfinished.write_text(text, encoding="utf8", errors="backslashreplace")
 
 
 def make_folder(folder: Path) -> None:

@@ -7,11 +7,14 @@ It writes weights/NAME, and prints the variant's table for weights/variants.toml
 
 import argparse
 import inspect
+import io
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 
@@ -71,7 +74,8 @@ def pack(
         carry_weights(trained, model)
     facts = facts_of_run(file)
     record = json.loads(run.record.read_text("utf8"))
-    opened = open_data(data or facts.dataset or json.loads(run.recipe.read_text("utf8"))["dataset"])
+    recipe = json.loads(run.recipe.read_text("utf8"))
+    opened = open_data(data or record.get("dataset") or recipe["dataset"])
     if len(opened.validation) != record["validation_images"]:
         raise ValueError(
             "The validation images must be those of the run. Received: "
@@ -107,15 +111,52 @@ def pack(
         outputs = [round(float(value), 5) for value in outputs_for_fixed_input(stored)[0, :5]]
         metrics |= {**results, "outputs": outputs}
         write_json(folder / run.metrics.name, metrics)
-        published = Published(
-            name, dataset=facts.dataset, metrics=results, license=licence, dtype=dtype,
-            training=facts.training, evaluation=evaluation,
-        )  # fmt: skip
-        files = {path.name for path in folder.iterdir()}
-        card = str(model_card(stored, published, measured, files))
+        card = card_of(folder, str(measured), licence)
         (folder / "README.md").write_text(card, "utf8")
         _check(folder)
     return target
+
+
+def card_of(folder: Path, layers: str, licence: str = "mit") -> str:
+    """Returns the card of a variant's folder, which is made of its files.
+
+    Args:
+        folder: The folder, without or with a card.
+        layers: The table of the measured blocks.
+        licence: Licence of the weights.
+    """
+    file, run = folder / MODEL_FILE, RunFolder(folder)
+    metrics = json.loads(run.metrics.read_text("utf8"))
+    facts = facts_of_run(run.best if "best_epoch" in metrics else run.model)
+    names = ["validation_accuracy", "validation_accuracy_float16"]
+    if metrics.get("test_of") == MODEL_FILE:
+        names.insert(1, "test_accuracy")
+    model = keras.saving.load_model(file)
+    published = Published(
+        folder.name,
+        dataset=facts.dataset or json.loads(run.recipe.read_text("utf8"))["dataset"],
+        metrics={name: metrics[name] for name in names if name in metrics},
+        license=licence,
+        dtype="float16" if _is_in_half(file) else None,
+        training=facts.training,
+        evaluation=Evaluation.for_model(model),
+    )
+    return str(model_card(model, published, layers, {path.name for path in folder.iterdir()}))
+
+
+def layers_of(card: str) -> str:
+    """Returns the table of the measured blocks in a card."""
+    return re.findall(r"```text\n(block .*?)\n```", card, re.DOTALL)[0]
+
+
+def _is_in_half(file: Path) -> bool:
+    with (
+        zipfile.ZipFile(file) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as weights,
+    ):
+        dtypes = []
+        weights.visititems(lambda name, item: dtypes.append(str(getattr(item, "dtype", ""))))
+    return "float16" in dtypes
 
 
 def _accuracy(model, batches) -> float:

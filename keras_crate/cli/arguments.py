@@ -99,13 +99,14 @@ def unknown_argument(word: str, arguments) -> str:
     return f"there is no argument {word}{did_you_mean(word, options)}"
 
 
-def new_file(arguments, endings: Sequence[str], folder: bool = False) -> Path:
+def new_file(arguments, endings: Sequence[str], folder: bool = False, name: str = "OUT") -> Path:
     """Returns the path of the file that a command will write.
 
     Args:
         arguments: The command line's arguments.
         endings: The endings that the file may have.
         folder: Whether the path may be an existing folder, which is replaced.
+        name: The argument, for the error.
 
     Raises:
         ValueError: If the path has another ending, or exists and `--overwrite`
@@ -114,10 +115,10 @@ def new_file(arguments, endings: Sequence[str], folder: bool = False) -> Path:
     """
     out = Path(arguments.out)
     if out.suffix not in endings:
-        raise ValueError(f"OUT must end in {' or '.join(endings)}. Received: {out}")
+        raise ValueError(f"{name} must end in {' or '.join(endings)}. Received: {out}")
     if out.exists() and not arguments.overwrite:
         raise ValueError(f"{out} exists. Pass --overwrite to replace it.")
-    return out if folder and out.is_dir() else in_a_folder("OUT", out)
+    return out if folder and out.is_dir() else in_a_folder(name, out)
 
 
 def in_a_folder(name: str, file: str | Path) -> Path:

@@ -57,7 +57,7 @@ def run(arguments) -> int:
         try:
             scores = accuracy(model, batches, verbose=1)
         finally:  # broken files may be why it fails
-            record |= {"left_out": report_broken(batches.images), "classes": folders}
+            record |= {"left_out": report_broken(batches.images.broken), "classes": folders}
     print(scores)
     names = getattr(model, "class_names", None)
     if arguments.per_class:

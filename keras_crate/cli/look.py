@@ -57,7 +57,7 @@ def run(arguments) -> int:
     used = prepared(arguments, model, evaluation)
     files = used.images(arguments.images, model, arguments.batch_size)
     batches = list(files)
-    left_out = report_broken(files)
+    left_out = report_broken(files.broken)
     if not batches:
         raise ValueError(f"None of the {len(files.files)} files could be read.")
     images = np.concatenate(batches)

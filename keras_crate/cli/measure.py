@@ -46,13 +46,13 @@ def run(arguments) -> int:
         try:
             found = measure(model, images, **settings, verbose=int(sys.stdout.isatty()))
         except ValueError:
-            report_broken(images)  # broken files may be the cause
+            report_broken(images.broken)  # broken files may be the cause
             raise
         measured[path], evaluations[path] = found, used.to_dict()
         print(f"\n{path}\n{found}\n")
     record = {
         "images": [str(file) for file in images.read],
-        "left_out": report_broken(images),
+        "left_out": report_broken(images.broken),
         "evaluations": evaluations,
         "models": {path: found.to_dict() for path, found in measured.items()},
     }

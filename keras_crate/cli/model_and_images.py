@@ -2,8 +2,9 @@
 
 import dataclasses
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
-from keras_crate.data import ImageFiles
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
@@ -30,8 +31,8 @@ def prepared(arguments, model, evaluation: Evaluation) -> Evaluation:
     return used
 
 
-def report_broken(images: ImageFiles) -> dict[str, str]:
-    """Prints which files were left out. Returns the reason for each."""
-    for file, reason in images.broken.items():
+def report_broken(broken: Mapping[Path | str, str]) -> dict[str, str]:
+    """Prints which files were left out, and why. Returns the reason for each."""
+    for file, reason in broken.items():
         print(f"keras-crate: left out {file}: {reason}", file=sys.stderr)
-    return {str(file): reason for file, reason in images.broken.items()}
+    return {str(file): reason for file, reason in broken.items()}

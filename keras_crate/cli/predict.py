@@ -1,16 +1,17 @@
-"""Prints the likeliest classes of each image with their probabilities. Broken files are named and
-left out, and the exit status is then 1."""
+"""Prints the likeliest classes of each image with their probabilities, or writes them to a CSV
+file. Folders are searched recursively, and the files of a folder are sorted. A broken file does not
+end the run: it is left out, and listed at the end with the reason. The exit status is then 1, and 0
+if all files were read. If a run with --csv was killed, the same command goes on where it was."""
 
 import json
 
-import keras
-import numpy as np
-
 from keras_crate.checks import check_positive
-from keras_crate.cli.arguments import add_images, add_model, add_preparation
+from keras_crate.cli.arguments import add_images, add_model, add_preparation, new_file
 from keras_crate.cli.model_and_images import prepared, report_broken
+from keras_crate.evaluation import write_predictions
 from keras_crate.evaluation.accuracy import outputs_of
 from keras_crate.evaluation.classes import number_of_classes
+from keras_crate.evaluation.probabilities import class_names_or_numbers, likeliest
 from keras_crate.hub.open_model import open_classifier
 
 
@@ -20,42 +21,54 @@ def add_arguments(parser) -> None:
     add_images(parser)
     add_preparation(parser)
     parser.add_argument("--top", type=int, default=5, help="number of classes (%(default)s)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of lines of text")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of lines of text")
+    form.add_argument(
+        "--csv", dest="out", metavar="FILE", help="write a line for each image to FILE, for any "
+        "number of images; unfinished results are in the folder FILE.unfinished",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def run(arguments) -> int:
     """Runs the command."""
     top = check_positive("top", arguments.top)
+    out = new_file(arguments, (".csv",), name="--csv") if arguments.out else None
     model, evaluation = open_classifier(arguments.model)
-    classes = number_of_classes(model)
+    number_of_classes(model)  # fails here, before images are read, without classes
     used = prepared(arguments, model, evaluation)
+    if out is None:
+        return _print(arguments, model, used, top)
+    broken = write_predictions(
+        model,
+        arguments.images,
+        out,
+        top=top,
+        evaluation=used,
+        batch_size=arguments.batch_size,
+        verbose=1,
+    )
+    print(f"wrote {out.resolve()}")
+    return int(bool(report_broken(broken)))
+
+
+def _print(arguments, model, used, top: int) -> int:
     images = used.images(arguments.images, model, arguments.batch_size)
-    names = getattr(model, "class_names", None) or [f"class {k}" for k in range(classes)]
+    names = class_names_or_numbers(model)
     record = {"model": arguments.model, "evaluation": used.to_dict(), "images": []}
     for batch in images:
-        probabilities = _probabilities(model, outputs_of(model, batch))
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        for file, ranks, row in zip(images.read[-len(batch) :], order, probabilities, strict=True):
+        ranks = zip(*likeliest(model, outputs_of(model, batch), top), strict=True)
+        for file, (classes, probabilities) in zip(images.read[-len(batch) :], ranks, strict=True):
             found = [
-                {"class": int(k), "name": names[k], "probability": round(float(row[k]), 6)}
-                for k in ranks
+                {"class": int(k), "name": names[k], "probability": round(float(p), 6)}
+                for k, p in zip(classes, probabilities, strict=True)
             ]
-            record["images"].append({"file": str(file), "predictions": found})
-            if not arguments.json:
+            if arguments.json:
+                record["images"].append({"file": str(file), "predictions": found})
+            else:
                 words = (f"{of['name']} {100 * of['probability']:.1f} %" for of in found)
                 print(f"{file}: {', '.join(words)}")
-    record["left_out"] = report_broken(images)
+    record["left_out"] = report_broken(images.broken)
     if arguments.json:
         print(json.dumps(record, indent=1))
     return int(bool(record["left_out"]))
-
-
-def _probabilities(model, outputs: np.ndarray) -> np.ndarray:
-    """Returns probabilities. Outputs that are probabilities already are not changed."""
-    settings = getattr(model, "settings", None)
-    if hasattr(settings, "classifier_activation"):
-        activation = keras.activations.get(settings.classifier_activation)
-        logits = activation is keras.activations.linear
-    else:  # unknown for a model that is not of this package
-        logits = outputs.min() < 0 or not np.allclose(outputs.sum(axis=1), 1, atol=1e-2)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(outputs)) if logits else outputs

@@ -1,5 +1,6 @@
 """Images read from files."""
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,7 +101,9 @@ class ImageFiles:
                 batch.append(fit_image(image, self.size, self.resize, self.interpolation))
             except Exception as error:  # Pillow's decoders raise errors of many kinds
                 unknown = type(error).__name__ == "UnidentifiedImageError"
-                self.broken[file] = "it is not an image" if unknown else str(error)
+                self.broken[file] = (
+                    "it is not an image" if unknown else str(error) or type(error).__name__
+                )
                 continue
             self.read.append(file)
             if len(batch) == self.batch_size:
@@ -108,6 +111,12 @@ class ImageFiles:
                 batch = []
         if batch:
             yield self._stacked(batch)
+
+    def part(self, start: int, stop: int) -> "ImageFiles":
+        """Returns the same for `files[start:stop]` only."""
+        part = copy.copy(self)
+        part.files, part.read, part.broken = self.files[start:stop], [], {}
+        return part
 
     def _stacked(self, images: list[np.ndarray]) -> np.ndarray:
         batch = np.stack(images)

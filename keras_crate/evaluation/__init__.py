@@ -3,6 +3,7 @@
 from keras_crate.evaluation.accuracy import accuracy
 from keras_crate.evaluation.features import features_of, knn_accuracy, linear_accuracy
 from keras_crate.evaluation.labelled_folder import LabelledFolder
+from keras_crate.evaluation.many_images import write_features, write_predictions
 from keras_crate.evaluation.preparation import Evaluation
 from keras_crate.evaluation.scores import Scores
 
@@ -14,6 +15,8 @@ __all__ = [
     "features_of",
     "knn_accuracy",
     "linear_accuracy",
+    "write_features",
+    "write_predictions",
 ]
 
 

@@ -35,20 +35,31 @@ def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
     features, labels = features_of(model, [(images, [[1, 0], [0, 1]])])
     ```
     """
-    if isinstance(model, WhiteBoxModel) and getattr(model.settings, "include_top", False):
-        head = next(layer for layer in model.layers if layer.name in HEAD_LAYERS)
-        model = keras.Model(model.input, head.input)
-    if len(model.output_shape) != 2:
-        raise ValueError(
-            "The model must give one vector an image. Received: outputs of shape "
-            f'{model.output_shape}. Make it with `pooling="token"` or "avg".'
-        )
+    model = without_head(model)
     found = [
         (model.predict_on_batch(images), np.argmax(labels, axis=-1))
         for images, labels in finite_batches(batches)
     ]
     features, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return np.asarray(features, "float32"), labels
+
+
+def without_head(model: keras.Model) -> keras.Model:
+    """Returns the model of a model's features. Only a classifier of this package is changed.
+
+    Raises:
+        ValueError: If the model does not give one vector an image.
+    """
+    if isinstance(model, WhiteBoxModel) and getattr(model.settings, "include_top", False):
+        head = next(layer for layer in model.layers if layer.name in HEAD_LAYERS)
+        model = keras.Model(model.input, head.input)
+    shape = getattr(model, "output_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 2:
+        raise ValueError(
+            f"The model must give one vector an image. Received: outputs of shape {shape}. Make it "
+            'with `pooling="token"` or "avg".'
+        )
+    return model
 
 
 @names_arguments

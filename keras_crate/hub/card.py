@@ -13,26 +13,30 @@ from keras_crate.hub.description import (
     class_names_of,
     classes,
     facts,
+    inputs,
     is_classifier,
     outputs,
     summary,
 )
+from keras_crate.hub.keras_hub_files import CONVERTER_FILE, TASK_FILE
 from keras_crate.hub.papers import links_of, papers_of
 from keras_crate.hub.published import Published
+from keras_crate.hub.results import model_index
 from keras_crate.hub.to_pytorch import settings_not_in_tensors
+from keras_crate.models import CRATEMAE
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import parse_address
 
-_TAGS = ["keras", "keras_crate", "crate", "white-box"]
+_NOT_STATED = "Not stated."
 
 
-def model_card(model: keras.Model, published: Published, measured, files: set[str]):
+def model_card(model: keras.Model, published: Published, layers: str, files: set[str]):
     """Makes the card of a model.
 
     Args:
         model: The model.
         published: The publisher's statements.
-        measured: `LayerMeasurements` for the figure, or None.
+        layers: The table of `LayerMeasurements` whose figure is published, or nothing.
         files: Names of the files that are published with the card.
 
     Returns:
@@ -40,24 +44,28 @@ def model_card(model: keras.Model, published: Published, measured, files: set[st
     """
     from huggingface_hub import ModelCard
 
-    papers = papers_of(model)
     blanks = {
         "name": _name_of(published),
+        "code": _code(model, published),
         "summary": summary(model),
         "facts": facts(model) + _storage(published),
-        "limits": f"{outputs(model)} {_measured_on(published)}",
+        "inputs": inputs(model),
+        "outputs": outputs(model),
+        "limits": _limits(published),
         "version": __version__,
-        "use": _use(model, published),
+        "command": _command(model, published),
         "download": _download(published),
+        "preset": _preset(published, files),
         "classes": classes(model),
-        "results": _results(published),
+        "results": _results(model, published),
         "training": _training(published),
-        "layers": "" if measured is None else str(measured),
+        "layers": _layers(model, published, layers),
         "pytorch": _pytorch(model, files),
-        "papers": "\n".join(map(links_of, papers)),
-        "bibtex": "\n\n".join(papers),
+        "licence": published.license or _NOT_STATED,
+        "papers": _papers(model),
     }
-    return ModelCard(f"---\n{_metadata(model, published).to_yaml()}\n---\n\n{_filled(blanks)}")
+    metadata = _metadata(model, published, files).to_yaml()
+    return ModelCard(f"---\n{metadata}\n---\n\n{_filled(blanks)}")
 
 
 def _filled(blanks: dict[str, str]) -> str:
@@ -67,36 +75,33 @@ def _filled(blanks: dict[str, str]) -> str:
     return string.Template("\n## ".join(kept)).substitute(blanks)
 
 
-def _metadata(model, published: Published):
+def _metadata(model, published: Published, files: set[str]):
     """Returns the card's metadata, which the Hub reads."""
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import ModelCardData
 
-    dataset, tag = published.dataset, None
+    task = None
     if isinstance(model, WhiteBoxModel):
-        tag = "image-classification" if is_classifier(model) else "image-feature-extraction"
-    results = [
-        EvalResult(
-            task_type=tag or "other",
-            dataset_type=re.sub(r"[^a-z0-9_./-]+", "-", dataset.lower()).strip("-"),
-            dataset_name=dataset,
-            metric_type=metric,
-            metric_value=float(value),
-        )
-        for metric, value in published.metrics.items()
-    ]
-    # The Hub's data sets have such names. Other names are in the text only.
-    is_name = bool(re.fullmatch(r"[\w.-]+(/[\w.-]+)?", dataset or ""))
+        task = "image-classification" if is_classifier(model) else "image-feature-extraction"
+    dataset = published.dataset_on_hub
     return ModelCardData(
         library_name="keras",
-        tags=_TAGS if isinstance(model, WhiteBoxModel) else ["keras"],
-        pipeline_tag=tag,
+        tags=_tags(model, files),
+        pipeline_tag=task,
         license=published.license,
         base_model=published.base_model,
-        datasets=[dataset] if is_name else None,
+        datasets=[dataset] if dataset else None,
         metrics=sorted(published.metrics) or None,
         model_name=_name_of(published),
-        eval_results=results or None,
+        eval_results=model_index(published, task),
     )
+
+
+def _tags(model, files: set[str]) -> list[str]:
+    tags = ["keras"]
+    if isinstance(model, WhiteBoxModel):
+        tags += ["keras_crate", "white-box"]
+        tags += ["crate"] if type(model).__name__.startswith("CRATE") else []
+    return tags + (["keras-hub"] if CONVERTER_FILE in files else [])
 
 
 def _name_of(published: Published) -> str:
@@ -112,26 +117,32 @@ def _storage(published: Published) -> str:
     return f"\n- stored in half precision ({published.dtype}), loaded in the model's own dtype"
 
 
-def _use(model, published: Published) -> str:
-    address = published.address
-    load = "hub.pull" if published.is_on_hub else "load"
-    code = f'import keras_crate\nimport numpy as np\n\nmodel = keras_crate.{load}("{address}")\n'
-    takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
-    if isinstance(model, WhiteBoxModel):
-        shape = ", ".join(map(str, model.input_shape[1:]))
-        images = f"np.random.normal(size=(1, {shape}))  # normalised images"
-        if takes_pixels:
-            images = f"np.random.uniform(0, 255, (1, {shape}))  # pixels in [0, 255]"
-        code += f"images = {images}\noutputs = model.predict(images)\n"
+def _code(model, published: Published) -> str:
+    load = f'model = keras_crate.load("{published.address}")\n'
+    if not isinstance(model, WhiteBoxModel):
+        return f"import keras_crate\n\n{load}model.summary()"
+    shape = ", ".join(str(side or 224) for side in model.input_shape[1:])
+    images = f"np.random.normal(size=(1, {shape}))  # your images, normalised"
+    if model.settings.include_preprocessing:
+        images = f"np.random.uniform(0, 255, (1, {shape}))  # your images: pixels in [0, 255]"
+    code = f"import keras_crate\nimport numpy as np\n\n{load}images = {images}\n"
+    code += "outputs = model.predict(images)"
     if class_names_of(model):
-        code += "print(keras_crate.decode_predictions(outputs, model, top=1))\n"
-    text = f"```python\n{code}```"
-    if class_names_of(model) and takes_pixels and _channels(model) in (1, 3, 4):  # as files have
-        text += (
-            "\n\nThis command names the likeliest classes of an image file of any size:\n\n"
-            f"```bash\nkeras-crate predict {address} photograph.jpg\n```"
-        )
-    return text
+        code += "\nprint(keras_crate.decode_predictions(outputs, model, top=1))"
+    return code
+
+
+def _command(model, published: Published) -> str:
+    takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
+    if not takes_pixels or _channels(model) not in (1, 3, 4):  # as files have
+        return ""
+    what, words = "names the likeliest classes of", "predict {} photograph.jpg"
+    if not is_classifier(model):
+        if not isinstance(model, CRATEMAE) and len(model.output_shape) != 2:
+            return ""
+        what, words = "writes the features of", "embed {} photographs features.npz"
+    command = words.format(published.address)
+    return f"This command {what} image files of any size:\n\n```bash\nkeras-crate {command}\n```"
 
 
 def _channels(model) -> int:
@@ -148,7 +159,17 @@ def _download(published: Published) -> str:
     return f'"{address.repository}"{revision}'
 
 
-def _measured_on(published: Published) -> str:
+def _preset(published: Published, files: set[str]) -> str:
+    """Returns the call that loads the model in KerasHub, or nothing if it cannot."""
+    if CONVERTER_FILE not in files:
+        return ""
+    kind = "ImageClassifier" if TASK_FILE in files else "Backbone"
+    # KerasHub reads the newest version: its addresses name no revision.
+    address = published.address.partition("@")[0]
+    return f'keras_hub.models.{kind}.from_preset("{address}")'
+
+
+def _limits(published: Published) -> str:
     if not published.metrics:
         return "The publisher stated no results. Measure the model before you rely on it."
     return (
@@ -157,25 +178,49 @@ def _measured_on(published: Published) -> str:
     )
 
 
-def _results(published: Published) -> str:
+def _results(model, published: Published) -> str:
+    measure = f"`keras-crate evaluate {published.address} FOLDER`"
     if not published.metrics:
-        return ""
+        advice = f" {measure} measures the accuracy on a folder of labelled images."
+        return _NOT_STATED + advice * is_classifier(model)
     rows = "\n".join(
         f"| {published.dataset} | {name} | {value:g} |" for name, value in published.metrics.items()
     )
     prepared = "How images were prepared was not stated."
     if published.evaluation is not None:
-        prepared = (
-            f"Images were prepared as follows: {published.evaluation}. `keras-crate evaluate "
-            f"{published.address} FOLDER` prepares the images of a folder in the same way."
-        )
+        prepared = f"Images were prepared as follows: {published.evaluation}."
+        if is_classifier(model):
+            prepared += f" {measure} prepares the images of a folder in the same way."
     table = f"| data set | metric | value |\n| --- | --- | --- |\n{rows}"
     return f"{table}\n\nThe publisher stated these results. {prepared}"
 
 
 def _training(published: Published) -> str:
-    facts = {"data": published.dataset} if published.dataset else {}
-    return "\n".join(f"- {k}: {_text(v)}" for k, v in {**facts, **published.training}.items())
+    stated = {"data": published.dataset, "fine-tuned from": published.base_model}
+    stated = {k: v for k, v in stated.items() if v} | dict(published.training)
+    return "\n".join(f"- {k}: {_text(v)}" for k, v in stated.items()) or _NOT_STATED
+
+
+def _layers(model, published: Published, layers: str) -> str:
+    if layers:
+        return (
+            "![Coding rate and sparsity at every block](layers.png)\n\nMeasured on images that the "
+            f"publisher chose:\n\n```text\n{layers}\n```"
+        )
+    if not isinstance(model, WhiteBoxModel):
+        return ""
+    return (
+        f"{_NOT_STATED} `keras-crate measure {published.address} FOLDER` measures coding rate and "
+        "sparsity at every block."
+    )
+
+
+def _papers(model) -> str:
+    papers = papers_of(model)
+    if not papers:
+        return _NOT_STATED
+    links, bibtex = "\n".join(map(links_of, papers)), "\n\n".join(papers)
+    return f"The papers of the method:\n\n{links}\n\n```bibtex\n{bibtex}\n```"
 
 
 def _text(value) -> str:

@@ -48,6 +48,19 @@ def facts(model: keras.Model) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in found.items())
 
 
+def inputs(model: keras.Model) -> str:
+    """Returns what the model takes."""
+    shape = model.input_shape
+    if not isinstance(model, WhiteBoxModel):
+        return f"The inputs have shape {shape}. The range of their values was not stated."
+    first = model.settings.data_format == "channels_first"
+    axes = "channels, height, width" if first else "height, width, channels"
+    values = "Values must be normalised as in training."
+    if model.settings.include_preprocessing:
+        values = "Pixels are in [0, 255]. The model normalises them itself."
+    return f"The inputs are batches of images, of shape {shape}: batch, {axes}. {values}"
+
+
 def outputs(model: keras.Model) -> str:
     """Returns what the model computes."""
     if isinstance(model, CRATEMAE):
@@ -75,10 +88,12 @@ def outputs(model: keras.Model) -> str:
 
 
 def classes(model: keras.Model) -> str:
-    """Returns the names of the classes, or where they are if there are many."""
+    """Returns the names of a classifier's classes, or where they are if there are many."""
+    if not is_classifier(model):
+        return ""
     names = class_names_of(model)
     if not names:
-        return ""
+        return f"The names of the {model.settings.classes:,} classes were not stated."
     if len(names) > _LISTED_CLASSES:
         return (
             f"{len(names):,} classes. `model.class_names` and the file `class_names.json` have "

@@ -10,6 +10,8 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.models.half_precision import STORED
 from keras_crate.weights.hub_files import SCHEME
 
+_ON_HUB = r"[\w.-]+/[\w.-]+"  # names of models and data sets
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
@@ -17,7 +19,8 @@ class Published:
 
     Attributes:
         address: `hf://user/name`, or the name of a variant of the package.
-        dataset: Data set that the model was trained and measured on.
+        dataset: Data set that the model was trained and measured on. A name `user/name`
+            is one on the Hub.
         metrics: Results by name.
         license: Identifier of the licence.
         base_model: Name on the Hub of the model that it was fine-tuned from.
@@ -43,13 +46,18 @@ class Published:
         """Whether the address is of the Hub."""
         return self.address.startswith(SCHEME)
 
+    @property
+    def dataset_on_hub(self) -> str | None:
+        """The data set's name on the Hub, `user/name`, or None if it is another name."""
+        return self.dataset if re.fullmatch(_ON_HUB, self.dataset or "") else None
+
     def __post_init__(self):
         if self.dtype is not None:
             check_choice("dtype", self.dtype, STORED)
         for name, pattern, example in (
             ("dataset", r".*\S.*", "mnist"),
             ("license", r"[a-z0-9][a-z0-9.-]*", "apache-2.0"),
-            ("base_model", r"[\w.-]+/[\w.-]+", "user/model"),
+            ("base_model", _ON_HUB, "user/model"),
         ):
             value = getattr(self, name)
             if value is None:

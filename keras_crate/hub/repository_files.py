@@ -3,6 +3,7 @@
 import json
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from keras_crate.hub.card import model_card
 from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES, is_preset, write_preset
 from keras_crate.hub.published import Published
 from keras_crate.hub.pull import load_folder
+from keras_crate.hub.results import RESULTS_FILE, RESULTS_FOLDER, eval_results
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.hub.to_pytorch import to_pytorch, write_tensors
 from keras_crate.models import CRATEMAE
@@ -29,13 +31,9 @@ FIGURE_FILE = "layers.png"
 ASSETS = "assets"
 # All but the card, which is always written.
 REPLACED = (
-    *KERAS_FILES,
-    *KERAS_HUB_FILES,
-    AUTHORS_FILE,
-    CLASS_NAMES_FILE,
-    EVALUATION_FILE,
-    FIGURE_FILE,
-)
+    *KERAS_FILES, *KERAS_HUB_FILES, AUTHORS_FILE, CLASS_NAMES_FILE, EVALUATION_FILE, FIGURE_FILE,
+    RESULTS_FILE,
+)  # fmt: skip
 # Larger models get no second copy, since Keras downloads every file of a repository.
 _SECOND_COPY = 200_000_000
 
@@ -81,6 +79,7 @@ def write_files(
 
     def add(name: str, content: str) -> None:
         files[name] = folder / name
+        files[name].parent.mkdir(exist_ok=True)
         files[name].write_text(content, encoding="utf8")
 
     weights = sum(int(np.prod(weight.shape)) * 4 for weight in model.weights)
@@ -101,11 +100,13 @@ def write_files(
         add(CLASS_NAMES_FILE, json.dumps(list(class_names), ensure_ascii=False, indent=1))
     if published.evaluation != Evaluation.known_for(model):  # else it is in config.json
         add(EVALUATION_FILE, json.dumps(published.evaluation.to_dict(), indent=1))
-    measured = None
+    if results := eval_results(published):
+        add(RESULTS_FILE, results)
+    layers = ""
     if images is not None:
         files[FIGURE_FILE] = folder / FIGURE_FILE
-        measured = write_figure(loaded, images, files[FIGURE_FILE])
-    add(CARD_FILE, str(model_card(model, published, measured, set(files))))
+        layers = str(write_figure(loaded, images, files[FIGURE_FILE]))
+    add(CARD_FILE, str(model_card(model, published, layers, set(files))))
     return files
 
 
@@ -146,10 +147,18 @@ def check_dry_run(folder: Path) -> Path:
     if folder == Path.cwd() or (folder.exists() and not folder.is_dir()):
         what = "the current folder" if folder.is_dir() else "a file"
         raise ValueError(f"{rule} Received: {folder}, which is {what}.")
-    found = {part.name for part in folder.iterdir()} if folder.exists() else set()
+    found = set(_names_in(folder)) if folder.exists() else set()
     others = found - {*REPLACED, CARD_FILE, ASSETS}
     card = folder / CARD_FILE
     is_ours = found >= {*KERAS_FILES, CARD_FILE} and "keras_crate" in card.read_text("utf8")
     if others or (found and not is_ours):
         raise ValueError(f"{rule} Received: {folder}, which has {min(others or found)}.")
     return folder
+
+
+def _names_in(folder: Path) -> Iterator[str]:
+    for part in folder.iterdir():
+        if part.name == RESULTS_FOLDER and part.is_dir():  # may have results of the user
+            yield from (f"{RESULTS_FOLDER}/{name.name}" for name in part.iterdir())
+        else:
+            yield part.name

@@ -1,9 +1,7 @@
 """`verify`: hash, fingerprint and accuracy of published weights."""
 
 import dataclasses
-import hashlib
 import os
-import re
 from pathlib import Path
 
 import keras
@@ -13,6 +11,7 @@ from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation, LabelledFolder
 from keras_crate.evaluation import accuracy as measured_accuracy
 from keras_crate.models.class_names import decode_predictions
+from keras_crate.models.fingerprint import fingerprint
 from keras_crate.models.load import build
 from keras_crate.weights.find import fetch
 from keras_crate.weights.hub_files import known_hash
@@ -131,19 +130,6 @@ def outputs_for_fixed_input(model: keras.Model) -> np.ndarray:
         noise = np.linspace(0, 1, outputs["mask"].shape[1], dtype="float32")[None]
         outputs = model.predict_with_noise(image, noise)["latent"][:, 0]
     return np.asarray(outputs).reshape(1, -1)
-
-
-def fingerprint(model: keras.Model) -> str:
-    """Returns the SHA-256 of a model's weights in float32, in the order of their paths."""
-    digest = hashlib.sha256()
-    weights = {weight.path: weight for weight in model.weights}
-    for path in sorted(weights):
-        if re.search("seed", path):
-            continue
-        digest.update(path.encode())
-        values = keras.ops.convert_to_numpy(weights[path])
-        digest.update(np.ascontiguousarray(values, "<f4").tobytes())
-    return digest.hexdigest()
 
 
 def fixed_input(shape: tuple[int, int, int]) -> np.ndarray:

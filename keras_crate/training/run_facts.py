@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from keras_crate.data.open_data import HUGGING_FACE
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.run_folder import RunFolder
 
@@ -15,7 +16,7 @@ class RunFacts(NamedTuple):
 
     Attributes:
         dataset: Name of the data that the model was trained on. Of a folder or a
-            file, it is the name without the path.
+            file, it is the name without the path; of data on the Hub, `user/name`.
         metrics: Accuracy of the file on validation and test images, as far as it
             was measured.
         training: Epochs, seed, versions, and the settings of the recipe that are
@@ -43,7 +44,7 @@ def facts_of_run(file: Path) -> RunFacts:
     if file.name not in (run.model.name, run.best.name) or not run.record.is_file():
         return RunFacts()
     record, recipe, measured = (_read(path) for path in (run.record, run.recipe, run.metrics))
-    dataset = record.get("dataset")
+    dataset = (record.get("dataset") or "").removeprefix(HUGGING_FACE) or None
     training = {name: record[name] for name in _OF_RUN if name in record}
     if str(training.get("model")).endswith(".keras"):  # the path is nobody else's business
         training["model"] = Path(training["model"]).name

@@ -153,7 +153,7 @@ def test_arrays_and_sets():
 
 @pytest.mark.any_backend
 @needs("datasets")
-def test_hugging_face(tmp_path):
+def test_hugging_face(tmp_path, monkeypatch):
     import datasets
 
     pixels = [np.full((6, 8, 3), 10 * k, "uint8") for k in range(6)]
@@ -171,6 +171,8 @@ def test_hugging_face(tmp_path):
         assert np.asarray(data.test.image(1, "RGB")).mean() == 50
         np.testing.assert_array_equal(open_data(given, validation=0).train.labels, [0, 1, 0, 1])
     assert data.name == "saved"  # without the path
+    monkeypatch.chdir(tmp_path.parent)
+    assert open_data(f"huggingface:{tmp_path.name}/saved").name == "saved"
     secret = whole.map(lambda row: {"label": -1}, features=features)
     data = open_data(datasets.DatasetDict(train=whole, valid=whole, test=secret))
     assert len(data.validation) == 6 and data.test is None

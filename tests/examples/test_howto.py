@@ -56,8 +56,8 @@ def test_csv(tmp_path, monkeypatch, capsys):
     _run("Write the predictions for a folder to a CSV file", tmp_path, monkeypatch)
     with open("predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 50 and rows[0].keys() == {"file", "class", "probability"}
-    assert "50 files 0 left out" in capsys.readouterr().out
+    assert len(rows) == 50 and rows[0].keys() == {"file", "class_1", "name_1", "probability_1"}
+    assert "0 files left out" in capsys.readouterr().out
 
 
 def test_nearest_neighbours(tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def test_a_dry_run_writes_all_files_of_the_commit(tmp_path):
         "README.md", "config.json", "metadata.json", "model.weights.h5", "model.safetensors",
         "class_names.json", "evaluation.json", "layers.png", *KERAS_HUB_FILES,
     }  # fmt: skip
-    assert 'pull("hf://somebody/small")' in (folder / "README.md").read_text("utf8")
+    assert 'load("hf://somebody/small")' in (folder / "README.md").read_text("utf8")
 
 
 def test_everything_reads_the_folder(tmp_path):

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import re
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -91,6 +93,15 @@ def test_each_family(name, tmp_path):
     backbone = keras_hub.models.Backbone.from_preset(folder)
     assert type(backbone) is getattr(ours, f"{name}Backbone")
     assert backbone(images()).shape == (2, 5, 16)
+
+
+def test_the_code_of_the_card(preset):
+    folder, expected = preset
+    card = Path(folder, "README.md").read_text("utf8")
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "preset" in c)
+    names = {}
+    exec(code.replace("hf://user/name", folder), names)
+    assert np.array_equal(names["model"].predict(images(), verbose=0), expected)
 
 
 def test_pull_reads_the_classifier_beside_kerashub(preset):

@@ -49,6 +49,9 @@ def test_the_facts_of_a_run(run):
     }  # fmt: skip
     assert last.training["epochs"] == 9
     assert facts_of_run(run / "other.keras") == RunFacts()
+    record = {**RUN["run.json"], "dataset": "huggingface:ylecun/mnist"}
+    (run / "run.json").write_text(json.dumps(record))
+    assert facts_of_run(run / "best.keras").dataset == "ylecun/mnist"
     (run / "metrics.json").unlink()
     unfinished = facts_of_run(run / "model.keras")
     assert (unfinished.metrics, unfinished.training["epochs"]) == ({}, "not finished")

@@ -37,7 +37,10 @@ def test_its_folder_is_complete_and_small(variant):
     found = {path.name for path in folder.iterdir()}
     assert found == (FILES if variant.name != BEFORE_FOLDERS else {"model.keras", "README.md"})
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 4 << 20
-    assert f'keras_crate.load("{variant.name}")' in (folder / "README.md").read_text("utf8")
+    card = (folder / "README.md").read_text("utf8")
+    first = re.search(rf"^# {variant.name}\n\n```python\n(.*?)```", card, re.DOTALL | re.MULTILINE)
+    assert f'keras_crate.load("{variant.name}")' in first[1]
+    exec(first[1], {})
     if variant.name == BEFORE_FOLDERS:
         return
     metrics = json.loads((folder / "metrics.json").read_text("utf8"))

@@ -16,6 +16,7 @@ from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.training import list_recipes
 from authors import parameters_of
 
+from keras_crate.models.fingerprint import fingerprint
 from keras_crate.weights import find, layout, layouts, tensor_files
 from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.variants import LOADS, STATES, lookup, variant_named, variants
@@ -274,8 +275,6 @@ def test_every_variant_loads_from_where_the_table_says(has_pytorch, monkeypatch)
 
 
 def test_a_fingerprint_is_the_same_everywhere():
-    from keras_crate.hub.verify import fingerprint  # `hub.verify` itself is the function
-
     found = keras_crate.hub.verify("crate_demo_mnist")
     assert found.weights == "59b9952d5955673f15790ff68e0a22065d7eec2a681507e9b9e2b57fab009158"
     assert found.outputs == pytest.approx((0.0101, 0.0045, 0.0067, 0.0073, 0.9279), abs=1e-4)

@@ -1,0 +1,40 @@
+"""Writes a model's features of images to a .npz file of NumPy: the arrays `features`, one row an
+image, and `files`. Of a classifier the features are those before its head; of a masked autoencoder
+and of SimDINO, those of the encoder. Folders are searched recursively, and the files of a folder
+are sorted. A broken file does not end the run: it is left out, and listed at the end with the
+reason. The exit status is then 1, and 0 if all files were read. If a run was killed, the same
+command goes on where it was. Unfinished results are in the folder OUT.unfinished."""
+
+from keras_crate.cli.arguments import (
+    add_images,
+    add_model,
+    add_new_file,
+    add_preparation,
+    new_file,
+)
+from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
+from keras_crate.evaluation import write_features
+
+
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
+    add_model(parser)
+    add_images(parser)
+    add_new_file(parser, "the .npz file to write")
+    add_preparation(parser)
+
+
+def run(arguments) -> int:
+    """Runs the command."""
+    out = new_file(arguments, (".npz",))
+    model, evaluation = open_encoder(arguments.model)
+    broken = write_features(
+        model,
+        arguments.images,
+        out,
+        evaluation=prepared(arguments, model, evaluation),
+        batch_size=arguments.batch_size,
+        verbose=1,
+    )
+    print(f"wrote {out.resolve()}")
+    return int(bool(report_broken(broken)))

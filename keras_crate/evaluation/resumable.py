@@ -1,0 +1,159 @@
+"""Computes arrays for many image files, batch by batch. A run that was killed goes on."""
+
+import contextlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from keras_crate.data import ImageFiles
+from keras_crate.files import make_folder, write_json, written_whole
+from keras_crate.models.fingerprint import fingerprint
+from keras_crate.models.white_box import WhiteBoxModel
+
+SUFFIX = ".unfinished"
+
+
+class Part(NamedTuple):
+    """What was computed for some of the files.
+
+    Attributes:
+        values: An array with one row for each file that was read.
+        read: Those files.
+        broken: The other files, with the reason for each.
+    """
+
+    values: np.ndarray
+    read: list[str]
+    broken: dict[str, str]
+
+
+@contextlib.contextmanager
+def computed(
+    out: Path,
+    images: ImageFiles,
+    compute: Callable[[np.ndarray], np.ndarray],
+    settings: dict,
+    verbose: int = 0,
+) -> Iterator[Iterator[Part]]:
+    """Computes an array for each batch, and yields all of them in the order of the files.
+
+    Each batch is a file in the folder `OUT.unfinished`, whole or not there. If the
+    process is killed, the next call computes only the batches that are missing. The
+    folder is removed after the `with` statement, in which the caller writes `out`.
+
+    Args:
+        out: The file that the caller writes.
+        images: The images. A run that goes on has those of its beginning.
+        compute: Returns an array with one row an image.
+        settings: What the values depend on besides, as JSON holds it.
+        verbose: 1 for a progress bar on standard error, if it is a terminal.
+
+    Raises:
+        ValueError: If a run with other settings was begun, or runs at this time.
+        OSError: If a file cannot be written.
+    """
+    folder = out.with_name(out.name + SUFFIX)
+    make_folder(folder)
+    with _locked(folder):
+        images.files = _files(folder, images.files, settings)
+        starts = range(0, len(images.files), images.batch_size)
+        parts = [folder / f"{start:09}.npz" for start in starts]
+        with _bar(verbose) as bar:
+            task = bar.add_task(out.name, total=len(images.files))
+            for start, file in zip(starts, parts, strict=True):
+                some = images.part(start, start + images.batch_size)
+                if not file.exists():
+                    _write_part(file, some, compute)
+                bar.advance(task, len(some.files))
+        yield map(_read_part, parts)
+    shutil.rmtree(folder)
+
+
+def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: ImageFiles) -> dict:
+    """Returns what every result depends on: the model, the images and their preparation."""
+    config = model.get_config() if isinstance(model, WhiteBoxModel) else {}
+    config.pop("name", None)
+    text = json.dumps(config, sort_keys=True, default=keras.saving.serialize_keras_object)
+    return {
+        "model": [fingerprint(model), text],
+        "images": [[os.fspath(path), os.path.abspath(path)] for path in paths],
+        "preparation": [images.input_shape, images.resize, images.interpolation],
+        "batch_size": images.batch_size,
+    }
+
+
+@contextlib.contextmanager
+def _locked(folder: Path):
+    """Keeps other processes out of the folder."""
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"Another process is writing to {folder}. Wait for its end.") from None
+
+
+def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
+    """Returns the files of a run: those of its beginning if it was begun before.
+
+    Raises:
+        ValueError: If it was begun with other settings.
+    """
+    record = folder / "run.json"
+    if not record.exists():
+        write_json(record, {"settings": settings, "files": [str(file) for file in files]})
+    begun = json.loads(record.read_text("utf8"))
+    now = json.loads(json.dumps(settings))
+    changed = [name for name in now if begun["settings"].get(name) != now[name]]
+    if changed:
+        raise ValueError(
+            f"The run in {folder} was begun with another {', '.join(changed)}. Use the same to go "
+            "on, or remove the folder to begin again."
+        )
+    found = [Path(name) for name in begun["files"]]
+    if found != files:
+        warnings.warn(
+            f"The run goes on with the {len(found)} images of its beginning. There are "
+            f"{len(files)} now.",
+            stacklevel=2,
+        )
+    return found
+
+
+def _write_part(file: Path, images: ImageFiles, compute: Callable) -> None:
+    values = [compute(batch) for batch in images]  # one batch, or none if all files are broken
+    broken = [images.broken.get(path, "") for path in images.files]
+    with written_whole(file) as unfinished:
+        np.savez(
+            unfinished,
+            values=values[0] if values else np.zeros(0, "float32"),
+            files=np.array([str(path) for path in images.files], dtype=str),
+            broken=np.array(broken, dtype=str),
+        )
+
+
+def _read_part(file: Path) -> Part:
+    with np.load(file) as part:
+        files, reasons = part["files"].tolist(), part["broken"].tolist()
+        pairs = list(zip(files, reasons, strict=True))
+        return Part(
+            part["values"],
+            [name for name, reason in pairs if not reason],
+            {name: reason for name, reason in pairs if reason},
+        )
+
+
+def _bar(verbose: int) -> Progress:
+    console = Console(stderr=True)
+    shown = verbose and (console.is_terminal or console.is_jupyter)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    return Progress(*columns, console=console, disable=not shown)
