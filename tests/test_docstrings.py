@@ -22,6 +22,7 @@ METHODS = {
     f"CRATE.{name}": getattr(models.CRATE, name) for name in ("with_input_shape", "enable_lora")
 } | {f"CRATEMAE.{name}": getattr(models.CRATEMAE, name) for name in ("encoder", "reconstruct")}
 NO_EXAMPLE = {  # results of functions, or told by the function they go with
+    "BlockView",
     "LayerMeasurements",
     "TokenPCA",
     "rate_reduction",

@@ -13,8 +13,11 @@ from keras_crate.interpret.intermediates import intermediates
 from keras_crate.interpret.pca import TokenPCA, pca_features, token_pca
 from keras_crate.interpret.pyramid import feature_pyramid
 from keras_crate.interpret.segmentation import segment, segment_features
+from keras_crate.models.model_view import BlockView, ModelView
 
 __all__ = [
+    "BlockView",
+    "ModelView",
     "TokenPCA",
     "attention_maps",
     "feature_pyramid",

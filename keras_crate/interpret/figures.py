@@ -7,11 +7,13 @@ from keras_crate.checks import names_arguments
 from keras_crate.figure import draw_rows, mark_untrained
 from keras_crate.interpret.attention import attention_maps
 from keras_crate.interpret.pca import TokenPCA, pca_colours
+from keras_crate.models.model_view import ModelView
 from keras_crate.models.untrained import is_untrained
+from keras_crate.models.view_of import view_of
 
 
 @names_arguments
-def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32):
+def head_atlas(model: keras.Model | ModelView, images, layer: int = -1, batch_size: int = 32):
     """Draws the attention of each head: a row per image, a column per head.
 
     Args:
@@ -32,8 +34,9 @@ def head_atlas(model: keras.Model, images, layer: int = -1, batch_size: int = 32
     keras_crate.interpret.head_atlas(model, images).savefig("heads.png", dpi=200)
     ```
     """
-    figure = plot_attention_maps(images, attention_maps(model, images, layer, batch_size))
-    if is_untrained(model):
+    view = view_of(model, images)
+    figure = plot_attention_maps(images, attention_maps(view, images, layer, batch_size))
+    if is_untrained(view.model):
         mark_untrained(figure)
     return figure
 

@@ -4,30 +4,38 @@ import keras
 import numpy as np
 
 from keras_crate.checks import check_choice, names_arguments
-from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.inside import Inside
-from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.models.model_view import ModelView
+from keras_crate.models.view_of import view_of
 
 
 @names_arguments
 def intermediates(
-    model: keras.Model, images, layers=None, what: str = "tokens", batch_size: int = 32
+    model: keras.Model | ModelView,
+    images,
+    layers=None,
+    what: str = "tokens",
+    batch_size: int = 32,
 ) -> list[np.ndarray]:
     """Returns the tokens, or keys, of the blocks of a model.
 
     Args:
         model: A model of the package, or any functional model with the layers
-            of its blocks.
+            of its blocks; KerasHub's `ViTBackbone`, `DeiTBackbone` or
+            `DINOV2Backbone`, or a classifier around one; any other ViT as a
+            `ModelView`.
         images: Array of shape `(n, height, width, channels)`. A model of the
             package takes any size that its patches tile: its positions are
-            resized.
+            resized. KerasHub's classifiers prepare the images by their
+            preprocessor, as in `predict`. Its backbones take prepared images.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default all.
         what: `"tokens"` for all tokens after a block, class token first;
             `"map"` for the patches' tokens, arranged as in the image; `"keys"`
             for a map of the patches' keys, with the heads concatenated. In
             CRATE the keys are the coordinates in the block's subspaces, which
-            are also the queries and values.
+            are also the queries and values. Maps leave class, distillation and
+            register tokens out.
         batch_size: Number of images that are computed at a time.
 
     Returns:
@@ -45,24 +53,21 @@ def intermediates(
     ```
     """
     check_choice("what", what, ("tokens", "map", "keys"))
-    model = model_for(model, images)
-    blocks = chosen_blocks(model, layers)
+    view = view_of(model, images)
+    blocks = [block for _, block in view.chosen(layers)]
     if what == "keys":
         for block in blocks:
-            _check_keys(block.compress)
-        # The outputs are computed so that `Inside` finds weights that are not finite.
-        tensors = [[b.compress.input, b.compress.output] for b in blocks]
+            _check_keys(block.attention)
+        # The half-steps are computed so that `Inside` finds weights that are not finite.
+        tensors = [[block.inputs, block.half_step] for block in blocks]
     else:
         tensors = [[block.output] for block in blocks]
     found = [[] for _ in blocks]
-    for values in Inside(model, tensors)(images, batch_size):
+    for values in Inside(view, tensors)(images, batch_size):
         for block, of_block, (tokens, *_) in zip(blocks, found, values, strict=True):
-            of_block.append(_keys(block.compress, tokens) if what == "keys" else tokens)
+            of_block.append(_keys(block.attention, tokens) if what == "keys" else tokens)
     arrays = [np.concatenate(of_block) for of_block in found]
-    if what == "tokens":
-        return arrays
-    rows, columns = model.get_layer("token_embedding").grid
-    return [array[:, 1:].reshape(len(array), rows, columns, -1) for array in arrays]
+    return arrays if what == "tokens" else [view.as_map(array) for array in arrays]
 
 
 def patch_features(model, images, layer: int, what: str, batch_size: int) -> np.ndarray:
@@ -73,24 +78,16 @@ def patch_features(model, images, layer: int, what: str, batch_size: int) -> np.
     return features
 
 
-def model_for(model: keras.Model, images) -> keras.Model:
-    """Returns the model, or a copy of it for images of another height and width."""
-    shape = tuple(getattr(images, "shape", ()))[1:]
-    if not isinstance(model, WhiteBoxModel) or len(shape) != 3:
-        return model
-    return model if shape == model.settings.input_shape else model.with_input_shape(shape)
-
-
-def _keys(compress: keras.layers.Layer, tokens: np.ndarray) -> np.ndarray:
+def _keys(attention, tokens: np.ndarray) -> np.ndarray:
     """Returns the keys of all heads, concatenated, `(batch, tokens, d)`."""
-    keys = compress.coordinates(keras.ops.convert_to_tensor(tokens))
+    keys = attention.coordinates(keras.ops.convert_to_tensor(tokens))
     keys = keras.ops.convert_to_numpy(keys).astype("float32")  # (batch, heads, tokens, p)
     return keys.transpose(0, 2, 1, 3).reshape(*tokens.shape[:2], -1)
 
 
-def _check_keys(compress: keras.layers.Layer) -> None:
-    if not hasattr(compress, "coordinates"):
+def _check_keys(attention) -> None:
+    if not hasattr(attention, "coordinates"):
         raise ValueError(
-            f"{compress.name!r} has no keys. Give {type(compress).__name__} a method "
+            f"{attention.name!r} has no keys. Give {type(attention).__name__} a method "
             "`coordinates(inputs)`, as `SubspaceLayer` has, or use its tokens."
         )

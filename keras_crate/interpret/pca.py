@@ -9,7 +9,9 @@ from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
 from keras_crate.figure import ShownAsFigure, draw_rows, mark_untrained
 from keras_crate.interpret.intermediates import patch_features
+from keras_crate.models.model_view import ModelView
 from keras_crate.models.untrained import is_untrained
+from keras_crate.models.view_of import view_of
 
 
 @names_arguments
@@ -62,7 +64,7 @@ class TokenPCA(ShownAsFigure):
 
 @names_arguments
 def token_pca(
-    model: keras.Model,
+    model: keras.Model | ModelView,
     images,
     layer: int = -1,
     what: str = "tokens",
@@ -106,8 +108,10 @@ def token_pca(
         Amir et al., "Deep ViT Features as Dense Visual Descriptors",
         arXiv:2112.05814; Yu et al., arXiv:2308.16271, for CRATE.
     """
-    features = patch_features(model, images, layer, what, batch_size)
-    return dataclasses.replace(pca_features(features, foreground), untrained=is_untrained(model))
+    view = view_of(model, images)
+    features = patch_features(view, images, layer, what, batch_size)
+    found = pca_features(features, foreground)
+    return dataclasses.replace(found, untrained=is_untrained(view.model))
 
 
 @names_arguments

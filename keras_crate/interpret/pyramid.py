@@ -4,21 +4,24 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.layers import TokenMap
-from keras_crate.models.blocks import check_whole, chosen_blocks
+from keras_crate.models.blocks import check_whole
+from keras_crate.models.model_view import ModelView
+from keras_crate.models.view_of import view_of
 
 
 @names_arguments
 def feature_pyramid(
-    model: keras.Model, layers=None, scales: list[float] | None = None
+    model: keras.Model | ModelView, layers=None, scales: list[float] | None = None
 ) -> keras.Model:
     """Returns a model whose outputs are maps of the patches' features at several blocks.
 
     It shares the layers and weights of `model`. Gradients flow through it: it
-    is a backbone for a detection or segmentation head.
+    is a backbone for a detection or segmentation head. It takes what the model
+    itself takes: of a KerasHub classifier, prepared images. Keras cannot save the
+    pyramid of a KerasHub model as a whole: use `save_weights`.
 
     Args:
-        model: A model of the package, or any functional model with the layers
-            of its blocks.
+        model: As in `intermediates`.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default four, evenly spaced, up to the last.
         scales: Factors by which each block's map is resized (bilinear,
@@ -44,21 +47,21 @@ def feature_pyramid(
         Li et al., "Exploring Plain Vision Transformer Backbones for Object
         Detection", arXiv:2203.16527, for a pyramid from one stride.
     """
-    check_whole(model)
-    depth = len(chosen_blocks(model, None))
+    view = view_of(model)
+    check_whole(view.model)
+    depth = len(view.blocks)
     if layers is None:
         layers = sorted({-(-depth * part // 4) - 1 for part in (1, 2, 3, 4)})
-    blocks = chosen_blocks(model, layers)
+    blocks = view.chosen(layers)
     scales = [1] * len(blocks) if scales is None else list(scales)
-    names = [f"block_{block.number}" for block in blocks]
+    names = [f"block_{number}" for number, _ in blocks]
     if len(scales) != len(blocks) or len(set(names)) < len(blocks):
         raise ValueError(
             "`layers` must be different blocks, and `scales` have one number for each. Received: "
             f"layers={list(layers)}, scales={scales}"
         )
-    grid = model.get_layer("token_embedding").grid
     maps = {
-        name: TokenMap(grid, scale, name=f"{name}_map")(block.output)
-        for name, scale, block in zip(names, scales, blocks, strict=True)
+        name: TokenMap(view.grid, scale, view.prefix, name=f"{name}_map")(block.output)
+        for name, scale, (_, block) in zip(names, scales, blocks, strict=True)
     }
-    return keras.Model(model.input, maps, name=f"{model.name}_pyramid")
+    return keras.Model(view.images, maps, name=f"{view.model.name}_pyramid")

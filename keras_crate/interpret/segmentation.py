@@ -6,11 +6,12 @@ import numpy as np
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.extras import needed
 from keras_crate.interpret.intermediates import patch_features
+from keras_crate.models.model_view import ModelView
 
 
 @names_arguments
 def segment(
-    model: keras.Model,
+    model: keras.Model | ModelView,
     images,
     layer: int = -1,
     objects: int = 1,

@@ -48,11 +48,14 @@ def restored_settings(settings: dict | None) -> dict:
 
 
 def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
-    """Returns the matrix `(inputs, units)` of a Dense layer, adapted by LoRA and dequantised."""
+    """Returns the kernel `(inputs, units)` of a Dense layer, adapted by LoRA and dequantised.
+
+    Also that of an `EinsumDense` for `(batch, n, inputs)`, with its own shape.
+    """
     if getattr(dense, "quantization_mode", None) is None:
         return keras.ops.cast(dense.kernel, dtype)
     # In every mode, the matrix of a map is its output for the identity.
-    matrix = dense(keras.ops.eye(inputs, dtype=dtype))
+    matrix = dense(keras.ops.eye(inputs, dtype=dtype)[None])[0]
     return matrix if dense.bias is None else matrix - keras.ops.cast(dense.bias, matrix.dtype)
 
 

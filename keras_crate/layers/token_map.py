@@ -14,11 +14,12 @@ class TokenMap(keras.layers.Layer):
         grid: Rows and columns of patches.
         scale: Factor, > 0, by which the map's rows and columns are resized
             (bilinear, antialiased).
+        prefix: Number of tokens before the patches', such as the class token,
+            which are left out.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tokens of shape `(batch, 1 + rows * columns, d)`, class token
-            first.
+        inputs: Tokens of shape `(batch, prefix + rows * columns, d)`.
 
     Returns:
         Maps of shape `(batch, rows * scale, columns * scale, d)`.
@@ -34,8 +35,9 @@ class TokenMap(keras.layers.Layer):
     """
 
     @names_arguments
-    def __init__(self, grid, scale: float = 1, **kwargs):
+    def __init__(self, grid, scale: float = 1, prefix: int = 1, **kwargs):
         super().__init__(**kwargs)
+        self.prefix = prefix
         self.grid = rows, columns = tuple(grid)
         self.scale = check_above_zero("scale", scale)
         if rows * scale % 1 or columns * scale % 1:
@@ -47,7 +49,7 @@ class TokenMap(keras.layers.Layer):
 
     def call(self, inputs):
         rows, columns = self.grid
-        maps = ops.reshape(inputs[:, 1:], (-1, rows, columns, inputs.shape[-1]))
+        maps = ops.reshape(inputs[:, self.prefix :], (-1, rows, columns, inputs.shape[-1]))
         if self.scale == 1:
             return maps
         resized = ops.image.resize(
@@ -59,4 +61,5 @@ class TokenMap(keras.layers.Layer):
         return (input_shape[0], *self.size, input_shape[-1])
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "grid": self.grid, "scale": self.scale}
+        own = {"grid": self.grid, "scale": self.scale, "prefix": self.prefix}
+        return {**super().get_config(), **own}

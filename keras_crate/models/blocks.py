@@ -7,9 +7,7 @@ from typing import NamedTuple
 import keras
 
 from keras_crate.layers import PatchNoise
-from keras_crate.models import checks
 from keras_crate.models.graph import BLOCK_LAYERS
-from keras_crate.models.white_box import WhiteBoxModel
 
 
 class Block(NamedTuple):
@@ -75,7 +73,10 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
             "`model` must have white-box blocks, with layers block_0_norm_1, block_0_mssa, "
             "block_0_norm_2, block_0_ista, ... "
             f"Received: {type(model).__name__} {model.name!r} with layers {list(layers)[:6]}. "
-            "If it is inside that model, pass `model.get_layer(...)`."
+            "If it is inside that model, pass `model.get_layer(...)`.\n"
+            "`interpret` and `measure` also take KerasHub's ViTBackbone, DeiTBackbone and "
+            "DINOV2Backbone, classifiers around them, and your own ViT as an "
+            "`interpret.ModelView`."
         )
     return blocks
 
@@ -87,16 +88,25 @@ def chosen_blocks(model: keras.Model, layers) -> list[Block]:
         ValueError: If the model has no such block, or the list is empty.
     """
     blocks = white_box_blocks(model)
+    return [blocks[number] for number in chosen_numbers(layers, len(blocks))]
+
+
+def chosen_numbers(layers, depth: int) -> list[int]:
+    """Returns numbers of blocks, counted from 0. None means all of the `depth` blocks.
+
+    Raises:
+        ValueError: If there is no such block, or the list is empty.
+    """
     if layers is None:
-        return blocks
+        return list(range(depth))
     try:
-        chosen = [blocks[operator.index(number)] for number in layers]
+        chosen = [range(depth)[operator.index(number)] for number in layers]
     except (TypeError, IndexError):
         chosen = []
     if not chosen:
         raise ValueError(
             "`layers` must be a list of numbers of blocks. The blocks of the model are "
-            f"{', '.join(map(str, range(len(blocks))))}; negative numbers count from the last. "
+            f"{', '.join(map(str, range(depth)))}; negative numbers count from the last. "
             f"Received: {layers!r}"
         )
     return chosen
@@ -119,10 +129,3 @@ def check_whole(model: keras.Model) -> None:
             f"{type(model).__name__} {model.name!r} hides patches at random. Pass "
             "`model.encoder()`, which sees all of them."
         )
-
-
-def check_measurable(model: keras.Model, images) -> None:
-    """Refuses images of another shape, or with pixels that are NaN or infinite."""
-    if isinstance(model, WhiteBoxModel):
-        checks.check_images(images, model.settings.input_shape)
-    checks.check_finite(images)

@@ -90,7 +90,7 @@ def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
 
 
 def check_images(images, expected: tuple) -> None:
-    """Refuses a batch whose shape is not `(batch, *expected)`."""
+    """Refuses a batch whose shape is not `(batch, *expected)`. Sizes of None fit any."""
     if isinstance(images, (list, tuple)) and len(images) > 1:
         raise ValueError(
             f"The model takes one array of images. Received: a {type(images).__name__} of "
@@ -100,7 +100,9 @@ def check_images(images, expected: tuple) -> None:
     if shape is None:
         return
     shape = tuple(shape)
-    if len(shape) == 4 and all(a in (b, None) for a, b in zip(shape[1:], expected, strict=True)):
+    if len(shape) == 4 and all(
+        a == b or None in (a, b) for a, b in zip(shape[1:], expected, strict=True)
+    ):
         return
     wanted = f"a batch of images of shape (batch, {', '.join(map(str, expected))})"
     if shape == expected:
@@ -115,7 +117,8 @@ def check_images(images, expected: tuple) -> None:
     else:
         advice = (
             "Resize the images, or make the model for them with `input_shape=` or "
-            "`model.with_input_shape(...)`; a grey image becomes colour by repeating its channel."
+            "`model.with_input_shape(...)` (in KerasHub, `image_shape=`); a grey image becomes "
+            "colour by repeating its channel."
         )
     raise ValueError(f"The model takes {wanted}. Received: shape {shape}. {advice}")
 

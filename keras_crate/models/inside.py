@@ -6,15 +6,17 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.models.blocks import check_measurable, check_whole
+from keras_crate.models.blocks import check_whole
+from keras_crate.models.checks import check_finite, check_images
 from keras_crate.models.image_batches import image_batches, number_of_batches
+from keras_crate.models.model_view import ModelView
 
 
 class Inside:
     """Runs a model up to some of its symbolic tensors.
 
     Args:
-        model: A functional model.
+        view: The view of a model.
         tensors: Symbolic tensors of the model, in any structure, such as a list
             of lists.
 
@@ -33,23 +35,26 @@ class Inside:
             the first layer with such an output.
     """
 
-    def __init__(self, model: keras.Model, tensors):
-        check_whole(model)
-        self.model = model
+    def __init__(self, view: ModelView, tensors):
+        check_whole(view.model)
+        self.view = view
         self.tensors = tensors
-        self._to_tensors = keras.Model(model.input, keras.tree.flatten(tensors))
+        self._to_tensors = keras.Model(view.images, keras.tree.flatten(tensors))
 
     def __call__(self, images, batch_size: int, verbose: int = 0) -> Iterator:
         progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)
         any_images = False
         for batch in image_batches(images, batch_size):
             any_images = any_images or len(batch) > 0
-            check_measurable(self.model, batch)
+            check_finite(batch)
+            if self.view.prepare is not None:
+                batch = keras.ops.convert_to_numpy(self.view.prepare(batch))
+            check_images(batch, tuple(self.view.images.shape[1:]))
             # Keras returns a single output bare.
             values = keras.tree.flatten(self._to_tensors.predict_on_batch(batch))
             values = [np.asarray(value, "float32") for value in values]
             if not all(np.isfinite(value).all() for value in values):
-                broken = first_broken_layer(self.model, batch)
+                broken = first_broken_layer(self.view.model, batch)
                 raise ValueError(
                     f"Activations are NaN or infinite{f', first in {broken}' if broken else ''}. "
                     "Load an earlier checkpoint, or train with a lower learning rate."
@@ -90,7 +95,7 @@ def first_broken_layer(model: keras.Model, batch) -> BrokenLayer | None:
         The layer, or None if all outputs are finite.
     """
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    every = keras.Model(model.input, [layer.output for layer in layers])
+    every = keras.Model(model.inputs[0], [layer.output for layer in layers])
     pairs = zip(layers, every.predict_on_batch(batch), strict=True)
     for number, (layer, outputs) in enumerate(pairs, 1):
         if not all(map(_is_finite, keras.tree.flatten(outputs))):

@@ -7,9 +7,11 @@ import numpy as np
 
 from keras_crate.checks import check_choice, check_not_negative, names_arguments
 from keras_crate.layers.folded_norm import FoldedNorm
-from keras_crate.models.blocks import check_bases, white_box_blocks
+from keras_crate.models.blocks import check_bases
 from keras_crate.models.inside import Inside
+from keras_crate.models.model_view import BlockView, ModelView
 from keras_crate.models.untrained import is_untrained
+from keras_crate.models.view_of import view_of
 from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements
 from keras_crate.objective.rates import (
     check_eps,
@@ -22,7 +24,7 @@ from keras_crate.objective.rates import (
 
 @names_arguments
 def measure(
-    model: keras.Model,
+    model: keras.Model | ModelView,
     images,
     batch_size: int = 32,
     convention: str | None = None,
@@ -44,14 +46,27 @@ def measure(
     CRATE-alpha's block is not its sparse codes. It has few zeros, so |Z|_0 is of
     little use there.)
 
+    A ViT has no subspaces by construction. The columns of each head's value
+    projection, d x d/heads as a CRATE's, take their place: what a head writes
+    into the tokens is linear in these coordinates. (In a CRATE they are the keys and
+    queries too.) The kernels are used as they are, without bias. Their scale has
+    no effect, since the paper's convention makes the bases orthonormal, and the
+    authors' gives every token of a head length 1. A ViT has no operator that
+    sparsifies: the zeros of the block's output are counted, as a rule none. All
+    tokens count, also class, distillation and register tokens.
+
     Args:
         model: Any model of the package, with any operators, or a functional
             model with the layers of its blocks (`block_0_mssa`, ...). For a
             `CRATEMAE`, which hides patches at random, pass `model.encoder()`.
+            Or a ViT: KerasHub's `ViTBackbone`, `DeiTBackbone` or
+            `DINOV2Backbone`, a classifier around one, or an
+            `interpret.ModelView`.
         images: Array of shape `(n, *input_shape)`, n >= 1, or an iterable of
             batches: a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`, a
             generator. One batch is in memory at a time. A batch is an array,
-            or a tuple that starts with one.
+            or a tuple that starts with one. KerasHub's classifiers prepare the
+            images by their preprocessor, as in `predict`.
         batch_size: Number of images of an array in a batch.
         convention: `"authors"` (the default) or `"paper"`; see
             `subspace_coding_rate`.
@@ -99,7 +114,7 @@ class Measurer:
 
     def __init__(
         self,
-        model: keras.Model,
+        model: keras.Model | ModelView,
         convention: str | None = None,
         eps: float | None = None,
         penalty: float = 0.1,
@@ -108,20 +123,22 @@ class Measurer:
         self.convention = chosen_convention(convention, at)
         self.eps = check_eps(eps, self.convention)
         self.penalty = check_not_negative("penalty", penalty)
-        self.blocks = white_box_blocks(model)
+        view = view_of(model)
+        self.blocks = view.blocks
         for block in self.blocks:
-            check_bases(block.compress)
-        self.inside = Inside(model, [self._tensors(block) for block in self.blocks])
+            check_bases(block.attention)
+        self.inside = Inside(view, [self._tensors(block) for block in self.blocks])
 
-    def _tensors(self, block) -> list:
+    def _tensors(self, block: BlockView) -> list:
         """The symbolic tensors of a block that the convention reads."""
+        codes = block.output if block.sparsify is None else _codes(block.sparsify)
         if self.convention == "authors":
-            return [_normalised_input(block.compress), _codes(block.sparsify)]
-        return [block.half_step, _codes(block.sparsify), block.output]
+            return [_normalised_input(block), codes]
+        return [block.half_step, codes, block.output]
 
     def __call__(self, images, batch_size: int = 32, verbose: int = 0) -> LayerMeasurements:
         bases = [
-            keras.ops.convert_to_numpy(block.compress.subspace_bases()) for block in self.blocks
+            keras.ops.convert_to_numpy(block.attention.subspace_bases()) for block in self.blocks
         ]
         found = collections.defaultdict(list)  # for each term, arrays (blocks, images)
         for values in self.inside(images, batch_size, verbose):
@@ -135,13 +152,14 @@ class Measurer:
             ddof = 0 if name == "sparsity" or values.shape[1] == 1 else 1
             results[f"{name}_mean"] = values.mean(axis=1).tolist()
             results[f"{name}_std"] = values.std(axis=1, ddof=ddof).tolist()
+        sparsify = self.blocks[0].sparsify
         return LayerMeasurements(
             images=values.shape[1],
             convention=self.convention,
             eps=self.eps,
             penalty=self.penalty if self.convention == "paper" else None,
-            operator=type(self.blocks[0].sparsify).__name__,
-            untrained=is_untrained(self.inside.model),
+            operator="tokens" if sparsify is None else type(sparsify).__name__,
+            untrained=is_untrained(self.inside.view.model),
             **results,
         )
 
@@ -174,11 +192,11 @@ def chosen_convention(convention: str | None, at: str | None) -> str:
     return conventions[at]
 
 
-def _normalised_input(compress: keras.layers.Layer):
+def _normalised_input(block: BlockView):
     """Returns a block's normalised input, with scale and offset even if the operator has them."""
-    if not isinstance(compress, FoldedNorm):
-        return compress.input
-    return _MethodLayer(compress, "normalized")(compress.input)
+    if not isinstance(block.attention, FoldedNorm):
+        return block.inputs
+    return _MethodLayer(block.attention, "normalized")(block.inputs)
 
 
 def _codes(sparsify: keras.layers.Layer):

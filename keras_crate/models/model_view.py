@@ -1,0 +1,136 @@
+"""What can be seen inside a transformer: tokens, attention and subspaces, block by block."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_crate.checks import names_arguments
+from keras_crate.layers.composite import matrix_of
+from keras_crate.models.blocks import chosen_numbers
+
+
+@names_arguments
+@dataclasses.dataclass(frozen=True)
+class BlockView:
+    """One block of a transformer: its attention, and tokens as symbolic tensors of the model.
+
+    Args:
+        attention: The layer that attends: a `keras.layers.MultiHeadAttention`, or
+            another layer with those of these methods that are asked for:
+            `call(tokens, return_attention_scores=True)`, which returns outputs
+            and scores `(batch, heads, n, n)`; `coordinates(tokens)`, the keys
+            `(batch, heads, n, p)`; `subspace_bases()` of shape `(heads, d, p)`.
+        inputs: Tokens that the attention takes, normalised, `(batch, n, d)`.
+        half_step: Tokens after the attention and its skip connection.
+        output: Tokens after the block.
+        sparsify: The layer whose exact zeros are counted. By default those of
+            `output` are.
+
+    See `ModelView` for an example.
+    """
+
+    attention: keras.layers.Layer
+    inputs: keras.KerasTensor
+    half_step: keras.KerasTensor
+    output: keras.KerasTensor
+    sparsify: keras.layers.Layer | None = None
+
+    def __post_init__(self):
+        if isinstance(self.attention, keras.layers.MultiHeadAttention):
+            heads = _Heads(self.attention, self.inputs.shape[-1])
+            object.__setattr__(self, "attention", heads)
+
+
+@names_arguments
+@dataclasses.dataclass(frozen=True)
+class ModelView:
+    """Shows the inside of a ViT to `interpret` and `objective.measure`, which take it as `model`.
+
+    The models of this package, KerasHub's `ViTBackbone`, `DeiTBackbone` and
+    `DINOV2Backbone`, and classifiers around them need none.
+
+    Args:
+        model: A functional model of images.
+        blocks: A `BlockView` for each block, in the order of the model.
+        grid: Rows and columns of patches.
+        prefix: Number of tokens before those of the patches: class, distillation
+            and register tokens. They are left out of maps.
+        prepare: Function from a batch of images to what the model takes. By
+            default the model takes the images as they are.
+
+    Raises:
+        ValueError: If there are no blocks, or not as many tokens as the prefix and
+            the grid have.
+
+    Example:
+
+    ```python
+    inputs = keras.Input((32, 32, 3))
+    tokens = keras.layers.Reshape((16, 24))(keras.layers.Conv2D(24, 8, strides=8)(inputs))
+    normed = keras.layers.LayerNormalization()(tokens)
+    attention = keras.layers.MultiHeadAttention(num_heads=2, key_dim=12)
+    half = tokens + attention(normed, normed)
+    output = half + keras.layers.Dense(24, "gelu")(keras.layers.LayerNormalization()(half))
+    vit = keras.Model(inputs, output)
+
+    block = keras_crate.interpret.BlockView(attention, normed, half, output)
+    view = keras_crate.interpret.ModelView(vit, [block], grid=(4, 4), prefix=0)
+    maps = keras_crate.interpret.attention_maps(view, images, token=5)
+    measured = keras_crate.objective.measure(view, images, convention="paper")
+    ```
+    """
+
+    model: keras.Model
+    blocks: Sequence[BlockView]
+    grid: tuple[int, int]
+    prefix: int = 1
+    prepare: Callable | None = None
+
+    def __post_init__(self):
+        if not self.blocks:
+            raise ValueError("`blocks` must have a `BlockView` for each block. Received: none")
+        rows, columns = self.grid
+        expected = self.prefix + rows * columns
+        for block in self.blocks:
+            if block.output.shape[1] not in (None, expected):
+                raise ValueError(
+                    f"A prefix of {self.prefix} and a grid of {rows} by {columns} patches make "
+                    f"{expected} tokens. Received: blocks with {block.output.shape[1]} tokens"
+                )
+
+    @property
+    def images(self) -> keras.KerasTensor:
+        """The model's symbolic input."""
+        return self.model.inputs[0]
+
+    def chosen(self, layers) -> list[tuple[int, BlockView]]:
+        """Returns blocks with their numbers. Negative numbers count from the last; None: all."""
+        return [(k, self.blocks[k]) for k in chosen_numbers(layers, len(self.blocks))]
+
+    def as_map(self, tokens: np.ndarray) -> np.ndarray:
+        """Arranges features of tokens, `(batch, tokens, ...)`, as maps of the patches."""
+        return tokens[:, self.prefix :].reshape(len(tokens), *self.grid, *tokens.shape[2:])
+
+
+class _Heads:
+    """Gives a `keras.layers.MultiHeadAttention` the methods of a `SubspaceLayer`."""
+
+    def __init__(self, attention: keras.layers.MultiHeadAttention, dim: int):
+        self.layer, self.dim, self.name = attention, dim, attention.name
+
+    def call(self, tokens, return_attention_scores=True):
+        return self.layer(tokens, tokens, return_attention_scores=True, training=False)
+
+    __call__ = call
+
+    def coordinates(self, tokens):
+        """The keys of each head, with their bias."""
+        return ops.transpose(self.layer.key_dense(tokens), (0, 2, 1, 3))
+
+    def subspace_bases(self):
+        """The columns of each head's value projection, without its bias."""
+        kernel = matrix_of(self.layer.value_dense, self.dim, self.layer.variable_dtype)
+        return ops.transpose(kernel, (1, 0, 2))

@@ -1,0 +1,40 @@
+"""Finds out how to look inside a model."""
+
+import dataclasses
+
+import keras
+
+from keras_crate.models.blocks import white_box_blocks
+from keras_crate.models.keras_hub_view import backbone_view, keras_hub_classes
+from keras_crate.models.model_view import BlockView, ModelView
+from keras_crate.models.white_box import WhiteBoxModel
+
+
+def view_of(model: keras.Model | ModelView, images=None) -> ModelView:
+    """Returns the view of a model. A user's own view is returned as it is.
+
+    Args:
+        model: A model of the package, a functional model with the layers of its
+            blocks, a backbone of KerasHub or a task around one, or a view.
+        images: Array of images. A model of the package is copied for images of
+            another height and width.
+
+    Raises:
+        ValueError: If the inside of the model is not known, or it cannot take
+            images of this size.
+    """
+    if isinstance(model, ModelView):
+        return model
+    if "Task" in keras_hub_classes(model):
+        inner = view_of(model.backbone)
+        return dataclasses.replace(inner, prepare=model.preprocessor)
+    if view := backbone_view(model):
+        return view
+    shape = tuple(getattr(images, "shape", ()))[1:]
+    if isinstance(model, WhiteBoxModel) and len(shape) == 3 and shape != model.settings.input_shape:
+        model = model.with_input_shape(shape)
+    blocks = [
+        BlockView(b.compress, b.compress.input, b.half_step, b.output, b.sparsify)
+        for b in white_box_blocks(model)
+    ]
+    return ModelView(model, blocks, model.get_layer("token_embedding").grid)
