@@ -524,7 +524,7 @@ class FamilyChecks:
             ({"input_shape": (16, 16)}, r"`input_shape` must be three positive integers"),
             ({"input_shape": (None, 16, 3)}, r"`input_shape` must be three positive integers"),
             ({"patch_size": 0}, r"`patch_size` must be a positive integer or a pair"),
-            ({"pooling": "max"}, r'`pooling` must be "token".*pooling=\'max\''),
+            ({"pooling": "mean"}, r'`pooling` must be "token".*pooling=\'mean\''),
             ({"pooling": None}, r"`pooling` must be .*include_top=True"),
             ({"classifier_activation": "sofmax"}, r"`classifier_activation` must be .*'sofmax'"),
             ({"class_names": ["a", "b"]}, r"2 names for classes=5"),

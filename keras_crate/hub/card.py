@@ -118,7 +118,7 @@ def _use(model, published: Published) -> str:
     code = f'import keras_crate\nimport numpy as np\n\nmodel = keras_crate.{load}("{address}")\n'
     takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
     if isinstance(model, WhiteBoxModel):
-        shape = ", ".join(map(str, model.input_shape[1:]))
+        shape = ", ".join(str(side or 224) for side in model.input_shape[1:])
         images = f"np.random.normal(size=(1, {shape}))  # normalised images"
         if takes_pixels:
             images = f"np.random.uniform(0, 255, (1, {shape}))  # pixels in [0, 255]"

@@ -78,7 +78,7 @@ def model_for(model: keras.Model, images) -> keras.Model:
     shape = tuple(getattr(images, "shape", ()))[1:]
     if not isinstance(model, WhiteBoxModel) or len(shape) != 3:
         return model
-    return model if shape == model.settings.input_shape else model.with_input_shape(shape)
+    return model if shape == model.inputs[0].shape[1:] else model.with_input_shape(shape)
 
 
 def _keys(compress: keras.layers.Layer, tokens: np.ndarray) -> np.ndarray:

@@ -45,6 +45,11 @@ def feature_pyramid(
         Detection", arXiv:2203.16527, for a pyramid from one stride.
     """
     check_whole(model)
+    if model.get_layer("patch_embedding").output.shape[1:3].count(None) == 2:
+        raise ValueError(
+            "`model` must take images of one size. Received: a model for images of any size. Pass "
+            "`model.with_input_shape((height, width, channels))`."
+        )
     depth = len(chosen_blocks(model, None))
     if layers is None:
         layers = sorted({-(-depth * part // 4) - 1 for part in (1, 2, 3, 4)})

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_crate.checks import names_arguments
-from keras_crate.layers.position_resize import resize_positions
+from keras_crate.layers.position_resize import resize_in_graph, resize_positions
 from keras_crate.layers.sincos_positions import sincos_positions
 
 
@@ -17,11 +17,12 @@ class TokenEmbedding(keras.layers.Layer):
     """Puts a class token before the patches and adds positions to all tokens.
 
     Saved positions for another grid of patches are resized on loading, with a
-    warning.
+    warning. If the patches come as a map, positions are resized to it at each
+    call (bicubic, as in `resize_positions`).
 
     Args:
-        grid: Rows and columns of patches, for resizing positions. By default, a
-            square.
+        grid: Rows and columns of patches in the table of positions. By default,
+            a square.
         class_token_initializer: Initialiser of the class token. By default
             N(0, 1).
         position_initializer: Initialiser of the positions. By default N(0, 1).
@@ -30,7 +31,8 @@ class TokenEmbedding(keras.layers.Layer):
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tokens of shape `(batch, n, d)`.
+        inputs: Tokens of shape `(batch, n, d)`, or a map of them of any size,
+            `(batch, rows, columns, d)`.
 
     Returns:
         Tokens of shape `(batch, n + 1, d)`, class token first.
@@ -68,7 +70,11 @@ class TokenEmbedding(keras.layers.Layer):
         self.train_positions = train_positions
 
     def build(self, input_shape):
-        _, patches, dim = input_shape
+        *_, patches, dim = input_shape
+        if len(input_shape) == 4:  # a map of any size
+            if self.grid is None:
+                raise ValueError("A map of patches needs the `grid` of the table. Received: None")
+            patches = math.prod(self.grid)
         if self.grid is not None and math.prod(self.grid) != patches:
             raise ValueError(
                 f"`grid` must have as many patches as the input. Received: grid={self.grid} "
@@ -93,7 +99,12 @@ class TokenEmbedding(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs):
-        return self.embed(inputs, self.positions[:, 1:])
+        positions = self.positions[:, 1:]
+        if len(inputs.shape) == 4:
+            _, rows, columns, dim = ops.shape(inputs)
+            inputs = ops.reshape(inputs, (-1, rows * columns, dim))
+            positions = resize_in_graph(positions, self.grid, (rows, columns))
+        return self.embed(inputs, positions)
 
     def embed(self, inputs, positions):
         """Puts the class token before the patches, and adds the positions of all tokens."""
@@ -103,8 +114,9 @@ class TokenEmbedding(keras.layers.Layer):
         return ops.pad(inputs, ((0, 0), (1, 0), (0, 0))) + table
 
     def compute_output_shape(self, input_shape):
-        batch, patches, dim = input_shape
-        return (batch, None if patches is None else patches + 1, dim)
+        batch, *places, dim = input_shape
+        tokens = None if None in places else math.prod(places) + 1
+        return (batch, tokens, dim)
 
     def assign(self, class_token, positions, grid: tuple[int, int] | None = None):
         """Sets both weights, with the positions resized to this layer's grid.

@@ -5,16 +5,17 @@ from keras import ops
 
 from keras_crate.checks import check_choice, names_arguments
 
-POOLINGS = ("token", "avg")
+POOLINGS = ("token", "avg", "max")
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenPooling(keras.layers.Layer):
-    """Returns the class token, or the mean of all tokens.
+    """Returns the class token, or the mean or the maximum of all tokens.
 
     Args:
-        mode: `"token"` for the class token, which is the first, or `"avg"`
-            for the mean of all tokens, with the class token.
+        mode: `"token"` for the class token, which is the first, `"avg"` for
+            the mean of all tokens, with the class token, or `"max"` for their
+            maximum.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -42,7 +43,7 @@ class TokenPooling(keras.layers.Layer):
     def call(self, inputs):
         if self.mode == "token":
             return inputs[:, 0]
-        return ops.mean(inputs, axis=1)
+        return (ops.mean if self.mode == "avg" else ops.max)(inputs, axis=1)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[-1])

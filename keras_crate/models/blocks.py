@@ -124,5 +124,5 @@ def check_whole(model: keras.Model) -> None:
 def check_measurable(model: keras.Model, images) -> None:
     """Refuses images of another shape, or with pixels that are NaN or infinite."""
     if isinstance(model, WhiteBoxModel):
-        checks.check_images(images, model.settings.input_shape)
+        checks.check_images(images, model.inputs[0].shape[1:])
     checks.check_finite(images)

@@ -12,6 +12,7 @@ from keras_crate.layers.initializers import linear_initializers
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
+from keras_crate.models.input_tensor import model_before, shape_after
 from keras_crate.models.settings import Settings, arguments_of, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
@@ -33,13 +34,13 @@ class Classifier(WhiteBoxModel):
 
     def __init__(self, arguments: dict):
         settings = Settings(**arguments_of(arguments))
-        weights, dtype, name = (settings.__dict__.pop(k) for k in ("weights", "dtype", "name"))
+        weights, dtype, name, before = taken_from(settings)
         checks.check_pooling(settings.pooling, settings.include_top)
         checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
         with weights_for(type(self), weights, settings) as opened:
-            graph = Graph(settings, dtype)
+            graph = Graph(settings, dtype, before)
             parts = self.parts(settings)
             images, patches = graph.stem(parts)
             x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
@@ -49,7 +50,7 @@ class Classifier(WhiteBoxModel):
                 x = graph.make(TokenPooling, "pooling", mode=settings.pooling)(x)
             if settings.include_top:
                 x = _head(graph, parts, x)
-            super().__init__(images, x, settings=settings, policy=graph.policy, name=name)
+            super().__init__(images, x, settings=settings, graph=graph, name=name)
             if opened:
                 opened.assign_to(self)
 
@@ -114,6 +115,20 @@ class Classifier(WhiteBoxModel):
             **super().get_config(),
             "classifier_activation": keras.activations.serialize(activation),
         }
+
+
+def taken_from(settings: Settings) -> tuple:
+    """Takes the arguments that are not settings out of a model's settings.
+
+    Returns:
+        `weights`, `dtype`, `name`, and the layers before `input_tensor`, if it is given.
+        The image shape is then that of `input_tensor`.
+    """
+    arguments = [vars(settings).pop(k) for k in ("weights", "dtype", "name", "input_tensor")]
+    before = model_before(arguments.pop())
+    if before is not None:
+        settings.input_shape = shape_after(before, settings.input_shape)
+    return (*arguments, before)
 
 
 @contextlib.contextmanager

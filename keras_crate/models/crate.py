@@ -6,8 +6,10 @@ import keras
 
 from keras_crate.checks import check_choice, names_arguments
 from keras_crate.layers import ConvolutionalStem, PatchEmbedding
+from keras_crate.models.checks import ImageShape
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
+from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.operators import (
     Operator,
     given_operator,
@@ -81,11 +83,16 @@ class CRATE(Classifier):
             classifier.
         input_shape: Image shape without the batch: `(height, width, channels)`,
             or channels first if `data_format` is `"channels_first"`. The patch
-            must divide height and width.
+            must divide height and width. With `(None, None, channels)` the
+            model takes images of any size: it has a table of positions for the
+            grid of patches that the weights were trained with, or else of
+            224x224 pixels, and resizes it to each batch's grid (bicubic, as
+            `with_input_shape`). CBSA and masked autoencoders need one size.
         patch_size: Side of a patch in pixels, or a pair (height, width).
         classes: Number of classes, if `include_top`.
-        pooling: `"token"` (class token), `"avg"` (mean of all tokens, class
-            token included), or None for all tokens, with `include_top=False`.
+        pooling: `"token"` (class token), `"avg"` or `"max"` (mean or maximum of
+            all tokens, class token included), or None for all tokens, with
+            `include_top=False`.
         classifier_activation: Activation of the head; None for logits.
         include_preprocessing: Whether the model takes pixels in [0, 255] and
             normalises them. Otherwise it takes normalised images.
@@ -109,6 +116,9 @@ class CRATE(Classifier):
             has no effect under JAX on CPUs, where XLA undoes it.
         class_names: One name for each class, for `decode_predictions`;
             `"imagenet"` stands for ImageNet-1K's names.
+        input_tensor: Symbolic images that the model takes: `keras.Input(...)`, or
+            the output of layers after one. These layers become a part of the
+            model, and `input_shape` is the shape of their output.
         data_format: `"channels_last"` or `"channels_first"`; by default
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of the layers, such as `"mixed_bfloat16"`; by
@@ -157,7 +167,7 @@ class CRATE(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -170,6 +180,7 @@ class CRATE(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
@@ -203,7 +214,7 @@ class CRATE(Classifier):
 def CRATETiny(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -217,6 +228,7 @@ def CRATETiny(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -245,7 +257,7 @@ def CRATETiny(
 def CRATESmall(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -259,6 +271,7 @@ def CRATESmall(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -287,7 +300,7 @@ def CRATESmall(
 def CRATEBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -301,6 +314,7 @@ def CRATEBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -329,7 +343,7 @@ def CRATEBase(
 def CRATELarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -343,6 +357,7 @@ def CRATELarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,

@@ -18,9 +18,13 @@ def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Mo
     """
     config = model.get_config()
     saved = Form.taken_from(config)
+    grid = model.get_layer("token_embedding").grid
+    form = (form or saved)._replace(grid=grid)  # used if the new model takes any size
     # Not from the configuration: a user's operator may not be serialisable.
     settings = {k: v for k, v in vars(model.settings).items() if k in config}
-    with built_as(form or saved):
+    if "input_shape" in changes and model.layers_before:
+        changes["input_tensor"] = model.input_for(changes["input_shape"])
+    with built_as(form):
         return type(model)(**{**config, **settings, **changes})
 
 

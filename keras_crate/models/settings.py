@@ -19,13 +19,14 @@ class Settings(types.SimpleNamespace):
     """The checked arguments of a constructor. `get_config` writes them.
 
     It is not a dictionary, since Keras would track and wrap one. It also has
-    the parts of the form under construction that are not layers': `fused` and
-    `evaluation`.
+    the parts of the form under construction that are not layers': `fused`,
+    `evaluation` and `grid`.
     """
 
     def __init__(self, **arguments):
         form = current_form()
-        super().__init__(**arguments, fused=form.fused, evaluation=form.evaluation)
+        own = {"fused": form.fused, "evaluation": form.evaluation, "grid": form.grid}
+        super().__init__(**arguments, **own)
 
 
 class Form(NamedTuple):
@@ -36,11 +37,14 @@ class Form(NamedTuple):
         layer_settings: What freezing, quantisation and LoRA changed, by layer name.
         evaluation: How images are prepared for it, or None if nothing is known:
             `size`, `resize` and `interpolation` of `keras_crate.evaluation.Evaluation`.
+        grid: Rows and columns of the table of positions in a model for images of any
+            size, or None for the default.
     """
 
     fused: bool = False
     layer_settings: dict = {}
     evaluation: dict | None = None
+    grid: tuple[int, int] | None = None
 
     @classmethod
     def taken_from(cls, config: dict) -> "Form":

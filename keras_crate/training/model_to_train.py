@@ -133,6 +133,11 @@ def adapt_model(
         size = (recipe.image_size, recipe.image_size)
     if size and tuple(own) != tuple(size):
         changes["input_shape"] = (*size, channels)
+    elif None in own:
+        raise ValueError(
+            "`model` takes images of any size, and a training needs one. Set `image_size` in the "
+            "recipe, or pass `model.with_input_shape((height, width, channels))`."
+        )
     if data is None:
         return _rebuilt(model, changes) if changes else model
     names = class_names_of(data)

@@ -20,7 +20,7 @@ _SETTINGS = (
     "mean", "std", "patch_size", "compress", "sparsify", "representatives",
 )  # fmt: skip
 # Settings that come with weights, for arguments that the user left at None.
-_BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation")
+_BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation", "grid")
 _EMBEDDING = ("class_token", "positions")
 
 
@@ -33,8 +33,9 @@ class Weights:
 
     Attributes:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
-            were trained with, and `evaluation`, by which images are prepared
-            for them. They replace settings that are None.
+            were trained with, `evaluation`, by which images are prepared for
+            them, and `grid`, the rows and columns of their positions. They
+            replace settings that are None.
         classes: Number of classes, if `settings` has their names.
         family: Name of the model's class, or None if the file does not show it.
     """
@@ -46,9 +47,18 @@ class Weights:
         if not file.is_keras:
             self.recognised = recognise(file.tensors, found.origin)
             known |= self.recognised.layout.settings
+        known["grid"] = self._grid()
         self.settings = {k: known[k] for k in _BROUGHT if known.get(k) is not None}
         self.classes = known.get("classes", 1000)
         self.family = self.recognised and self.recognised.layout.family
+
+    def _grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the positions, or None if the file does not show them."""
+        grid = self.file.facts.get("token_embedding/grid")
+        if grid is not None or self.recognised is None:
+            return None if grid is None else tuple(map(int, grid))
+        side = math.isqrt(self.recognised.size.positions - 1)
+        return (side, side) if side**2 == self.recognised.size.positions - 1 else None
 
     def channels(self, patch_size: tuple[int, int]) -> int | None:
         """Number of channels of the images, or None if the file does not show it.
@@ -155,7 +165,10 @@ def assign(
     # The seeds of random layers are not weights.
     variables = {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
     left_out = _head_to_train(tensors, variables)
-    variables = {p: v for p, v in variables.items() if _layer_of(p) not in left_out}
+    # The user's layers before the model's own keep their values if the file does not have them.
+    unknown = {layer.name for layer in getattr(model, "layers_before", ())}
+    unknown -= set(map(_layer_of, tensors))
+    variables = {p: v for p, v in variables.items() if _layer_of(p) not in {*left_out, *unknown}}
     head = {_layer_of(path) for path in variables} & set(HEAD_LAYERS)
     tensors = {p: t for p, t in tensors.items() if _layer_of(p) not in {*HEAD_LAYERS} - head}
     _check(model, variables, tensors, origin, facts)
