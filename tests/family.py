@@ -317,6 +317,40 @@ class FamilyChecks:
             if isinstance(part, keras.layers.Dense)
         ]
 
+    # Another head
+
+    @pytest.mark.any_backend
+    def test_another_head(self):
+        model = self.build(class_names=list("abcde"))
+        assert model.num_classes == 5 and model.get_classifier() is model.get_layer("head")
+        new = model.reset_classifier(3, class_names=list("xyz"))
+        assert type(new) is type(model) and new.output_shape == (None, 3)
+        assert new.num_classes == 3 and new.class_names == tuple("xyz")
+        weights = {w.path: w for w in model.weights}
+        for weight in new.weights:
+            if not weight.path.startswith("head/"):
+                assert_close(weight, weights[weight.path], atol=0)
+        assert model.reset_classifier(5).class_names is None
+        bare = model.reset_classifier(0)
+        assert bare.num_classes == 0 and bare.get_classifier() is None
+        assert bare.output_shape == (None, 24)
+        again = bare.reset_classifier(4)
+        assert again.output_shape == (None, 4)
+        with pytest.raises(ValueError, match=r"`classes` must be a positive integer.*-1"):
+            model.reset_classifier(-1)
+        with pytest.raises(ValueError, match="fused model cannot get a new head"):
+            keras_crate.fuse(model).reset_classifier(3)
+
+    @pytest.mark.any_backend
+    def test_another_head_of_a_quantised_model_is_trained(self):
+        model = self.build()
+        model.freeze_backbone()
+        model.get_layer("head").trainable = False
+        model.quantize("int8")
+        head = model.reset_classifier(3).get_classifier()
+        assert head.trainable and head.quantization_mode is None
+        assert np.abs(keras.ops.convert_to_numpy(head.kernel)).max() > 0
+
     # Fused
 
     def trained(self, **overrides):

@@ -1,11 +1,11 @@
 """The base of the classifiers: the head, and loading weights into a new model."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 
-from keras_crate.checks import as_pair, check_positive
+from keras_crate.checks import as_pair, check_positive, names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.initializers import linear_initializers
@@ -13,6 +13,7 @@ from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.input_tensor import model_before, shape_after
+from keras_crate.models.rebuild import adapted
 from keras_crate.models.settings import Settings, arguments_of, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
@@ -67,6 +68,55 @@ class Classifier(WhiteBoxModel):
     @class_names.setter
     def class_names(self, names):
         self.settings.class_names = resolve_class_names(names, self.settings.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without a head, as in timm."""
+        return self.settings.classes if self.settings.include_top else 0
+
+    def get_classifier(self) -> keras.layers.Dense | None:
+        """Returns the layer `head`, the linear classifier; None without one."""
+        return self.get_layer("head") if self.settings.include_top else None
+
+    @names_arguments
+    def reset_classifier(
+        self, classes: int, class_names: Sequence[str] | str | None = None
+    ) -> "Classifier":
+        """Returns the same model with a new linear classifier, or without a head.
+
+        All other weights are copied, `head_norm` included. The method has timm's
+        name. In contrast to timm's, it does not change the model itself, since
+        the graph of a functional model is fixed.
+
+        Args:
+            classes: Number of classes, or 0 for a model without a head
+                (`include_top=False`).
+            class_names: One name for each class.
+
+        Returns:
+            A new model, not compiled. The layer `head` has initial values.
+
+        Raises:
+            ValueError: If an argument is out of range, or the model is fused: its
+                head holds a normalisation.
+
+        Example:
+
+        ```python
+        model = keras_crate.CRATETiny().reset_classifier(10)
+        model.freeze_backbone()
+        ```
+        """
+        if classes == 0:
+            return adapted(self, include_top=False, class_names=None)
+        if self.settings.fused:
+            raise ValueError(
+                "A fused model cannot get a new head, since the head holds a normalisation. "
+                "Call `reset_classifier` on the original model, train that, and fuse it then."
+            )
+        pooling = self.settings.pooling or "token"
+        head = {"include_top": True, "classes": classes, "class_names": class_names}
+        return adapted(self, pooling=pooling, **head)
 
     def freeze_backbone(self) -> None:
         """Freezes all layers but the head, `head_norm` and `head`.

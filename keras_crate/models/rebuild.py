@@ -28,6 +28,26 @@ def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Mo
         return type(model)(**{**config, **settings, **changes})
 
 
+def adapted(model: keras.Model, **changes) -> keras.Model:
+    """Builds a model with some changes and the weights of another one.
+
+    With other `classes`, the layer `head` is a new one: it has initial values, is
+    trained and is not quantised. Positions are resized as in `carry_weights`.
+
+    Args:
+        model: A model of the package.
+        **changes: Arguments of the constructor to change.
+    """
+    form, but = None, ()
+    if "classes" in changes:
+        form, but = Form.taken_from(model.get_config()), ("head",)
+        layers = {k: v for k, v in form.layer_settings.items() if k != "head"}
+        form = form._replace(layer_settings=layers)
+    new = rebuild(model, form, **changes)
+    carry_weights(model, new, but)
+    return new
+
+
 def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str] = ()) -> None:
     """Copies weights between layers of the same name in two models.
 

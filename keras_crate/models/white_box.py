@@ -16,7 +16,7 @@ from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.graph import Graph
 from keras_crate.models.input_tensor import for_shape
-from keras_crate.models.rebuild import carry_weights, rebuild
+from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
 from keras_crate.weights.assign import HEAD_LAYERS
@@ -143,9 +143,7 @@ class WhiteBoxModel(keras.Model):
                     f'input_shape={input_shape}. Pass channels="average" or channels="repeat".'
                 )
             return with_channels(self, input_shape, channels)
-        model = rebuild(self, input_shape=input_shape)
-        carry_weights(self, model)
-        return model
+        return adapted(self, input_shape=input_shape)
 
     @names_arguments
     def enable_lora(self, rank: int) -> None:
