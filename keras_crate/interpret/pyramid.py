@@ -21,8 +21,8 @@ def feature_pyramid(
             of its blocks.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default four, evenly spaced, up to the last.
-        scales: Factors by which each block's map is resized (bilinear,
-            antialiased). `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32
+        scales: Factors by which each block's map is resized (bilinear;
+            antialiased if the factor is below 1). `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32
             pixels from patches of 16 pixels. By default all are 1.
 
     Returns:

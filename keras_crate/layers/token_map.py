@@ -13,7 +13,7 @@ class TokenMap(keras.layers.Layer):
     Args:
         grid: Rows and columns of patches.
         scale: Factor, > 0, by which the map's rows and columns are resized
-            (bilinear, antialiased).
+            (bilinear; antialiased if it is below 1).
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -44,6 +44,10 @@ class TokenMap(keras.layers.Layer):
                 f"scale={scale} for {rows} rows and {columns} columns of patches"
             )
         self.size = (round(rows * scale), round(columns * scale))
+        # Antialiasing changes nothing in a larger map. XLA cannot compile TensorFlow's.
+        self.antialias = scale < 1
+        if self.antialias and keras.backend.backend() == "tensorflow":
+            self.supports_jit = False
 
     def call(self, inputs):
         rows, columns = self.grid
@@ -51,7 +55,7 @@ class TokenMap(keras.layers.Layer):
         if self.scale == 1:
             return maps
         resized = ops.image.resize(
-            maps, self.size, "bilinear", antialias=True, data_format="channels_last"
+            maps, self.size, "bilinear", antialias=self.antialias, data_format="channels_last"
         )
         return ops.cast(resized, maps.dtype)  # TensorFlow resizes to float32
 

@@ -1,5 +1,7 @@
 """Checks of the constructors' arguments and of images."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -31,7 +33,7 @@ def check_pooling(pooling, include_top: bool) -> None:
 
 
 def check_activation(activation) -> None:
-    """Refuses an unknown activation."""
+    """Refuses an unknown activation. It may be a configuration from a file."""
     try:
         keras.activations.get(activation)
     except (ValueError, TypeError) as error:
@@ -40,6 +42,31 @@ def check_activation(activation) -> None:
             '"softmax" or "sigmoid", a callable, or None for logits. '
             f"Received: classifier_activation={activation!r}"
         ) from error
+
+
+def check_saveable(activation) -> None:
+    """Refuses an activation that no file can name: one that is not registered, or a lambda."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of lambdas
+            keras.activations.get(keras.activations.serialize(keras.activations.get(activation)))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "A model cannot be saved with an activation that Keras does not know by name. "
+            f"Received: classifier_activation={activation!r}.\nDecorate the function with "
+            "`@keras.saving.register_keras_serializable()`, or make the model with "
+            "`classifier_activation=None`."
+        ) from error
+
+
+def check_quantization(mode, config) -> None:
+    """Refuses modes that need a stream of tokens of a language, for calibration."""
+    mode = mode or getattr(config, "mode", None)
+    if mode in ("gptq", "awq"):
+        raise ValueError(
+            f"Keras calibrates {mode!r} on text only, so models of images do not take it. "
+            'Use `model.quantize("int8")`, "int4" or "float8". No layer was changed.'
+        )
 
 
 def check_rematerialise(rematerialise, dropout_rate) -> None:

@@ -54,6 +54,8 @@ class Classifier(WhiteBoxModel):
             super().__init__(images, x, settings=settings, graph=graph, name=name)
             if opened:
                 opened.assign_to(self)
+        if graph.quantization:
+            self.quantize(graph.quantization)
 
     @staticmethod
     def parts(settings: Settings) -> Parts:

@@ -122,7 +122,8 @@ class CRATE(Classifier):
         data_format: `"channels_last"` or `"channels_first"`; by default
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of the layers, such as `"mixed_bfloat16"`; by
-            default `keras.config.dtype_policy()`.
+            default `keras.config.dtype_policy()`. A quantised policy, such as
+            `"int8_from_float32"`, has the effect of `quantize("int8")`.
         name: Name of the model.
 
     Call arguments:

@@ -169,6 +169,8 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
             super().__init__(images, outputs, settings=settings, graph=graph, name=name)
             if opened:
                 opened.assign_to(self)
+        if graph.quantization:
+            self.quantize(graph.quantization)
         self._derived = types.SimpleNamespace(form=None)  # not a part of the model
 
     def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):

@@ -51,7 +51,8 @@ class Graph:
 
     Args:
         settings: The model's constructor arguments; they are checked.
-        dtype: Dtype or policy of the layers.
+        dtype: Dtype or policy of the layers. If it is quantised, such as
+            `"int8_from_float32"`, the attribute `quantization` is its mode.
         before: The layers before the model's own, if there are any.
 
     Raises:
@@ -63,6 +64,10 @@ class Graph:
         self.before = before
         self.settings = settings
         self.policy = keras.dtype_policies.get(dtype)
+        # Layers of a quantised policy would start as zeros: the finished model is quantised.
+        self.quantization = getattr(self.policy, "quantization_mode", None)
+        if self.quantization:
+            self.policy = keras.dtype_policies.get(self.policy.name.partition("_from_")[2])
         self.form = current_form()
 
     @property

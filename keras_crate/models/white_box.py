@@ -145,6 +145,27 @@ class WhiteBoxModel(keras.Model):
             return with_channels(self, input_shape, channels)
         return adapted(self, input_shape=input_shape)
 
+    def quantize(self, mode=None, config=None, **kwargs) -> None:
+        """Quantises the linear maps: `"int8"`, `"int4"` or `"float8"`.
+
+        As `keras.Model.quantize`.
+
+        Raises:
+            ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
+        """
+        checks.check_quantization(mode, config)
+        given = {} if config is None else {"config": config}
+        super().quantize(mode, **given, **kwargs)
+
+    def save(self, filepath, *args, **kwargs) -> None:
+        """As `keras.Model.save`.
+
+        Raises:
+            ValueError: If the `classifier_activation` is not registered with Keras.
+        """
+        checks.check_saveable(getattr(self.settings, "classifier_activation", None))
+        super().save(filepath, *args, **kwargs)
+
     @names_arguments
     def enable_lora(self, rank: int) -> None:
         """Adds low-rank adapters to the linear maps of every block, and freezes the rest.
