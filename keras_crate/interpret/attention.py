@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_crate.checks import names_arguments
 from keras_crate.interpret.intermediates import model_for
-from keras_crate.models.blocks import chosen_blocks
+from keras_crate.models.blocks import chosen_blocks, prefix_tokens_of
 from keras_crate.models.inside import Inside
 
 
@@ -37,7 +37,7 @@ def attention_maps(
 
     Returns:
         Array of shape `(n, heads, rows, columns)`, with one value >= 0 for each
-        patch. The values and the attention to the class token sum to 1. With
+        patch. The values and the attention to the class token and registers sum to 1. With
         `token=None`, an array of shape `(n, heads, tokens, tokens)`, whose rows
         sum to 1. For a list of layers, a list of such arrays. For CBSA, the
         values are those of `A^T A` (see `layers.CBSA`), as its authors draw
@@ -64,7 +64,10 @@ def attention_maps(
                 f"`token` must be from 0, the class token, to {rows * columns}, or None. "
                 f"Received: token={token!r}"
             )
-        scores = [s[:, :, token, 1:].reshape(*s.shape[:2], rows, columns) for s in scores]
+        # Registers stand between the class token and the patches.
+        prefix = prefix_tokens_of(model)
+        row = 0 if token == 0 else token + prefix - 1
+        scores = [s[:, :, row, prefix:].reshape(*s.shape[:2], rows, columns) for s in scores]
     return scores if several else scores[0]
 
 
@@ -107,7 +110,7 @@ def rollout(model: keras.Model, images, batch_size: int = 32) -> np.ndarray:
         mean /= mean.sum(axis=-1, keepdims=True)  # the rows of CBSA do not sum to 1
         flow = (0.5 * mean + 0.5 * identity) @ flow
     rows, columns = model.get_layer("token_embedding").grid
-    return flow[:, 0, 1:].reshape(-1, rows, columns).astype("float32")
+    return flow[:, 0, prefix_tokens_of(model) :].reshape(-1, rows, columns).astype("float32")
 
 
 def gives_scores(compress: keras.layers.Layer) -> bool:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import check_choice, names_arguments
-from keras_crate.models.blocks import chosen_blocks
+from keras_crate.models.blocks import chosen_blocks, prefix_tokens_of
 from keras_crate.models.inside import Inside
 from keras_crate.models.white_box import WhiteBoxModel
 
@@ -23,7 +23,7 @@ def intermediates(
             resized.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default all.
-        what: `"tokens"` for all tokens after a block, class token first;
+        what: `"tokens"` for all tokens after a block, class token and registers first;
             `"map"` for the patches' tokens, arranged as in the image; `"keys"`
             for a map of the patches' keys, with the heads concatenated. In
             CRATE the keys are the coordinates in the block's subspaces, which
@@ -62,7 +62,8 @@ def intermediates(
     if what == "tokens":
         return arrays
     rows, columns = model.get_layer("token_embedding").grid
-    return [array[:, 1:].reshape(len(array), rows, columns, -1) for array in arrays]
+    prefix = prefix_tokens_of(model)
+    return [array[:, prefix:].reshape(len(array), rows, columns, -1) for array in arrays]
 
 
 def patch_features(model, images, layer: int, what: str, batch_size: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.layers import TokenMap
-from keras_crate.models.blocks import check_whole, chosen_blocks
+from keras_crate.models.blocks import check_whole, chosen_blocks, prefix_tokens_of
 
 
 @names_arguments
@@ -61,9 +61,10 @@ def feature_pyramid(
             "`layers` must be different blocks, and `scales` have one number for each. Received: "
             f"layers={list(layers)}, scales={scales}"
         )
-    grid = model.get_layer("token_embedding").grid
+    embedding = model.get_layer("token_embedding")
+    grid, prefix = embedding.grid, prefix_tokens_of(model)
     maps = {
-        name: TokenMap(grid, scale, name=f"{name}_map")(block.output)
+        name: TokenMap(grid, scale, prefix, name=f"{name}_map")(block.output)
         for name, scale, block in zip(names, scales, blocks, strict=True)
     }
     return keras.Model(model.input, maps, name=f"{model.name}_pyramid")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero, names_arguments
+from keras_crate.checks import check_above_zero, check_count, names_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -14,11 +14,12 @@ class TokenMap(keras.layers.Layer):
         grid: Rows and columns of patches.
         scale: Factor, > 0, by which the map's rows and columns are resized
             (bilinear; antialiased if it is below 1).
+        prefix_tokens: Number of tokens before the patches: the class token and
+            registers.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tokens of shape `(batch, 1 + rows * columns, d)`, class token
-            first.
+        inputs: Tokens of shape `(batch, prefix_tokens + rows * columns, d)`.
 
     Returns:
         Maps of shape `(batch, rows * scale, columns * scale, d)`.
@@ -34,8 +35,9 @@ class TokenMap(keras.layers.Layer):
     """
 
     @names_arguments
-    def __init__(self, grid, scale: float = 1, **kwargs):
+    def __init__(self, grid, scale: float = 1, prefix_tokens: int = 1, **kwargs):
         super().__init__(**kwargs)
+        self.prefix_tokens = check_count("prefix_tokens", prefix_tokens)
         self.grid = rows, columns = tuple(grid)
         self.scale = check_above_zero("scale", scale)
         if rows * scale % 1 or columns * scale % 1:
@@ -51,7 +53,8 @@ class TokenMap(keras.layers.Layer):
 
     def call(self, inputs):
         rows, columns = self.grid
-        maps = ops.reshape(inputs[:, 1:], (-1, rows, columns, inputs.shape[-1]))
+        patches = inputs[:, self.prefix_tokens :]
+        maps = ops.reshape(patches, (-1, rows, columns, inputs.shape[-1]))
         if self.scale == 1:
             return maps
         resized = ops.image.resize(
@@ -63,4 +66,5 @@ class TokenMap(keras.layers.Layer):
         return (input_shape[0], *self.size, input_shape[-1])
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "grid": self.grid, "scale": self.scale}
+        own = {"grid": self.grid, "scale": self.scale, "prefix_tokens": self.prefix_tokens}
+        return {**super().get_config(), **own}

@@ -80,6 +80,11 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
     return blocks
 
 
+def prefix_tokens_of(model: keras.Model) -> int:
+    """Returns the number of tokens before the patches: the class token and registers."""
+    return getattr(model.get_layer("token_embedding"), "prefix_tokens", 1)
+
+
 def chosen_blocks(model: keras.Model, layers) -> list[Block]:
     """Returns the blocks with these numbers. Negative numbers count from the last; None means all.
 

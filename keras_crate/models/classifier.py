@@ -48,7 +48,9 @@ class Classifier(WhiteBoxModel):
             if parts.norm_tokens:
                 x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
             if settings.pooling is not None:
-                x = graph.make(TokenPooling, "pooling", mode=settings.pooling)(x)
+                x = graph.make(
+                    TokenPooling, "pooling", mode=settings.pooling, registers=settings.registers
+                )(x)
             if settings.include_top:
                 x = _head(graph, parts, x)
             super().__init__(images, x, settings=settings, graph=graph, name=name)

@@ -51,7 +51,8 @@ class CRATE(Classifier):
             names. A layer is copied. A block adds its tokens to the operator's
             output unless the operator's attribute `residual` is false. An
             operator with a setting `grid` gets the model's rows and columns of
-            patches. `keras_crate.objective.measure` needs a method
+            patches, and one with a setting `registers` their number.
+            `keras_crate.objective.measure` needs a method
             `subspace_bases()` like that of `MSSA`. If the operator is a
             `CompositeLayer`, a saved model keeps its quantisation and its
             adapters of LoRA.
@@ -116,6 +117,10 @@ class CRATE(Classifier):
             has no effect under JAX on CPUs, where XLA undoes it.
         class_names: One name for each class, for `decode_predictions`;
             `"imagenet"` stands for ImageNet-1K's names.
+        registers: Number of register tokens: learned tokens between the class
+            token and the patches, without positions. Poolings and maps leave
+            them out (Darcet et al., arXiv:2309.16588). Weights without
+            registers can be loaded; the registers then keep initial values.
         input_tensor: Symbolic images that the model takes: `keras.Input(...)`, or
             the output of layers after one. These layers become a part of the
             model, and `input_shape` is the shape of their output.
@@ -132,7 +137,7 @@ class CRATE(Classifier):
     Returns:
         Probabilities of shape `(batch, classes)`. Without the head: features
         of shape `(batch, dim)`, or with `pooling=None` the tokens of shape
-        `(batch, n + 1, dim)`, class token first.
+        `(batch, 1 + registers + n, dim)`: class token, registers, patches.
 
     Raises:
         ValueError: If an argument is out of range, two do not fit together, or
@@ -181,6 +186,7 @@ class CRATE(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        registers: int = 0,
         input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
@@ -229,6 +235,7 @@ def CRATETiny(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
@@ -272,6 +279,7 @@ def CRATESmall(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
@@ -315,6 +323,7 @@ def CRATEBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
@@ -358,6 +367,7 @@ def CRATELarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,

@@ -113,7 +113,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         A dictionary: `"patches"`, the predicted pixels `(batch, n, pixels of a
         patch)` in (row, column, channel) order, in the range of normalised
         images; `"mask"`, `(batch, n)`, 1 where a patch was hidden; `"latent"`,
-        the encoder's tokens `(batch, n + 1, dim)`, class token first.
+        the encoder's tokens `(batch, 1 + registers + n, dim)`, class token first.
 
     Raises:
         ValueError: If an argument is out of range, two do not fit together, or
@@ -153,6 +153,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         dropout_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         layer_scale: float | None = None,
+        registers: int = 0,
         input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
@@ -383,7 +384,9 @@ def _graph(graph: Graph):
     x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **XAVIER)(x)
     in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
     return images, {
-        "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(x[:, 1:]),
+        "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(
+            x[:, 1 + s.registers :]
+        ),
         "mask": mask,
         "latent": graph.make(keras.layers.Activation, "latent", **in_full)(latent),
     }
@@ -449,6 +452,7 @@ def CRATEMAETiny(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
@@ -487,6 +491,7 @@ def CRATEMAESmall(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
@@ -525,6 +530,7 @@ def CRATEMAEBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
@@ -563,6 +569,7 @@ def CRATEMAELarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
     input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,

@@ -91,6 +91,7 @@ class CRATEMAEEncoder(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        registers: int = 0,
         input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,

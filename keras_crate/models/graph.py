@@ -126,10 +126,12 @@ class Graph:
         return images, embedding(x)
 
     def tokens(self, patches, **token_arguments):
-        """Adds class token and positions."""
-        x = self.make(TokenEmbedding, "token_embedding", grid=self.grid, **token_arguments)(patches)
-        if self.settings.dropout_rate:
-            x = self.make(keras.layers.Dropout, "token_dropout", rate=self.settings.dropout_rate)(x)
+        """Adds class token, registers and positions."""
+        s = self.settings
+        own = {"grid": self.grid, "registers": s.registers}
+        x = self.make(TokenEmbedding, "token_embedding", **own, **token_arguments)(patches)
+        if s.dropout_rate:
+            x = self.make(keras.layers.Dropout, "token_dropout", rate=s.dropout_rate)(x)
         return x
 
     def blocks(self, tokens, parts: Parts):
@@ -197,5 +199,7 @@ class Graph:
                     "others by `model.with_input_shape(...)`."
                 )
             config["grid"] = self.grid
+        if "registers" in config:
+            config["registers"] = self.settings.registers
         config |= self.form.layer_settings.get(name) or {}
         return type(prototype).from_config(config)

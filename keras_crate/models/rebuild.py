@@ -51,7 +51,8 @@ def adapted(model: keras.Model, **changes) -> keras.Model:
 def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str] = ()) -> None:
     """Copies weights between layers of the same name in two models.
 
-    Positions are resized to the target's grid of patches (bicubic).
+    Positions are resized to the target's grid of patches (bicubic). Registers that
+    the source does not have keep their initial values.
 
     Args:
         source: The model that the weights come from.
@@ -64,6 +65,6 @@ def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str]
         if other is None or not other.weights or layer.name in but:
             continue
         if isinstance(layer, TokenEmbedding):
-            layer.assign(other.class_token, other.positions, other.grid)
+            layer.assign(other.class_token, other.positions, other.grid, other.registers)
         else:
             layer.set_weights(other.get_weights())

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.checks import as_pair, check_positive, check_rate
+from keras_crate.checks import as_pair, check_count, check_positive, check_rate
 from keras_crate.models import checks
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -90,6 +90,7 @@ def checked(settings: Settings) -> None:
     check_rate("drop_path_rate", s.drop_path_rate)
     checks.check_layer_scale(s.layer_scale)
     checks.check_rematerialise(s.rematerialise, s.dropout_rate)
+    s.registers = check_count("registers", s.registers)
     s.data_format = s.data_format or keras.config.image_data_format()
     s.input_shape = checks.check_input_shape(s.input_shape, s.data_format)
     s.patch_size = as_pair(s.patch_size, "patch_size")

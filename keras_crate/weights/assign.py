@@ -22,6 +22,7 @@ _SETTINGS = (
 # Settings that come with weights, for arguments that the user left at None.
 _BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation", "grid")
 _EMBEDDING = ("class_token", "positions")
+_REGISTERS = "token_embedding/registers"
 
 
 class Weights:
@@ -171,6 +172,9 @@ def assign(
     variables = {p: v for p, v in variables.items() if _layer_of(p) not in {*left_out, *unknown}}
     head = {_layer_of(path) for path in variables} & set(HEAD_LAYERS)
     tensors = {p: t for p, t in tensors.items() if _layer_of(p) not in {*HEAD_LAYERS} - head}
+    new_registers = _new_registers(variables, tensors, origin)
+    if new_registers:
+        del variables[_REGISTERS]
     _check(model, variables, tensors, origin, facts)
 
     # First the positions: they cannot be resized between all grids.
@@ -181,7 +185,7 @@ def assign(
     grids = embedding.assign(class_token.read(), positions.read(), grid)
     for path, tensor in tensors.items():
         variables[path].assign(tensor.read())
-    _say(model, origin, left_out, grids)
+    _say(model, origin, left_out, grids, new_registers)
 
 
 def warn_of_heads(origin: str, published: int, received: int) -> None:
@@ -237,7 +241,25 @@ def _head_to_train(tensors: dict, variables: dict) -> list[str]:
     return sorted({_layer_of(path) for path in variables} & set(HEAD_LAYERS))
 
 
-def _say(model, origin, left_out, grids) -> None:
+def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
+    """Number of the model's registers, if the file has none for them."""
+    stored = tensors.get(_REGISTERS, tensors.get("token_embedding/2"))  # as Keras' files name it
+    found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTERS)))
+    if found not in (0, own):
+        raise ValueError(
+            f"The weights in {origin} have {found} registers, and this model has {own}. Make the "
+            f"model with registers={found}."
+        )
+    return own - found
+
+
+def _say(model, origin, left_out, grids, new_registers) -> None:
+    if new_registers:
+        warnings.warn(
+            f"{origin} has no registers: the model's {new_registers} keep their initial values "
+            "and must be trained.",
+            stacklevel=5,
+        )
     if left_out:
         classes = model.get_layer("head").units
         warnings.warn(
@@ -260,6 +282,7 @@ def _named_as_in_keras_files(model) -> dict[str, str]:
         for part in [layer, *parts_of(layer, include_self=False, recursive=False)]:
             inner = {id(w) for p in parts_of(part, include_self=False) for w in p.weights}
             own = [weight for weight in part.weights if id(weight) not in inner]
+            own = getattr(part, "stored_weights", own)
             prefix = layer.name if part is layer else f"{layer.name}/{part.name}"
             paths |= {f"{prefix}/{index}": weight.path for index, weight in enumerate(own)}
     return paths
