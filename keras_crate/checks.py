@@ -128,6 +128,19 @@ def check_positive(name: str, value) -> int:
     return int(value)
 
 
+def check_count(name: str, value) -> int:
+    """Returns the value as an int.
+
+    Raises:
+        ValueError: If it is not an integer of 0 or more.
+    """
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    if not is_positive_integer(value):
+        raise ValueError(f"`{name}` must be an integer of 0 or more. Received: {name}={value!r}")
+    return int(value)
+
+
 def check_rate(name: str, value) -> float:
     """Returns a rate as a float.
 

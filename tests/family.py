@@ -317,6 +317,109 @@ class FamilyChecks:
             if isinstance(part, keras.layers.Dense)
         ]
 
+    # Registers
+
+    def test_registers(self, tmp_path):
+        model = self.build(registers=3, classifier_activation=None)
+        embedding = model.get_layer("token_embedding")
+        assert embedding.prefix_tokens == 4 and embedding.positions.shape == (1, 5, 24)
+        images = self.images()
+        tokens = keras.Model(model.input, embedding.output)(images)
+        assert tokens.shape == (3, 8, 24)
+        for image in keras.ops.convert_to_numpy(tokens)[:, 1:4]:  # without positions
+            assert_close(image, keras.ops.convert_to_numpy(embedding.registers)[0], atol=0)
+        before = model.predict(images, verbose=0)
+        again = self.reloaded(model, tmp_path, "keras")
+        np.testing.assert_array_equal(again.predict(images, verbose=0), before)
+        larger = model.with_input_shape((24, 16, 3))
+        assert_close(larger.get_layer("token_embedding").registers, embedding.registers, atol=0)
+        if type(model).__name__ != "CBT":  # CBSA has its own windows
+            np.testing.assert_array_equal(
+                keras_crate.interpret.attention_maps(model, images).shape, (3, 2, 2, 2)
+            )
+        fused = keras_crate.fuse(model)
+        assert_close(fused.predict(images, verbose=0), before, atol=1e-5)
+
+    @pytest.mark.any_backend
+    def test_registers_are_left_out_of_maps_and_poolings(self):
+        tokens = self.build(registers=2, include_top=False, pooling=None)
+        images = self.images()
+        values = tokens.predict(images, verbose=0)
+        patches = np.concatenate([values[:, :1], values[:, 3:]], axis=1)
+        for pooling in ("avg", "max"):
+            model = self.build(registers=2, include_top=False, pooling=pooling)
+            model.set_weights(tokens.get_weights())
+            expected = getattr(patches, {"avg": "mean"}.get(pooling, pooling))(axis=1)
+            assert_close(model.predict(images, verbose=0), expected, atol=1e-5)
+        model = self.build(registers=2)
+        (every,) = keras_crate.interpret.intermediates(model, images, [-1])
+        (mapped,) = keras_crate.interpret.intermediates(model, images, [-1], what="map")
+        np.testing.assert_array_equal(mapped.reshape(3, 4, 24), every[:, 3:])
+        pyramid = keras_crate.interpret.feature_pyramid(model, [-1])
+        assert_close(next(iter(pyramid(images).values())), mapped, atol=1e-6)
+
+    @pytest.mark.any_backend
+    def test_weights_with_and_without_registers(self, tmp_path):
+        plain, model = self.build(), self.build(registers=2)
+        plain.save(tmp_path / "plain.keras")
+        model.save(tmp_path / "two.keras")
+        for name in ("plain.keras", "two.keras"):
+            new = self.build(registers=2)
+            start = keras.ops.convert_to_numpy(new.get_layer("token_embedding").registers)
+            source = plain if name == "plain.keras" else model
+            if source is plain:
+                with pytest.warns(UserWarning, match=r"no registers: the model's 2 keep"):
+                    load_weights(new, tmp_path / name)
+            else:
+                load_weights(new, tmp_path / name)
+                start = model.get_layer("token_embedding").registers
+            assert_close(new.get_layer("token_embedding").registers, start, atol=0)
+            ours, theirs = (m.get_layer("token_embedding").positions for m in (new, source))
+            assert_close(ours, theirs, atol=0)
+        for other in (self.build(), self.build(registers=3)):
+            with pytest.raises(ValueError, match=r"have 2 registers.*registers=2"):
+                load_weights(other, tmp_path / "two.keras")
+        plain.save_weights(tmp_path / "plain.weights.h5")
+        model.save_weights(tmp_path / "two.weights.h5")
+        with pytest.warns(UserWarning, match="weights have no registers"):
+            self.build(registers=1).load_weights(tmp_path / "plain.weights.h5")
+        with pytest.raises(ValueError, match=r"for 2(.|\n)*registers=2"):
+            self.build().load_weights(tmp_path / "two.weights.h5")
+
+    # Another head
+
+    @pytest.mark.any_backend
+    def test_another_head(self):
+        model = self.build(class_names=list("abcde"))
+        assert model.num_classes == 5 and model.get_classifier() is model.get_layer("head")
+        new = model.reset_classifier(3, class_names=list("xyz"))
+        assert type(new) is type(model) and new.output_shape == (None, 3)
+        assert new.num_classes == 3 and new.class_names == tuple("xyz")
+        weights = {w.path: w for w in model.weights}
+        for weight in new.weights:
+            if not weight.path.startswith("head/"):
+                assert_close(weight, weights[weight.path], atol=0)
+        assert model.reset_classifier(5).class_names is None
+        bare = model.reset_classifier(0)
+        assert bare.num_classes == 0 and bare.get_classifier() is None
+        assert bare.output_shape == (None, 24)
+        again = bare.reset_classifier(4)
+        assert again.output_shape == (None, 4)
+        with pytest.raises(ValueError, match=r"`classes` must be a positive integer.*-1"):
+            model.reset_classifier(-1)
+        with pytest.raises(ValueError, match="fused model cannot get a new head"):
+            keras_crate.fuse(model).reset_classifier(3)
+
+    @pytest.mark.any_backend
+    def test_another_head_of_a_quantised_model_is_trained(self):
+        model = self.build()
+        model.freeze_backbone()
+        model.get_layer("head").trainable = False
+        model.quantize("int8")
+        head = model.reset_classifier(3).get_classifier()
+        assert head.trainable and head.quantization_mode is None
+        assert np.abs(keras.ops.convert_to_numpy(head.kernel)).max() > 0
+
     # Fused
 
     def trained(self, **overrides):
@@ -524,7 +627,7 @@ class FamilyChecks:
             ({"input_shape": (16, 16)}, r"`input_shape` must be three positive integers"),
             ({"input_shape": (None, 16, 3)}, r"`input_shape` must be three positive integers"),
             ({"patch_size": 0}, r"`patch_size` must be a positive integer or a pair"),
-            ({"pooling": "max"}, r'`pooling` must be "token".*pooling=\'max\''),
+            ({"pooling": "mean"}, r'`pooling` must be "token".*pooling=\'mean\''),
             ({"pooling": None}, r"`pooling` must be .*include_top=True"),
             ({"classifier_activation": "sofmax"}, r"`classifier_activation` must be .*'sofmax'"),
             ({"class_names": ["a", "b"]}, r"2 names for classes=5"),
@@ -543,6 +646,7 @@ class FamilyChecks:
             ({"penalty": -1}, r"`penalty` must be a number of 0 or more"),
             ({"heads": 5}, r"`dim` must be divisible by `heads`.*dim=24, heads=5.*\[1, 2, 3, 4, 6"),
             ({"heads": 0}, r"`heads` must be a positive integer"),
+            ({"registers": -1}, r"`registers` must be an integer of 0 or more.*-1"),
             ({"depth": 0}, r"`depth` must be a positive integer"),
             ({"dim": 24.0}, r"`dim` must be a positive integer"),
             ({"mean": [0.5]}, r"Give `mean` and `std`"),

@@ -67,6 +67,7 @@ def export_model(
     writer = check_format(format)
     path = check_path(path, format)
     images = _input_spec(model, input_signature)
+    _check_size(images, format)
     _check_arithmetic(model, format)
     with contextlib.nullcontext() if verbose else _quiet():
         backend = BACKEND_NAMES[keras.backend.backend()]
@@ -130,6 +131,18 @@ def _input_spec(model, input_signature):
     name = getattr(given[0], "name", None) or inputs.name
     dtype = keras.backend.standardize_dtype(given[0].dtype or inputs.dtype)
     return keras.InputSpec(shape=tuple(given[0].shape), dtype=dtype, name=name)
+
+
+def _check_size(images, format):
+    """Refuses images of any size where a tool would fix the size or fail."""
+    if None in images.shape[1:]:
+        if format == "tf_saved_model" and keras.backend.backend() == "tensorflow":
+            return
+        raise ValueError(
+            "A model for images of any size can be exported to a SavedModel under TensorFlow only. "
+            f'Received: format="{format}" and images of shape {images.shape[1:]}. Export a copy '
+            "for one size: `model.with_input_shape((224, 224, 3))`."
+        )
 
 
 def _check_arithmetic(model, format):

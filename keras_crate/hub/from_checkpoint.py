@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_crate import models
 from keras_crate.checks import names_arguments
+from keras_crate.models.settings import Form, built_as
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import assign, warn_of_heads
 from keras_crate.weights.recognise import Recognised, recognise
@@ -71,8 +72,9 @@ def from_checkpoint(
             has_head = size.classes is not None and not checkpoint.is_backbone
             arguments.setdefault("include_top", has_head)
             arguments.setdefault("classes", size.classes or 1000)
-        model = getattr(models, layout.family)(**{**own, **arguments})
-        grid = own["input_shape"]
+        grid = _grid_of(own["input_shape"], own["patch_size"], given)
+        with built_as(Form(grid=grid)):  # of the table, if the model takes any size
+            model = getattr(models, layout.family)(**{**own, **arguments})
         with warnings.catch_warnings():
             if "input_shape" in given:  # resized because it was asked for
                 warnings.filterwarnings("ignore", "The positions in")
@@ -80,7 +82,7 @@ def from_checkpoint(
                 model,
                 checkpoint.variables(),
                 file.origin,
-                {"token_embedding/grid": _grid_of(grid, own["patch_size"], given)},
+                {"token_embedding/grid": grid},
             )
         _warn_of_unused(checkpoint, file.origin, model, "include_top" in given)
     return model
@@ -151,7 +153,7 @@ def _patch(size, given: dict, origin: str) -> tuple[int, int, int]:
 
 def _grid(patches: int, patch: tuple[int, int], given: dict, origin: str) -> tuple[int, int]:
     """Rows and columns of the checkpoint's table of positions."""
-    if "input_shape" in given:
+    if None not in given.get("input_shape", [None]):
         grid = _grid_of(given["input_shape"], patch, given)
         if grid[0] * grid[1] == patches:
             return grid

@@ -30,7 +30,7 @@ def intermediates(
             preprocessor, as in `predict`. Its backbones take prepared images.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default all.
-        what: `"tokens"` for all tokens after a block, class token first;
+        what: `"tokens"` for all tokens after a block, class token and registers first;
             `"map"` for the patches' tokens, arranged as in the image; `"keys"`
             for a map of the patches' keys, with the heads concatenated. In
             CRATE the keys are the coordinates in the block's subspaces, which

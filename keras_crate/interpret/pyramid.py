@@ -24,8 +24,8 @@ def feature_pyramid(
         model: As in `intermediates`.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default four, evenly spaced, up to the last.
-        scales: Factors by which each block's map is resized (bilinear,
-            antialiased). `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32
+        scales: Factors by which each block's map is resized (bilinear;
+            antialiased if the factor is below 1). `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32
             pixels from patches of 16 pixels. By default all are 1.
 
     Returns:
@@ -49,6 +49,11 @@ def feature_pyramid(
     """
     view = view_of(model)
     check_whole(view.model)
+    if None in view.images.shape[1:]:
+        raise ValueError(
+            "`model` must take images of one size. Received: a model for images of any size. Pass "
+            "`model.with_input_shape((height, width, channels))`."
+        )
     depth = len(view.blocks)
     if layers is None:
         layers = sorted({-(-depth * part // 4) - 1 for part in (1, 2, 3, 4)})

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import as_pair, names_arguments
+from keras_crate.checks import as_pair, check_count, names_arguments
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 
@@ -45,6 +45,8 @@ class CBSA(SubspaceLayer):
         dropout_rate: Dropout rate in [0, 1) of `A` and of outputs. Must be 0 with
             `rematerialise`.
         kernel_initializer: As in `MSSA`.
+        registers: Number of register tokens after the class token, which are
+            left out of the averages. In a model, the model's.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -88,6 +90,7 @@ class CBSA(SubspaceLayer):
         use_bias: bool = True,
         dropout_rate: float = 0.0,
         kernel_initializer=None,
+        registers: int = 0,
         **kwargs,
     ):
         super().__init__(
@@ -99,6 +102,7 @@ class CBSA(SubspaceLayer):
         )
         self.representatives = as_pair(representatives, "representatives")
         self.grid = None if grid is None else as_pair(grid, "grid")
+        self.registers = check_count("registers", registers)
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -115,14 +119,15 @@ class CBSA(SubspaceLayer):
         self.score_dropout.build((batch, self.heads, m, tokens))
 
     def _grid(self, tokens: int | None) -> tuple[int, int]:
-        grid = self.grid
+        grid, prefix = self.grid, 1 + self.registers
         if grid is None and tokens is not None:
-            side = math.isqrt(tokens - 1)
+            side = math.isqrt(max(0, tokens - prefix))
             grid = (side, side)
-        if grid is None or tokens == 1 or tokens not in (None, 1 + math.prod(grid)):
+        if grid is None or tokens == prefix or tokens not in (None, prefix + math.prod(grid)):
             raise ValueError(
-                "`grid` must have a patch for each token but the class token; by default, it is a "
-                f"square. Received: grid={self.grid} and {tokens} tokens"
+                "`grid` must have a patch for each token but the class token and registers; by "
+                f"default, it is a square. Received: grid={self.grid}, {self.registers} registers "
+                f"and {tokens} tokens"
             )
         return grid
 
@@ -131,6 +136,8 @@ class CBSA(SubspaceLayer):
         for_rows, for_columns = (ops.convert_to_tensor(x, dtype=w.dtype) for x in self._windows)
         rows, columns = for_rows.shape[1], for_columns.shape[1]
         p = self.head_dim
+        if self.registers:
+            w = ops.concatenate([w[:, :, :1], w[:, :, 1 + self.registers :]], axis=2)
         # As in the authors' weights: without the last token instead of the first.
         of_rows = ops.matmul(
             for_rows, ops.reshape(w[:, :, :-1], (-1, self.heads, rows, columns * p))
@@ -164,7 +171,11 @@ class CBSA(SubspaceLayer):
         return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self) -> dict:
-        own = {"representatives": self.representatives, "grid": self.grid}
+        own = {
+            "representatives": self.representatives,
+            "grid": self.grid,
+            "registers": self.registers,
+        }
         return {**super().get_config(), **own}
 
 

@@ -28,6 +28,7 @@ class ConvolutionalStem(Stem):
             in the models of `keras_crate.fuse`.
         data_format: `"channels_last"` or `"channels_first"`. By default
             `keras.config.image_data_format()`.
+        as_map: Whether the tokens are returned as a map, for images of any size.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -39,7 +40,8 @@ class ConvolutionalStem(Stem):
             sense). Otherwise, the running statistics normalise.
 
     Returns:
-        Tokens of shape `(batch, n, dim)`, row by row over the grid of patches.
+        Tokens of shape `(batch, n, dim)`, row by row over the grid of patches. With
+        `as_map`, of shape `(batch, rows, columns, dim)`.
 
     Weights: for each convolution i, `convolution_i/kernel` of shape
     `(3, 3, inputs, outputs)`, and `gamma`, `beta`, `moving_mean` and
@@ -68,9 +70,10 @@ class ConvolutionalStem(Stem):
         patch_size: int | tuple[int, int],
         folded_norm: bool = False,
         data_format: str | None = None,
+        as_map: bool = False,
         **kwargs,
     ):
-        super().__init__(dim, patch_size, folded_norm, data_format, **kwargs)
+        super().__init__(dim, patch_size, folded_norm, data_format, as_map, **kwargs)
         halvings = [side.bit_length() - 1 for side in self.patch_size]
         if any(side != 2**k or k < 1 for side, k in zip(self.patch_size, halvings, strict=True)):
             raise ValueError(
@@ -115,6 +118,7 @@ class ConvolutionalStem(Stem):
         self.built = True
 
     def call(self, inputs, training=None):
+        self.compute_output_shape(inputs.shape)  # the size may be known only now
         x = inputs
         if self.data_format == "channels_first":
             x = ops.transpose(x, (0, 2, 3, 1))
@@ -125,8 +129,7 @@ class ConvolutionalStem(Stem):
             x = getattr(self, f"convolution_{i}")(ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))))
             if not self.folded_norm:
                 x = getattr(self, f"norm_{i}")(x, training=training)
-        _, rows, columns, _ = ops.shape(x)
-        return ops.reshape(x, (-1, rows * columns, self.dim))
+        return self.arranged(x, inputs)
 
 
 def _gelu(x):

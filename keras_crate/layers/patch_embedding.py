@@ -29,6 +29,7 @@ class PatchEmbedding(Stem):
             With an initialiser given, the bias starts at zero.
         data_format: `"channels_last"` or `"channels_first"`. By default
             `keras.config.image_data_format()`.
+        as_map: Whether the tokens are returned as a map, for images of any size.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -37,7 +38,8 @@ class PatchEmbedding(Stem):
             width must be divisible by the patch's.
 
     Returns:
-        Tokens of shape `(batch, n, dim)`, row by row over the grid of patches.
+        Tokens of shape `(batch, n, dim)`, row by row over the grid of patches. With
+        `as_map`, of shape `(batch, rows, columns, dim)`.
 
     Raises:
         ValueError: If the patch size is not a positive integer or a pair of
@@ -61,9 +63,10 @@ class PatchEmbedding(Stem):
         kernel_initializer=None,
         data_format: str | None = None,
         folded_norm: bool = False,
+        as_map: bool = False,
         **kwargs,
     ):
-        super().__init__(dim, patch_size, folded_norm, data_format, **kwargs)
+        super().__init__(dim, patch_size, folded_norm, data_format, as_map, **kwargs)
         self.epsilon = epsilon
         self.use_norm = use_norm
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -95,10 +98,13 @@ class PatchEmbedding(Stem):
         self.built = True
 
     def call(self, inputs):
+        self.compute_output_shape(inputs.shape)  # the size may be known only now
         patches = cut_patches(inputs, self.patch_size, self.data_format)
-        if not self.use_norm:
-            return self.projection(patches)
-        return self.norm(self.projection(self.patch_norm(patches)))
+        if self.use_norm:
+            tokens = self.norm(self.projection(self.patch_norm(patches)))
+        else:
+            tokens = self.projection(patches)
+        return self.arranged(tokens, inputs) if self.as_map else tokens
 
     def get_config(self) -> dict:
         initializer = self.kernel_initializer

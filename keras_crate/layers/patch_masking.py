@@ -8,7 +8,7 @@ from keras_crate.checks import check_rate, names_arguments
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class PatchNoise(keras.layers.Layer):
-    """Draws a number in [0, 1) for every patch.
+    """Draws a number in [0, 1) for every patch, in float32 under every policy.
 
     Args:
         seed: Seed of the numbers. The same seed gives the same sequence of
@@ -36,10 +36,11 @@ class PatchNoise(keras.layers.Layer):
 
     def call(self, inputs):
         shape = ops.shape(inputs)[:2]
-        return keras.random.uniform(shape, dtype=self.variable_dtype, seed=self.seed_generator)
+        # Half precision has too few numbers: many patches would have the same.
+        return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def compute_output_spec(self, inputs):
-        return keras.KerasTensor(inputs.shape[:2], dtype=self.variable_dtype)
+        return keras.KerasTensor(inputs.shape[:2], dtype="float32")
 
     def get_config(self) -> dict:
         return {**super().get_config(), "seed": self.seed}
@@ -84,7 +85,7 @@ class PatchMasking(keras.layers.Layer):
 
     @names_arguments
     def __init__(self, ratio: float = 0.75, token_initializer=None, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # rounded numbers would have other ranks
         self.ratio = check_rate("ratio", ratio)
         if token_initializer is None:
             token_initializer = keras.initializers.RandomNormal(stddev=0.02)
@@ -101,7 +102,8 @@ class PatchMasking(keras.layers.Layer):
         # The rank of each number: the argsort of an argsort.
         ranks = ops.argsort(ops.argsort(noise, axis=1), axis=1)
         hidden = ranks >= kept
-        token = ops.cast(self.mask_token, inputs.dtype)
+        inputs = ops.cast(inputs, self.compute_dtype)
+        token = ops.cast(self.mask_token, self.compute_dtype)
         outputs = ops.where(hidden[..., None], token, inputs)
         return outputs, ops.cast(hidden, self.variable_dtype)
 

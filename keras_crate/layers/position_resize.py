@@ -1,6 +1,7 @@
 """Resizes position embeddings to another grid of patches."""
 
 import numpy as np
+from keras import ops
 
 from keras_crate.checks import names_arguments
 
@@ -8,18 +9,26 @@ from keras_crate.checks import names_arguments
 _A = -0.75
 
 
-def _cubic_matrix(size: int, new_size: int) -> np.ndarray:
-    """Returns the matrix `(new_size, size)` that interpolates `size` samples on a line."""
-    centres = (np.arange(new_size) + 0.5) * size / new_size - 0.5  # half-pixel centres
-    first = np.floor(centres).astype(int)
-    matrix = np.zeros((new_size, size))
+def _cubic_matrix(size: int, new_size):
+    """Returns the matrix `(new_size, size)` that interpolates `size` samples on a line.
+
+    It is a float64 array, or a float32 tensor if `new_size` is a tensor: TensorFlow's
+    graphs may learn the size of images only when they run.
+    """
+    lib, dtype = (np, "float64") if isinstance(new_size, int) else (ops, "float32")
+    ratio = lib.divide(size, new_size)
+    centres = (lib.arange(new_size, dtype=dtype) + 0.5) * ratio - 0.5  # half-pixel centres
+    first = lib.floor(centres)
+    matrix = 0.0
     for offset in (-1, 0, 1, 2):
-        t = np.abs(centres - (first + offset))
+        t = lib.abs(centres - (first + offset))
         inner = ((_A + 2) * t - (_A + 3)) * t * t + 1
         outer = ((_A * t - 5 * _A) * t + 8 * _A) * t - 4 * _A
-        weight = np.where(t <= 1, inner, np.where(t < 2, outer, 0.0))
+        weight = lib.where(t <= 1, inner, lib.where(t < 2, outer, 0.0))
         # The outermost sample is repeated beyond the edge.
-        np.add.at(matrix, (np.arange(new_size), np.clip(first + offset, 0, size - 1)), weight)
+        sample = lib.clip(first + offset, 0, size - 1)
+        taken = sample[:, None] == lib.arange(size, dtype=dtype)
+        matrix = matrix + lib.where(taken, weight[:, None], 0.0)
     return matrix
 
 
@@ -67,3 +76,23 @@ def resize_positions(table, grid: tuple[int, int], new_grid: tuple[int, int]) ->
 def resizing_matrix(grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
     """Returns the matrix `(new_rows * new_columns, rows * columns)` of `resize_positions`."""
     return np.kron(_cubic_matrix(grid[0], new_grid[0]), _cubic_matrix(grid[1], new_grid[1]))
+
+
+def resize_in_graph(positions, grid: tuple[int, int], new_grid):
+    """Resizes patches' positions as `resize_positions` does, with gradients.
+
+    Args:
+        positions: Tensor of shape `(1, rows * columns, d)`, without the class token.
+        grid: Rows and columns of patches in `positions`.
+        new_grid: Rows and columns of patches in the result, which may be tensors.
+
+    Returns:
+        Tensor of shape `(1, new_rows * new_columns, d)`.
+    """
+    rows, columns = (
+        ops.cast(_cubic_matrix(*sizes), positions.dtype)
+        for sizes in zip(grid, new_grid, strict=True)
+    )
+    table = ops.reshape(positions, (*grid, positions.shape[-1]))
+    table = ops.einsum("ir,jc,rcd->ijd", rows, columns, table)
+    return ops.reshape(table, (1, -1, positions.shape[-1]))

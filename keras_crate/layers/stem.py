@@ -1,6 +1,7 @@
 """The base of the layers that turn images into tokens."""
 
 import keras
+from keras import ops
 
 from keras_crate.checks import as_pair, check_choice
 from keras_crate.layers.composite import CompositeLayer
@@ -16,6 +17,7 @@ class Stem(CompositeLayer):
             of `keras_crate.fuse`.
         data_format: `"channels_last"` or `"channels_first"`. By default
             `keras.config.image_data_format()`.
+        as_map: Whether the tokens are returned as a map, for images of any size.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Raises:
@@ -29,6 +31,7 @@ class Stem(CompositeLayer):
         patch_size: int | tuple[int, int],
         folded_norm: bool = False,
         data_format: str | None = None,
+        as_map: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -39,6 +42,7 @@ class Stem(CompositeLayer):
         self.data_format = check_choice(
             "data_format", data_format, ("channels_last", "channels_first")
         )
+        self.as_map = as_map
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def channels(self, input_shape) -> int:
@@ -64,8 +68,21 @@ class Stem(CompositeLayer):
                     f"{max(1, round(side / patch)) * patch}, or choose another `patch_size`."
                 )
         rows, columns = self.grid(input_shape)
+        if self.as_map:
+            return (input_shape[0], rows, columns, self.dim)
         tokens = None if rows is None or columns is None else rows * columns
         return (input_shape[0], tokens, self.dim)
+
+    def arranged(self, tokens, images):
+        """Arranges the tokens of images as the layer returns them.
+
+        Args:
+            tokens: Tensor of any shape with `batch * n * dim` numbers.
+            images: The images that they come from.
+        """
+        rows, columns = self.grid(ops.shape(images))
+        places = (rows, columns) if self.as_map else (rows * columns,)
+        return ops.reshape(tokens, (-1, *places, self.dim))
 
     def get_config(self) -> dict:
         return {
@@ -74,4 +91,5 @@ class Stem(CompositeLayer):
             "patch_size": self.patch_size,
             "folded_norm": self.folded_norm,
             "data_format": self.data_format,
+            "as_map": self.as_map,
         }

@@ -7,36 +7,44 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_crate.checks import names_arguments
-from keras_crate.layers.position_resize import resize_positions
+from keras_crate.checks import check_count, names_arguments
+from keras_crate.layers.position_resize import resize_in_graph, resize_positions
 from keras_crate.layers.sincos_positions import sincos_positions
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class TokenEmbedding(keras.layers.Layer):
-    """Puts a class token before the patches and adds positions to all tokens.
+    """Puts a class token before the patches and adds positions to both.
+
+    Register tokens, if there are some, stand between the two and have no
+    positions. They give the model room for what belongs to no patch.
 
     Saved positions for another grid of patches are resized on loading, with a
-    warning.
+    warning. If the patches come as a map, positions are resized to it at each
+    call (bicubic, as in `resize_positions`).
 
     Args:
-        grid: Rows and columns of patches, for resizing positions. By default, a
-            square.
+        grid: Rows and columns of patches in the table of positions. By default,
+            a square.
         class_token_initializer: Initialiser of the class token. By default
             N(0, 1).
         position_initializer: Initialiser of the positions. By default N(0, 1).
             `"sincos2d"` starts with `sincos_positions` and needs a grid.
         train_positions: Whether positions are trained.
+        registers: Number of register tokens, r. Their initialiser is that of the
+            class token.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tokens of shape `(batch, n, d)`.
+        inputs: Tokens of shape `(batch, n, d)`, or a map of them of any size,
+            `(batch, rows, columns, d)`.
 
     Returns:
-        Tokens of shape `(batch, n + 1, d)`, class token first.
+        Tokens of shape `(batch, 1 + r + n, d)`: the class token, the registers,
+        and the patches. `prefix_tokens` is 1 + r.
 
     Weights: `class_token` of shape `(1, 1, d)`, `positions` of shape
-    `(1, n + 1, d)`.
+    `(1, n + 1, d)`, and with registers `registers` of shape `(1, r, d)`.
 
     Raises:
         ValueError: If the grid does not have `n` patches, or `"sincos2d"` has
@@ -48,6 +56,9 @@ class TokenEmbedding(keras.layers.Layer):
     patches = keras.random.normal((2, 196, 384))
     tokens = keras_crate.layers.TokenEmbedding()(patches)  # (2, 197, 384)
     ```
+
+    Reference:
+        Darcet et al., "Vision Transformers Need Registers", arXiv:2309.16588.
     """
 
     @names_arguments
@@ -57,6 +68,7 @@ class TokenEmbedding(keras.layers.Layer):
         class_token_initializer=None,
         position_initializer=None,
         train_positions: bool = True,
+        registers: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,9 +78,19 @@ class TokenEmbedding(keras.layers.Layer):
             raise ValueError('`position_initializer="sincos2d"` needs the `grid`. Received: None')
         self.position_initializer = _initializer(position_initializer)
         self.train_positions = train_positions
+        self.number_of_registers = check_count("registers", registers)
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Number of tokens before the patches: the class token and the registers."""
+        return 1 + self.number_of_registers
 
     def build(self, input_shape):
-        _, patches, dim = input_shape
+        *_, patches, dim = input_shape
+        if len(input_shape) == 4:  # a map of any size
+            if self.grid is None:
+                raise ValueError("A map of patches needs the `grid` of the table. Received: None")
+            patches = math.prod(self.grid)
         if self.grid is not None and math.prod(self.grid) != patches:
             raise ValueError(
                 f"`grid` must have as many patches as the input. Received: grid={self.grid} "
@@ -90,30 +112,54 @@ class TokenEmbedding(keras.layers.Layer):
             initializer=initializer,
             trainable=self.train_positions,
         )
+        self.registers = None
+        if self.number_of_registers:
+            # A copy: a Keras initialiser draws the same values every time.
+            config = keras.initializers.serialize(self.class_token_initializer)
+            self.registers = self.add_weight(
+                name="registers",
+                shape=(1, self.number_of_registers, dim),
+                initializer=keras.initializers.deserialize(config),
+            )
         self.built = True
 
+    @property
+    def stored_weights(self) -> list:
+        """The weights in their order in files."""
+        registers = [] if self.registers is None else [self.registers]
+        return [self.class_token, self.positions, *registers]
+
     def call(self, inputs):
-        return self.embed(inputs, self.positions[:, 1:])
+        positions = self.positions[:, 1:]
+        if len(inputs.shape) == 4:
+            _, rows, columns, dim = ops.shape(inputs)
+            inputs = ops.reshape(inputs, (-1, rows * columns, dim))
+            positions = resize_in_graph(positions, self.grid, (rows, columns))
+        return self.embed(inputs, positions)
 
     def embed(self, inputs, positions):
         """Puts the class token before the patches, and adds the positions of all tokens."""
         # Adding the class token to the table of positions needs no batch size.
-        class_row = self.class_token + self.positions[:, :1]
-        table = ops.concatenate([class_row, positions], axis=1)
-        return ops.pad(inputs, ((0, 0), (1, 0), (0, 0))) + table
+        rows = [self.class_token + self.positions[:, :1], positions]
+        if self.registers is not None:
+            rows.insert(1, ops.cast(self.registers, positions.dtype))
+        table = ops.concatenate(rows, axis=1)
+        return ops.pad(inputs, ((0, 0), (self.prefix_tokens, 0), (0, 0))) + table
 
     def compute_output_shape(self, input_shape):
-        batch, patches, dim = input_shape
-        return (batch, None if patches is None else patches + 1, dim)
+        batch, *places, dim = input_shape
+        tokens = None if None in places else math.prod(places) + self.prefix_tokens
+        return (batch, tokens, dim)
 
-    def assign(self, class_token, positions, grid: tuple[int, int] | None = None):
-        """Sets both weights, with the positions resized to this layer's grid.
+    def assign(self, class_token, positions, grid: tuple[int, int] | None = None, registers=None):
+        """Sets the weights, with the positions resized to this layer's grid.
 
         Args:
             class_token: Array of shape `(1, 1, d)`.
             positions: Array of shape `(1, n + 1, d)` for any grid.
             grid: Rows and columns of `positions`. By default this layer's own
                 if the sizes agree, otherwise a square.
+            registers: Array of shape `(1, r, d)`, or None to keep this layer's.
 
         Returns:
             The old and the new grid if it resized, otherwise None.
@@ -134,10 +180,13 @@ class TokenEmbedding(keras.layers.Layer):
             positions = resize_positions(positions, grid, own)
         self.class_token.assign(class_token)
         self.positions.assign(positions)
+        if registers is not None and self.registers is not None:
+            self.registers.assign(ops.convert_to_numpy(registers))
         return (grid, own) if grid != own else None
 
     def save_own_variables(self, store):
-        super().save_own_variables(store)
+        for index, weight in enumerate(self.stored_weights):
+            store[str(index)] = weight
         if self.grid is not None:
             store["grid"] = np.array(self.grid, "int32")
 
@@ -150,7 +199,20 @@ class TokenEmbedding(keras.layers.Layer):
                 f"{self.path} has tokens of width {self.positions.shape[-1]}, but those of the "
                 f"saved weights have width {positions.shape[-1]}."
             )
-        resized = self.assign(np.asarray(store["0"]), positions, grid)
+        registers = np.asarray(store["2"]) if "2" in keys else None
+        stored = 0 if registers is None else registers.shape[1]
+        if stored not in (0, self.number_of_registers):
+            raise ValueError(
+                f"{self.path} has {self.number_of_registers} registers, but the saved weights are "
+                f"for {stored}. Make the model with registers={stored}."
+            )
+        if stored != self.number_of_registers:
+            warnings.warn(
+                f"The saved weights have no registers. The {self.number_of_registers} registers "
+                "keep their initial values and must be trained.",
+                stacklevel=2,
+            )
+        resized = self.assign(np.asarray(store["0"]), positions, grid, registers)
         if resized:
             old, new = resized
             warnings.warn(
@@ -168,6 +230,7 @@ class TokenEmbedding(keras.layers.Layer):
             "class_token_initializer": keras.initializers.serialize(self.class_token_initializer),
             "position_initializer": positions,
             "train_positions": self.train_positions,
+            "registers": self.number_of_registers,
         }
 
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero, names_arguments
+from keras_crate.checks import check_above_zero, check_count, names_arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -13,13 +13,13 @@ class TokenMap(keras.layers.Layer):
     Args:
         grid: Rows and columns of patches.
         scale: Factor, > 0, by which the map's rows and columns are resized
-            (bilinear, antialiased).
-        prefix: Number of tokens before the patches', such as the class token,
-            which are left out.
+            (bilinear; antialiased if it is below 1).
+        prefix_tokens: Number of tokens before the patches: the class token and
+            registers.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
-        inputs: Tokens of shape `(batch, prefix + rows * columns, d)`.
+        inputs: Tokens of shape `(batch, prefix_tokens + rows * columns, d)`.
 
     Returns:
         Maps of shape `(batch, rows * scale, columns * scale, d)`.
@@ -35,9 +35,9 @@ class TokenMap(keras.layers.Layer):
     """
 
     @names_arguments
-    def __init__(self, grid, scale: float = 1, prefix: int = 1, **kwargs):
+    def __init__(self, grid, scale: float = 1, prefix_tokens: int = 1, **kwargs):
         super().__init__(**kwargs)
-        self.prefix = prefix
+        self.prefix_tokens = check_count("prefix_tokens", prefix_tokens)
         self.grid = rows, columns = tuple(grid)
         self.scale = check_above_zero("scale", scale)
         if rows * scale % 1 or columns * scale % 1:
@@ -46,14 +46,19 @@ class TokenMap(keras.layers.Layer):
                 f"scale={scale} for {rows} rows and {columns} columns of patches"
             )
         self.size = (round(rows * scale), round(columns * scale))
+        # Antialiasing changes nothing in a larger map. XLA cannot compile TensorFlow's.
+        self.antialias = scale < 1
+        if self.antialias and keras.backend.backend() == "tensorflow":
+            self.supports_jit = False
 
     def call(self, inputs):
         rows, columns = self.grid
-        maps = ops.reshape(inputs[:, self.prefix :], (-1, rows, columns, inputs.shape[-1]))
+        patches = inputs[:, self.prefix_tokens :]
+        maps = ops.reshape(patches, (-1, rows, columns, inputs.shape[-1]))
         if self.scale == 1:
             return maps
         resized = ops.image.resize(
-            maps, self.size, "bilinear", antialias=True, data_format="channels_last"
+            maps, self.size, "bilinear", antialias=self.antialias, data_format="channels_last"
         )
         return ops.cast(resized, maps.dtype)  # TensorFlow resizes to float32
 
@@ -61,5 +66,5 @@ class TokenMap(keras.layers.Layer):
         return (input_shape[0], *self.size, input_shape[-1])
 
     def get_config(self) -> dict:
-        own = {"grid": self.grid, "scale": self.scale, "prefix": self.prefix}
+        own = {"grid": self.grid, "scale": self.scale, "prefix_tokens": self.prefix_tokens}
         return {**super().get_config(), **own}

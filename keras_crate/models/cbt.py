@@ -6,8 +6,10 @@ import keras
 
 from keras_crate.checks import as_pair, names_arguments
 from keras_crate.layers import CBSA, ISTA, ConvolutionalStem
+from keras_crate.models.checks import ImageShape
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
+from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.settings import Settings
 from keras_crate.weights.find import WeightsArgument
 
@@ -71,7 +73,7 @@ class CBT(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -84,6 +86,8 @@ class CBT(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        registers: int = 0,
+        input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
@@ -105,7 +109,7 @@ class CBT(Classifier):
 def CBTTiny(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -119,6 +123,8 @@ def CBTTiny(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -145,7 +151,7 @@ def CBTTiny(
 def CBTSmall(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -159,6 +165,8 @@ def CBTSmall(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -185,7 +193,7 @@ def CBTSmall(
 def CBTBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -199,6 +207,8 @@ def CBTBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -225,7 +235,7 @@ def CBTBase(
 def CBTLarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -239,6 +249,8 @@ def CBTLarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,

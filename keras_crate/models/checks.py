@@ -1,5 +1,7 @@
 """Checks of the constructors' arguments and of images."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -24,14 +26,14 @@ def check_pooling(pooling, include_top: bool) -> None:
         return
     if pooling not in POOLINGS:
         raise ValueError(
-            '`pooling` must be "token" (class token) or "avg" (mean of all tokens), or None '
-            f"(all tokens) with include_top=False. Received: pooling={pooling!r}, "
-            f"include_top={include_top}"
+            '`pooling` must be "token" (class token), "avg" or "max" (mean or maximum of all '
+            "tokens), or None (all tokens) with include_top=False. "
+            f"Received: pooling={pooling!r}, include_top={include_top}"
         )
 
 
 def check_activation(activation) -> None:
-    """Refuses an unknown activation."""
+    """Refuses an unknown activation. It may be a configuration from a file."""
     try:
         keras.activations.get(activation)
     except (ValueError, TypeError) as error:
@@ -40,6 +42,31 @@ def check_activation(activation) -> None:
             '"softmax" or "sigmoid", a callable, or None for logits. '
             f"Received: classifier_activation={activation!r}"
         ) from error
+
+
+def check_saveable(activation) -> None:
+    """Refuses an activation that no file can name: one that is not registered, or a lambda."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of lambdas
+            keras.activations.get(keras.activations.serialize(keras.activations.get(activation)))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "A model cannot be saved with an activation that Keras does not know by name. "
+            f"Received: classifier_activation={activation!r}.\nDecorate the function with "
+            "`@keras.saving.register_keras_serializable()`, or make the model with "
+            "`classifier_activation=None`."
+        ) from error
+
+
+def check_quantization(mode, config) -> None:
+    """Refuses modes that need a stream of tokens of a language, for calibration."""
+    mode = mode or getattr(config, "mode", None)
+    if mode in ("gptq", "awq"):
+        raise ValueError(
+            f"Keras calibrates {mode!r} on text only, so models of images do not take it. "
+            'Use `model.quantize("int8")`, "int4" or "float8". No layer was changed.'
+        )
 
 
 def check_rematerialise(rematerialise, dropout_rate) -> None:
@@ -67,7 +94,12 @@ def check_layer_scale(value) -> None:
         )
 
 
-def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
+# Shape of an image without the batch: height, width and channels, or channels first. Height and
+# width are None for images of any size.
+ImageShape = tuple[int | None, int | None, int | None]
+
+
+def check_input_shape(shape, data_format: str) -> ImageShape:
     """Returns the image shape as a tuple. The default shape follows the data format."""
     layouts = {
         "channels_last": "(height, width, channels)",
@@ -79,18 +111,23 @@ def check_input_shape(shape, data_format: str) -> tuple[int, int, int]:
             f"Received: data_format={data_format!r}"
         )
     is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3
-    if not is_shape or not all(map(is_positive_integer, shape)):
+    numbers = list(shape) if is_shape else []
+    sides = slice(0, 2) if data_format == "channels_last" else slice(1, 3)
+    if numbers[sides] == [None, None]:
+        del numbers[sides]
+    if not is_shape or not all(map(is_positive_integer, numbers)):
         raise ValueError(
             f"`input_shape` must be three positive integers {layouts[data_format]}, without the "
-            f"batch. Received: input_shape={shape!r}"
+            "batch. Height and width may both be None, for images of any size. "
+            f"Received: input_shape={shape!r}"
         )
     if data_format == "channels_first" and tuple(shape) == (224, 224, 3):
         return (3, 224, 224)  # the default is written channels last
-    return tuple(map(int, shape))
+    return tuple(None if side is None else int(side) for side in shape)
 
 
 def check_images(images, expected: tuple) -> None:
-    """Refuses a batch whose shape is not `(batch, *expected)`. Sizes of None fit any."""
+    """Refuses a batch whose shape is not `(batch, *expected)`, where None is any size."""
     if isinstance(images, (list, tuple)) and len(images) > 1:
         raise ValueError(
             f"The model takes one array of images. Received: a {type(images).__name__} of "
@@ -100,7 +137,8 @@ def check_images(images, expected: tuple) -> None:
     if shape is None:
         return
     shape = tuple(shape)
-    if len(shape) == 4 and all(
+    rank = len(expected) + 1
+    if len(shape) == rank and all(
         a == b or None in (a, b) for a, b in zip(shape[1:], expected, strict=True)
     ):
         return
@@ -110,8 +148,8 @@ def check_images(images, expected: tuple) -> None:
             "That is one image: pass `images[None]` for a batch of one, or `numpy.stack(images)` "
             "for a list of them."
         )
-    elif len(shape) != 4:
-        advice = f"Images have rank 4; these have rank {len(shape)}."
+    elif len(shape) != rank:
+        advice = f"Images have rank {rank}; these have rank {len(shape)}."
     elif sorted(map(str, shape[1:])) == sorted(map(str, expected)):
         advice = "The axes seem to be in another order: transpose them."
     else:

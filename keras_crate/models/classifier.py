@@ -1,17 +1,19 @@
 """The base of the classifiers: the head, and loading weights into a new model."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import keras
 
-from keras_crate.checks import as_pair, check_positive
+from keras_crate.checks import as_pair, check_positive, names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.initializers import linear_initializers
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
+from keras_crate.models.input_tensor import model_before, shape_after
+from keras_crate.models.rebuild import adapted
 from keras_crate.models.settings import Settings, arguments_of, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
@@ -33,22 +35,24 @@ class Classifier(WhiteBoxModel):
 
     def __init__(self, arguments: dict):
         settings = Settings(**arguments_of(arguments))
-        weights, dtype, name = (settings.__dict__.pop(k) for k in ("weights", "dtype", "name"))
+        weights, dtype, name, before = taken_from(settings)
         checks.check_pooling(settings.pooling, settings.include_top)
         checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
         with weights_for(type(self), weights, settings) as opened:
-            graph = Graph(settings, dtype)
+            graph = Graph(settings, dtype, before)
             parts = self.parts(settings)
             images, patches = graph.stem(parts)
             x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)
             if parts.norm_tokens:
                 x = graph.norm("encoder_norm", parts.norm_epsilon)(x)
             x = pooled_and_classified(graph, parts, x)
-            super().__init__(images, x, settings=settings, policy=graph.policy, name=name)
+            super().__init__(images, x, settings=settings, graph=graph, name=name)
             if opened:
                 opened.assign_to(self)
+        if graph.quantization:
+            self.quantize(graph.quantization)
 
     @staticmethod
     def parts(settings: Settings) -> Parts:
@@ -63,6 +67,55 @@ class Classifier(WhiteBoxModel):
     @class_names.setter
     def class_names(self, names):
         self.settings.class_names = resolve_class_names(names, self.settings.classes)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without a head, as in timm."""
+        return self.settings.classes if self.settings.include_top else 0
+
+    def get_classifier(self) -> keras.layers.Dense | None:
+        """Returns the layer `head`, the linear classifier; None without one."""
+        return self.get_layer("head") if self.settings.include_top else None
+
+    @names_arguments
+    def reset_classifier(
+        self, classes: int, class_names: Sequence[str] | str | None = None
+    ) -> "Classifier":
+        """Returns the same model with a new linear classifier, or without a head.
+
+        All other weights are copied, `head_norm` included. The method has timm's
+        name. In contrast to timm's, it does not change the model itself, since
+        the graph of a functional model is fixed.
+
+        Args:
+            classes: Number of classes, or 0 for a model without a head
+                (`include_top=False`).
+            class_names: One name for each class.
+
+        Returns:
+            A new model, not compiled. The layer `head` has initial values.
+
+        Raises:
+            ValueError: If an argument is out of range, or the model is fused: its
+                head holds a normalisation.
+
+        Example:
+
+        ```python
+        model = keras_crate.CRATETiny().reset_classifier(10)
+        model.freeze_backbone()
+        ```
+        """
+        if classes == 0:
+            return adapted(self, include_top=False, class_names=None)
+        if self.settings.fused:
+            raise ValueError(
+                "A fused model cannot get a new head, since the head holds a normalisation. "
+                "Call `reset_classifier` on the original model, train that, and fuse it then."
+            )
+        pooling = self.settings.pooling or "token"
+        head = {"include_top": True, "classes": classes, "class_names": class_names}
+        return adapted(self, pooling=pooling, **head)
 
     def freeze_backbone(self) -> None:
         """Freezes all layers but the head, `head_norm` and `head`.
@@ -111,6 +164,20 @@ class Classifier(WhiteBoxModel):
             **super().get_config(),
             "classifier_activation": keras.activations.serialize(activation),
         }
+
+
+def taken_from(settings: Settings) -> tuple:
+    """Takes the arguments that are not settings out of a model's settings.
+
+    Returns:
+        `weights`, `dtype`, `name`, and the layers before `input_tensor`, if it is given.
+        The image shape is then that of `input_tensor`.
+    """
+    arguments = [vars(settings).pop(k) for k in ("weights", "dtype", "name", "input_tensor")]
+    before = model_before(arguments.pop())
+    if before is not None:
+        settings.input_shape = shape_after(before, settings.input_shape)
+    return (*arguments, before)
 
 
 @contextlib.contextmanager
@@ -184,7 +251,7 @@ def pooled_and_classified(graph: Graph, parts: Parts, x):
     """Adds what follows the tokens: pooling, normalisation, linear classifier and activation."""
     s = graph.settings
     if s.pooling is not None:
-        x = graph.make(TokenPooling, "pooling", mode=s.pooling)(x)
+        x = graph.make(TokenPooling, "pooling", mode=s.pooling, registers=s.registers)(x)
     if not s.include_top:
         return x
     if not parts.norm_tokens:

@@ -6,8 +6,10 @@ import keras
 
 from keras_crate.checks import check_choice, names_arguments
 from keras_crate.layers import ConvolutionalStem, PatchEmbedding
+from keras_crate.models.checks import ImageShape
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
+from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.operators import (
     Operator,
     given_operator,
@@ -49,7 +51,8 @@ class CRATE(Classifier):
             names. A layer is copied. A block adds its tokens to the operator's
             output unless the operator's attribute `residual` is false. An
             operator with a setting `grid` gets the model's rows and columns of
-            patches. `keras_crate.objective.measure` needs a method
+            patches, and one with a setting `registers` their number.
+            `keras_crate.objective.measure` needs a method
             `subspace_bases()` like that of `MSSA`. If the operator is a
             `CompositeLayer`, a saved model keeps its quantisation and its
             adapters of LoRA.
@@ -81,11 +84,16 @@ class CRATE(Classifier):
             classifier.
         input_shape: Image shape without the batch: `(height, width, channels)`,
             or channels first if `data_format` is `"channels_first"`. The patch
-            must divide height and width.
+            must divide height and width. With `(None, None, channels)` the
+            model takes images of any size: it has a table of positions for the
+            grid of patches that the weights were trained with, or else of
+            224x224 pixels, and resizes it to each batch's grid (bicubic, as
+            `with_input_shape`). CBSA and masked autoencoders need one size.
         patch_size: Side of a patch in pixels, or a pair (height, width).
         classes: Number of classes, if `include_top`.
-        pooling: `"token"` (class token), `"avg"` (mean of all tokens, class
-            token included), or None for all tokens, with `include_top=False`.
+        pooling: `"token"` (class token), `"avg"` or `"max"` (mean or maximum of
+            all tokens, class token included), or None for all tokens, with
+            `include_top=False`.
         classifier_activation: Activation of the head; None for logits.
         include_preprocessing: Whether the model takes pixels in [0, 255] and
             normalises them. Otherwise it takes normalised images.
@@ -109,10 +117,18 @@ class CRATE(Classifier):
             has no effect under JAX on CPUs, where XLA undoes it.
         class_names: One name for each class, for `decode_predictions`;
             `"imagenet"` stands for ImageNet-1K's names.
+        registers: Number of register tokens: learned tokens between the class
+            token and the patches, without positions. Poolings and maps leave
+            them out (Darcet et al., arXiv:2309.16588). Weights without
+            registers can be loaded; the registers then keep initial values.
+        input_tensor: Symbolic images that the model takes: `keras.Input(...)`, or
+            the output of layers after one. These layers become a part of the
+            model, and `input_shape` is the shape of their output.
         data_format: `"channels_last"` or `"channels_first"`; by default
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of the layers, such as `"mixed_bfloat16"`; by
-            default `keras.config.dtype_policy()`.
+            default `keras.config.dtype_policy()`. A quantised policy, such as
+            `"int8_from_float32"`, has the effect of `quantize("int8")`.
         name: Name of the model.
 
     Call arguments:
@@ -121,7 +137,7 @@ class CRATE(Classifier):
     Returns:
         Probabilities of shape `(batch, classes)`. Without the head: features
         of shape `(batch, dim)`, or with `pooling=None` the tokens of shape
-        `(batch, n + 1, dim)`, class token first.
+        `(batch, 1 + registers + n, dim)`: class token, registers, patches.
 
     Raises:
         ValueError: If an argument is out of range, two do not fit together, or
@@ -157,7 +173,7 @@ class CRATE(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -170,6 +186,8 @@ class CRATE(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        registers: int = 0,
+        input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
@@ -203,7 +221,7 @@ class CRATE(Classifier):
 def CRATETiny(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -217,6 +235,8 @@ def CRATETiny(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -245,7 +265,7 @@ def CRATETiny(
 def CRATESmall(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -259,6 +279,8 @@ def CRATESmall(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -287,7 +309,7 @@ def CRATESmall(
 def CRATEBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -301,6 +323,8 @@ def CRATEBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -329,7 +353,7 @@ def CRATEBase(
 def CRATELarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -343,6 +367,8 @@ def CRATELarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,

@@ -6,8 +6,10 @@ import keras
 
 from keras_crate.checks import check_above_zero, names_arguments
 from keras_crate.layers import MSSA, OvercompleteISTA
+from keras_crate.models.checks import ImageShape
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
+from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.settings import Settings
 from keras_crate.weights.find import WeightsArgument
 
@@ -77,7 +79,7 @@ class CRATEAlpha(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -90,6 +92,8 @@ class CRATEAlpha(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        registers: int = 0,
+        input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
@@ -132,7 +136,7 @@ def _normal(stddev: float) -> keras.initializers.Initializer:
 def CRATEAlphaBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -146,6 +150,8 @@ def CRATEAlphaBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -175,7 +181,7 @@ def CRATEAlphaBase(
 def CRATEAlphaLarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 14,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -189,6 +195,8 @@ def CRATEAlphaLarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,
@@ -218,7 +226,7 @@ def CRATEAlphaLarge(
 def CRATEAlphaHuge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 14,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -232,6 +240,8 @@ def CRATEAlphaHuge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     rematerialise: bool = False,

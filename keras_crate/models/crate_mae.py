@@ -13,9 +13,11 @@ from keras_crate.figure import GREY, ShownAsFigure, displayable, draw_rows, mark
 from keras_crate.layers import PatchMasking, PatchNoise
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
-from keras_crate.models.classifier import weights_for
+from keras_crate.models.checks import ImageShape
+from keras_crate.models.classifier import taken_from, weights_for
 from keras_crate.models.crate_mae_encoder import XAVIER, CRATEMAEEncoder, encoder_parts
 from keras_crate.models.graph import Graph, Parts
+from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.operators import fused_operator
 from keras_crate.models.own_loss import OwnLoss
 from keras_crate.models.rebuild import carry_weights
@@ -111,7 +113,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         A dictionary: `"patches"`, the predicted pixels `(batch, n, pixels of a
         patch)` in (row, column, channel) order, in the range of normalised
         images; `"mask"`, `(batch, n)`, 1 where a patch was hidden; `"latent"`,
-        the encoder's tokens `(batch, n + 1, dim)`, class token first.
+        the encoder's tokens `(batch, 1 + registers + n, dim)`, class token first.
 
     Raises:
         ValueError: If an argument is out of range, two do not fit together, or
@@ -143,7 +145,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         norm_pix_loss: bool = False,
         step_size: float = 0.1,
         penalty: float = 0.5,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         include_preprocessing: bool = True,
         mean: float | Sequence[float] | None = None,
@@ -151,6 +153,8 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         dropout_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         layer_scale: float | None = None,
+        registers: int = 0,
+        input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,
@@ -159,13 +163,15 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         rematerialise: bool = False,
     ):
         settings = Settings(**arguments_of(locals()))
-        del settings.weights, settings.dtype, settings.name
+        weights, dtype, name, before = taken_from(settings)
         with weights_for(type(self), weights, settings) as opened:
-            graph = Graph(settings, dtype)
+            graph = Graph(settings, dtype, before)
             images, outputs = _graph(graph)
-            super().__init__(images, outputs, settings=settings, policy=graph.policy, name=name)
+            super().__init__(images, outputs, settings=settings, graph=graph, name=name)
             if opened:
                 opened.assign_to(self)
+        if graph.quantization:
+            self.quantize(graph.quantization)
         self._derived = types.SimpleNamespace(form=None)  # not a part of the model
 
     def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
@@ -347,6 +353,18 @@ _MASKED_ONLY = ("mask_ratio", "norm_pix_loss", "seed", "name")
 def _graph(graph: Graph):
     """The images and the outputs of a masked autoencoder."""
     s = graph.settings
+    if graph.before is not None and len(graph.before.layers) > 1:
+        raise ValueError(
+            "The `input_tensor` of a masked autoencoder must be a `keras.Input`, since its loss "
+            "compares with the images themselves. Received: the output of "
+            f"{[layer.name for layer in graph.before.layers]}"
+        )
+    if graph.any_size:
+        raise ValueError(
+            "A masked autoencoder needs images of one size. Received: input_shape="
+            f"{s.input_shape}. Its encoder can take any: "
+            "`mae.encoder().with_input_shape((None, None, 3))`."
+        )
     parts = encoder_parts(s)
     images, patches = graph.stem(parts)
     _check_mask_ratio(s.mask_ratio, patches.shape[1])
@@ -366,7 +384,9 @@ def _graph(graph: Graph):
     x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **XAVIER)(x)
     in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
     return images, {
-        "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(x[:, 1:]),
+        "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(
+            x[:, 1 + s.registers :]
+        ),
         "mask": mask,
         "latent": graph.make(keras.layers.Activation, "latent", **in_full)(latent),
     }
@@ -418,7 +438,7 @@ def _check_mask_ratio(ratio, patches: int) -> None:
 @names_arguments
 def CRATEMAETiny(
     weights: WeightsArgument = None,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -432,6 +452,8 @@ def CRATEMAETiny(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     seed: int | None = None,
@@ -455,7 +477,7 @@ def CRATEMAETiny(
 @names_arguments
 def CRATEMAESmall(
     weights: WeightsArgument = None,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -469,6 +491,8 @@ def CRATEMAESmall(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     seed: int | None = None,
@@ -492,7 +516,7 @@ def CRATEMAESmall(
 @names_arguments
 def CRATEMAEBase(
     weights: WeightsArgument = None,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -506,6 +530,8 @@ def CRATEMAEBase(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     seed: int | None = None,
@@ -529,7 +555,7 @@ def CRATEMAEBase(
 @names_arguments
 def CRATEMAELarge(
     weights: WeightsArgument = None,
-    input_shape: tuple[int, int, int] = (224, 224, 3),
+    input_shape: ImageShape = (224, 224, 3),
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -543,6 +569,8 @@ def CRATEMAELarge(
     std: float | Sequence[float] | None = None,
     drop_path_rate: float = 0.0,
     layer_scale: float | None = None,
+    registers: int = 0,
+    input_tensor: InputTensor = None,
     data_format: str | None = None,
     dtype=None,
     seed: int | None = None,

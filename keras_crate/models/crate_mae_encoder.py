@@ -6,8 +6,10 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.layers import ISTA, MSSA
+from keras_crate.models.checks import ImageShape
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.graph import Parts
+from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.settings import Settings
 from keras_crate.weights.find import WeightsArgument
 
@@ -76,7 +78,7 @@ class CRATEMAEEncoder(Classifier):
         penalty: float = 0.5,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: tuple[int, int, int] = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -89,6 +91,8 @@ class CRATEMAEEncoder(Classifier):
         layer_scale: float | None = None,
         rematerialise: bool = False,
         class_names: Sequence[str] | str | None = None,
+        registers: int = 0,
+        input_tensor: InputTensor = None,
         data_format: str | None = None,
         dtype=None,
         name: str | None = None,

@@ -66,7 +66,8 @@ def fuse(model: WhiteBoxModel) -> WhiteBoxModel:
     affine = None  # scale and offset to fold into the next map
     for target in fused.layers:
         source = model.get_layer(target.name)
-        if isinstance(target, keras.layers.LayerNormalization) and not target.scale:
+        is_norm = isinstance(target, keras.layers.LayerNormalization)
+        if is_norm and source.scale and not target.scale:
             affine = _scale_and_offset(source)
         elif isinstance(target, PatchEmbedding):
             _fold_patches(source, target, _of_pixels(model, fused))

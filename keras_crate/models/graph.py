@@ -51,17 +51,29 @@ class Graph:
 
     Args:
         settings: The model's constructor arguments; they are checked.
-        dtype: Dtype or policy of the layers.
+        dtype: Dtype or policy of the layers. If it is quantised, such as
+            `"int8_from_float32"`, the attribute `quantization` is its mode.
+        before: The layers before the model's own, if there are any.
 
     Raises:
         ValueError: If a setting is out of range, or two do not fit together.
     """
 
-    def __init__(self, settings: Settings, dtype):
+    def __init__(self, settings: Settings, dtype, before: keras.Model | None = None):
         checked(settings)
+        self.before = before
         self.settings = settings
         self.policy = keras.dtype_policies.get(dtype)
+        # Layers of a quantised policy would start as zeros: the finished model is quantised.
+        self.quantization = getattr(self.policy, "quantization_mode", None)
+        if self.quantization:
+            self.policy = keras.dtype_policies.get(self.policy.name.partition("_from_")[2])
         self.form = current_form()
+
+    @property
+    def any_size(self) -> bool:
+        """Whether the model takes images of any size."""
+        return None in self.settings.input_shape
 
     def make(self, layer_class, name: str, **arguments) -> keras.layers.Layer:
         """Makes a layer, with the settings that were saved for it, if any."""
@@ -72,7 +84,8 @@ class Graph:
         """Adds the layers from images to patches.
 
         Returns:
-            The symbolic images, and the patches `(batch, n, d)`.
+            The symbolic images, and the patches `(batch, n, d)`; for images of any
+            size a map of them, `(batch, rows, columns, d)`.
         """
         s = self.settings
         embedding = self.make(
@@ -82,12 +95,19 @@ class Graph:
             patch_size=s.patch_size,
             data_format=s.data_format,
             folded_norm=self.form.fused,
+            as_map=self.any_size,
             **parts.patches,
         )
         embedding.compute_output_shape((None, *s.input_shape))  # refuses a bad size early
         self.grid = embedding.grid((None, *s.input_shape))
-        images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
-        x = images
+        if self.any_size:
+            self.grid = tuple(s.grid or (max(1, 224 // side) for side in s.patch_size))
+        s.grid = self.grid if self.any_size else None
+        if self.before is None:
+            images = keras.Input(s.input_shape, name="images", dtype=self.policy.variable_dtype)
+            x = images
+        else:
+            (images,), (x,) = self.before.inputs, self.before.outputs
         # A fused model folds the normalisation of pixels into the linear map, if that comes
         # next. In half precision, pixels would lose digits. Convolutions see zeros around the
         # image, which would need another offset.
@@ -106,10 +126,12 @@ class Graph:
         return images, embedding(x)
 
     def tokens(self, patches, **token_arguments):
-        """Adds class token and positions."""
-        x = self.make(TokenEmbedding, "token_embedding", grid=self.grid, **token_arguments)(patches)
-        if self.settings.dropout_rate:
-            x = self.make(keras.layers.Dropout, "token_dropout", rate=self.settings.dropout_rate)(x)
+        """Adds class token, registers and positions."""
+        s = self.settings
+        own = {"grid": self.grid, "registers": s.registers}
+        x = self.make(TokenEmbedding, "token_embedding", **own, **token_arguments)(patches)
+        if s.dropout_rate:
+            x = self.make(keras.layers.Dropout, "token_dropout", rate=s.dropout_rate)(x)
         return x
 
     def blocks(self, tokens, parts: Parts):
@@ -170,6 +192,14 @@ class Graph:
         if self.settings.rematerialise and isinstance(prototype, CompositeLayer):
             config["rematerialise"] = True
         if "grid" in config:  # an operator that needs to know where the patches are
+            if self.any_size:
+                raise ValueError(
+                    f"{type(prototype).__name__} needs images of one size. Received: input_shape="
+                    f"{self.settings.input_shape}. Make the model for one size, and copies for "
+                    "others by `model.with_input_shape(...)`."
+                )
             config["grid"] = self.grid
+        if "registers" in config:
+            config["registers"] = self.settings.registers
         config |= self.form.layer_settings.get(name) or {}
         return type(prototype).from_config(config)

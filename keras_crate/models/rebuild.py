@@ -18,16 +18,41 @@ def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Mo
     """
     config = model.get_config()
     saved = Form.taken_from(config)
+    grid = model.get_layer("token_embedding").grid
+    form = (form or saved)._replace(grid=grid)  # used if the new model takes any size
     # Not from the configuration: a user's operator may not be serialisable.
     settings = {k: v for k, v in vars(model.settings).items() if k in config}
-    with built_as(form or saved):
+    if "input_shape" in changes and model.layers_before:
+        changes["input_tensor"] = model.input_for(changes["input_shape"])
+    with built_as(form):
         return type(model)(**{**config, **settings, **changes})
+
+
+def adapted(model: keras.Model, **changes) -> keras.Model:
+    """Builds a model with some changes and the weights of another one.
+
+    With other `classes`, the layer `head` is a new one: it has initial values, is
+    trained and is not quantised. Positions are resized as in `carry_weights`.
+
+    Args:
+        model: A model of the package.
+        **changes: Arguments of the constructor to change.
+    """
+    form, but = None, ()
+    if "classes" in changes:
+        form, but = Form.taken_from(model.get_config()), ("head",)
+        layers = {k: v for k, v in form.layer_settings.items() if k != "head"}
+        form = form._replace(layer_settings=layers)
+    new = rebuild(model, form, **changes)
+    carry_weights(model, new, but)
+    return new
 
 
 def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str] = ()) -> None:
     """Copies weights between layers of the same name in two models.
 
-    Positions are resized to the target's grid of patches (bicubic).
+    Positions are resized to the target's grid of patches (bicubic). Registers that
+    the source does not have keep their initial values.
 
     Args:
         source: The model that the weights come from.
@@ -40,6 +65,6 @@ def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str]
         if other is None or not other.weights or layer.name in but:
             continue
         if isinstance(layer, TokenEmbedding):
-            layer.assign(other.class_token, other.positions, other.grid)
+            layer.assign(other.class_token, other.positions, other.grid, other.registers)
         else:
             layer.set_weights(other.get_weights())

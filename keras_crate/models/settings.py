@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.checks import as_pair, check_positive, check_rate
+from keras_crate.checks import as_pair, check_count, check_positive, check_rate
 from keras_crate.models import checks
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -19,13 +19,14 @@ class Settings(types.SimpleNamespace):
     """The checked arguments of a constructor. `get_config` writes them.
 
     It is not a dictionary, since Keras would track and wrap one. It also has
-    the parts of the form under construction that are not layers': `fused` and
-    `evaluation`.
+    the parts of the form under construction that are not layers': `fused`,
+    `evaluation` and `grid`.
     """
 
     def __init__(self, **arguments):
         form = current_form()
-        super().__init__(**arguments, fused=form.fused, evaluation=form.evaluation)
+        own = {"fused": form.fused, "evaluation": form.evaluation, "grid": form.grid}
+        super().__init__(**arguments, **own)
 
 
 class Form(NamedTuple):
@@ -36,11 +37,14 @@ class Form(NamedTuple):
         layer_settings: What freezing, quantisation and LoRA changed, by layer name.
         evaluation: How images are prepared for it, or None if nothing is known:
             `size`, `resize` and `interpolation` of `keras_crate.evaluation.Evaluation`.
+        grid: Rows and columns of the table of positions in a model for images of any
+            size, or None for the default.
     """
 
     fused: bool = False
     layer_settings: dict = {}
     evaluation: dict | None = None
+    grid: tuple[int, int] | None = None
 
     @classmethod
     def taken_from(cls, config: dict) -> "Form":
@@ -86,6 +90,7 @@ def checked(settings: Settings) -> None:
     check_rate("drop_path_rate", s.drop_path_rate)
     checks.check_layer_scale(s.layer_scale)
     checks.check_rematerialise(s.rematerialise, s.dropout_rate)
+    s.registers = check_count("registers", s.registers)
     s.data_format = s.data_format or keras.config.image_data_format()
     s.input_shape = checks.check_input_shape(s.input_shape, s.data_format)
     s.patch_size = as_pair(s.patch_size, "patch_size")

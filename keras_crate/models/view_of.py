@@ -31,10 +31,13 @@ def view_of(model: keras.Model | ModelView, images=None) -> ModelView:
     if view := backbone_view(model):
         return view
     shape = tuple(getattr(images, "shape", ()))[1:]
-    if isinstance(model, WhiteBoxModel) and len(shape) == 3 and shape != model.settings.input_shape:
+    if isinstance(model, WhiteBoxModel) and len(shape) == 3 and shape != model.inputs[0].shape[1:]:
         model = model.with_input_shape(shape)
     blocks = [
         BlockView(b.compress, b.compress.input, b.half_step, b.output, b.sparsify)
         for b in white_box_blocks(model)
     ]
-    return ModelView(model, blocks, model.get_layer("token_embedding").grid)
+    embedding = model.get_layer("token_embedding")
+    # A user's layer of this name may be of another class.
+    prefix = getattr(embedding, "prefix_tokens", 1)
+    return ModelView(model, blocks, embedding.grid, prefix)

@@ -1,5 +1,6 @@
 """The base of all models of the package."""
 
+import types
 import warnings
 from contextlib import nullcontext
 
@@ -12,7 +13,10 @@ from keras_crate.keras_internals import parts_of, run_graph
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
-from keras_crate.models.rebuild import carry_weights, rebuild
+from keras_crate.models.checks import ImageShape
+from keras_crate.models.graph import Graph
+from keras_crate.models.input_tensor import for_shape
+from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
 from keras_crate.weights.assign import HEAD_LAYERS
@@ -26,24 +30,40 @@ class WhiteBoxModel(keras.Model):
         outputs: The graph's symbolic outputs.
         settings: The constructor's checked arguments, which `get_config` and
             `rebuild` use.
-        policy: Dtype policy of the layers.
+        graph: What added the layers: their dtype policy, and the layers before
+            `input_tensor`.
         name: Name of the model.
     """
 
     settings: Settings
 
-    def __init__(self, images, outputs, *, settings: Settings, policy, name):
+    def __init__(self, images, outputs, *, settings: Settings, graph: Graph, name):
         super().__init__(inputs=images, outputs=outputs, name=name)
-        self.dtype_policy = policy  # Keras scales the loss if it is float16
+        self.dtype_policy = graph.policy  # Keras scales the loss if it is float16
         self.settings = settings
+        # Keras would track a model, and save its layers twice.
+        self._before = types.SimpleNamespace(model=graph.before)
+
+    @property
+    def layers_before(self) -> list[keras.layers.Layer]:
+        """The user's layers up to `input_tensor`, if it is given."""
+        return [] if self._before.model is None else self._before.model.layers
+
+    def input_for(self, input_shape: ImageShape) -> keras.KerasTensor:
+        """Returns a new input like the model's `input_tensor`, for images of another shape.
+
+        Raises:
+            ValueError: If the user has layers after the input.
+        """
+        return for_shape(self._before.model, input_shape)
 
     def __call__(self, inputs, *args, **kwargs):
-        checks.check_images(inputs, self.settings.input_shape)
+        checks.check_images(inputs, self.inputs[0].shape[1:])
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None, mask=None, **kwargs):
         # JAX's compiled steps come here without passing through __call__.
-        checks.check_images(inputs, self.settings.input_shape)
+        checks.check_images(inputs, self.inputs[0].shape[1:])
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def _run_through_graph(self, inputs, operation_fn=lambda op: op, call_fn=None):
@@ -70,14 +90,16 @@ class WhiteBoxModel(keras.Model):
 
     @names_arguments
     def with_input_shape(
-        self, input_shape: tuple[int, int, int], channels: str | None = None
+        self, input_shape: ImageShape, channels: str | None = None
     ) -> "WhiteBoxModel":
         """Returns the same model for images of another size, or with other channels.
 
-        All weights are copied. The table of positions is resized (bicubic). For
-        other channels, the patch embedding is computed from the model's: the
-        new model sees in an image what this model sees in a mixture of the
-        image's channels. From 3 channels to 1, it sees three copies of it.
+        All weights are copied. The table of positions is resized (bicubic). A
+        model for images of any size, `(None, None, 3)`, keeps the table and
+        resizes it in each call. For other channels, the patch embedding is
+        computed from the model's: the new model sees in an image what this
+        model sees in a mixture of the image's channels. From 3 channels to 1,
+        it sees three copies of it.
 
         This is exact for models that do not normalise patches (`CRATEAlpha`,
         `CRATEMAE`). A `CRATE` normalises each patch over all channels, and the
@@ -91,7 +113,7 @@ class WhiteBoxModel(keras.Model):
         or repeated; so are the pixels that a `CRATEMAE` predicts.
 
         Args:
-            input_shape: Image shape without the batch.
+            input_shape: Image shape without the batch. Height and width may be None.
             channels: What happens if the number of channels differs.
                 `"average"`: each old channel is the mean of all new ones.
                 `"repeat"`: the new channels take the old ones' places in turn,
@@ -121,9 +143,28 @@ class WhiteBoxModel(keras.Model):
                     f'input_shape={input_shape}. Pass channels="average" or channels="repeat".'
                 )
             return with_channels(self, input_shape, channels)
-        model = rebuild(self, input_shape=input_shape)
-        carry_weights(self, model)
-        return model
+        return adapted(self, input_shape=input_shape)
+
+    def quantize(self, mode=None, config=None, **kwargs) -> None:
+        """Quantises the linear maps: `"int8"`, `"int4"` or `"float8"`.
+
+        As `keras.Model.quantize`.
+
+        Raises:
+            ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
+        """
+        checks.check_quantization(mode, config)
+        given = {} if config is None else {"config": config}
+        super().quantize(mode, **given, **kwargs)
+
+    def save(self, filepath, *args, **kwargs) -> None:
+        """As `keras.Model.save`.
+
+        Raises:
+            ValueError: If the `classifier_activation` is not registered with Keras.
+        """
+        checks.check_saveable(getattr(self.settings, "classifier_activation", None))
+        super().save(filepath, *args, **kwargs)
 
     @names_arguments
     def enable_lora(self, rank: int) -> None:
@@ -199,7 +240,7 @@ class WhiteBoxModel(keras.Model):
 
     def get_config(self) -> dict:
         settings = dict(vars(self.settings))
-        for name in ("fused", "evaluation"):  # of the form, left out if they say nothing
+        for name in ("fused", "evaluation", "grid"):  # of the form, left out if they say nothing
             if not settings[name]:
                 del settings[name]
         changed = {layer.name: changed_settings(layer) for layer in self.layers}
@@ -209,7 +250,14 @@ class WhiteBoxModel(keras.Model):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": changed} if changed else {}),
+            **self._config_before(),
         }
+
+    def _config_before(self) -> dict:
+        before = self._before.model
+        if before is None:
+            return {}
+        return {"input_tensor": keras.saving.serialize_keras_object(before)}
 
     def get_compile_config(self) -> dict:
         return public_optimizers(super().get_compile_config())

@@ -12,7 +12,7 @@ from keras_crate.data.image_sources import FileSource
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
-from keras_crate.models.rebuild import carry_weights, rebuild
+from keras_crate.models.rebuild import adapted
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.prepared_batches import PreparedBatches
 from keras_crate.training.recipe import Recipe
@@ -133,22 +133,21 @@ def adapt_model(
         size = (recipe.image_size, recipe.image_size)
     if size and tuple(own) != tuple(size):
         changes["input_shape"] = (*size, channels)
+    elif None in own:
+        raise ValueError(
+            "`model` takes images of any size, and a training needs one. Set `image_size` in the "
+            "recipe, or pass `model.with_input_shape((height, width, channels))`."
+        )
     if data is None:
-        return _rebuilt(model, changes) if changes else model
+        return adapted(model, **changes) if changes else model
     names = class_names_of(data)
     has_head = settings.include_top and settings.classes == data.classes
     if not has_head or (names and settings.class_names not in (None, names)):
         changes |= {"include_top": True, "classes": data.classes, "class_names": names}
         changes["pooling"] = settings.pooling or "token"
-    new = _rebuilt(model, changes)
+    new = adapted(model, **changes)
     if names and new.class_names is None:
         new.class_names = names
-    return new
-
-
-def _rebuilt(model: WhiteBoxModel, changes: dict) -> WhiteBoxModel:
-    new = rebuild(model, **changes)
-    carry_weights(model, new, but=("head",) if "classes" in changes else ())
     return new
 
 

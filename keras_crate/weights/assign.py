@@ -20,8 +20,9 @@ _SETTINGS = (
     "mean", "std", "patch_size", "compress", "sparsify", "representatives",
 )  # fmt: skip
 # Settings that come with weights, for arguments that the user left at None.
-_BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation")
+_BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation", "grid")
 _EMBEDDING = ("class_token", "positions")
+_REGISTERS = "token_embedding/registers"
 
 
 class Weights:
@@ -33,8 +34,9 @@ class Weights:
 
     Attributes:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
-            were trained with, and `evaluation`, by which images are prepared
-            for them. They replace settings that are None.
+            were trained with, `evaluation`, by which images are prepared for
+            them, and `grid`, the rows and columns of their positions. They
+            replace settings that are None.
         classes: Number of classes, if `settings` has their names.
         family: Name of the model's class, or None if the file does not show it.
     """
@@ -46,9 +48,18 @@ class Weights:
         if not file.is_keras:
             self.recognised = recognise(file.tensors, found.origin)
             known |= self.recognised.layout.settings
+        known["grid"] = self._grid()
         self.settings = {k: known[k] for k in _BROUGHT if known.get(k) is not None}
         self.classes = known.get("classes", 1000)
         self.family = self.recognised and self.recognised.layout.family
+
+    def _grid(self) -> tuple[int, int] | None:
+        """Rows and columns of the positions, or None if the file does not show them."""
+        grid = self.file.facts.get("token_embedding/grid")
+        if grid is not None or self.recognised is None:
+            return None if grid is None else tuple(map(int, grid))
+        side = math.isqrt(self.recognised.size.positions - 1)
+        return (side, side) if side**2 == self.recognised.size.positions - 1 else None
 
     def channels(self, patch_size: tuple[int, int]) -> int | None:
         """Number of channels of the images, or None if the file does not show it.
@@ -155,9 +166,15 @@ def assign(
     # The seeds of random layers are not weights.
     variables = {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
     left_out = _head_to_train(tensors, variables)
-    variables = {p: v for p, v in variables.items() if _layer_of(p) not in left_out}
+    # The user's layers before the model's own keep their values if the file does not have them.
+    unknown = {layer.name for layer in getattr(model, "layers_before", ())}
+    unknown -= set(map(_layer_of, tensors))
+    variables = {p: v for p, v in variables.items() if _layer_of(p) not in {*left_out, *unknown}}
     head = {_layer_of(path) for path in variables} & set(HEAD_LAYERS)
     tensors = {p: t for p, t in tensors.items() if _layer_of(p) not in {*HEAD_LAYERS} - head}
+    new_registers = _new_registers(variables, tensors, origin)
+    if new_registers:
+        del variables[_REGISTERS]
     _check(model, variables, tensors, origin, facts)
 
     # First the positions: they cannot be resized between all grids.
@@ -168,7 +185,7 @@ def assign(
     grids = embedding.assign(class_token.read(), positions.read(), grid)
     for path, tensor in tensors.items():
         variables[path].assign(tensor.read())
-    _say(model, origin, left_out, grids)
+    _say(model, origin, left_out, grids, new_registers)
 
 
 def warn_of_heads(origin: str, published: int, received: int) -> None:
@@ -224,7 +241,25 @@ def _head_to_train(tensors: dict, variables: dict) -> list[str]:
     return sorted({_layer_of(path) for path in variables} & set(HEAD_LAYERS))
 
 
-def _say(model, origin, left_out, grids) -> None:
+def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
+    """Number of the model's registers, if the file has none for them."""
+    stored = tensors.get(_REGISTERS, tensors.get("token_embedding/2"))  # as Keras' files name it
+    found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTERS)))
+    if found not in (0, own):
+        raise ValueError(
+            f"The weights in {origin} have {found} registers, and this model has {own}. Make the "
+            f"model with registers={found}."
+        )
+    return own - found
+
+
+def _say(model, origin, left_out, grids, new_registers) -> None:
+    if new_registers:
+        warnings.warn(
+            f"{origin} has no registers: the model's {new_registers} keep their initial values "
+            "and must be trained.",
+            stacklevel=5,
+        )
     if left_out:
         classes = model.get_layer("head").units
         warnings.warn(
@@ -247,6 +282,7 @@ def _named_as_in_keras_files(model) -> dict[str, str]:
         for part in [layer, *parts_of(layer, include_self=False, recursive=False)]:
             inner = {id(w) for p in parts_of(part, include_self=False) for w in p.weights}
             own = [weight for weight in part.weights if id(weight) not in inner]
+            own = getattr(part, "stored_weights", own)
             prefix = layer.name if part is layer else f"{layer.name}/{part.name}"
             paths |= {f"{prefix}/{index}": weight.path for index, weight in enumerate(own)}
     return paths

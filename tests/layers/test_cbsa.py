@@ -79,7 +79,10 @@ class TestCBSA(AdaptableLayerChecks):
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"grid": (2, 3)}, r"`grid` must have a patch .*grid=\(2, 3\) and 5 tokens"),
+            (
+                {"grid": (2, 3)},
+                r"`grid` must have a patch .*grid=\(2, 3\), 0 registers\s+and 5 tokens",
+            ),
             ({"representatives": 0}, r"`representatives` must be a positive integer or a pair"),
             ({"grid": 1.5}, r"`grid` must be a positive integer or a pair"),
         ],
@@ -91,7 +94,9 @@ class TestCBSA(AdaptableLayerChecks):
     @pytest.mark.any_backend
     def test_needs_a_grid_if_it_is_not_a_square(self):
         for tokens in (None, 1, 6):
-            with pytest.raises(ValueError, match=f"a square. Received: grid=None and {tokens} tok"):
+            with pytest.raises(
+                ValueError, match=f"a square. Received: grid=None, 0 registers and {tokens} t"
+            ):
                 CBSA(2).build((None, tokens, 8))
         for tokens in (None, 6):
             CBSA(2, grid=(5, 1)).build((None, tokens, 8))
@@ -107,3 +112,16 @@ def _put(layer, state):
             state["to_out.bias"],
         ]
     )
+
+
+@pytest.mark.any_backend
+def test_registers_are_not_in_the_windows(rng):
+    w = rng.normal(size=(2, 2, 13, 3)).astype("float32")  # class token and 3 x 4 patches
+    registers = rng.normal(size=(2, 2, 5, 3)).astype("float32")
+    plain, layer = (CBSA(2, 2, grid=(3, 4), registers=r) for r in (0, 5))
+    plain.build((None, 13, 6))
+    layer.build((None, 18, 6))
+    found = layer._pooled(np.concatenate([w[:, :, :1], registers, w[:, :, 1:]], axis=2))
+    assert_close(found, plain._pooled(w), atol=1e-6)
+    with pytest.raises(ValueError, match=r"5 registers and 13 tokens"):
+        CBSA(2, 2, grid=(3, 4), registers=5).build((None, 13, 6))

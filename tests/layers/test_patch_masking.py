@@ -25,6 +25,15 @@ def test_half_precision(policy, rng):
     assert keras.backend.standardize_dtype(mask.dtype) == "float32"
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "bfloat16"])
+def test_ranks_are_those_of_the_given_numbers_in_half_precision(policy):
+    noise = np.linspace(0.5, 0.501, 64, dtype="float32")[::-1].reshape(1, 64)
+    assert PatchNoise(dtype=policy)(np.zeros((1, 4, 2))).dtype == keras.ops.ones(1).dtype
+    _, mask = PatchMasking(0.5, dtype=policy)(np.zeros((1, 64, 2), "float32"), noise)
+    mask = keras.ops.convert_to_numpy(keras.ops.cast(mask, "float32"))
+    np.testing.assert_array_equal(mask[0], np.arange(64) < 32)
+
+
 def test_same_seed_same_noise():
     tokens = np.zeros((2, 5, 3), "float32")
     first, again, other = (

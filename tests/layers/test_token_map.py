@@ -29,6 +29,20 @@ def test_scales(rng):
     assert keras.backend.standardize_dtype(half.dtype) == "bfloat16"
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others compile all of it")
+def test_larger_maps_compile_by_xla_and_smaller_ones_ask_for_no_compilation(rng):
+    import tensorflow as tf
+
+    tokens = rng.normal(size=(2, 17, 4)).astype("float32")
+    finer, coarser = TokenMap((4, 4), 2), TokenMap((4, 4), 0.5)
+    compiled = tf.function(finer, jit_compile=True)(tokens)
+    antialiased = keras.ops.image.resize(
+        tokens[:, 1:].reshape(2, 4, 4, 4), (8, 8), antialias=True, data_format="channels_last"
+    )
+    assert_close(compiled, antialiased, atol=1e-6)
+    assert finer.supports_jit and not coarser.supports_jit
+
+
 def test_refuses_scales_that_give_no_whole_map():
     with pytest.raises(ValueError, match=r"whole rows and columns. Received: scale=0.3"):
         TokenMap((4, 4), 0.3)

@@ -447,3 +447,15 @@ class TestCRATEMAEEncoder(FamilyChecks):
             "classes": 5,
         }
         return CRATEMAEEncoder(**{**small, **overrides})
+
+
+@pytest.mark.any_backend
+def test_registers():
+    mae = _model(registers=2)
+    outputs = mae.predict(_images(), verbose=0)
+    assert outputs["patches"].shape[:2] == outputs["mask"].shape == (4, 6)
+    assert outputs["latent"].shape[1] == 1 + 2 + 6
+    assert mae.reconstruct(_images()).mask.shape == (4, 2, 3)
+    ours, theirs = (m.get_layer("token_embedding").registers for m in (mae, mae.encoder()))
+    assert_close(ours, theirs, atol=0)
+    assert mae.encoder(pooling=None).output_shape == (None, 9, 24)

@@ -56,3 +56,22 @@ def test_a_file_that_cannot_be_written_stays(tmp_path, monkeypatch):
         save_model(model, tmp_path / "model.keras")
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
     assert (tmp_path / "model.keras").read_text() == "before"
+
+
+def doubled(x):
+    return 2 * x
+
+
+@pytest.mark.any_backend
+def test_an_activation_that_no_file_can_name_is_refused_when_saving(tmp_path):
+    small = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 5}
+    for activation in (doubled, lambda x: x):
+        model = keras_crate.CRATE(24, 1, 2, classifier_activation=activation, **small)
+        model.with_input_shape((24, 24, 3))
+        with pytest.raises(ValueError, match=r"activation that Keras does not know(.|\n)*register"):
+            model.save(tmp_path / "a.keras")
+        assert not list(tmp_path.iterdir())
+    with keras.saving.custom_object_scope({"doubled": doubled}):
+        model = keras_crate.CRATE(24, 1, 2, classifier_activation=doubled, **small)
+        model.save(tmp_path / "a.keras")
+    keras.saving.load_model(tmp_path / "a.keras", custom_objects={"doubled": doubled})

@@ -1,0 +1,65 @@
+"""The argument `input_tensor`: a symbolic tensor that a model takes its images from."""
+
+from typing import TypeAlias
+
+import keras
+
+from keras_crate.models.checks import ImageShape
+
+# What the constructors' `input_tensor` takes; a dictionary is a part of a configuration.
+InputTensor: TypeAlias = keras.KerasTensor | dict | None
+
+
+def model_before(input_tensor: InputTensor) -> keras.Model | None:
+    """Returns the model of the layers from the user's input to `input_tensor`.
+
+    Args:
+        input_tensor: The symbolic images, the model's configuration, or None.
+
+    Raises:
+        ValueError: If it is not the output of one `keras.Input` or of layers after it.
+    """
+    if input_tensor is None:
+        return None
+    if isinstance(input_tensor, dict):
+        return keras.saving.deserialize_keras_object(input_tensor)
+    is_image = isinstance(input_tensor, keras.KerasTensor) and len(input_tensor.shape) == 4
+    sources = keras.utils.get_source_inputs(input_tensor) if is_image else []
+    if len(sources) != 1:
+        raise ValueError(
+            "`input_tensor` must be a symbolic batch of images: `keras.Input(shape)`, or the "
+            f"output of layers after one such input. Received: input_tensor={input_tensor!r}"
+        )
+    return keras.Model(sources[0], input_tensor)
+
+
+def shape_after(before: keras.Model, input_shape: ImageShape) -> ImageShape:
+    """Returns the image shape that the layers before give.
+
+    Raises:
+        ValueError: If the user gave another `input_shape`.
+    """
+    shape = tuple(before.outputs[0].shape[1:])
+    if tuple(input_shape) not in (shape, (224, 224, 3)):  # the latter is the default
+        raise ValueError(
+            "`input_shape` must be that of `input_tensor`, or be left out. Received: "
+            f"input_shape={input_shape} with an `input_tensor` of shape {shape}"
+        )
+    return shape
+
+
+def for_shape(before: keras.Model, input_shape: ImageShape) -> keras.KerasTensor:
+    """Returns an input like the one of `before`, for images of another shape.
+
+    Raises:
+        ValueError: If there are layers after the input.
+    """
+    (images,) = before.inputs
+    if before.outputs[0] is not images:
+        layers = [layer.name for layer in before.layers[1:]]
+        raise ValueError(
+            "The image shape of a model cannot change if it has layers of yours before its own. "
+            f"Received: a model with {layers}.\nMake the model with another `input_tensor`, and "
+            "copy the weights: `new.set_weights(model.get_weights())`."
+        )
+    return keras.Input(input_shape, name=images.name, dtype=images.dtype)
