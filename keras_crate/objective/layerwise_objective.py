@@ -1,5 +1,6 @@
 """A callback that measures compression and sparsity at every block during training."""
 
+import inspect
 import os
 from pathlib import Path
 
@@ -219,7 +220,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
 
 def _is_masked(model: keras.Model) -> bool:
     """Whether the model is a masked autoencoder, whose encoder is measured."""
-    return hasattr(model, "encoder")
+    return inspect.ismethod(getattr(model, "encoder", None))  # a layer in KerasHub's DINOv2
 
 
 def _add_to(logs, measured: LayerMeasurements) -> None:

@@ -29,6 +29,7 @@ def images():
     return np.random.default_rng(0).uniform(0, 255, (3, 28, 28, 1)).astype("float32")
 
 
+@compiles_long
 def test_the_view_shows_attention_and_rates(example, images):
     vit = example.plain_vit()
     view = example.view_of_vit(vit)

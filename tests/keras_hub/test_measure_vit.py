@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from marks import compiles_long
 
 hub = pytest.importorskip("keras_hub.models")
 
@@ -34,7 +35,7 @@ def _half_logdet(z, scale):
 
 
 def test_rates_against_the_value_projections(model, images):
-    measured = objective.measure(model, images, convention="paper", batch_size=2)
+    measured = objective.measure(model, images, convention="paper")
     block = view_of(model).blocks[1]
     half, output = (
         keras.Model(view_of(model).images, tokens).predict(images, verbose=0).astype("float64")
@@ -77,7 +78,7 @@ def test_adapted_and_quantised_projections():
     value = attention.layer.value_dense
     value.enable_lora(2)
     before = keras.ops.convert_to_numpy(attention.subspace_bases())
-    value.lora_kernel_b.assign(0.5 * keras.ops.ones_like(value.lora_kernel_b))
+    value.lora_kernel_b.assign(np.full(value.lora_kernel_b.shape, 0.5))
     adapted = keras.ops.convert_to_numpy(attention.subspace_bases())
     assert np.abs(adapted - before).max() > 1e-3
     assert_close(adapted, keras.ops.convert_to_numpy(value.kernel).transpose(1, 0, 2), atol=1e-6)
@@ -86,6 +87,16 @@ def test_adapted_and_quantised_projections():
     assert 0 < np.abs(quantised - adapted).max() < 0.02
 
 
+def test_the_encoder_of_a_dinov2_is_not_that_of_a_masked_autoencoder(rng):
+    model = tiny_backbone("DINOV2Backbone")
+    layerwise = objective.LayerwiseObjective(rng.uniform(-1, 1, (1, 32, 32, 3)))
+    layerwise.set_model(model)
+    layerwise.on_train_begin()
+    layerwise.on_epoch_begin(0)
+    assert len(layerwise.measurements[0].coding_rate_mean) == 2
+
+
+@compiles_long
 def test_a_classifier_is_measured_while_it_trains(rng):
     classifier = hub.ViTImageClassifier(tiny_backbone("ViTBackbone"), 3, activation="softmax")
     classifier.compile("adam", "sparse_categorical_crossentropy")
