@@ -53,7 +53,7 @@ def view_of_vit(model: keras.Model) -> interpret.ModelView:
         )
         for k in range(DEPTH)
     ]
-    return interpret.ModelView(model, blocks, grid=GRID, prefix=1)
+    return interpret.ModelView(model, blocks, grid=GRID, prefix_tokens=1)
 
 
 def train(model: keras.Model, digits, epochs: int, limit: int | None) -> float:

@@ -58,12 +58,14 @@ def attention_maps(
     if token is not None:
         tokens = scores[0].shape[-1]
         if token not in range(tokens):
-            first = "the class token, " if view.prefix else ""
+            first = "the class token, " if view.prefix_tokens else ""
             raise ValueError(
                 f"`token` must be from 0, {first}to {tokens - 1}, or None. "
                 f"Received: token={token!r}"
             )
-        scores = [s[:, :, token, view.prefix :].reshape(*s.shape[:2], *view.grid) for s in scores]
+        scores = [
+            s[:, :, token, view.prefix_tokens :].reshape(*s.shape[:2], *view.grid) for s in scores
+        ]
     return scores if several else scores[0]
 
 
@@ -98,7 +100,7 @@ def rollout(model: keras.Model | ModelView, images, batch_size: int = 32) -> np.
         arXiv:2005.00928.
     """
     view = view_of(model, images)
-    if not view.prefix:
+    if not view.prefix_tokens:
         raise ValueError(
             "Rollout follows the class token. Received: a model without one. Use `attention_maps`."
         )

@@ -66,7 +66,7 @@ def feature_pyramid(
             f"layers={list(layers)}, scales={scales}"
         )
     maps = {
-        name: TokenMap(view.grid, scale, view.prefix, name=f"{name}_map")(block.output)
+        name: TokenMap(view.grid, scale, view.prefix_tokens, name=f"{name}_map")(block.output)
         for name, scale, (_, block) in zip(names, scales, blocks, strict=True)
     }
     return keras.Model(view.images, maps, name=f"{view.model.name}_pyramid")

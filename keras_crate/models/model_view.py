@@ -56,7 +56,7 @@ class ModelView:
         model: A functional model of images.
         blocks: A `BlockView` for each block, in the order of the model.
         grid: Rows and columns of patches.
-        prefix: Number of tokens before those of the patches: class, distillation
+        prefix_tokens: Number of tokens before those of the patches: class, distillation
             and register tokens. They are left out of maps.
         prepare: Function from a batch of images to what the model takes. By
             default the model takes the images as they are.
@@ -77,7 +77,7 @@ class ModelView:
     vit = keras.Model(inputs, output)
 
     block = keras_crate.interpret.BlockView(attention, normed, half, output)
-    view = keras_crate.interpret.ModelView(vit, [block], grid=(4, 4), prefix=0)
+    view = keras_crate.interpret.ModelView(vit, [block], grid=(4, 4), prefix_tokens=0)
     maps = keras_crate.interpret.attention_maps(view, images, token=5)
     measured = keras_crate.objective.measure(view, images, convention="paper")
     ```
@@ -86,18 +86,18 @@ class ModelView:
     model: keras.Model
     blocks: Sequence[BlockView]
     grid: tuple[int, int]
-    prefix: int = 1
+    prefix_tokens: int = 1
     prepare: Callable | None = None
 
     def __post_init__(self):
         if not self.blocks:
             raise ValueError("`blocks` must have a `BlockView` for each block. Received: none")
         rows, columns = self.grid
-        expected = self.prefix + rows * columns
+        expected = self.prefix_tokens + rows * columns
         for block in self.blocks:
             if block.output.shape[1] not in (None, expected):
                 raise ValueError(
-                    f"A prefix of {self.prefix} and a grid of {rows} by {columns} patches make "
+                    f"A prefix of {self.prefix_tokens} and a grid of {rows} by {columns} patches make "
                     f"{expected} tokens. Received: blocks with {block.output.shape[1]} tokens"
                 )
 
@@ -112,7 +112,7 @@ class ModelView:
 
     def as_map(self, tokens: np.ndarray) -> np.ndarray:
         """Arranges features of tokens, `(batch, tokens, ...)`, as maps of the patches."""
-        return tokens[:, self.prefix :].reshape(len(tokens), *self.grid, *tokens.shape[2:])
+        return tokens[:, self.prefix_tokens :].reshape(len(tokens), *self.grid, *tokens.shape[2:])
 
 
 class _Heads:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-pytest.importorskip("keras_hub")
+pytest.importorskip("keras_hub.models")
 from keras_hub.src.tests import test_case
 
 import keras_crate.keras_hub as ours

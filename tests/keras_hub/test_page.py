@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("keras_hub")
+pytest.importorskip("keras_hub.models")
 
 PAGE = Path(__file__).parents[2] / "docs" / "kerashub.md"
 

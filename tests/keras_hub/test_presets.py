@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from hub_client import HubClient
 
-keras_hub = pytest.importorskip("keras_hub")
+pytest.importorskip("keras_hub.models")
+import keras_hub
 
-import keras_crate  # noqa: E402
-import keras_crate.keras_hub as ours  # noqa: E402
-from keras_crate import models  # noqa: E402
+import keras_crate
+import keras_crate.keras_hub as ours
+from keras_crate import models
 
 SETTINGS = {"dim": 16, "depth": 1, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
 MODELS = {
