@@ -62,8 +62,8 @@ class ModelView:
             default the model takes the images as they are.
 
     Raises:
-        ValueError: If there are no blocks, or not as many tokens as the prefix and
-            the grid have.
+        ValueError: If there are no blocks, or their tokens are not as many as
+            `prefix_tokens` and the grid have.
 
     Example:
 
@@ -97,7 +97,7 @@ class ModelView:
         for block in self.blocks:
             if block.output.shape[1] not in (None, expected):
                 raise ValueError(
-                    f"A prefix of {self.prefix_tokens} and a grid of {rows} by {columns} patches make "
+                    f"{self.prefix_tokens} prefix tokens and {rows} by {columns} patches make "
                     f"{expected} tokens. Received: blocks with {block.output.shape[1]} tokens"
                 )
 
