@@ -7,8 +7,8 @@ the share of non-zeros at every block on 256 validation digits, and draws both m
 figure for each convention (authors.png, paper.png). Draws what the ViT's heads attend to
 (heads.png). Writes all numbers (any_vit.json).
 
-`view_of_vit` is all that the package needs to know about the ViT. KerasHub's ViTBackbone,
-DeiTBackbone, DINOV2Backbone and their classifiers need no such function: pass them as they are.
+`view_of_vit` tells the package where the ViT's attention and tokens are. KerasHub's ViTBackbone,
+DeiTBackbone, DINOV2Backbone and their classifiers need no such function. Pass them directly.
 """
 
 import argparse

@@ -41,7 +41,7 @@ def written_whole(path: Path):
 def write_json(path: Path, values) -> None:
     """Writes JSON, whole or not at all. A list of numbers takes one line.
 
-    Names of files may have bytes that are no text. JSON has escapes for them.
+    File names may have bytes that are not valid UTF-8. These are escaped.
     """
     text = json.dumps(values, indent=1, ensure_ascii=False)
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -1,9 +1,9 @@
-"""Writes a model's features of images to a .npz file of NumPy: the arrays `features`, one row an
-image, and `files`. Of a classifier the features are those before its head; of a masked autoencoder
-and of SimDINO, those of the encoder. Folders are searched recursively, and the files of a folder
-are sorted. A broken file does not end the run: it is left out, and listed at the end with the
-reason. The exit status is then 1, and 0 if all files were read. If a run was killed, the same
-command goes on where it was. Unfinished results are in the folder OUT.unfinished."""
+"""Writes a model's features of images to a .npz file of NumPy. The file has the arrays `features`,
+with one row per image, and `files`. For a classifier, the features are taken before its head. For a
+masked autoencoder or SimDINO, they are those of the encoder. Folders are searched recursively, and
+the files of a folder are sorted. Files that cannot be read are left out and listed at the end with
+the reason. The exit status is 0 if all files were read, and 1 otherwise. Partial results are in the
+folder OUT.unfinished. To resume an interrupted run, repeat the command."""
 
 from keras_crate.cli.arguments import (
     add_images,

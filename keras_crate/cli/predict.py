@@ -1,7 +1,7 @@
 """Prints the likeliest classes of each image with their probabilities, or writes them to a CSV
-file. Folders are searched recursively, and the files of a folder are sorted. A broken file does not
-end the run: it is left out, and listed at the end with the reason. The exit status is then 1, and 0
-if all files were read. If a run with --csv was killed, the same command goes on where it was."""
+file. Folders are searched recursively, and the files of a folder are sorted. Files that cannot be
+read are left out and listed at the end with the reason. The exit status is 0 if all files were
+read, and 1 otherwise. To resume an interrupted run with --csv, repeat the command."""
 
 import json
 
@@ -24,8 +24,8 @@ def add_arguments(parser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of lines of text")
     form.add_argument(
-        "--csv", dest="out", metavar="FILE", help="write a line for each image to FILE, for any "
-        "number of images; unfinished results are in the folder FILE.unfinished",
+        "--csv", dest="out", metavar="FILE", help="write one line per image to FILE, for any "
+        "number of images; partial results are in the folder FILE.unfinished",
     )  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
@@ -35,7 +35,7 @@ def run(arguments) -> int:
     top = check_positive("top", arguments.top)
     out = new_file(arguments, (".csv",), name="--csv") if arguments.out else None
     model, evaluation = open_classifier(arguments.model)
-    number_of_classes(model)  # fails here, before images are read, without classes
+    number_of_classes(model)  # a model without classes fails before images are read
     used = prepared(arguments, model, evaluation)
     if out is None:
         return _print(arguments, model, used, top)

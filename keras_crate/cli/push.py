@@ -19,7 +19,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
     parser.add_argument(
-        "--dataset", help="data set that it was trained and measured on; on the Hub, user/name"
+        "--dataset", help="data set that it was trained and measured on; user/name if on the Hub"
     )
     add_named_values(parser, "--metric", "a result on the data set, such as accuracy=0.97")
     parser.add_argument("--license", help="such as mit or apache-2.0")

@@ -113,7 +113,7 @@ class ImageFiles:
             yield self._stacked(batch)
 
     def part(self, start: int, stop: int) -> "ImageFiles":
-        """Returns the same for `files[start:stop]` only."""
+        """Returns the images of `files[start:stop]` only."""
         part = copy.copy(self)
         part.files, part.read, part.broken = self.files[start:stop], [], {}
         return part

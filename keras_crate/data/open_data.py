@@ -271,7 +271,7 @@ def _open_hugging_face(dataset, name: str) -> LabelledImages:
     if test is not None and (test.labels == -1).all():  # their classes are kept secret
         test = None
     folder = Path(name.removeprefix(HUGGING_FACE))
-    short = folder.name if folder.is_dir() else name  # the path is nobody else's business
+    short = folder.name if folder.is_dir() else name  # the path stays private
     return LabelledImages(short, train, validation, tuple(kind.names), kind.num_classes, name, test)
 
 

@@ -45,7 +45,7 @@ def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
 
 
 def without_head(model: keras.Model) -> keras.Model:
-    """Returns the model of a model's features. Only a classifier of this package is changed.
+    """Returns a classifier of this package without its head, and any other model as it is.
 
     Raises:
         ValueError: If the model does not give one vector an image.

@@ -1,4 +1,4 @@
-"""Writes what a model says about many image files: classes to CSV, features to NumPy's npz."""
+"""Writes a model's outputs for many image files: classes to CSV, features to NumPy's npz."""
 
 import csv
 import itertools
@@ -35,18 +35,18 @@ def write_predictions(
     The file has one line for each image that can be read, in the order of `paths`;
     the files of a folder are sorted. Its columns are `file`, and `class_1`, `name_1`,
     `probability_1` for the likeliest class, up to `top`. The text is UTF-8. Bytes of
-    a name that are no text are escaped, such as `\\udcff`.
+    a file name that are not valid UTF-8 are escaped, such as `\\udcff`.
 
     Until all images are read, the results are in the folder `OUT.unfinished`. If the
-    process is killed, the same call goes on where it was, with the images of its
-    beginning. Memory holds one batch of images, and the names of the files.
+    process is killed, repeat the call to resume the run. A resumed run keeps its
+    original list of images. One batch of images is in memory at a time.
 
     Args:
         model: A classifier.
         paths: Image files, and folders, which are searched recursively.
         out: The CSV file. It is replaced if it exists.
         top: Number of classes for each image, 1 or more.
-        evaluation: How images are prepared. By default, as the model says.
+        evaluation: How images are prepared. By default `Evaluation.for_model(model)`.
         batch_size: Images at a time, >= 1.
         verbose: 1 for a progress bar on standard error, if it is a terminal.
 
@@ -55,7 +55,7 @@ def write_predictions(
 
     Raises:
         ValueError: If the model is not a classifier, there are no such files, or
-            a run that was begun for `out` has another model or other settings.
+            an unfinished run for `out` has another model or other settings.
         OSError: If `out` cannot be written.
 
     Example:
@@ -105,12 +105,12 @@ def write_features(
     """Writes a model's features of many image files to a `.npz` file of NumPy.
 
     The file has two arrays: `features`, `(n, d)`, float32, and `files`, `(n,)`, the
-    names of the n images that could be read. A run that was killed goes on as in
-    `write_predictions`. At the end, memory holds all features once.
+    names of the n images that could be read. An interrupted run is resumed as
+    in `write_predictions`. At the end, all features are in memory.
 
     Args:
-        model: A model that gives one vector an image. Of a classifier of this
-            package, the features are those before its head.
+        model: A model that gives one vector an image. The features of a classifier
+            of this package are taken before its head.
         paths, evaluation, batch_size, verbose: As in `write_predictions`.
         out: The `.npz` file. It is replaced if it exists.
 
@@ -118,7 +118,7 @@ def write_features(
         The reason for each file that could not be read.
 
     Raises:
-        ValueError: If the model does not give one vector an image, or as
+        ValueError: If the model does not give one vector an image, or as in
             `write_predictions`.
         OSError: If `out` cannot be written.
 

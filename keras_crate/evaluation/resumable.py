@@ -1,4 +1,4 @@
-"""Computes arrays for many image files, batch by batch. A run that was killed goes on."""
+"""Computes arrays for many image files, batch by batch. An interrupted run can be resumed."""
 
 import contextlib
 import json
@@ -47,19 +47,19 @@ def computed(
 ) -> Iterator[Iterator[Part]]:
     """Computes an array for each batch, and yields all of them in the order of the files.
 
-    Each batch is a file in the folder `OUT.unfinished`, whole or not there. If the
-    process is killed, the next call computes only the batches that are missing. The
-    folder is removed after the `with` statement, in which the caller writes `out`.
+    Each batch is written to a file in the folder `OUT.unfinished`, whole or not at
+    all. If the process is killed, the next call computes only the missing batches.
+    The caller writes `out` in the `with` statement. The folder is removed after it.
 
     Args:
         out: The file that the caller writes.
-        images: The images. A run that goes on has those of its beginning.
+        images: The images. A resumed run keeps its original list of images.
         compute: Returns an array with one row an image.
-        settings: What the values depend on besides, as JSON holds it.
+        settings: Everything else that the values depend on, as JSON values.
         verbose: 1 for a progress bar on standard error, if it is a terminal.
 
     Raises:
-        ValueError: If a run with other settings was begun, or runs at this time.
+        ValueError: If the unfinished run has other settings, or is still running.
         OSError: If a file cannot be written.
     """
     folder = out.with_name(out.name + SUFFIX)
@@ -94,19 +94,19 @@ def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: 
 
 @contextlib.contextmanager
 def _locked(folder: Path):
-    """Keeps other processes out of the folder."""
+    """Locks the folder against other processes."""
     try:
         with FileLock(folder / "lock", timeout=0):
             yield
     except Timeout:
-        raise ValueError(f"Another process is writing to {folder}. Wait for its end.") from None
+        raise ValueError(f"Another process is writing to {folder}. Wait until it ends.") from None
 
 
 def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
-    """Returns the files of a run: those of its beginning if it was begun before.
+    """Returns the files of a run. A resumed run keeps its original list.
 
     Raises:
-        ValueError: If it was begun with other settings.
+        ValueError: If the unfinished run has other settings.
     """
     record = folder / "run.json"
     if not record.exists():
@@ -116,14 +116,14 @@ def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
     changed = [name for name in now if begun["settings"].get(name) != now[name]]
     if changed:
         raise ValueError(
-            f"The run in {folder} was begun with another {', '.join(changed)}. Use the same to go "
-            "on, or remove the folder to begin again."
+            f"The unfinished run in {folder} has another {', '.join(changed)}. Repeat the original "
+            "call to resume the run, or remove the folder to start again."
         )
     found = [Path(name) for name in begun["files"]]
     if found != files:
         warnings.warn(
-            f"The run goes on with the {len(found)} images of its beginning. There are "
-            f"{len(files)} now.",
+            f"The run is resumed with its original list of {len(found)} images. The paths now have "
+            f"{len(files)} images.",
             stacklevel=2,
         )
     return found

@@ -36,7 +36,7 @@ def model_card(model: keras.Model, published: Published, layers: str, files: set
     Args:
         model: The model.
         published: The publisher's statements.
-        layers: The table of `LayerMeasurements` whose figure is published, or nothing.
+        layers: The table of the published `LayerMeasurements`, or an empty text.
         files: Names of the files that are published with the card.
 
     Returns:
@@ -136,7 +136,7 @@ def _command(model, published: Published) -> str:
     takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
     if not takes_pixels or _channels(model) not in (1, 3, 4):  # as files have
         return ""
-    what, words = "names the likeliest classes of", "predict {} photograph.jpg"
+    what, words = "prints the likeliest classes of", "predict {} photograph.jpg"
     if not is_classifier(model):
         if not isinstance(model, CRATEMAE) and len(model.output_shape) != 2:
             return ""
@@ -160,7 +160,7 @@ def _download(published: Published) -> str:
 
 
 def _preset(published: Published, files: set[str]) -> str:
-    """Returns the call that loads the model in KerasHub, or nothing if it cannot."""
+    """Returns the call that loads the model in KerasHub, or an empty text if there is none."""
     if CONVERTER_FILE not in files:
         return ""
     kind = "ImageClassifier" if TASK_FILE in files else "Backbone"

@@ -17,16 +17,16 @@ _MODULE = "keras_crate.keras_hub"
 
 
 def is_preset(model: keras.Model) -> bool:
-    """Whether KerasHub can load a model once `write_preset` was called for it."""
+    """Whether `write_preset` can make a model a preset of KerasHub."""
     quantised = any(layer.quantization_mode for layer in model.layers)
     return type(model) in STEMS and not quantised
 
 
 def write_preset(model: Classifier, folder: Path) -> list[str]:
-    """Makes a folder with a saved model a preset of KerasHub.
+    """Makes the folder of a saved model a preset of KerasHub.
 
-    KerasHub reads the backbone from `config.json` and `model.weights.h5`, which
-    also serve plain Keras, and the head from files of its own.
+    KerasHub reads the backbone from `config.json` and `model.weights.h5`, as plain
+    Keras does. It reads the head from the files that this function adds.
 
     Args:
         model: The model in the folder, which `is_preset` accepted.
@@ -54,7 +54,7 @@ def write_preset(model: Classifier, folder: Path) -> list[str]:
         contents[TASK_FILE] = _serialized(f"{stem}ImageClassifier", task)
         tokens = model.get_layer("pooling").input
         head = keras.Model(tokens, model.output)
-        # KerasHub's tasks are compiled, and would warn of an optimizer that the file lacks.
+        # KerasHub compiles its tasks. Without an optimizer in the file, loading would warn.
         head.compile(keras.optimizers.Adam(5e-5))
         head.save_weights(folder / TASK_WEIGHTS_FILE)
     for name, content in contents.items():

@@ -19,8 +19,8 @@ class Published:
 
     Attributes:
         address: `hf://user/name`, or the name of a variant of the package.
-        dataset: Data set that the model was trained and measured on. A name `user/name`
-            is one on the Hub.
+        dataset: Data set that the model was trained and measured on. A name of the
+            form `user/name` is a data set on the Hub.
         metrics: Results by name.
         license: Identifier of the licence.
         base_model: Name on the Hub of the model that it was fine-tuned from.
@@ -48,7 +48,7 @@ class Published:
 
     @property
     def dataset_on_hub(self) -> str | None:
-        """The data set's name on the Hub, `user/name`, or None if it is another name."""
+        """The data set's name on the Hub, `user/name`, or None for other names."""
         return self.dataset if re.fullmatch(_ON_HUB, self.dataset or "") else None
 
     def __post_init__(self):

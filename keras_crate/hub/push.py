@@ -52,19 +52,19 @@ def push(
     - for the authors' architectures, a safetensors copy in their PyTorch layout;
     - the names of the classes;
     - the results in `.eval_results`, if `dataset` is the name of a data set on the
-      Hub. The Hub shows those of its benchmarks, with a task `default`;
+      Hub. The Hub displays results on its benchmark data sets. The task is `default`;
     - a model card. Its first lines load and run the model. It says how to install
       and use the model, what its inputs and outputs are, and which papers to cite.
-      It has the arguments below and the facts that the model itself shows. What was
-      not given is "not stated".
+      It has the arguments below and the facts that the model itself shows. The
+      card says "Not stated" where a fact is missing.
 
     A repository or branch is made if it does not exist.
 
     Args:
         model: The model.
         address: `"hf://user/name"`, where `user` is you or your organisation.
-        dataset: Name of the data set that the model was trained and measured on. On
-            the Hub, it is `"user/name"`, such as `"ylecun/mnist"`.
+        dataset: Name of the data set that the model was trained and measured on. For a
+            data set on the Hub, it is `"user/name"`, such as `"ylecun/mnist"`.
         metrics: Results on that data set by name, such as `{"accuracy": 0.97}`.
         license: Identifier of the licence, such as `"mit"` or `"apache-2.0"`.
         base_model: Name on the Hub of the model that this one was fine-tuned from.

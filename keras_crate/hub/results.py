@@ -12,10 +12,10 @@ _ONE_TASK = "default"
 
 
 def eval_results(published: Published) -> str:
-    """Returns the file `.eval_results/*.yaml`, the Hub's current form.
+    """Returns the text of `.eval_results/*.yaml`, the Hub's current form.
 
-    An entry names a data set on the Hub. There is no file, and the text is empty, if the
-    publisher named no such data set.
+    An entry names a data set on the Hub. If the publisher named no such data set, the
+    text is empty and no file is written.
     """
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
     from huggingface_hub.utils import yaml_dump
@@ -35,7 +35,7 @@ def eval_results(published: Published) -> str:
 
 
 def model_index(published: Published, task: str | None) -> list[Any] | None:
-    """Returns the results in a card's metadata, the Hub's earlier form, or None without results.
+    """Returns results for a card's metadata, the Hub's earlier form, or None without results.
 
     Args:
         published: The publisher's statements.

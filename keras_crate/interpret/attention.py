@@ -28,14 +28,14 @@ def attention_maps(
         layer: Number of the block, or a list of numbers. Negative numbers count from
             the last block.
         batch_size: Number of images that are computed at a time.
-        token: The token that attends, by its position: 0 for the class token,
-            then distillation and register tokens if there are some, then the
-            patches, row by row. (In a model without class token, 0 is the first
-            patch.) None for the attention of every token to every token.
+        token: Index of the token that attends. 0 is the class token. Distillation
+            and register tokens follow, if the model has them, and then the
+            patches, row by row. In a model without a class token, 0 is the
+            first patch. None means the attention of every token to every token.
 
     Returns:
         Array of shape `(n, heads, rows, columns)`, with one value >= 0 for each
-        patch. The values and the attention to the other tokens sum to 1. With
+        patch. The values and the attention to all other tokens sum to 1. With
         `token=None`, an array of shape `(n, heads, tokens, tokens)`, whose rows
         sum to 1. For a list of layers, a list of such arrays. For CBSA, the
         values are those of `A^T A` (see `layers.CBSA`), as its authors draw
@@ -58,10 +58,9 @@ def attention_maps(
     if token is not None:
         tokens = scores[0].shape[-1]
         if token not in range(tokens):
-            first = "the class token, " if view.prefix_tokens else ""
+            first = " (the class token)" if view.prefix_tokens else ""
             raise ValueError(
-                f"`token` must be from 0, {first}to {tokens - 1}, or None. "
-                f"Received: token={token!r}"
+                f"`token` must be from 0{first} to {tokens - 1}, or None. Received: token={token!r}"
             )
         scores = [
             s[:, :, token, view.prefix_tokens :].reshape(*s.shape[:2], *view.grid) for s in scores
@@ -102,7 +101,7 @@ def rollout(model: keras.Model | ModelView, images, batch_size: int = 32) -> np.
     view = view_of(model, images)
     if not view.prefix_tokens:
         raise ValueError(
-            "Rollout follows the class token. Received: a model without one. Use `attention_maps`."
+            "Rollout needs a class token. Received: a model without it. Use `attention_maps`."
         )
     scores = _scores(view, images, None, batch_size)
     identity = np.eye(scores[0].shape[-1])

@@ -22,20 +22,21 @@ def intermediates(
     Args:
         model: A model of the package, or any functional model with the layers
             of its blocks; KerasHub's `ViTBackbone`, `DeiTBackbone` or
-            `DINOV2Backbone`, or a classifier around one; any other ViT as a
-            `ModelView`.
+            `DINOV2Backbone`, or a classifier built on one; or a `ModelView`
+            of any other ViT.
         images: Array of shape `(n, height, width, channels)`. A model of the
             package takes any size that its patches tile: its positions are
-            resized. KerasHub's classifiers prepare the images by their
-            preprocessor, as in `predict`. Its backbones take prepared images.
+            resized. KerasHub's classifiers prepare the images with their
+            preprocessor, as in `predict`. KerasHub's backbones take prepared
+            images.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default all.
         what: `"tokens"` for all tokens after a block, class token and registers first;
             `"map"` for the patches' tokens, arranged as in the image; `"keys"`
             for a map of the patches' keys, with the heads concatenated. In
             CRATE the keys are the coordinates in the block's subspaces, which
-            are also the queries and values. Maps leave class, distillation and
-            register tokens out.
+            are also the queries and values. Maps exclude class, distillation and
+            register tokens.
         batch_size: Number of images that are computed at a time.
 
     Returns:

@@ -15,18 +15,20 @@ def feature_pyramid(
 ) -> keras.Model:
     """Returns a model whose outputs are maps of the patches' features at several blocks.
 
-    It shares the layers and weights of `model`. Gradients flow through it: it
-    is a backbone for a detection or segmentation head. It takes what the model
-    itself takes: of a KerasHub classifier, prepared images. Keras cannot save the
-    pyramid of a KerasHub model as a whole: use `save_weights`.
+    The pyramid shares the layers and weights of `model`. Gradients flow through
+    it, so it can be the backbone of a detection or segmentation head. Its inputs
+    are those of `model`. The pyramid of a KerasHub classifier takes prepared
+    images. Keras cannot save the pyramid of a KerasHub model as a whole. Save its
+    weights with `save_weights`.
 
     Args:
         model: As in `intermediates`.
         layers: List of numbers of blocks. Negative numbers count from the last.
             By default four, evenly spaced, up to the last.
         scales: Factors by which each block's map is resized (bilinear;
-            antialiased if the factor is below 1). `[4, 2, 1, 0.5]` makes strides of 4, 8, 16 and 32
-            pixels from patches of 16 pixels. By default all are 1.
+            antialiased if the factor is below 1). `[4, 2, 1, 0.5]` makes
+            strides of 4, 8, 16 and 32 pixels from patches of 16 pixels. By
+            default all are 1.
 
     Returns:
         A functional model of the same input, whose output is a dictionary of

@@ -10,9 +10,8 @@ import keras_hub
 classifier = keras_hub.models.ImageClassifier.from_preset("hf://user/name", num_classes=3)
 ```
 
-A published folder's `config.json` describes a classifier. Once this module is imported,
-KerasHub's loaders and `keras.saving.load_model` read it as a backbone, which has no head.
-`keras_crate.hub.pull` always reads the classifier.
+After this import, KerasHub's `Backbone.from_preset` and `keras.saving.load_model` load a published
+folder as a backbone, without the head. `keras_crate.hub.pull` always loads the whole model.
 """
 
 from keras_crate.extras import needed

@@ -15,7 +15,7 @@ class HubBackbone:
     last block. The head's settings stay in its configuration, unused.
     """
 
-    # Of the model's class. It cannot be a base, since Keras exchanges bases of new models.
+    # Set by the model's class. It cannot be a base here: Keras replaces bases of new models.
     settings: Settings
     layers: list
 
@@ -61,5 +61,5 @@ class HubBackbone:
             target_layer_names: Names of the linear maps that get one. By default,
                 `default_lora_layer_names()`.
         """
-        # `WhiteBoxModel.enable_lora` does not note what `save_lora_weights` needs.
+        # `WhiteBoxModel.enable_lora` does not store what `save_lora_weights` needs.
         Backbone.enable_lora(self, rank, target_layer_names)

@@ -1,4 +1,4 @@
-"""KerasHub's four classes for each family, made in one way."""
+"""KerasHub's four classes for each family of models."""
 
 from typing import NamedTuple
 
@@ -15,19 +15,19 @@ _MODULE = "keras_crate.keras_hub"
 
 _BACKBONE = """{model} as a backbone of KerasHub: images to tokens.
 
-It is a `keras_crate.{model}` without head, and everything in `keras_crate` takes it.
+It is a `keras_crate.{model}` without a head. The functions of `keras_crate` accept it.
 
 Args:
     dim, depth, heads: As in `keras_crate.{model}`.
     image_shape: Image shape without the batch.
     trainable: Whether the weights are trained.
-    **settings: Further arguments of `keras_crate.{model}`, without those of its head.
+    **settings: Further arguments of `keras_crate.{model}`, except those of its head.
 
 Call arguments:
     inputs: Images of shape `(batch, *image_shape)`, pixels in [0, 255].
 
 Returns:
-    Tokens of shape `(batch, n + 1, dim)`, class token first.
+    Tokens of shape `(batch, 1 + registers + n, dim)`: class token, registers, patches.
 
 Example:
 
@@ -41,9 +41,9 @@ _CLASSIFIER = """{model} as an image classifier of KerasHub.
 Args:
     backbone: A `{name}Backbone`.
     num_classes: Number of classes, >= 1.
-    preprocessor: A `{name}ImageClassifierPreprocessor`, or None. Its images get
-        the backbone's size.
-    pooling: `"token"` (class token) or `"avg"` (mean of all tokens).
+    preprocessor: A `{name}ImageClassifierPreprocessor`, or None. It is changed
+        to resize images to the backbone's size.
+    pooling: `"token"` (class token), `"avg"` or `"max"` (mean or maximum of all tokens).
     activation: Activation of the head; None for logits.
     head_dtype: Dtype or policy of the head; by default the backbone's.
     **kwargs: `name`, and `compile=False` for a task without optimizer and loss.

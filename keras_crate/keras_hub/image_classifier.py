@@ -82,7 +82,7 @@ class HubImageClassifier(ImageClassifier):
         return model
 
     def save_to_preset(self, preset_dir, max_shard_size=10) -> None:
-        """Saves the task to a folder that plain Keras and `keras_crate.hub.pull` read too.
+        """Saves the task to a folder that plain Keras and `keras_crate.hub.pull` can also load.
 
         Args:
             preset_dir: The folder.

@@ -45,8 +45,8 @@ class CBSA(SubspaceLayer):
         dropout_rate: Dropout rate in [0, 1) of `A` and of outputs. Must be 0 with
             `rematerialise`.
         kernel_initializer: As in `MSSA`.
-        registers: Number of register tokens after the class token, which are
-            left out of the averages. In a model, the model's.
+        registers: Number of register tokens after the class token. They are left
+            out of the averages. A model sets this to its own number.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -125,7 +125,7 @@ class CBSA(SubspaceLayer):
             grid = (side, side)
         if grid is None or tokens == prefix or tokens not in (None, prefix + math.prod(grid)):
             raise ValueError(
-                "`grid` must have a patch for each token but the class token and registers; by "
+                "`grid` must have a patch for each token except the class token and registers. By "
                 f"default, it is a square. Received: grid={self.grid}, {self.registers} registers "
                 f"and {tokens} tokens"
             )

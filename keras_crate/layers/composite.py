@@ -50,7 +50,7 @@ def restored_settings(settings: dict | None) -> dict:
 def matrix_of(dense: keras.layers.Dense, inputs: int, dtype: str):
     """Returns the kernel `(inputs, units)` of a Dense layer, adapted by LoRA and dequantised.
 
-    Also that of an `EinsumDense` for `(batch, n, inputs)`, with its own shape.
+    The kernel of an `EinsumDense` on `(batch, n, inputs)` is returned in its own shape.
     """
     if getattr(dense, "quantization_mode", None) is None:
         return keras.ops.cast(dense.kernel, dtype)

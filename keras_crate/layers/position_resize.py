@@ -12,8 +12,8 @@ _A = -0.75
 def _cubic_matrix(size: int, new_size):
     """Returns the matrix `(new_size, size)` that interpolates `size` samples on a line.
 
-    It is a float64 array, or a float32 tensor if `new_size` is a tensor: TensorFlow's
-    graphs may learn the size of images only when they run.
+    The matrix is a float64 array, or a float32 tensor if `new_size` is a tensor. In a
+    TensorFlow graph, the size of images may be known only at run time.
     """
     lib, dtype = (np, "float64") if isinstance(new_size, int) else (ops, "float32")
     ratio = lib.divide(size, new_size)

@@ -16,8 +16,8 @@ from keras_crate.layers.sincos_positions import sincos_positions
 class TokenEmbedding(keras.layers.Layer):
     """Puts a class token before the patches and adds positions to both.
 
-    Register tokens, if there are some, stand between the two and have no
-    positions. They give the model room for what belongs to no patch.
+    Register tokens are optional. They come between the class token and the
+    patches, have no positions, and can store what belongs to no patch.
 
     Saved positions for another grid of patches are resized on loading, with a
     warning. If the patches come as a map, positions are resized to it at each
@@ -31,8 +31,8 @@ class TokenEmbedding(keras.layers.Layer):
         position_initializer: Initialiser of the positions. By default N(0, 1).
             `"sincos2d"` starts with `sincos_positions` and needs a grid.
         train_positions: Whether positions are trained.
-        registers: Number of register tokens, r. Their initialiser is that of the
-            class token.
+        registers: Number of register tokens, r. They use the initialiser of the class
+            token.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:
@@ -89,7 +89,7 @@ class TokenEmbedding(keras.layers.Layer):
         *_, patches, dim = input_shape
         if len(input_shape) == 4:  # a map of any size
             if self.grid is None:
-                raise ValueError("A map of patches needs the `grid` of the table. Received: None")
+                raise ValueError("`grid` is needed for a map of patches. Received: grid=None")
             patches = math.prod(self.grid)
         if self.grid is not None and math.prod(self.grid) != patches:
             raise ValueError(
@@ -114,7 +114,7 @@ class TokenEmbedding(keras.layers.Layer):
         )
         self.registers = None
         if self.number_of_registers:
-            # A copy: a Keras initialiser draws the same values every time.
+            # A copy, since a Keras initialiser draws the same values at every call.
             config = keras.initializers.serialize(self.class_token_initializer)
             self.registers = self.add_weight(
                 name="registers",
@@ -203,8 +203,8 @@ class TokenEmbedding(keras.layers.Layer):
         stored = 0 if registers is None else registers.shape[1]
         if stored not in (0, self.number_of_registers):
             raise ValueError(
-                f"{self.path} has {self.number_of_registers} registers, but the saved weights are "
-                f"for {stored}. Make the model with registers={stored}."
+                f"{self.path} has {self.number_of_registers} registers, but the saved weights have "
+                f"{stored}. Make the model with registers={stored}."
             )
         if stored != self.number_of_registers:
             warnings.warn(

@@ -16,8 +16,8 @@ class TokenPooling(keras.layers.Layer):
         mode: `"token"` for the class token, which is the first, `"avg"` for
             the mean of all tokens, with the class token, or `"max"` for their
             maximum.
-        registers: Number of register tokens after the class token, which are
-            left out.
+        registers: Number of register tokens after the class token. They are left
+            out.
         **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
 
     Call arguments:

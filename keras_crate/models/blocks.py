@@ -75,7 +75,7 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
             f"Received: {type(model).__name__} {model.name!r} with layers {list(layers)[:6]}. "
             "If it is inside that model, pass `model.get_layer(...)`.\n"
             "`interpret` and `measure` also take KerasHub's ViTBackbone, DeiTBackbone and "
-            "DINOV2Backbone, classifiers around them, and your own ViT as an "
+            "DINOV2Backbone, classifiers built on them, and your own ViT as an "
             "`interpret.ModelView`."
         )
     return blocks

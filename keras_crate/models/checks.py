@@ -45,7 +45,7 @@ def check_activation(activation) -> None:
 
 
 def check_saveable(activation) -> None:
-    """Refuses an activation that no file can name: one that is not registered, or a lambda."""
+    """Refuses an activation that cannot be saved: a lambda, or one that is not registered."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Keras warns of lambdas
@@ -60,11 +60,11 @@ def check_saveable(activation) -> None:
 
 
 def check_quantization(mode, config) -> None:
-    """Refuses modes that need a stream of tokens of a language, for calibration."""
+    """Refuses modes that Keras calibrates on text."""
     mode = mode or getattr(config, "mode", None)
     if mode in ("gptq", "awq"):
         raise ValueError(
-            f"Keras calibrates {mode!r} on text only, so models of images do not take it. "
+            f"Keras calibrates {mode!r} on text only. Models of images cannot use it. "
             'Use `model.quantize("int8")`, "int4" or "float8". No layer was changed.'
         )
 
@@ -155,7 +155,7 @@ def check_images(images, expected: tuple) -> None:
     else:
         advice = (
             "Resize the images, or make the model for them with `input_shape=` or "
-            "`model.with_input_shape(...)` (in KerasHub, `image_shape=`); a grey image becomes "
+            "`model.with_input_shape(...)` (in KerasHub, `image_shape=`). A grey image becomes "
             "colour by repeating its channel."
         )
     raise ValueError(f"The model takes {wanted}. Received: shape {shape}. {advice}")

@@ -74,7 +74,7 @@ class Classifier(WhiteBoxModel):
         return self.settings.classes if self.settings.include_top else 0
 
     def get_classifier(self) -> keras.layers.Dense | None:
-        """Returns the layer `head`, the linear classifier; None without one."""
+        """Returns the layer `head`, the linear classifier, or None without a head."""
         return self.get_layer("head") if self.settings.include_top else None
 
     @names_arguments
@@ -83,9 +83,9 @@ class Classifier(WhiteBoxModel):
     ) -> "Classifier":
         """Returns the same model with a new linear classifier, or without a head.
 
-        All other weights are copied, `head_norm` included. The method has timm's
-        name. In contrast to timm's, it does not change the model itself, since
-        the graph of a functional model is fixed.
+        All other weights are copied, also those of `head_norm`. Unlike timm's method
+        of this name, it returns a new model, since the graph of a functional
+        model is fixed.
 
         Args:
             classes: Number of classes, or 0 for a model without a head
@@ -96,8 +96,7 @@ class Classifier(WhiteBoxModel):
             A new model, not compiled. The layer `head` has initial values.
 
         Raises:
-            ValueError: If an argument is out of range, or the model is fused: its
-                head holds a normalisation.
+            ValueError: If an argument is out of range, or if the model is fused.
 
         Example:
 
@@ -110,8 +109,8 @@ class Classifier(WhiteBoxModel):
             return adapted(self, include_top=False, class_names=None)
         if self.settings.fused:
             raise ValueError(
-                "A fused model cannot get a new head, since the head holds a normalisation. "
-                "Call `reset_classifier` on the original model, train that, and fuse it then."
+                "A fused model cannot get a new head, since its head contains a normalisation. "
+                "Call `reset_classifier` on the original model, train it, and then fuse it."
             )
         pooling = self.settings.pooling or "token"
         head = {"include_top": True, "classes": classes, "class_names": class_names}
@@ -167,7 +166,7 @@ class Classifier(WhiteBoxModel):
 
 
 def taken_from(settings: Settings) -> tuple:
-    """Takes the arguments that are not settings out of a model's settings.
+    """Removes the arguments that are not settings from a model's settings.
 
     Returns:
         `weights`, `dtype`, `name`, and the layers before `input_tensor`, if it is given.

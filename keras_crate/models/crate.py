@@ -51,8 +51,8 @@ class CRATE(Classifier):
             names. A layer is copied. A block adds its tokens to the operator's
             output unless the operator's attribute `residual` is false. An
             operator with a setting `grid` gets the model's rows and columns of
-            patches, and one with a setting `registers` their number.
-            `keras_crate.objective.measure` needs a method
+            patches. An operator with a setting `registers` gets the model's
+            number of registers. `keras_crate.objective.measure` needs a method
             `subspace_bases()` like that of `MSSA`. If the operator is a
             `CompositeLayer`, a saved model keeps its quantisation and its
             adapters of LoRA.
@@ -84,11 +84,12 @@ class CRATE(Classifier):
             classifier.
         input_shape: Image shape without the batch: `(height, width, channels)`,
             or channels first if `data_format` is `"channels_first"`. The patch
-            must divide height and width. With `(None, None, channels)` the
-            model takes images of any size: it has a table of positions for the
-            grid of patches that the weights were trained with, or else of
-            224x224 pixels, and resizes it to each batch's grid (bicubic, as
-            `with_input_shape`). CBSA and masked autoencoders need one size.
+            must divide height and width. With `(None, None, channels)`, the
+            model takes images of any size. It resizes its table of positions
+            to each batch's grid of patches (bicubic, as `with_input_shape`).
+            The table has the grid that the weights were trained with, or by
+            default the grid of 224x224 pixels. CBSA and masked autoencoders
+            need one size.
         patch_size: Side of a patch in pixels, or a pair (height, width).
         classes: Number of classes, if `include_top`.
         pooling: `"token"` (class token), `"avg"` or `"max"` (mean or maximum of
@@ -119,11 +120,11 @@ class CRATE(Classifier):
             `"imagenet"` stands for ImageNet-1K's names.
         registers: Number of register tokens: learned tokens between the class
             token and the patches, without positions. Poolings and maps leave
-            them out (Darcet et al., arXiv:2309.16588). Weights without
-            registers can be loaded; the registers then keep initial values.
-        input_tensor: Symbolic images that the model takes: `keras.Input(...)`, or
-            the output of layers after one. These layers become a part of the
-            model, and `input_shape` is the shape of their output.
+            them out (Darcet et al., arXiv:2309.16588). If loaded weights
+            have no registers, the model's registers keep initial values.
+        input_tensor: Symbolic images: a `keras.Input(...)`, or the output of layers
+            that are applied to one. These layers become part of the model, and
+            `input_shape` is the shape of their output.
         data_format: `"channels_last"` or `"channels_first"`; by default
             `keras.config.image_data_format()`.
         dtype: Dtype or policy of the layers, such as `"mixed_bfloat16"`; by

@@ -356,13 +356,13 @@ def _graph(graph: Graph):
     if graph.before is not None and len(graph.before.layers) > 1:
         raise ValueError(
             "The `input_tensor` of a masked autoencoder must be a `keras.Input`, since its loss "
-            "compares with the images themselves. Received: the output of "
+            "needs the images themselves. Received: the output of "
             f"{[layer.name for layer in graph.before.layers]}"
         )
     if graph.any_size:
         raise ValueError(
             "A masked autoencoder needs images of one size. Received: input_shape="
-            f"{s.input_shape}. Its encoder can take any: "
+            f"{s.input_shape}. Its encoder can take any size: "
             "`mae.encoder().with_input_shape((None, None, 3))`."
         )
     parts = encoder_parts(s)

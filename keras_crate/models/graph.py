@@ -64,7 +64,8 @@ class Graph:
         self.before = before
         self.settings = settings
         self.policy = keras.dtype_policies.get(dtype)
-        # Layers of a quantised policy would start as zeros: the finished model is quantised.
+        # Layers of a quantised policy would start as zeros. Instead, the finished model is
+        # quantised.
         self.quantization = getattr(self.policy, "quantization_mode", None)
         if self.quantization:
             self.policy = keras.dtype_policies.get(self.policy.name.partition("_from_")[2])
@@ -196,7 +197,7 @@ class Graph:
                 raise ValueError(
                     f"{type(prototype).__name__} needs images of one size. Received: input_shape="
                     f"{self.settings.input_shape}. Make the model for one size, and copies for "
-                    "others by `model.with_input_shape(...)`."
+                    "other sizes with `model.with_input_shape(...)`."
                 )
             config["grid"] = self.grid
         if "registers" in config:

@@ -1,4 +1,4 @@
-"""The argument `input_tensor`: a symbolic tensor that a model takes its images from."""
+"""The argument `input_tensor`: symbolic images that a model is built on."""
 
 from typing import TypeAlias
 
@@ -58,7 +58,7 @@ def for_shape(before: keras.Model, input_shape: ImageShape) -> keras.KerasTensor
     if before.outputs[0] is not images:
         layers = [layer.name for layer in before.layers[1:]]
         raise ValueError(
-            "The image shape of a model cannot change if it has layers of yours before its own. "
+            "The image shape cannot change, since the model begins with layers of your own. "
             f"Received: a model with {layers}.\nMake the model with another `input_tensor`, and "
             "copy the weights: `new.set_weights(model.get_weights())`."
         )

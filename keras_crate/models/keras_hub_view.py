@@ -42,8 +42,8 @@ def backbone_view(model: keras.Model) -> ModelView | None:
 class _Part(keras.layers.Layer):
     """Computes tokens inside a block, which has no symbolic tensors of its own.
 
-    The block's layers cannot be called one by one in a functional model: those
-    of all blocks have the same names.
+    The block's layers cannot be called one by one in a functional model, since the
+    layers of all blocks have the same names.
     """
 
     def __init__(self, block: keras.layers.Layer, compute: Callable):
@@ -58,7 +58,7 @@ class _Part(keras.layers.Layer):
 
     def get_config(self):
         raise NotImplementedError(
-            "Keras cannot save a part of a KerasHub model. Save the weights by `save_weights`."
+            "Keras cannot save a part of a KerasHub model. Save the weights with `save_weights`."
         )
 
 

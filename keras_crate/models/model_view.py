@@ -1,4 +1,4 @@
-"""What can be seen inside a transformer: tokens, attention and subspaces, block by block."""
+"""Views of a transformer's blocks: their tokens, attention and subspaces."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -15,19 +15,19 @@ from keras_crate.models.blocks import chosen_numbers
 @names_arguments
 @dataclasses.dataclass(frozen=True)
 class BlockView:
-    """One block of a transformer: its attention, and tokens as symbolic tensors of the model.
+    """One block of a transformer: its attention layer and its symbolic tokens.
 
     Args:
-        attention: The layer that attends: a `keras.layers.MultiHeadAttention`, or
-            another layer with those of these methods that are asked for:
+        attention: A `keras.layers.MultiHeadAttention`, or another layer. Another
+            layer needs only the methods that are used, out of these three:
             `call(tokens, return_attention_scores=True)`, which returns outputs
             and scores `(batch, heads, n, n)`; `coordinates(tokens)`, the keys
             `(batch, heads, n, p)`; `subspace_bases()` of shape `(heads, d, p)`.
         inputs: Tokens that the attention takes, normalised, `(batch, n, d)`.
         half_step: Tokens after the attention and its skip connection.
         output: Tokens after the block.
-        sparsify: The layer whose exact zeros are counted. By default those of
-            `output` are.
+        sparsify: The layer whose exact zeros are counted. By default, the exact
+            zeros of `output` are counted.
 
     See `ModelView` for an example.
     """
@@ -47,23 +47,24 @@ class BlockView:
 @names_arguments
 @dataclasses.dataclass(frozen=True)
 class ModelView:
-    """Shows the inside of a ViT to `interpret` and `objective.measure`, which take it as `model`.
+    """Tells `interpret` and `objective.measure` where a ViT's attention and tokens are.
 
-    The models of this package, KerasHub's `ViTBackbone`, `DeiTBackbone` and
-    `DINOV2Backbone`, and classifiers around them need none.
+    Pass the view to these functions as `model`. Models of this package, KerasHub's
+    `ViTBackbone`, `DeiTBackbone` and `DINOV2Backbone`, and classifiers built on them
+    need no view.
 
     Args:
         model: A functional model of images.
         blocks: A `BlockView` for each block, in the order of the model.
         grid: Rows and columns of patches.
         prefix_tokens: Number of tokens before those of the patches: class, distillation
-            and register tokens. They are left out of maps.
-        prepare: Function from a batch of images to what the model takes. By
+            and register tokens. Maps exclude these tokens.
+        prepare: Function that turns a batch of images into the model's input. By
             default the model takes the images as they are.
 
     Raises:
-        ValueError: If there are no blocks, or their tokens are not as many as
-            `prefix_tokens` and the grid have.
+        ValueError: If there are no blocks, or if their number of tokens is not
+            `prefix_tokens` plus the number of patches in the grid.
 
     Example:
 
@@ -97,8 +98,8 @@ class ModelView:
         for block in self.blocks:
             if block.output.shape[1] not in (None, expected):
                 raise ValueError(
-                    f"{self.prefix_tokens} prefix tokens and {rows} by {columns} patches make "
-                    f"{expected} tokens. Received: blocks with {block.output.shape[1]} tokens"
+                    f"prefix_tokens={self.prefix_tokens} and a grid of {rows} by {columns} patches "
+                    f"make {expected} tokens. Received: blocks with {block.output.shape[1]} tokens"
                 )
 
     @property

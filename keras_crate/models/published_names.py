@@ -1,9 +1,9 @@
-"""The names under which published models are read, with KerasHub and without it.
+"""The names in the files of published models, which KerasHub and plain Keras read.
 
 Keras makes the class that is registered under the name in a folder's `config.json`.
-KerasHub accepts only its own backbones there, and plain Keras must make the model. So
-published models have names of their own. The names stand for the models until
-`keras_crate.keras_hub` registers its backbones under them.
+KerasHub needs a backbone under this name, and plain Keras needs the model's own class.
+Published models therefore have separate names. Each name stands for the model's class
+until `keras_crate.keras_hub` registers a backbone under it.
 """
 
 import keras

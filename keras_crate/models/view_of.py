@@ -1,4 +1,4 @@
-"""Finds out how to look inside a model."""
+"""Makes the view of a model."""
 
 import dataclasses
 
@@ -20,8 +20,8 @@ def view_of(model: keras.Model | ModelView, images=None) -> ModelView:
             another height and width.
 
     Raises:
-        ValueError: If the inside of the model is not known, or it cannot take
-            images of this size.
+        ValueError: If the blocks of the model are not known, or if the model
+            cannot take images of this size.
     """
     if isinstance(model, ModelView):
         return model

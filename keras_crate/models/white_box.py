@@ -30,8 +30,8 @@ class WhiteBoxModel(keras.Model):
         outputs: The graph's symbolic outputs.
         settings: The constructor's checked arguments, which `get_config` and
             `rebuild` use.
-        graph: What added the layers: their dtype policy, and the layers before
-            `input_tensor`.
+        graph: The `Graph` that added the layers. It has their dtype policy, and the
+            layers before `input_tensor`.
         name: Name of the model.
     """
 
@@ -148,7 +148,7 @@ class WhiteBoxModel(keras.Model):
     def quantize(self, mode=None, config=None, **kwargs) -> None:
         """Quantises the linear maps: `"int8"`, `"int4"` or `"float8"`.
 
-        As `keras.Model.quantize`.
+        The arguments are those of `keras.Model.quantize`.
 
         Raises:
             ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
@@ -158,7 +158,7 @@ class WhiteBoxModel(keras.Model):
         super().quantize(mode, **given, **kwargs)
 
     def save(self, filepath, *args, **kwargs) -> None:
-        """As `keras.Model.save`.
+        """Saves the model as `keras.Model.save` does.
 
         Raises:
             ValueError: If the `classifier_activation` is not registered with Keras.
@@ -240,7 +240,7 @@ class WhiteBoxModel(keras.Model):
 
     def get_config(self) -> dict:
         settings = dict(vars(self.settings))
-        for name in ("fused", "evaluation", "grid"):  # of the form, left out if they say nothing
+        for name in ("fused", "evaluation", "grid"):  # of the form, left out if they are empty
             if not settings[name]:
                 del settings[name]
         changed = {layer.name: changed_settings(layer) for layer in self.layers}

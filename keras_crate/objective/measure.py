@@ -46,27 +46,27 @@ def measure(
     CRATE-alpha's block is not its sparse codes. It has few zeros, so |Z|_0 is of
     little use there.)
 
-    A ViT has no subspaces by construction. The columns of each head's value
-    projection, d x d/heads as a CRATE's, take their place: what a head writes
-    into the tokens is linear in these coordinates. (In a CRATE they are the keys and
-    queries too.) The kernels are used as they are, without bias. Their scale has
-    no effect, since the paper's convention makes the bases orthonormal, and the
-    authors' gives every token of a head length 1. A ViT has no operator that
-    sparsifies: the zeros of the block's output are counted, as a rule none. All
-    tokens count, also class, distillation and register tokens.
+    A ViT is not built from subspaces. For a ViT, each head's basis is the kernel of
+    its value projection, without bias. The kernel has the shape of a CRATE's basis,
+    d x d/heads. A head combines only these coordinates of the tokens. (In a CRATE,
+    they are also the keys and queries.) The scale of a kernel has no effect: the
+    paper's convention makes the bases orthonormal, and the authors' convention
+    scales every token of a head to length 1. A ViT has no operator that sparsifies.
+    The zeros of the block's output are counted instead; usually there are none. All
+    tokens are measured, also class, distillation and register tokens.
 
     Args:
         model: Any model of the package, with any operators, or a functional
             model with the layers of its blocks (`block_0_mssa`, ...). For a
             `CRATEMAE`, which hides patches at random, pass `model.encoder()`.
             Or a ViT: KerasHub's `ViTBackbone`, `DeiTBackbone` or
-            `DINOV2Backbone`, a classifier around one, or an
+            `DINOV2Backbone`, a classifier built on one, or an
             `interpret.ModelView`.
         images: Array of shape `(n, *input_shape)`, n >= 1, or an iterable of
             batches: a `tf.data.Dataset`, a `PyDataset`, a `DataLoader`, a
             generator. One batch is in memory at a time. A batch is an array,
             or a tuple that starts with one. KerasHub's classifiers prepare the
-            images by their preprocessor, as in `predict`.
+            images with their preprocessor, as in `predict`.
         batch_size: Number of images of an array in a batch.
         convention: `"authors"` (the default) or `"paper"`; see
             `subspace_coding_rate`.

@@ -135,8 +135,9 @@ def adapt_model(
         changes["input_shape"] = (*size, channels)
     elif None in own:
         raise ValueError(
-            "`model` takes images of any size, and a training needs one. Set `image_size` in the "
-            "recipe, or pass `model.with_input_shape((height, width, channels))`."
+            "Training needs one image size. Received: a model for images of any size. Set "
+            "`image_size` in the recipe, or pass "
+            "`model.with_input_shape((height, width, channels))`."
         )
     if data is None:
         return adapted(model, **changes) if changes else model

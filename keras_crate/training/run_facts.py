@@ -15,8 +15,9 @@ class RunFacts(NamedTuple):
     """Facts of a run, as arguments of `keras_crate.hub.push`.
 
     Attributes:
-        dataset: Name of the data that the model was trained on. Of a folder or a
-            file, it is the name without the path; of data on the Hub, `user/name`.
+        dataset: Name of the data that the model was trained on. For a folder
+            or a file, it is the name without the path. For data on the Hub, it is
+            `user/name`.
         metrics: Accuracy of the file on validation and test images, as far as it
             was measured.
         training: Epochs, seed, versions, and the settings of the recipe that are
@@ -46,7 +47,7 @@ def facts_of_run(file: Path) -> RunFacts:
     record, recipe, measured = (_read(path) for path in (run.record, run.recipe, run.metrics))
     dataset = (record.get("dataset") or "").removeprefix(HUGGING_FACE) or None
     training = {name: record[name] for name in _OF_RUN if name in record}
-    if str(training.get("model")).endswith(".keras"):  # the path is nobody else's business
+    if str(training.get("model")).endswith(".keras"):  # the path stays private
         training["model"] = Path(training["model"]).name
     training["versions"] = _versions(record)
     # The recipe has the epochs of the whole run.

@@ -242,12 +242,12 @@ def _head_to_train(tensors: dict, variables: dict) -> list[str]:
 
 
 def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
-    """Number of the model's registers, if the file has none for them."""
+    """Returns the number of the model's registers that the file does not have."""
     stored = tensors.get(_REGISTERS, tensors.get("token_embedding/2"))  # as Keras' files name it
     found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTERS)))
     if found not in (0, own):
         raise ValueError(
-            f"The weights in {origin} have {found} registers, and this model has {own}. Make the "
+            f"The weights in {origin} have {found} registers, but this model has {own}. Make the "
             f"model with registers={found}."
         )
     return own - found
@@ -256,8 +256,8 @@ def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
 def _say(model, origin, left_out, grids, new_registers) -> None:
     if new_registers:
         warnings.warn(
-            f"{origin} has no registers: the model's {new_registers} keep their initial values "
-            "and must be trained.",
+            f"{origin} has no registers. The model's {new_registers} registers keep their initial "
+            "values and must be trained.",
             stacklevel=5,
         )
     if left_out:

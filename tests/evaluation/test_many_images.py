@@ -137,13 +137,13 @@ def test_a_run_with_other_settings_is_refused(photographs, tmp_path, monkeypatch
         (model, [photographs], {}, "batch_size"),
         (model, [photographs], {**whole, "evaluation": Evaluation((16, 16), 18)}, "preparation"),
     ):
-        with pytest.raises(ValueError, match=rf"a\.csv\.unfinished was begun with another {what}"):
+        with pytest.raises(ValueError, match=rf"a\.csv\.unfinished has another {what}"):
             write_predictions(other, paths, out, **options)
     assert out.read_text() == "of an earlier run"
     # An image that was added is not in the run, and one that was removed is broken.
     (photographs / "0.png").write_bytes((photographs / "a.png").read_bytes())
     (photographs / "f.png").unlink()
-    with pytest.warns(UserWarning, match="7 images of its beginning"):
+    with pytest.warns(UserWarning, match="original list of 7 images"):
         broken = write_predictions(model, [photographs], out, **whole)
     assert "No such file" in broken[str(photographs / "f.png")]
     assert [row["file"] for row in _rows(out)] == [str(photographs / name) for name in READ[:-1]]

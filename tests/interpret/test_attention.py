@@ -40,7 +40,9 @@ def test_maps_of_any_token(model, images):
     maps = attention_maps(model, images, token=3)
     assert_close(maps.reshape(3, 2, 8), scores[:, :, 3, 1:], atol=2e-5)
     assert_close(attention_maps(model, images, token=None), scores, atol=2e-5)
-    with pytest.raises(ValueError, match=r"`token` must be from 0, the class token, to 8.*token=9"):
+    with pytest.raises(
+        ValueError, match=r"`token` must be from 0 \(the class token\) to 8.*token=9"
+    ):
         attention_maps(model, images, token=9)
 
 

@@ -99,7 +99,7 @@ def test_a_pyramid_of_features(model, images, tmp_path):
     (expected,) = interpret.intermediates(model, images, [1], "map")
     assert_close(found["block_1"], expected, atol=1e-5)
     assert found["block_0"].shape == (3, 8, 2 * expected.shape[2], 16)
-    with pytest.raises(NotImplementedError, match="Save the weights by `save_weights`"):
+    with pytest.raises(NotImplementedError, match="Save the weights with `save_weights`"):
         pyramid.save(tmp_path / "pyramid.keras")
     pyramid.save_weights(tmp_path / "pyramid.weights.h5")
     other = interpret.feature_pyramid(tiny_backbone(type(model).__name__), scales=[2, 1])
@@ -129,9 +129,9 @@ def test_without_a_class_token(rng):
     model = tiny_backbone("ViTBackbone", use_class_token=False)
     images = rng.uniform(-1, 1, (2, 32, 24, 3)).astype("float32")
     assert interpret.attention_maps(model, images, token=11).shape == (2, 2, 4, 3)
-    with pytest.raises(ValueError, match=r"`token` must be from 0, to 11, or None.*token=12"):
+    with pytest.raises(ValueError, match=r"`token` must be from 0 to 11, or None.*token=12"):
         interpret.attention_maps(model, images, token=12)
-    with pytest.raises(ValueError, match="Rollout follows the class token"):
+    with pytest.raises(ValueError, match="Rollout needs a class token"):
         interpret.rollout(model, images)
 
 
