@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 from keras_hub.models import ImageClassifier, Task
 
+from keras_crate.keras_internals import parts_of
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models.classifier import Classifier, pooled_and_classified
 from keras_crate.models.graph import Graph
@@ -31,7 +32,7 @@ class HubImageClassifier(ImageClassifier):
     ):
         self.backbone = backbone
         self.preprocessor = preprocessor
-        _fit_size(preprocessor, backbone)
+        _fit(preprocessor, backbone)
         settings = copy.copy(backbone.settings)
         settings.include_top = True
         settings.classes = num_classes
@@ -99,8 +100,11 @@ class HubImageClassifier(ImageClassifier):
             whole.save_weights(folder / "model.weights.h5")
 
 
-def _fit_size(preprocessor, backbone) -> None:
+def _fit(preprocessor, backbone) -> None:
     """Makes the preprocessor resize images to the backbone's size, which may be a new one."""
+    if isinstance(preprocessor, keras.Layer):
+        for part in parts_of(preprocessor):  # they have no weights
+            part.built = True  # `quantize` refuses layers that are not built
     converter = getattr(preprocessor, "image_converter", None)
     if converter is None or converter.image_size is None:
         return

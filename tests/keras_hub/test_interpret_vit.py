@@ -58,6 +58,7 @@ def test_a_block_recomputed_from_the_scores_gives_its_tokens(model, images):
     assert_close(last, model.predict(images, verbose=0), atol=2e-5)
 
 
+@pytest.mark.any_backend
 def test_maps_leave_class_distillation_and_register_tokens_out(model, images):
     prefix, rows = PREFIX[type(model).__name__], 4
     columns = model.image_shape[1] // 8
@@ -93,6 +94,7 @@ def test_scores_are_the_softmax_of_queries_and_keys(model, images):
     assert_close(np.diff(scores), np.diff(products), atol=1e-3)
 
 
+@pytest.mark.any_backend
 def test_a_pyramid_of_features(model, images, tmp_path):
     pyramid = interpret.feature_pyramid(model, scales=[2, 1])
     found = pyramid.predict(images, verbose=0)
@@ -125,6 +127,7 @@ def test_a_classifier_prepares_images_as_it_does_to_predict(rng):
         interpret.attention_maps(bare, pixels)
 
 
+@pytest.mark.any_backend
 def test_without_a_class_token(rng):
     model = tiny_backbone("ViTBackbone", use_class_token=False)
     images = rng.uniform(-1, 1, (2, 32, 24, 3)).astype("float32")
@@ -135,6 +138,7 @@ def test_without_a_class_token(rng):
         interpret.rollout(model, images)
 
 
+@pytest.mark.any_backend
 def test_names_weights_that_are_not_finite(images, model):
     broken = tiny_backbone(type(model).__name__)
     weights = broken.get_weights()
@@ -147,6 +151,7 @@ def test_names_weights_that_are_not_finite(images, model):
         interpret.rollout(broken, images)
 
 
+@pytest.mark.any_backend
 def test_other_backbones_are_refused(rng):
     model = hub.VGGBackbone(stackwise_num_repeats=[1], stackwise_num_filters=[4])
     with pytest.raises(ValueError, match=r"KerasHub's ViTBackbone.*your own ViT as an.*ModelView"):

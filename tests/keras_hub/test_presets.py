@@ -96,6 +96,7 @@ def test_each_family(name, tmp_path):
     assert backbone(images()).shape == (2, 5, 16)
 
 
+@pytest.mark.any_backend
 def test_the_code_of_the_card(preset):
     folder, expected = preset
     card = Path(folder, "README.md").read_text("utf8")
@@ -105,6 +106,7 @@ def test_the_code_of_the_card(preset):
     assert np.array_equal(names["model"].predict(images(), verbose=0), expected)
 
 
+@pytest.mark.any_backend
 def test_pull_reads_the_classifier_beside_kerashub(preset):
     folder, expected = preset
     model = keras_crate.hub.pull(folder)
@@ -129,6 +131,7 @@ def test_a_new_head_size_and_dtype(preset):
             assert np.allclose(array, old, atol=1e-2), new.path
 
 
+@pytest.mark.any_backend
 def test_the_converter_resizes_as_the_model_was_measured(tmp_path):
     model = models.CRATE(**SETTINGS, classes=3)
     evaluation = keras_crate.evaluation.Evaluation(size=(16, 16), resize=(16, 16))
@@ -185,6 +188,7 @@ def test_a_quantised_task(preset, tmp_path):
     assert np.allclose(again.predict(images(), verbose=0), expected, atol=1e-6)
 
 
+@pytest.mark.any_backend
 def test_the_package_takes_backbones(preset):
     backbone = keras_hub.models.Backbone.from_preset(preset[0])
     assert keras_crate.interpret.attention_maps(backbone, images()).shape == (2, 2, 2, 2)
