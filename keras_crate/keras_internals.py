@@ -48,12 +48,13 @@ def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
 
 
 def compile_steps_anew(model: keras.Model) -> None:
-    """Makes `fit` and `evaluate` compile their steps again at their next call.
+    """Makes `fit`, `evaluate` and `predict` compile their steps again at their next call.
 
     `make_train_function(force=True)` would compile at once. Without this, a loss
-    term that is added after the first `fit` would be ignored.
+    term that is added after the first `fit` would be ignored, and adapters of LoRA
+    that are added after the first `predict` too.
     """
-    model.train_function = model.test_function = None
+    model.train_function = model.test_function = model.predict_function = None
 
 
 def random_seed_dtype() -> str:

@@ -8,6 +8,7 @@ import keras
 from keras_crate.checks import as_pair, check_positive, names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
+from keras_crate.layers.dense import Dense
 from keras_crate.layers.initializers import linear_initializers
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
@@ -257,7 +258,7 @@ def _head(graph: Graph, parts: Parts, x):
     if not parts.norm_tokens:
         x = graph.norm("head_norm", parts.norm_epsilon, folded=graph.form.fused)(x)
     head = {**linear_initializers(s.dim), **parts.head}
-    x = graph.make(keras.layers.Dense, "head", units=s.classes, **head)(x)
+    x = graph.make(Dense, "head", units=s.classes, **head)(x)
     return graph.make(
         keras.layers.Activation,
         "predictions",
