@@ -15,7 +15,7 @@ from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.input_tensor import model_before, shape_after
 from keras_crate.models.rebuild import adapted
-from keras_crate.models.settings import Settings, arguments_of, channels_axis
+from keras_crate.models.settings import Settings, arguments_of, channels_axis, scope_as_setting
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
 from keras_crate.weights.find import find
@@ -41,7 +41,7 @@ class Classifier(WhiteBoxModel):
         checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
-        with weights_for(type(self), weights, settings) as opened:
+        with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
             graph = Graph(settings, dtype, before)
             parts = self.parts(settings)
             images, patches = graph.stem(parts)

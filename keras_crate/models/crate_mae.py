@@ -29,6 +29,7 @@ from keras_crate.models.settings import (
     built_as,
     channels_axis,
     rescaling_of,
+    scope_as_setting,
 )
 from keras_crate.models.untrained import is_untrained
 from keras_crate.models.white_box import WhiteBoxModel
@@ -165,7 +166,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
     ):
         settings = Settings(**arguments_of(locals()))
         weights, dtype, name, before = taken_from(settings)
-        with weights_for(type(self), weights, settings) as opened:
+        with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
             graph = Graph(settings, dtype, before)
             images, outputs = _graph(graph)
             super().__init__(images, outputs, settings=settings, graph=graph, name=name)
