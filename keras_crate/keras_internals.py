@@ -4,7 +4,8 @@ Keras may change these parts without notice. `tests/test_keras_internals.py` has
 test for each, which shows the part that a new version of Keras breaks.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import keras
 
@@ -48,12 +49,33 @@ def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
 
 
 def compile_steps_anew(model: keras.Model) -> None:
-    """Makes `fit` and `evaluate` compile their steps again at their next call.
+    """Makes `fit`, `evaluate` and `predict` compile their steps again at their next call.
 
     `make_train_function(force=True)` would compile at once. Without this, a loss
-    term that is added after the first `fit` would be ignored.
+    term that is added after the first `fit` would be ignored, and adapters of LoRA
+    that are added after the first `predict` too.
     """
-    model.train_function = model.test_function = None
+    model.train_function = model.test_function = model.predict_function = None
+
+
+@contextlib.contextmanager
+def outside_remat_scopes() -> Iterator["keras.RematScope | None"]:
+    """In its `with` statement, layers are made as if no `keras.RematScope` were open.
+
+    Keras has no function for the open scopes. Without this, a scope around a
+    constructor would rematerialise layers for which this fails under TensorFlow.
+
+    Yields:
+        The innermost open scope, or None.
+    """
+    stack = keras.src.backend.common.global_state.get_global_attribute("remat_scope_stack")
+    stack = [] if stack is None else stack
+    scopes = list(stack)
+    stack.clear()
+    try:
+        yield scopes[-1] if scopes else None
+    finally:
+        stack[:] = scopes
 
 
 def random_seed_dtype() -> str:

@@ -5,11 +5,12 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
-from marks import TORCH
+from marks import TORCH, needs_remat
 
 from keras_crate import CRATE, CRATEMAE
 from keras_crate.keras_internals import (
     compile_steps_anew,
+    outside_remat_scopes,
     parts_of,
     random_seed_dtype,
     run_graph,
@@ -126,3 +127,14 @@ def test_the_layout_of_weights_files(tmp_path):
         groups = {group["vars"].attrs["name"]: group for group in file["layers"].values()}
         assert groups["head"]["vars/0"].shape == (24, 2)
         assert groups["block_0_mssa"]["subspaces/vars/0"].shape == (24, 24)
+
+
+@needs_remat
+def test_outside_remat_scopes():
+    with keras.RematScope(mode="full") as scope:
+        with outside_remat_scopes() as found:
+            assert found is scope
+            assert keras.layers.Dense(1)._remat_mode is None
+        assert keras.layers.Dense(1)._remat_mode.mode == "full"
+    with outside_remat_scopes() as found:
+        assert found is None

@@ -7,6 +7,7 @@ import types
 import keras
 
 from keras_crate.checks import names_arguments
+from keras_crate.layers.dense import Dense
 
 # Settings that freezing, `quantize` and `enable_lora` change after a layer is made.
 _SETTINGS = (
@@ -106,7 +107,13 @@ class CompositeLayer(keras.layers.Layer):
         self._made = types.SimpleNamespace()  # Keras would track a dict, and save it twice
 
     def make_sublayer(self, layer_class, name: str, input_shape, **arguments):
-        """Makes and builds a sublayer, which the caller must store as an attribute."""
+        """Makes and builds a sublayer, which the caller must store as an attribute.
+
+        A `keras.layers.Dense` is made as a `Dense` of this package, which is saved
+        exactly if it is quantised and has adapters of LoRA.
+        """
+        if layer_class is keras.layers.Dense:
+            layer_class = Dense
         arguments = {
             "dtype": self.dtype_policy,
             **arguments,

@@ -7,10 +7,11 @@ from keras import ops
 from keras_crate.checks import names_arguments
 from keras_crate.keras_internals import stored_kernel
 from keras_crate.layers.affine import torch_affine
+from keras_crate.layers.dense import Dense
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
-class FusedISTA(keras.layers.Dense):
+class FusedISTA(Dense):
     """ISTA, with the scale and offset of the normalisation before it, as one Dense layer.
 
     For a token `z` of mean 0 and variance 1, with the normalisation's scale

@@ -80,8 +80,8 @@ def check_rematerialise(rematerialise, dropout_rate) -> None:
         raise ValueError(
             "`rematerialise` cannot be used with `dropout_rate`: operators are computed twice, and "
             "would drop other values the second time.\nReceived: "
-            f"rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave one of them out, "
-            "or use `drop_path_rate`."
+            f"rematerialise={rematerialise}, dropout_rate={dropout_rate}. Leave one of them out "
+            "(`keras.RematScope` sets the first), or use `drop_path_rate`."
         )
 
 

@@ -8,13 +8,14 @@ import keras
 from keras_crate.checks import as_pair, check_positive, names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
+from keras_crate.layers.dense import Dense
 from keras_crate.layers.initializers import linear_initializers
 from keras_crate.models import checks
 from keras_crate.models.class_names import resolve_class_names
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.input_tensor import model_before, shape_after
 from keras_crate.models.rebuild import adapted
-from keras_crate.models.settings import Settings, arguments_of, channels_axis
+from keras_crate.models.settings import Settings, arguments_of, channels_axis, scope_as_setting
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.assign import HEAD_LAYERS, Weights, open_weights
 from keras_crate.weights.find import find
@@ -40,7 +41,7 @@ class Classifier(WhiteBoxModel):
         checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
-        with weights_for(type(self), weights, settings) as opened:
+        with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
             graph = Graph(settings, dtype, before)
             parts = self.parts(settings)
             images, patches = graph.stem(parts)
@@ -256,7 +257,7 @@ def pooled_and_classified(graph: Graph, parts: Parts, x):
     if not parts.norm_tokens:
         x = graph.norm("head_norm", parts.norm_epsilon, folded=graph.form.fused)(x)
     head = {**linear_initializers(s.dim), **parts.head}
-    x = graph.make(keras.layers.Dense, "head", units=s.classes, **head)(x)
+    x = graph.make(Dense, "head", units=s.classes, **head)(x)
     return graph.make(
         keras.layers.Activation,
         "predictions",

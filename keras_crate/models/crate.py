@@ -114,7 +114,8 @@ class CRATE(Classifier):
         rematerialise: Whether the results inside each operator are computed
             again for the gradient instead of kept. Training then takes less
             memory and more time. It applies to the package's operators and to
-            every `CompositeLayer`. It cannot be used with `dropout_rate`, and
+            every `CompositeLayer`. A `keras.RematScope()` around the constructor
+            has the same effect. It cannot be used with `dropout_rate`, and
             has no effect under JAX on CPUs, where XLA undoes it.
         class_names: One name for each class, for `decode_predictions`;
             `"imagenet"` stands for ImageNet-1K's names.

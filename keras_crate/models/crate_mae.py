@@ -11,6 +11,7 @@ from keras import ops
 from keras_crate.checks import is_number, names_arguments
 from keras_crate.figure import GREY, ShownAsFigure, displayable, draw_rows, mark_untrained
 from keras_crate.layers import PatchMasking, PatchNoise
+from keras_crate.layers.dense import Dense
 from keras_crate.layers.patch_embedding import cut_patches, join_patches
 from keras_crate.models import checks
 from keras_crate.models.checks import ImageShape
@@ -28,6 +29,7 @@ from keras_crate.models.settings import (
     built_as,
     channels_axis,
     rescaling_of,
+    scope_as_setting,
 )
 from keras_crate.models.untrained import is_untrained
 from keras_crate.models.white_box import WhiteBoxModel
@@ -164,7 +166,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
     ):
         settings = Settings(**arguments_of(locals()))
         weights, dtype, name, before = taken_from(settings)
-        with weights_for(type(self), weights, settings) as opened:
+        with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
             graph = Graph(settings, dtype, before)
             images, outputs = _graph(graph)
             super().__init__(images, outputs, settings=settings, graph=graph, name=name)
@@ -381,7 +383,7 @@ def _graph(graph: Graph):
             "`norm_pix_loss` needs patches of more than one pixel. Received: "
             f"norm_pix_loss={s.norm_pix_loss}, patch_size={s.patch_size}"
         )
-    x = graph.make(keras.layers.Dense, "decoder_prediction", units=pixels, **XAVIER)(x)
+    x = graph.make(Dense, "decoder_prediction", units=pixels, **XAVIER)(x)
     in_full = {"activation": "linear", "dtype": graph.policy.variable_dtype}
     return images, {
         "patches": graph.make(keras.layers.Activation, "predictions", **in_full)(
@@ -400,7 +402,7 @@ def _decoder(graph: Graph, z, parts: Parts):
         y = graph.norm(prefix + "norm_1", parts.epsilon, folded=graph.form.fused)(z)
         # The kernel is D^T: a token is rebuilt from its code, row by row.
         y = graph.make(
-            keras.layers.Dense,
+            Dense,
             prefix + "dictionary",
             units=s.dim,
             use_bias=graph.form.fused,

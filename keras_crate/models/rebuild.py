@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import keras
 
+from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenEmbedding
 from keras_crate.models.settings import Form, built_as
 
@@ -67,4 +68,19 @@ def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str]
         if isinstance(layer, TokenEmbedding):
             layer.assign(other.class_token, other.positions, other.grid, other.registers)
         else:
-            layer.set_weights(other.get_weights())
+            for part, source_part in zip(parts_of(layer), parts_of(other), strict=True):
+                _copy_own_weights(source_part, part)
+
+
+def _copy_own_weights(source: keras.layers.Layer, target: keras.layers.Layer) -> None:
+    """Copies the weights of a layer, without those of the layers inside it."""
+    # In the order of names: that of a layer which was quantised later differs.
+    pairs = zip(_own_weights(source), _own_weights(target), strict=True)
+    for weight, new in pairs:
+        new.assign(keras.ops.convert_to_numpy(weight))
+
+
+def _own_weights(layer: keras.layers.Layer) -> list:
+    inner = {id(w) for part in parts_of(layer, include_self=False) for w in part.weights}
+    own = [weight for weight in layer.weights if id(weight) not in inner]
+    return sorted(own, key=lambda weight: weight.name)

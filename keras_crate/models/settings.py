@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import as_pair, check_count, check_positive, check_rate
+from keras_crate.keras_internals import outside_remat_scopes
 from keras_crate.models import checks
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -68,6 +69,25 @@ def built_as(form: Form):
 def current_form() -> Form:
     """The form that the model under construction has."""
     return _form.get() or Form()
+
+
+@contextlib.contextmanager
+def scope_as_setting(settings: Settings):
+    """In its `with` statement, a user's `keras.RematScope` has the effect of `rematerialise`.
+
+    Raises:
+        ValueError: If the scope has another mode than `"full"`.
+    """
+    with outside_remat_scopes() as scope:
+        if scope is not None and scope.mode is not None:
+            if scope.mode != "full":
+                raise ValueError(
+                    'A model can be made in a `keras.RematScope` of mode "full", which acts as '
+                    f"`rematerialise=True`. Received: mode={scope.mode!r}. Make the model outside "
+                    "of it, with `rematerialise=True`."
+                )
+            settings.rematerialise = True
+        yield
 
 
 def arguments_of(local_variables: dict) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.export import export_model
-from keras_crate.keras_internals import parts_of, run_graph
+from keras_crate.keras_internals import compile_steps_anew, parts_of, run_graph
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
@@ -154,6 +154,12 @@ class WhiteBoxModel(keras.Model):
             ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
         """
         checks.check_quantization(mode, config)
+        if mode == "float8" and any(getattr(p, "lora_enabled", False) for p in parts_of(self)):
+            raise ValueError(
+                "A model with adapters of LoRA cannot be quantised to float8: Keras' float8 layers "
+                "do not add adapters. Save the model, whose file has them merged, load that by "
+                '`weights=`, and quantise it, or use "int8".'
+            )
         given = {} if config is None else {"config": config}
         super().quantize(mode, **given, **kwargs)
 
@@ -172,11 +178,15 @@ class WhiteBoxModel(keras.Model):
 
         The projections and output maps of MSSA and the dictionaries of ISTA
         are adapted. Their biases, TSSA's temperatures, CBSA's steps and the
-        head stay trainable. Saving merges the adapters into the weights.
+        head stay trainable. Saving merges the adapters into the weights. If
+        these are quantised, the file has both, since merging would round.
         Compile the model afterwards.
 
         Args:
             rank: Rank of the adapters, 1 or more.
+
+        Raises:
+            ValueError: If the rank is not positive, or the model is in float8.
 
         Example:
 
@@ -191,6 +201,11 @@ class WhiteBoxModel(keras.Model):
             arXiv:2106.09685.
         """
         check_positive("rank", rank)
+        if any(getattr(p, "quantization_mode", None) == "float8" for p in parts_of(self)):
+            raise ValueError(
+                "A float8 model takes no adapters of LoRA: Keras' float8 layers do not add them. "
+                'Use "int8" or "int4", or no quantisation.'
+            )
         for layer in self.layers:
             if layer.name in HEAD_LAYERS:
                 continue
@@ -200,6 +215,7 @@ class WhiteBoxModel(keras.Model):
                     part.enable_lora(rank)
                 elif part.weights and not parts_of(part, include_self=False):
                     part.trainable = False
+        compile_steps_anew(self)
 
     def export(
         self,

@@ -231,6 +231,7 @@ def hard_linked(group, origin: str) -> Iterator:
 
 
 def _safetensors(path: Path, origin: str) -> dict[str, Tensor]:
+    import ml_dtypes  # noqa: F401  (NumPy then has bfloat16, which safetensors asks it for)
     from safetensors import SafetensorError, safe_open
 
     def read(name: str) -> np.ndarray:

@@ -1,6 +1,9 @@
 """Files that cannot be read, or would read other files. Good ones: test_assign, test_from_checkpoint."""
 
 import io
+import json
+import struct
+import sys
 import zipfile
 
 import h5py
@@ -138,3 +141,18 @@ def test_an_archive_of_a_new_version(tmp_path):
         archive.writestr("x.npy", bytes(content))
     with pytest.raises(ValueError, match=r"a.npz"):
         _names(tmp_path / "a.npz")
+
+
+def test_safetensors_in_bfloat16_need_no_pytorch(tmp_path, monkeypatch):
+    import ml_dtypes
+
+    monkeypatch.setitem(sys.modules, "torch", None)  # an import of it fails
+    values = np.linspace(-3, 3, 12).reshape(3, 4).astype(ml_dtypes.bfloat16)
+    content = values.tobytes()
+    entry = {"dtype": "BF16", "shape": [3, 4], "data_offsets": [0, len(content)]}
+    header = json.dumps({"x": entry}).encode()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(struct.pack("<Q", len(header)) + header + content)
+    with open_tensors(path) as file:
+        assert file.tensors["x"].dtype == "bfloat16"
+        np.testing.assert_array_equal(file.tensors["x"].read(), values.astype("float32"))
