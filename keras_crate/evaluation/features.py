@@ -50,6 +50,8 @@ def without_head(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: If the model does not give one vector an image.
     """
+    if hasattr(model, "without_hub"):  # a task of `keras_crate.keras_hub`
+        model = model.without_hub()
     if isinstance(model, WhiteBoxModel) and getattr(model.settings, "include_top", False):
         head = next(layer for layer in model.layers if layer.name in HEAD_LAYERS)
         model = keras.Model(model.input, head.input)

@@ -55,7 +55,7 @@ def model_card(model: keras.Model, published: Published, layers: str, files: set
         "version": __version__,
         "command": _command(model, published),
         "download": _download(published),
-        "preset": _preset(published, files),
+        "preset": _preset(model, published, files),
         "classes": classes(model),
         "results": _results(model, published),
         "training": _training(published),
@@ -159,14 +159,16 @@ def _download(published: Published) -> str:
     return f'"{address.repository}"{revision}'
 
 
-def _preset(published: Published, files: set[str]) -> str:
+def _preset(model, published: Published, files: set[str]) -> str:
     """Returns the call that loads the model in KerasHub, or an empty text if there is none."""
     if CONVERTER_FILE not in files:
         return ""
     kind = "ImageClassifier" if TASK_FILE in files else "Backbone"
     # KerasHub reads the newest version: its addresses name no revision.
     address = published.address.partition("@")[0]
-    return f'keras_hub.models.{kind}.from_preset("{address}")'
+    policy = model.dtype_policy.name
+    dtype = "" if policy == "float32" else f', dtype="{policy}"'  # else KerasHub takes float32
+    return f'keras_hub.models.{kind}.from_preset("{address}"{dtype})'
 
 
 def _limits(published: Published) -> str:

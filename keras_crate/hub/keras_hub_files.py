@@ -7,7 +7,7 @@ import keras
 
 from keras_crate.evaluation import Evaluation
 from keras_crate.models.classifier import Classifier
-from keras_crate.models.published_names import PACKAGE, STEMS
+from keras_crate.models.published_names import PACKAGE, STEMS, published_class
 
 TASK_FILE, TASK_WEIGHTS_FILE = "task.json", "task.weights.h5"
 PREPROCESSOR_FILE, CONVERTER_FILE = "preprocessor.json", "image_converter.json"
@@ -19,7 +19,7 @@ _MODULE = "keras_crate.keras_hub"
 def is_preset(model: keras.Model) -> bool:
     """Whether `write_preset` can make a model a preset of KerasHub."""
     quantised = any(layer.quantization_mode for layer in model.layers)
-    return type(model) in STEMS and not quantised
+    return published_class(model) is not None and not quantised
 
 
 def write_preset(model: Classifier, folder: Path) -> list[str]:
@@ -35,7 +35,7 @@ def write_preset(model: Classifier, folder: Path) -> list[str]:
     Returns:
         Names of the files that were added.
     """
-    stem = STEMS[type(model)]
+    stem = STEMS[published_class(model)]
     config = json.loads((folder / _CONFIG_FILE).read_text("utf8"))
     config["registered_name"] = f"{PACKAGE}>{stem}Backbone"
     (folder / _CONFIG_FILE).write_text(json.dumps(config), "utf8")

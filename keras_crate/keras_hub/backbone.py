@@ -7,6 +7,8 @@ from keras_hub.models import Backbone
 from keras_crate.keras_internals import parts_of
 from keras_crate.models.settings import Settings
 
+_HEADLESS = {"include_top": False, "pooling": None}
+
 
 class HubBackbone:
     """Mixin that stands before a model's class and `keras_hub.models.Backbone`.
@@ -31,11 +33,27 @@ class HubBackbone:
     ):
         if image_shape is not None:  # KerasHub's word
             settings["input_shape"] = tuple(image_shape)
-        headless = {"include_top": False, "pooling": None}
-        settings = {"dim": dim, "depth": depth, "heads": heads, **settings, **headless}
+        if settings.get("include_top") or settings.get("pooling"):
+            raise ValueError(
+                "A backbone has no head and no pooling. Received: "
+                f"include_top={settings.get('include_top')!r}, pooling={settings.get('pooling')!r}."
+                "\nMake an image classifier with the backbone."
+            )
+        settings |= {"dim": dim, "depth": depth, "heads": heads} | _HEADLESS
         super().__init__(**settings)
         if not trainable:
             self.trainable = False
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects=None):
+        """Makes the backbone of a model from the configuration of either."""
+        return super().from_config({**config, **_HEADLESS}, custom_objects)
+
+    def reset_classifier(self, *_, **__):
+        """Refuses, since a backbone has no head."""
+        raise ValueError(
+            "A backbone has no head. Make an image classifier with the backbone and `num_classes`."
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -3,12 +3,12 @@
 from typing import NamedTuple
 
 import keras
-from keras_hub.layers import ImageConverter
 from keras_hub.models import Backbone, ImageClassifierPreprocessor
 
 from keras_crate import models
 from keras_crate.keras_hub.backbone import HubBackbone
 from keras_crate.keras_hub.image_classifier import HubImageClassifier
+from keras_crate.keras_hub.image_converter import HubImageConverter
 from keras_crate.models.classifier import Classifier
 
 _MODULE = "keras_crate.keras_hub"
@@ -45,7 +45,6 @@ Args:
         to resize images to the backbone's size.
     pooling: `"token"` (class token), `"avg"` or `"max"` (mean or maximum of all tokens).
     activation: Activation of the head; None for logits.
-    head_dtype: Dtype or policy of the head; by default the backbone's.
     **kwargs: `name`, and `compile=False` for a task without optimizer and loss.
 
 Example:
@@ -82,7 +81,7 @@ def _family(name: str, model: type[Classifier]) -> Family:
         return keras.saving.register_keras_serializable(package="keras_crate")(made)
 
     backbone = make("Backbone", (HubBackbone, model, Backbone), _BACKBONE)
-    converter = make("ImageConverter", (ImageConverter,), _CONVERTER, backbone_cls=backbone)
+    converter = make("ImageConverter", (HubImageConverter,), _CONVERTER, backbone_cls=backbone)
     preprocessor = make(
         "ImageClassifierPreprocessor",
         (ImageClassifierPreprocessor,),

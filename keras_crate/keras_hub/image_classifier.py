@@ -1,17 +1,17 @@
 """KerasHub's task of image classification, for the models of the package."""
 
 import copy
-import json
 from pathlib import Path
 
 import keras
 from keras_hub.models import ImageClassifier, Task
 
+from keras_crate.files import write_json, written_whole
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models.classifier import Classifier, pooled_and_classified
 from keras_crate.models.graph import Graph
-from keras_crate.models.published_names import STEMS
+from keras_crate.models.published_names import published_class
 from keras_crate.models.rebuild import carry_weights
 from keras_crate.models.settings import Form, built_as
 
@@ -22,14 +22,15 @@ class HubImageClassifier(ImageClassifier):
     def __init__(
         self,
         backbone,
-        num_classes: int,
+        num_classes: int | None = None,
         preprocessor=None,
         pooling: str = "token",
         activation="softmax",
-        head_dtype=None,
         head_settings: dict | None = None,  # of a quantised head, from `get_config`
         **kwargs,
     ):
+        if num_classes is None:
+            raise ValueError("`num_classes` must be given, since the preset has no classifier.")
         self.backbone = backbone
         self.preprocessor = preprocessor
         _fit(preprocessor, backbone)
@@ -40,7 +41,7 @@ class HubImageClassifier(ImageClassifier):
         settings.classifier_activation = activation
         form = Form(fused=settings.fused, layer_settings={"head": head_settings})
         with built_as(form):
-            graph = Graph(settings, head_dtype or backbone.dtype_policy)
+            graph = Graph(settings, backbone.dtype_policy)
         tokens = backbone(backbone.input)
         outputs = pooled_and_classified(graph, backbone.parts(settings), tokens)
         # `ImageClassifier` would add a head of its own.
@@ -48,6 +49,12 @@ class HubImageClassifier(ImageClassifier):
         self.num_classes = num_classes
         self.pooling = pooling
         self.activation = activation
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes in the order of the outputs, or None if they are not known."""
+        settings = self.backbone.settings
+        return settings.class_names if settings.classes == self.num_classes else None
 
     def get_config(self) -> dict:
         activation = keras.activations.get(self.activation)
@@ -62,12 +69,10 @@ class HubImageClassifier(ImageClassifier):
 
     def without_hub(self) -> Classifier:
         """Returns the same classifier as a model of the package, with a copy of the weights."""
-        model_class = next(c for c in type(self.backbone).__mro__ if c in STEMS)
         config = self.backbone.get_config()
-        if config["classes"] != self.num_classes:
-            config["class_names"] = None
         config |= {
             "name": self.name,
+            "class_names": self.class_names,
             "include_top": True,
             "pooling": self.pooling,
             "classes": self.num_classes,
@@ -77,7 +82,7 @@ class HubImageClassifier(ImageClassifier):
                 "head": changed_settings(self.get_layer("head")),
             },
         }
-        model = model_class.from_config(config)
+        model = published_class(self.backbone).from_config(config)
         carry_weights(self.backbone, model)
         carry_weights(self, model)
         return model
@@ -96,8 +101,9 @@ class HubImageClassifier(ImageClassifier):
             whole = self.without_hub()
             config = keras.saving.serialize_keras_object(whole)
             config["registered_name"] = keras.saving.get_registered_name(type(self.backbone))
-            (folder / "config.json").write_text(json.dumps(config, indent=4), "utf8")
-            whole.save_weights(folder / "model.weights.h5")
+            write_json(folder / "config.json", config)
+            with written_whole(folder / "model.weights.h5") as unfinished:
+                whole.save_weights(unfinished)
 
 
 def _fit(preprocessor, backbone) -> None:

@@ -27,6 +27,17 @@ PUBLISHED_NAMES = {f"{PACKAGE}>{stem}Backbone": model for model, stem in STEMS.i
 keras.saving.get_custom_objects().update(PUBLISHED_NAMES)
 
 
+def published_class(model: keras.Model) -> type[Classifier] | None:
+    """Returns the class that plain Keras makes of a published model, or None for other models.
+
+    Args:
+        model: A model of this package or a backbone of `keras_crate.keras_hub`. An instance of a
+            user's subclass is another model.
+    """
+    name = keras.saving.get_registered_name(type(model))
+    return type(model) if type(model) in STEMS else PUBLISHED_NAMES.get(name)
+
+
 def without_keras_hub():
     """In its `with` statement, published names stand for the models of this package."""
     return keras.saving.CustomObjectScope(PUBLISHED_NAMES)

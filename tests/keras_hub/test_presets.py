@@ -157,6 +157,54 @@ def test_a_saved_task_is_read_by_plain_keras(preset, tmp_path):
     assert config["class_name"] == "CRATE" and config["config"]["classes"] == 4
 
 
+def test_a_task_has_the_names_and_features_of_its_model(preset, tmp_path):
+    task = keras_hub.models.ImageClassifier.from_preset(preset[0])
+    assert task.class_names == ("cat", "dog", "?")
+    assert keras_crate.decode_predictions(task.predict(images(), verbose=0), task, top=1)
+    model = keras_crate.hub.pull(preset[0])
+    labelled = [(images(), np.eye(3)[:2])]
+    ours, theirs = (keras_crate.evaluation.features_of(m, labelled)[0] for m in (model, task))
+    assert ours.shape == (2, 16) and np.array_equal(ours, theirs)
+    new = keras_hub.models.ImageClassifier.from_preset(preset[0], num_classes=5)
+    assert new.class_names is None and new.without_hub().class_names is None
+
+
+def test_a_backbone_has_no_head(preset, tmp_path):
+    backbone = keras_hub.models.Backbone.from_preset(preset[0])
+    with pytest.raises(ValueError, match="Make an image classifier with the backbone"):
+        backbone.reset_classifier(3)
+    with pytest.raises(ValueError, match="Received: include_top=None, pooling='avg'"):
+        ours.CRATEBackbone(**SETTINGS, pooling="avg")
+    folder = published(backbone, tmp_path / "backbone")
+    assert type(keras_hub.models.Backbone.from_preset(folder)) is ours.CRATEBackbone
+    with pytest.raises(ValueError, match="`num_classes` must be given"):
+        keras_hub.models.ImageClassifier.from_preset(folder)
+    assert keras_hub.models.ImageClassifier.from_preset(folder, num_classes=2).num_classes == 2
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "bfloat16"])
+def test_the_card_names_the_dtype(dtype, tmp_path):
+    model = models.CRATE(**SETTINGS, classes=3, dtype=dtype)
+    folder = published(model, tmp_path / "preset")
+    card = Path(folder, "README.md").read_text("utf8")
+    (call,) = re.findall(r"^model = (keras_hub.*)$", card, re.MULTILINE)
+    task = eval(call.replace("hf://user/name", folder))
+    expected = model.predict(images(), verbose=0)
+    assert np.array_equal(task.predict(images(), verbose=0), expected)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="no such convolution on CPUs")
+def test_channels_first(tmp_path):
+    shape = {"input_shape": (3, 16, 16), "data_format": "channels_first"}
+    model = models.CRATE(**{**SETTINGS, **shape}, classes=3)
+    pixels = images().transpose(0, 3, 1, 2)
+    task = keras_hub.models.ImageClassifier.from_preset(published(model, tmp_path / "preset"))
+    task.save_to_preset(str(tmp_path / "saved"))
+    again = keras_hub.models.ImageClassifier.from_preset(str(tmp_path / "saved"))
+    expected = model.predict(pixels, verbose=0)
+    assert np.allclose(again.predict(pixels, verbose=0), expected, atol=1e-6)
+
+
 def test_lora(preset, tmp_path):
     backbone = keras_hub.models.Backbone.from_preset(preset[0])
     names = backbone.default_lora_layer_names()
