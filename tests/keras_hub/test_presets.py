@@ -193,7 +193,6 @@ def test_the_card_names_the_dtype(dtype, tmp_path):
     assert np.array_equal(task.predict(images(), verbose=0), expected)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="no such convolution on CPUs")
 def test_channels_first(tmp_path):
     shape = {"input_shape": (3, 16, 16), "data_format": "channels_first"}
     model = models.CRATE(**{**SETTINGS, **shape}, classes=3)
