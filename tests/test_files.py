@@ -13,7 +13,10 @@ def test_a_file_does_not_replace_a_folder(tmp_path):
         (tmp_path / name / "mine.txt").write_text("mine")
     with pytest.raises(OSError, match="results is a folder"), written_whole(tmp_path / "results"):
         pytest.fail("the work began")
-    with pytest.raises(OSError, match="weights.bin"), written_whole(tmp_path / "model.xml") as new:
+    with (
+        pytest.raises(OSError, match=r"weights\.bin"),
+        written_whole(tmp_path / "model.xml") as new,
+    ):
         new.write_text("new")
         new.with_name("weights.bin").write_text("new")
     assert {path.name for path in tmp_path.iterdir()} == {"results", "weights.bin"}
