@@ -15,7 +15,7 @@ UNFINISHED = ".unfinished-"  # how a name begins until the file is whole
 
 
 @contextlib.contextmanager
-def written_whole(path: Path):
+def written_whole(path: Path, folder: bool = False):
     """Yields a temporary path to write to. It moves to `path` if no error is raised.
 
     Other processes see the old file or the new one, never a part. Other files
@@ -23,19 +23,33 @@ def written_whole(path: Path):
 
     Args:
         path: The file or folder. Its parent is made if it does not exist.
+        folder: Whether a folder is written. It replaces a folder with its content:
+            the caller checks that this content may go.
 
     Raises:
-        OSError: If the parent folder cannot be written to.
+        OSError: If the parent folder cannot be written to, or a file would replace
+            a folder.
     """
+    if not folder:
+        check_no_folder(path)
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as folder:
-        unfinished = Path(folder) / path.name
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as beside:
+        unfinished = Path(beside) / path.name
         yield unfinished
-        for part in sorted(Path(folder).iterdir(), key=lambda part: part == unfinished):
-            target = path.parent / part.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(part, target)
+        for part in sorted(Path(beside).iterdir(), key=lambda part: part == unfinished):
+            if folder and part == unfinished and path.is_dir():
+                shutil.rmtree(path)
+            os.replace(part, path.parent / part.name)
+
+
+def check_no_folder(path: Path) -> None:
+    """Refuses a folder where a file will be written.
+
+    Raises:
+        OSError: If the path is a folder.
+    """
+    if path.is_dir():
+        raise OSError(f"{path} is a folder, and a file must not replace it. Choose another path.")
 
 
 def write_json(path: Path, values) -> None:

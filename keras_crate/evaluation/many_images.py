@@ -39,7 +39,8 @@ def write_predictions(
 
     Until all images are read, the results are in the folder `OUT.unfinished`. If the
     process is killed, repeat the call to resume the run. A resumed run keeps its
-    original list of images. One batch of images is in memory at a time.
+    original list of images and the results that it has. If images were changed since
+    then, remove the folder to begin again. One batch of images is in memory at a time.
 
     Args:
         model: A classifier.
@@ -55,8 +56,9 @@ def write_predictions(
 
     Raises:
         ValueError: If the model is not a classifier, there are no such files, or
-            an unfinished run for `out` has another model or other settings.
-        OSError: If `out` cannot be written.
+            an unfinished run for `out` has another model or other settings, is
+            damaged, or `OUT.unfinished` has other files.
+        OSError: If `out` is a folder or cannot be written.
 
     Example:
 
@@ -120,7 +122,7 @@ def write_features(
     Raises:
         ValueError: If the model does not give one vector an image, or as in
             `write_predictions`.
-        OSError: If `out` cannot be written.
+        OSError: If `out` is a folder or cannot be written.
 
     Example:
 

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +18,18 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
 from keras_crate.data import ImageFiles
-from keras_crate.files import make_folder, write_json, written_whole
+from keras_crate.files import (
+    UNFINISHED,
+    check_no_folder,
+    make_folder,
+    write_json,
+    written_whole,
+)
 from keras_crate.models.fingerprint import fingerprint
 from keras_crate.models.white_box import WhiteBoxModel
 
 SUFFIX = ".unfinished"
+_LOCK, _RECORD = "lock", "run.json"
 
 
 class Part(NamedTuple):
@@ -49,7 +58,8 @@ def computed(
 
     Each batch is written to a file in the folder `OUT.unfinished`, whole or not at
     all. If the process is killed, the next call computes only the missing batches.
-    The caller writes `out` in the `with` statement. The folder is removed after it.
+    The caller writes `out` in the `with` statement. After it, the files that were made
+    in the folder are removed, and the folder if it is empty.
 
     Args:
         out: The file that the caller writes.
@@ -59,10 +69,13 @@ def computed(
         verbose: 1 for a progress bar on standard error, if it is a terminal.
 
     Raises:
-        ValueError: If the unfinished run has other settings, or is still running.
-        OSError: If a file cannot be written.
+        ValueError: If the unfinished run has other settings, is damaged or is still
+            running, or the folder has other files.
+        OSError: If `out` is a folder, or a file cannot be written.
     """
+    check_no_folder(out)
     folder = out.with_name(out.name + SUFFIX)
+    _check(folder)
     make_folder(folder)
     with _locked(folder):
         images.files = _files(folder, images.files, settings)
@@ -72,11 +85,18 @@ def computed(
             task = bar.add_task(out.name, total=len(images.files))
             for start, file in zip(starts, parts, strict=True):
                 some = images.part(start, start + images.batch_size)
-                if not file.exists():
+                if not _is_readable(file):
                     _write_part(file, some, compute)
                 bar.advance(task, len(some.files))
         yield map(_read_part, parts)
-    shutil.rmtree(folder)
+        for file in parts:
+            file.unlink()
+        for left in folder.glob(f"{UNFINISHED}*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        (folder / _RECORD).unlink()  # last: without it, the other files would be refused
+    (folder / _LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it has files of the user
+        folder.rmdir()
 
 
 def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: ImageFiles) -> dict:
@@ -92,11 +112,23 @@ def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: 
     }
 
 
+def _check(folder: Path) -> None:
+    """Refuses a folder that has files, but no unfinished run."""
+    if not folder.is_dir() or (folder / _RECORD).exists():
+        return
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(UNFINISHED)}
+    if others := names - {_LOCK}:
+        raise ValueError(
+            f"The unfinished run would be in {folder}. Received: {folder} has {min(others)} and no "
+            f"{_RECORD}. Choose another `out`, or move the folder."
+        )
+
+
 @contextlib.contextmanager
 def _locked(folder: Path):
     """Locks the folder against other processes."""
     try:
-        with FileLock(folder / "lock", timeout=0):
+        with FileLock(folder / _LOCK, timeout=0):
             yield
     except Timeout:
         raise ValueError(f"Another process is writing to {folder}. Wait until it ends.") from None
@@ -106,20 +138,27 @@ def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
     """Returns the files of a run. A resumed run keeps its original list.
 
     Raises:
-        ValueError: If the unfinished run has other settings.
+        ValueError: If the unfinished run has other settings, or run.json is damaged.
     """
-    record = folder / "run.json"
+    record = folder / _RECORD
     if not record.exists():
         write_json(record, {"settings": settings, "files": [str(file) for file in files]})
-    begun = json.loads(record.read_text("utf8"))
+    try:
+        begun = json.loads(record.read_text("utf8"))
+        original, names = dict(begun["settings"]), list(begun["files"])
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(
+            f"{record} does not describe an unfinished run, or is damaged. Remove the folder to "
+            "begin again."
+        ) from None
     now = json.loads(json.dumps(settings))
-    changed = [name for name in now if begun["settings"].get(name) != now[name]]
+    changed = [name for name in now if original.get(name) != now[name]]
     if changed:
         raise ValueError(
             f"The unfinished run in {folder} has another {', '.join(changed)}. Repeat the original "
             "call to resume the run, or remove the folder to start again."
         )
-    found = [Path(name) for name in begun["files"]]
+    found = [Path(name) for name in names]
     if found != files:
         warnings.warn(
             f"The run is resumed with its original list of {len(found)} images. The paths now have "
@@ -150,6 +189,14 @@ def _read_part(file: Path) -> Part:
             [name for name, reason in pairs if not reason],
             {name: reason for name, reason in pairs if reason},
         )
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        _read_part(file)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        return False  # it does not exist, or is damaged
+    return True
 
 
 def _bar(verbose: int) -> Progress:

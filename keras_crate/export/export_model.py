@@ -15,6 +15,11 @@ from keras_crate.extras import needed
 from keras_crate.files import written_whole
 from keras_crate.keras_internals import parts_of
 
+# What TensorFlow and Keras write into the folder of a SavedModel.
+_SAVED_MODEL = {
+    "saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra",
+}  # fmt: skip
+
 
 def export_model(
     model: keras.Model,
@@ -74,7 +79,7 @@ def export_model(
         for tool in writer.tools:
             with needed(tool, f"Exporting {FORMATS[format].title} under {backend} needs"):
                 importlib.import_module(tool)
-        with written_whole(path) as unfinished:
+        with written_whole(path, folder=not FORMATS[format].ending) as unfinished:
             writer.write(model, unfinished, images, verbose=bool(verbose), **options)
     return path
 
@@ -102,14 +107,17 @@ def check_path(path: str | os.PathLike, format: str) -> Path:
     elif not ending and path.suffix in endings:
         problem = f"must be a folder, without the ending {path.suffix}"
     elif not ending and path.exists() and not _may_be_replaced(path):
-        problem = "must be a new or empty folder, or that of a SavedModel, which is replaced"
+        problem = "must be a new or empty folder, or that of a SavedModel without other files"
     else:
         return path
     raise ValueError(f'`path` {problem}, for format="{format}". Received: {path}')
 
 
 def _may_be_replaced(folder):
-    return folder.is_dir() and ((folder / "saved_model.pb").exists() or not any(folder.iterdir()))
+    if not folder.is_dir():
+        return False
+    found = {path.name for path in folder.iterdir()}
+    return not found or ("saved_model.pb" in found and found <= _SAVED_MODEL)
 
 
 def _input_spec(model, input_signature):

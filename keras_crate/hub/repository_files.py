@@ -131,7 +131,7 @@ def write_folder(folder: Path, *publication) -> None:
             it stays as it was.
         *publication: As in `write_files`.
     """
-    with written_whole(folder) as unfinished:
+    with written_whole(folder, folder=True) as unfinished:
         unfinished.mkdir()
         write_files(unfinished, *publication)
 

@@ -14,7 +14,6 @@ from keras_crate.data import load
 from keras_crate.data.image_sources import ImageSource
 from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
-from keras_crate.files import written_whole
 from keras_crate.hub.pull import pull
 from keras_crate.hub.push import push
 from keras_crate.models import decode_predictions
@@ -109,8 +108,7 @@ def run_demo(
 
     training = {**facts.training, "model": VARIANT}
     card = {"dataset": facts.dataset, "metrics": facts.metrics, "training": training}
-    with written_whole(output / REPOSITORY) as folder:
-        push(model, ADDRESS, dry_run=folder, license="mit", **card)
+    push(model, ADDRESS, dry_run=output / REPOSITORY, license="mit", **card)
     difference = largest_difference(model, output / REPOSITORY, images)
     say(f"The model read from {REPOSITORY}/: outputs differ by at most {difference:.1g}\n")
 

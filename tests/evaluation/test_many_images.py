@@ -149,6 +149,57 @@ def test_a_run_with_other_settings_is_refused(photographs, tmp_path, monkeypatch
     assert [row["file"] for row in _rows(out)] == [str(photographs / name) for name in READ[:-1]]
 
 
+@pytest.mark.parametrize("write", [write_predictions, write_features])
+def test_folders_of_the_user_are_left_alone(write, photographs, tmp_path, monkeypatch):
+    calls = _counted(monkeypatch)
+    for name in ("results", "a.unfinished"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.npz").write_text("mine")
+    with pytest.raises(OSError, match="results is a folder"):
+        write(_model(), [photographs], tmp_path / "results")
+    with pytest.raises(ValueError, match=r"a\.unfinished has mine\.npz and no run\.json"):
+        write(_model(), [photographs], tmp_path / "a")
+    assert not calls
+    assert sorted(path.name for path in tmp_path.rglob("*") if photographs not in path.parents) == [
+        "a.unfinished", "mine.npz", "mine.npz", "photographs", "results",
+    ]  # fmt: skip
+
+
+def test_a_file_that_the_user_put_beside_the_parts_stays(photographs, tmp_path, monkeypatch):
+    model, unfinished = _model(), tmp_path / "a.csv.unfinished"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _counted(patch, fail_at=2)
+        write_predictions(model, [photographs], tmp_path / "a.csv", batch_size=2)
+    (unfinished / "mine.npz").write_text("mine")
+    write_predictions(model, [photographs], tmp_path / "a.csv", batch_size=2)
+    assert [path.name for path in unfinished.iterdir()] == ["mine.npz"]
+
+
+def test_damaged_parts_are_computed_again(photographs, tmp_path, monkeypatch):
+    model, out = _model(), tmp_path / "a.csv"
+    write_predictions(model, [photographs], tmp_path / "whole.csv", batch_size=2)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _counted(patch, fail_at=4)
+        write_predictions(model, [photographs], out, batch_size=2)
+    empty, cut, damaged = sorted((tmp_path / "a.csv.unfinished").glob("*.npz"))
+    empty.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:-9])
+    damaged.write_bytes(b"not an archive of NumPy")
+    calls = _counted(monkeypatch)
+    write_predictions(model, [photographs], out, batch_size=2)
+    assert len(calls) == 4 and out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+@pytest.mark.parametrize("content", ['{"settings": {', '{"recipe": {}}', "[]"])
+def test_a_damaged_record_is_named(content, photographs, tmp_path):
+    record = tmp_path / "a.csv.unfinished/run.json"
+    record.parent.mkdir()
+    record.write_text(content)
+    with pytest.raises(ValueError, match=r"run\.json .* Remove the folder to begin again"):
+        write_predictions(_model(), [photographs], tmp_path / "a.csv")
+    assert record.read_text() == content
+
+
 def test_two_processes_do_not_write_one_file(photographs, tmp_path, monkeypatch):
     model, out = _model(), tmp_path / "a.csv"
     outputs_of = many_images.outputs_of

@@ -245,6 +245,7 @@ def test_a_tool_that_is_not_installed(tmp_path, monkeypatch):
         ("a.onnx", "tf_saved_model", "must be a folder, without the ending .onnx"),
         ("folder.onnx", "onnx", "must not be a folder"),
         ("full", "tf_saved_model", "a new or empty folder, or that of a SavedModel"),
+        ("mixed", "tf_saved_model", "or that of a SavedModel without other files"),
         ("full/notes", "tf_saved_model", "a new or empty folder, or that of a SavedModel"),
         ("a.onnx", "pickle", "`format` must be one of 'tf_saved_model', 'onnx', .*'pickle'"),
     ],
@@ -255,6 +256,9 @@ def test_paths_and_formats_that_are_refused(name, format, message, tmp_path, mon
     (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes").write_text("mine")
+    (tmp_path / "mixed").mkdir()
+    for mixed in ("saved_model.pb", "notes"):
+        (tmp_path / "mixed" / mixed).write_text("mine")
     with pytest.raises(ValueError, match=message):
         export_model(small(), tmp_path / name, format)
     assert (tmp_path / "full" / "notes").read_text() == "mine"
