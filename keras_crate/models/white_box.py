@@ -9,7 +9,12 @@ import numpy as np
 
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.export import export_model
-from keras_crate.keras_internals import compile_steps_anew, parts_of, run_graph
+from keras_crate.keras_internals import (
+    check_before_quantize,
+    compile_steps_anew,
+    parts_of,
+    run_graph,
+)
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
@@ -43,6 +48,7 @@ class WhiteBoxModel(keras.Model):
         self.settings = settings
         # Keras would track a model, and save its layers twice.
         self._before = types.SimpleNamespace(model=graph.before)
+        check_before_quantize(self, checks.check_quantization)
 
     @property
     def layers_before(self) -> list[keras.layers.Layer]:
@@ -153,7 +159,6 @@ class WhiteBoxModel(keras.Model):
         Raises:
             ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
         """
-        checks.check_quantization(mode, config)
         if mode == "float8" and any(getattr(p, "lora_enabled", False) for p in parts_of(self)):
             raise ValueError(
                 "A model with adapters of LoRA cannot be quantised to float8: Keras' float8 layers "
