@@ -177,6 +177,8 @@ def taken_from(settings: Settings) -> tuple:
     before = model_before(arguments.pop())
     if before is not None:
         settings.input_shape = shape_after(before, settings.input_shape)
+    elif settings.input_shape is None:
+        settings.input_shape = (224, 224, 3)  # `check_input_shape` puts channels first if asked
     return (*arguments, before)
 
 

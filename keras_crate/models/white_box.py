@@ -20,7 +20,7 @@ from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.graph import Graph
-from keras_crate.models.input_tensor import for_shape
+from keras_crate.models.input_tensor import check_shape_can_change, for_shape
 from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
@@ -130,8 +130,9 @@ class WhiteBoxModel(keras.Model):
             A new model, not compiled. The original does not change.
 
         Raises:
-            ValueError: If the patches do not divide the shape, or the channels
-                differ and `channels` is None or the model is fused or quantised.
+            ValueError: If the patches do not divide the shape, if the channels
+                differ and `channels` is None or the model is fused or quantised,
+                or if the model begins with other layers of the user's.
 
         Example:
 
@@ -142,6 +143,9 @@ class WhiteBoxModel(keras.Model):
         """
         axis = channels_axis(self.settings.data_format)
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
+        if input_shape == self.input_shape[1:]:
+            return adapted(self)
+        check_shape_can_change(self._before.model)
         if input_shape[axis] != self.settings.input_shape[axis]:
             if channels is None:
                 raise ValueError(
