@@ -86,7 +86,9 @@ def test_layers_before_fix_the_shape(tmp_path):
     assert same is not model and same.input_shape == (None, 32, 32, 1)
     assert_close(same.predict(pixels(32, 32, 1), verbose=0), expected, atol=1e-6)
     for shape in ((48, 48, 1), (32, 32, 3), (16, 16, 3)):
-        with pytest.raises(ValueError, match=r"cannot change(.|\n)*\['to_rgb'\](.|\n)*weights=FILE"):
+        with pytest.raises(
+            ValueError, match=r"cannot change(.|\n)*\['to_rgb'\](.|\n)*weights=FILE"
+        ):
             model.with_input_shape(shape)
     # What the error advises:
     model.save(tmp_path / "a.keras")

@@ -25,7 +25,9 @@ def test_modes_that_calibrate_on_text_are_refused(mode):
         config = make_config(dataset=["a"], tokenizer=str.split)
         calls += [{"mode": mode, "config": config}, {"config": config}]
     for arguments in calls:
-        with pytest.raises(ValueError, match=rf"calibrates '{mode}' on text only(.|\n)*No layer was"):
+        with pytest.raises(
+            ValueError, match=rf"calibrates '{mode}' on text only(.|\n)*No layer was"
+        ):
             model.quantize(**arguments)
     assert [(w.path, w.dtype) for w in model.weights] == before
 
