@@ -87,7 +87,8 @@ class TokenEmbedding(keras.layers.Layer):
 
     def build(self, input_shape):
         *_, patches, dim = input_shape
-        if len(input_shape) == 4:  # a map of any size
+        self._of_any_size = len(input_shape) == 4
+        if self._of_any_size:
             if self.grid is None:
                 raise ValueError("`grid` is needed for a map of patches. Received: grid=None")
             patches = math.prod(self.grid)
@@ -217,8 +218,13 @@ class TokenEmbedding(keras.layers.Layer):
         resized = self.assign(np.asarray(store["0"]), positions, grid, register_tokens)
         if resized:
             old, new = resized
+            advice = (
+                f" Each call resizes them again. To keep the grid {old}, load them into a model of "
+                "the saved size, and call its `with_input_shape`."
+            )
             warnings.warn(
-                f"The saved positions are for a grid of {old} patches. They were resized to {new}.",
+                f"The saved positions are for a grid of {old} patches. They were resized to {new}."
+                + (advice if self._of_any_size else ""),
                 stacklevel=2,
             )
 
