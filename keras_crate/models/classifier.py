@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from keras_crate.checks import as_pair, check_positive, names_arguments
+from keras_crate.checks import as_pair, check_count, check_positive, names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.dense import Dense
@@ -106,7 +106,7 @@ class Classifier(WhiteBoxModel):
         model.freeze_backbone()
         ```
         """
-        if classes == 0:
+        if check_count("classes", classes) == 0:
             return adapted(self, include_top=False, class_names=None)
         if self.settings.fused:
             raise ValueError(
