@@ -5,6 +5,7 @@ test for each, which shows the part that a new version of Keras breaks.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 
 import keras
@@ -46,6 +47,23 @@ def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
     depth of a variable.
     """
     return optimizer._trainable_variables[optimizer._get_variable_index(variable)].path
+
+
+def check_before_quantize(model: keras.Model, check: Callable) -> None:
+    """Makes `model.quantize` call `check` with its arguments before Keras checks them.
+
+    Keras replaces the method `quantize` of each new object by a function that checks the
+    arguments first. Without this, `quantize("gptq")` would ask for a `GPTQConfig`, which
+    the package refuses too.
+    """
+    by_keras = model.quantize
+
+    @functools.wraps(by_keras)
+    def quantize(*args, **kwargs):
+        check(*args, **kwargs)
+        return by_keras(*args, **kwargs)
+
+    model.quantize = quantize
 
 
 def compile_steps_anew(model: keras.Model) -> None:

@@ -322,17 +322,20 @@ class FamilyChecks:
     def test_registers(self, tmp_path):
         model = self.build(registers=3, classifier_activation=None)
         embedding = model.get_layer("token_embedding")
-        assert embedding.prefix_tokens == 4 and embedding.positions.shape == (1, 5, 24)
+        assert (embedding.registers, embedding.prefix_tokens) == (3, 4)
+        assert embedding.positions.shape == (1, 5, 24)
         images = self.images()
         tokens = keras.Model(model.input, embedding.output)(images)
         assert tokens.shape == (3, 8, 24)
         for image in keras.ops.convert_to_numpy(tokens)[:, 1:4]:  # without positions
-            assert_close(image, keras.ops.convert_to_numpy(embedding.registers)[0], atol=0)
+            assert_close(image, keras.ops.convert_to_numpy(embedding.register_tokens)[0], atol=0)
         before = model.predict(images, verbose=0)
         again = self.reloaded(model, tmp_path, "keras")
         np.testing.assert_array_equal(again.predict(images, verbose=0), before)
         larger = model.with_input_shape((24, 16, 3))
-        assert_close(larger.get_layer("token_embedding").registers, embedding.registers, atol=0)
+        assert_close(
+            larger.get_layer("token_embedding").register_tokens, embedding.register_tokens, atol=0
+        )
         if type(model).__name__ != "CBT":  # CBSA has its own windows
             np.testing.assert_array_equal(
                 keras_crate.interpret.attention_maps(model, images).shape, (3, 2, 2, 2)
@@ -365,15 +368,15 @@ class FamilyChecks:
         model.save(tmp_path / "two.keras")
         for name in ("plain.keras", "two.keras"):
             new = self.build(registers=2)
-            start = keras.ops.convert_to_numpy(new.get_layer("token_embedding").registers)
+            start = keras.ops.convert_to_numpy(new.get_layer("token_embedding").register_tokens)
             source = plain if name == "plain.keras" else model
             if source is plain:
                 with pytest.warns(UserWarning, match=r"no registers. The model's 2 registers keep"):
                     load_weights(new, tmp_path / name)
             else:
                 load_weights(new, tmp_path / name)
-                start = model.get_layer("token_embedding").registers
-            assert_close(new.get_layer("token_embedding").registers, start, atol=0)
+                start = model.get_layer("token_embedding").register_tokens
+            assert_close(new.get_layer("token_embedding").register_tokens, start, atol=0)
             ours, theirs = (m.get_layer("token_embedding").positions for m in (new, source))
             assert_close(ours, theirs, atol=0)
         for other in (self.build(), self.build(registers=3)):
@@ -405,7 +408,7 @@ class FamilyChecks:
         assert bare.output_shape == (None, 24)
         again = bare.reset_classifier(4)
         assert again.output_shape == (None, 4)
-        with pytest.raises(ValueError, match=r"`classes` must be a positive integer.*-1"):
+        with pytest.raises(ValueError, match=r"`classes` must be an integer of 0 or more.*-1"):
             model.reset_classifier(-1)
         with pytest.raises(ValueError, match="fused model cannot get a new head"):
             keras_crate.fuse(model).reset_classifier(3)

@@ -9,6 +9,7 @@ from marks import TORCH, needs_remat
 
 from keras_crate import CRATE, CRATEMAE
 from keras_crate.keras_internals import (
+    check_before_quantize,
     compile_steps_anew,
     outside_remat_scopes,
     parts_of,
@@ -96,6 +97,21 @@ def test_variable_path():
     optimizer.build(dense.trainable_variables)
     paths = [variable_path(optimizer, variable) for variable in dense.trainable_variables]
     assert paths == ["one/kernel", "one/bias"]
+
+
+def test_check_before_quantize():
+    dense = keras.layers.Dense(3)
+    dense.build((None, 2))
+
+    def check(mode=None, **others):
+        if mode == "gptq":
+            raise KeyError(mode)
+
+    check_before_quantize(dense, check)
+    with pytest.raises(KeyError, match="gptq"):
+        dense.quantize("gptq")
+    dense.quantize("int8")
+    assert str(dense._kernel.dtype) == "int8"
 
 
 def test_compile_steps_anew():

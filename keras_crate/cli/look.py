@@ -130,5 +130,5 @@ def _resized(model, size: int):
         )
     shape = [size, size, size]
     axis = channels_axis(model.settings.data_format)
-    shape[axis] = model.settings.input_shape[axis]
+    shape[axis] = model.input_shape[1:][axis]
     return model.with_input_shape(tuple(shape))

@@ -12,7 +12,7 @@ from keras_crate.data import EvaluationBatches, ImageFiles, evaluation_dataset
 from keras_crate.data.image_files import check_interpolation, check_resize
 from keras_crate.data.image_sources import ImageSource, TFDSSource
 from keras_crate.evaluation.classes import number_of_classes
-from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
+from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.variants import IMAGENET_EVALUATION
 
@@ -138,7 +138,7 @@ class Evaluation:
         """
         size, channels = _image_shape(model)
         size = tuple(side or 224 for side in size)
-        mean, std = _normalisation(model, channels) or _default_statistics(channels)
+        mean, std = _normalisation(model) or _default_statistics(channels)
         kept = _kept_in(model)
         if kept is not None:
             return cls.from_dict({**kept, "mean": mean, "std": std}).for_size(size)
@@ -199,17 +199,19 @@ class Evaluation:
             ValueError: If the model does not take images or takes normalised
                 ones, or if it normalises by another mean or standard deviation.
         """
-        size, channels = _image_shape(model)
+        size, _ = _image_shape(model)
         if getattr(getattr(model, "settings", None), "include_preprocessing", True) is False:
             raise ValueError(
                 "The model must take pixels in [0, 255]. Received: a model with "
                 "include_preprocessing=False. Make it with the same weights, "
                 "include_preprocessing=True, and the evaluation's `mean` and `std`."
             )
-        own = _normalisation(model, channels)
+        own = _normalisation(model)
         for name, theirs in zip(("mean", "std"), own or (), strict=False):
             ours = getattr(self, name)
-            if len(ours) not in (1, channels) or not np.allclose(ours, theirs, rtol=0, atol=1e-4):
+            if len(ours) not in (1, len(theirs)) or not np.allclose(
+                ours, theirs, rtol=0, atol=1e-4
+            ):
                 raise ValueError(
                     f"The model must normalise by the evaluation's `{name}`. Received: {theirs} "
                     f"in the model, {ours} in the evaluation. Make the model with the evaluation's "
@@ -303,11 +305,13 @@ def _image_shape(model) -> tuple[tuple[int | None, int | None], int]:
     return tuple(shape[1:3]), shape[3]
 
 
-def _normalisation(model, channels: int) -> tuple | None:
+def _normalisation(model) -> tuple | None:
     """Returns the mean and standard deviation with which the model normalises, if known."""
-    settings = getattr(model, "settings", None)
-    if not hasattr(settings, "mean"):
+    if not isinstance(model, WhiteBoxModel):
         return None
+    settings = model.settings
+    # After layers of the user's, these are not the channels of the images.
+    channels = settings.input_shape[channels_axis(settings.data_format)]
     if settings.mean is None:
         return _default_statistics(channels)
     values = (np.broadcast_to(value, channels) for value in (settings.mean, settings.std))

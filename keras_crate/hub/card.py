@@ -17,6 +17,7 @@ from keras_crate.hub.description import (
     is_classifier,
     outputs,
     summary,
+    takes_pixels,
 )
 from keras_crate.hub.keras_hub_files import CONVERTER_FILE, TASK_FILE
 from keras_crate.hub.papers import links_of, papers_of
@@ -122,8 +123,8 @@ def _code(model, published: Published) -> str:
     if not isinstance(model, WhiteBoxModel):
         return f"import keras_crate\n\n{load}model.summary()"
     shape = ", ".join(str(side or 224) for side in model.input_shape[1:])
-    images = f"np.random.normal(size=(1, {shape}))  # your images, normalised"
-    if model.settings.include_preprocessing:
+    images = f"np.random.normal(size=(1, {shape}))  # your images, as in training"
+    if takes_pixels(model):
         images = f"np.random.uniform(0, 255, (1, {shape}))  # your images: pixels in [0, 255]"
     code = f"import keras_crate\nimport numpy as np\n\n{load}images = {images}\n"
     code += "outputs = model.predict(images)"
@@ -133,8 +134,7 @@ def _code(model, published: Published) -> str:
 
 
 def _command(model, published: Published) -> str:
-    takes_pixels = isinstance(model, WhiteBoxModel) and model.settings.include_preprocessing
-    if not takes_pixels or _channels(model) not in (1, 3, 4):  # as files have
+    if not takes_pixels(model) or _channels(model) not in (1, 3, 4):  # as files have
         return ""
     what, words = "prints the likeliest classes of", "predict {} photograph.jpg"
     if not is_classifier(model):

@@ -3,6 +3,7 @@
 import keras
 
 from keras_crate.models import CRATEMAE
+from keras_crate.models.settings import channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 
 _LISTED_CLASSES = 20
@@ -43,20 +44,47 @@ def facts(model: keras.Model) -> str:
     found = {"parameters": f"{model.count_params():,}"}
     for name, words in _FACTS.items():
         value = getattr(getattr(model, "settings", None), name, None)
+        if name == "input_shape" and value is not None:
+            value = _image_shape(model)  # layers before the model may take another
         if value is not None and (name != "classes" or is_classifier(model)):
-            found[words] = " x ".join(map(str, value)) if isinstance(value, tuple) else f"{value:,}"
+            found[words] = _words(value)
     return "\n".join(f"- {name}: {value}" for name, value in found.items())
+
+
+def _words(value) -> str:
+    if isinstance(value, tuple):
+        return " x ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else value
+
+
+def _image_shape(model: WhiteBoxModel) -> tuple | str:
+    shape = model.input_shape[1:]
+    if None not in shape:
+        return shape
+    multiples = "" if _has_own_layers(model) else " in multiples of the patch"
+    channels = shape[channels_axis(model.settings.data_format)]
+    return f"any height and width{multiples}, {channels} channels"
+
+
+def _has_own_layers(model: WhiteBoxModel) -> bool:
+    return len(model.layers_before) > 1  # the first is the input
+
+
+def takes_pixels(model: keras.Model) -> bool:
+    """Whether the model is known to take pixels in [0, 255]."""
+    is_own = isinstance(model, WhiteBoxModel)
+    return is_own and model.settings.include_preprocessing and not _has_own_layers(model)
 
 
 def inputs(model: keras.Model) -> str:
     """Returns what the model takes."""
     shape = model.input_shape
-    if not isinstance(model, WhiteBoxModel):
+    if not isinstance(model, WhiteBoxModel) or _has_own_layers(model):
         return f"The inputs have shape {shape}. The range of their values was not stated."
     first = model.settings.data_format == "channels_first"
     axes = "channels, height, width" if first else "height, width, channels"
     values = "Values must be normalised as in training."
-    if model.settings.include_preprocessing:
+    if takes_pixels(model):
         values = "Pixels are in [0, 255]. The model normalises them itself."
     return f"The inputs are batches of images, of shape {shape}: batch, {axes}. {values}"
 

@@ -44,7 +44,7 @@ class TokenEmbedding(keras.layers.Layer):
         and the patches. `prefix_tokens` is 1 + r.
 
     Weights: `class_token` of shape `(1, 1, d)`, `positions` of shape
-    `(1, n + 1, d)`, and with registers `registers` of shape `(1, r, d)`.
+    `(1, n + 1, d)`, and with registers `register_tokens` of shape `(1, r, d)`.
 
     Raises:
         ValueError: If the grid does not have `n` patches, or `"sincos2d"` has
@@ -78,16 +78,17 @@ class TokenEmbedding(keras.layers.Layer):
             raise ValueError('`position_initializer="sincos2d"` needs the `grid`. Received: None')
         self.position_initializer = _initializer(position_initializer)
         self.train_positions = train_positions
-        self.number_of_registers = check_count("registers", registers)
+        self.registers = check_count("registers", registers)
 
     @property
     def prefix_tokens(self) -> int:
         """Number of tokens before the patches: the class token and the registers."""
-        return 1 + self.number_of_registers
+        return 1 + self.registers
 
     def build(self, input_shape):
         *_, patches, dim = input_shape
-        if len(input_shape) == 4:  # a map of any size
+        self._of_any_size = len(input_shape) == 4
+        if self._of_any_size:
             if self.grid is None:
                 raise ValueError("`grid` is needed for a map of patches. Received: grid=None")
             patches = math.prod(self.grid)
@@ -112,13 +113,13 @@ class TokenEmbedding(keras.layers.Layer):
             initializer=initializer,
             trainable=self.train_positions,
         )
-        self.registers = None
-        if self.number_of_registers:
+        self.register_tokens = None
+        if self.registers:
             # A copy, since a Keras initialiser draws the same values at every call.
             config = keras.initializers.serialize(self.class_token_initializer)
-            self.registers = self.add_weight(
-                name="registers",
-                shape=(1, self.number_of_registers, dim),
+            self.register_tokens = self.add_weight(
+                name="register_tokens",
+                shape=(1, self.registers, dim),
                 initializer=keras.initializers.deserialize(config),
             )
         self.built = True
@@ -126,7 +127,7 @@ class TokenEmbedding(keras.layers.Layer):
     @property
     def stored_weights(self) -> list:
         """The weights in their order in files."""
-        registers = [] if self.registers is None else [self.registers]
+        registers = [] if self.register_tokens is None else [self.register_tokens]
         return [self.class_token, self.positions, *registers]
 
     def call(self, inputs):
@@ -141,8 +142,8 @@ class TokenEmbedding(keras.layers.Layer):
         """Puts the class token before the patches, and adds the positions of all tokens."""
         # Adding the class token to the table of positions needs no batch size.
         rows = [self.class_token + self.positions[:, :1], positions]
-        if self.registers is not None:
-            rows.insert(1, ops.cast(self.registers, positions.dtype))
+        if self.register_tokens is not None:
+            rows.insert(1, ops.cast(self.register_tokens, positions.dtype))
         table = ops.concatenate(rows, axis=1)
         return ops.pad(inputs, ((0, 0), (self.prefix_tokens, 0), (0, 0))) + table
 
@@ -151,7 +152,9 @@ class TokenEmbedding(keras.layers.Layer):
         tokens = None if None in places else math.prod(places) + self.prefix_tokens
         return (batch, tokens, dim)
 
-    def assign(self, class_token, positions, grid: tuple[int, int] | None = None, registers=None):
+    def assign(
+        self, class_token, positions, grid: tuple[int, int] | None = None, register_tokens=None
+    ):
         """Sets the weights, with the positions resized to this layer's grid.
 
         Args:
@@ -159,7 +162,7 @@ class TokenEmbedding(keras.layers.Layer):
             positions: Array of shape `(1, n + 1, d)` for any grid.
             grid: Rows and columns of `positions`. By default this layer's own
                 if the sizes agree, otherwise a square.
-            registers: Array of shape `(1, r, d)`, or None to keep this layer's.
+            register_tokens: Array of shape `(1, r, d)`, or None to keep this layer's.
 
         Returns:
             The old and the new grid if it resized, otherwise None.
@@ -180,8 +183,8 @@ class TokenEmbedding(keras.layers.Layer):
             positions = resize_positions(positions, grid, own)
         self.class_token.assign(class_token)
         self.positions.assign(positions)
-        if registers is not None and self.registers is not None:
-            self.registers.assign(ops.convert_to_numpy(registers))
+        if register_tokens is not None and self.register_tokens is not None:
+            self.register_tokens.assign(ops.convert_to_numpy(register_tokens))
         return (grid, own) if grid != own else None
 
     def save_own_variables(self, store):
@@ -199,24 +202,29 @@ class TokenEmbedding(keras.layers.Layer):
                 f"{self.path} has tokens of width {self.positions.shape[-1]}, but those of the "
                 f"saved weights have width {positions.shape[-1]}."
             )
-        registers = np.asarray(store["2"]) if "2" in keys else None
-        stored = 0 if registers is None else registers.shape[1]
-        if stored not in (0, self.number_of_registers):
+        register_tokens = np.asarray(store["2"]) if "2" in keys else None
+        stored = 0 if register_tokens is None else register_tokens.shape[1]
+        if stored not in (0, self.registers):
             raise ValueError(
-                f"{self.path} has {self.number_of_registers} registers, but the saved weights have "
+                f"{self.path} has {self.registers} registers, but the saved weights have "
                 f"{stored}. Make the model with registers={stored}."
             )
-        if stored != self.number_of_registers:
+        if stored != self.registers:
             warnings.warn(
-                f"The saved weights have no registers. The {self.number_of_registers} registers "
+                f"The saved weights have no registers. The {self.registers} registers "
                 "keep their initial values and must be trained.",
                 stacklevel=2,
             )
-        resized = self.assign(np.asarray(store["0"]), positions, grid, registers)
+        resized = self.assign(np.asarray(store["0"]), positions, grid, register_tokens)
         if resized:
             old, new = resized
+            advice = (
+                f" Each call resizes them again. To keep the grid {old}, load them into a model of "
+                "the saved size, and call its `with_input_shape`."
+            )
             warnings.warn(
-                f"The saved positions are for a grid of {old} patches. They were resized to {new}.",
+                f"The saved positions are for a grid of {old} patches. They were resized to {new}."
+                + (advice if self._of_any_size else ""),
                 stacklevel=2,
             )
 
@@ -230,7 +238,7 @@ class TokenEmbedding(keras.layers.Layer):
             "class_token_initializer": keras.initializers.serialize(self.class_token_initializer),
             "position_initializer": positions,
             "train_positions": self.train_positions,
-            "registers": self.number_of_registers,
+            "registers": self.registers,
         }
 
 

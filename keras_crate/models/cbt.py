@@ -73,7 +73,7 @@ class CBT(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: ImageShape = (224, 224, 3),
+        input_shape: ImageShape | None = None,
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -109,7 +109,7 @@ class CBT(Classifier):
 def CBTTiny(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -151,7 +151,7 @@ def CBTTiny(
 def CBTSmall(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -193,7 +193,7 @@ def CBTSmall(
 def CBTBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -235,7 +235,7 @@ def CBTBase(
 def CBTLarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",

@@ -59,7 +59,7 @@ def check_saveable(activation) -> None:
         ) from error
 
 
-def check_quantization(mode, config) -> None:
+def check_quantization(mode=None, config=None, **others) -> None:
     """Refuses modes that Keras calibrates on text."""
     mode = mode or getattr(config, "mode", None)
     if mode in ("gptq", "awq"):

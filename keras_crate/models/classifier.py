@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import keras
 
-from keras_crate.checks import as_pair, check_positive, names_arguments
+from keras_crate.checks import as_pair, check_count, check_positive, names_arguments
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenPooling
 from keras_crate.layers.dense import Dense
@@ -106,7 +106,7 @@ class Classifier(WhiteBoxModel):
         model.freeze_backbone()
         ```
         """
-        if classes == 0:
+        if check_count("classes", classes) == 0:
             return adapted(self, include_top=False, class_names=None)
         if self.settings.fused:
             raise ValueError(
@@ -177,6 +177,8 @@ def taken_from(settings: Settings) -> tuple:
     before = model_before(arguments.pop())
     if before is not None:
         settings.input_shape = shape_after(before, settings.input_shape)
+    elif settings.input_shape is None:
+        settings.input_shape = (224, 224, 3)  # `check_input_shape` puts channels first if asked
     return (*arguments, before)
 
 

@@ -83,7 +83,8 @@ class CRATE(Classifier):
         include_top: Whether the model has the head: normalisation and linear
             classifier.
         input_shape: Image shape without the batch: `(height, width, channels)`,
-            or channels first if `data_format` is `"channels_first"`. The patch
+            or channels first if `data_format` is `"channels_first"`. By default,
+            224x224 pixels of 3 channels, or the shape of `input_tensor`. The patch
             must divide height and width. With `(None, None, channels)`, the
             model takes images of any size. It resizes its table of positions
             to each batch's grid of patches (bicubic, as `with_input_shape`).
@@ -175,7 +176,7 @@ class CRATE(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: ImageShape = (224, 224, 3),
+        input_shape: ImageShape | None = None,
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -223,7 +224,7 @@ class CRATE(Classifier):
 def CRATETiny(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -267,7 +268,7 @@ def CRATETiny(
 def CRATESmall(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -311,7 +312,7 @@ def CRATESmall(
 def CRATEBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -355,7 +356,7 @@ def CRATEBase(
 def CRATELarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",

@@ -79,7 +79,7 @@ class CRATEAlpha(Classifier):
         penalty: float = 0.1,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: ImageShape = (224, 224, 3),
+        input_shape: ImageShape | None = None,
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",
@@ -136,7 +136,7 @@ def _normal(stddev: float) -> keras.initializers.Initializer:
 def CRATEAlphaBase(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -181,7 +181,7 @@ def CRATEAlphaBase(
 def CRATEAlphaLarge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 14,
     classes: int = 1000,
     pooling: str | None = "token",
@@ -226,7 +226,7 @@ def CRATEAlphaLarge(
 def CRATEAlphaHuge(
     weights: WeightsArgument = None,
     include_top: bool = True,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 14,
     classes: int = 1000,
     pooling: str | None = "token",

@@ -147,7 +147,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         norm_pix_loss: bool = False,
         step_size: float = 0.1,
         penalty: float = 0.5,
-        input_shape: ImageShape = (224, 224, 3),
+        input_shape: ImageShape | None = None,
         patch_size: int | tuple[int, int] = 16,
         include_preprocessing: bool = True,
         mean: float | Sequence[float] | None = None,
@@ -440,7 +440,7 @@ def _check_mask_ratio(ratio, patches: int) -> None:
 @names_arguments
 def CRATEMAETiny(
     weights: WeightsArgument = None,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -479,7 +479,7 @@ def CRATEMAETiny(
 @names_arguments
 def CRATEMAESmall(
     weights: WeightsArgument = None,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -518,7 +518,7 @@ def CRATEMAESmall(
 @names_arguments
 def CRATEMAEBase(
     weights: WeightsArgument = None,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,
@@ -557,7 +557,7 @@ def CRATEMAEBase(
 @names_arguments
 def CRATEMAELarge(
     weights: WeightsArgument = None,
-    input_shape: ImageShape = (224, 224, 3),
+    input_shape: ImageShape | None = None,
     patch_size: int | tuple[int, int] = 16,
     include_preprocessing: bool = True,
     dropout_rate: float = 0.0,

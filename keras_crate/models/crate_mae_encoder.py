@@ -78,7 +78,7 @@ class CRATEMAEEncoder(Classifier):
         penalty: float = 0.5,
         weights: WeightsArgument = None,
         include_top: bool = True,
-        input_shape: ImageShape = (224, 224, 3),
+        input_shape: ImageShape | None = None,
         patch_size: int | tuple[int, int] = 16,
         classes: int = 1000,
         pooling: str | None = "token",

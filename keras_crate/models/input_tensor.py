@@ -28,24 +28,36 @@ def model_before(input_tensor: InputTensor) -> keras.Model | None:
     if len(sources) != 1:
         raise ValueError(
             "`input_tensor` must be a symbolic batch of images: `keras.Input(shape)`, or the "
-            f"output of layers after one such input. Received: input_tensor={input_tensor!r}"
+            f"output of layers after one such input. Received: a {type(input_tensor).__name__} of "
+            f"shape {getattr(input_tensor, 'shape', None)}"
         )
     return keras.Model(sources[0], input_tensor)
 
 
-def shape_after(before: keras.Model, input_shape: ImageShape) -> ImageShape:
+def shape_after(before: keras.Model, input_shape: ImageShape | None) -> ImageShape:
     """Returns the image shape that the layers before give.
 
     Raises:
         ValueError: If the user gave another `input_shape`.
     """
     shape = tuple(before.outputs[0].shape[1:])
-    if tuple(input_shape) not in (shape, (224, 224, 3)):  # the latter is the default
+    if input_shape is not None and tuple(input_shape) != shape:
         raise ValueError(
             "`input_shape` must be that of `input_tensor`, or be left out. Received: "
             f"input_shape={input_shape} with an `input_tensor` of shape {shape}"
         )
     return shape
+
+
+def check_shape_can_change(before: keras.Model | None) -> None:
+    """Refuses layers of the user's after the input, which are for one shape of images."""
+    if before is not None and before.outputs[0] is not before.inputs[0]:
+        layers = [layer.name for layer in before.layers[1:]]
+        raise ValueError(
+            "The image shape cannot change, since the model begins with layers of your own. "
+            f"Received: a model with {layers}.\nSave the model, and make a new one with "
+            "`weights=FILE` and an `input_tensor` after layers of the same names."
+        )
 
 
 def for_shape(before: keras.Model, input_shape: ImageShape) -> keras.KerasTensor:
@@ -54,12 +66,6 @@ def for_shape(before: keras.Model, input_shape: ImageShape) -> keras.KerasTensor
     Raises:
         ValueError: If there are layers after the input.
     """
+    check_shape_can_change(before)
     (images,) = before.inputs
-    if before.outputs[0] is not images:
-        layers = [layer.name for layer in before.layers[1:]]
-        raise ValueError(
-            "The image shape cannot change, since the model begins with layers of your own. "
-            f"Received: a model with {layers}.\nMake the model with another `input_tensor`, and "
-            "copy the weights: `new.set_weights(model.get_weights())`."
-        )
     return keras.Input(input_shape, name=images.name, dtype=images.dtype)

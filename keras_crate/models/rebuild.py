@@ -66,7 +66,7 @@ def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str]
         if other is None or not other.weights or layer.name in but:
             continue
         if isinstance(layer, TokenEmbedding):
-            layer.assign(other.class_token, other.positions, other.grid, other.registers)
+            layer.assign(other.class_token, other.positions, other.grid, other.register_tokens)
         else:
             for part, source_part in zip(parts_of(layer), parts_of(other), strict=True):
                 _copy_own_weights(source_part, part)

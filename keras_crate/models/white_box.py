@@ -9,13 +9,18 @@ import numpy as np
 
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.export import export_model
-from keras_crate.keras_internals import compile_steps_anew, parts_of, run_graph
+from keras_crate.keras_internals import (
+    check_before_quantize,
+    compile_steps_anew,
+    parts_of,
+    run_graph,
+)
 from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.graph import Graph
-from keras_crate.models.input_tensor import for_shape
+from keras_crate.models.input_tensor import check_shape_can_change, for_shape
 from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
@@ -43,6 +48,7 @@ class WhiteBoxModel(keras.Model):
         self.settings = settings
         # Keras would track a model, and save its layers twice.
         self._before = types.SimpleNamespace(model=graph.before)
+        check_before_quantize(self, checks.check_quantization)
 
     @property
     def layers_before(self) -> list[keras.layers.Layer]:
@@ -124,8 +130,9 @@ class WhiteBoxModel(keras.Model):
             A new model, not compiled. The original does not change.
 
         Raises:
-            ValueError: If the patches do not divide the shape, or the channels
-                differ and `channels` is None or the model is fused or quantised.
+            ValueError: If the patches do not divide the shape, if the channels
+                differ and `channels` is None or the model is fused or quantised,
+                or if the model begins with other layers of the user's.
 
         Example:
 
@@ -136,6 +143,9 @@ class WhiteBoxModel(keras.Model):
         """
         axis = channels_axis(self.settings.data_format)
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
+        if input_shape == self.input_shape[1:]:
+            return adapted(self)
+        check_shape_can_change(self._before.model)
         if input_shape[axis] != self.settings.input_shape[axis]:
             if channels is None:
                 raise ValueError(
@@ -153,7 +163,6 @@ class WhiteBoxModel(keras.Model):
         Raises:
             ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
         """
-        checks.check_quantization(mode, config)
         if mode == "float8" and any(getattr(p, "lora_enabled", False) for p in parts_of(self)):
             raise ValueError(
                 "A model with adapters of LoRA cannot be quantised to float8: Keras' float8 layers "

@@ -128,7 +128,7 @@ def adapt_model(
         model = model.encoder(include_top=True, classes=data.classes)
     settings = model.settings
     changes = settings_of(recipe, hasattr(settings, "classifier_activation"))
-    *own, channels = settings.input_shape
+    *own, channels = model.input_shape[1:]
     if size is None and recipe.image_size:
         size = (recipe.image_size, recipe.image_size)
     if size and tuple(own) != tuple(size):

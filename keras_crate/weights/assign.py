@@ -22,7 +22,7 @@ _SETTINGS = (
 # Settings that come with weights, for arguments that the user left at None.
 _BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation", "grid")
 _EMBEDDING = ("class_token", "positions")
-_REGISTERS = "token_embedding/registers"
+_REGISTER_TOKENS = "token_embedding/register_tokens"
 
 
 class Weights:
@@ -174,7 +174,7 @@ def assign(
     tensors = {p: t for p, t in tensors.items() if _layer_of(p) not in {*HEAD_LAYERS} - head}
     new_registers = _new_registers(variables, tensors, origin)
     if new_registers:
-        del variables[_REGISTERS]
+        del variables[_REGISTER_TOKENS]
     _check(model, variables, tensors, origin, facts)
 
     # First the positions: they cannot be resized between all grids.
@@ -243,8 +243,8 @@ def _head_to_train(tensors: dict, variables: dict) -> list[str]:
 
 def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
     """Returns the number of the model's registers that the file does not have."""
-    stored = tensors.get(_REGISTERS, tensors.get("token_embedding/2"))  # as Keras' files name it
-    found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTERS)))
+    stored = tensors.get(_REGISTER_TOKENS, tensors.get("token_embedding/2"))  # as Keras' files name it
+    found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTER_TOKENS)))
     if found not in (0, own):
         raise ValueError(
             f"The weights in {origin} have {found} registers, but this model has {own}. Make the "

@@ -8,10 +8,17 @@ from PIL import Image
 
 from keras_crate import CRATE, CRATEMAE, interpret
 from keras_crate.cli.far_images import describe_far_images
+from keras_crate.cli.look import _resized
 from keras_crate.evaluation import Evaluation
 from keras_crate_cli import main
 
 pytestmark = pytest.mark.any_backend
+
+
+def test_the_size_is_that_of_the_images_before_the_users_layers():
+    images = keras.layers.Conv2D(3, 2, strides=2)(keras.Input((32, 32, 1)))
+    model = CRATE(24, 1, 2, input_tensor=images, patch_size=8)
+    assert _resized(model, 32).input_shape == (None, 32, 32, 1)
 
 
 def test_writes_what_a_model_sees_at_another_size(model_file, folder, tmp_path, capsys):

@@ -77,6 +77,15 @@ def test_what_is_assumed_for_a_model():
         Evaluation.for_model(keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]))
 
 
+def test_the_mean_of_a_model_after_layers_of_the_users():
+    rgb = keras.layers.Conv2D(3, 1)(keras.Input((16, 16, 1)))
+    model = small(None, input_tensor=rgb)
+    found = Evaluation.for_model(model)
+    assert found.mean == Evaluation().mean and found.used_for(model) is found
+    with pytest.raises(ValueError, match="normalise by the evaluation's `mean`"):
+        dataclasses.replace(found, mean=0.5).used_for(model)
+
+
 def test_a_model_keeps_its_evaluation(tmp_path):
     evaluation = Evaluation((32, 32), 36, "bicubic", 0.25, 0.5)
     model = small(mean=0.25, std=0.5)

@@ -66,6 +66,23 @@ def test_what_a_user_needs():
     assert "$" not in body and "not stated" not in body.replace("prepared was not stated", "")
 
 
+def test_inputs_of_any_size():
+    body = _card(_model(input_shape=(None, None, 3)))[1]
+    assert "an image: any height and width in multiples of the patch, 3 channels\n" in body
+
+
+def test_layers_before_the_model():
+    inputs = keras.Input((32, 32, 1))
+    model = _model(input_tensor=keras.layers.Conv2D(3, 2, strides=2)(inputs), input_shape=None)
+    body = _card(model)[1]
+    assert "- shape of an image: 32 x 32 x 1\n" in body
+    sections = _sections(body)
+    assert "of their values was not stated" in sections["Inputs and outputs"]
+    assert "[0, 255]" not in body and "keras-crate predict" not in body
+    body = _card(_model(input_tensor=keras.Input((16, 16, 3)), input_shape=None))[1]
+    assert "Pixels are in [0, 255]" in body
+
+
 def test_how_kerashub_loads_it():
     files = {"image_converter.json", "task.json"}
     metadata, body = _card(_model(classes=2), files)

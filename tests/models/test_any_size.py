@@ -93,6 +93,21 @@ def test_survives(form, tmp_path):
 
 
 @pytest.mark.any_backend
+def test_loading_positions_of_another_grid_says_how_to_keep_it(tmp_path):
+    saved = disturb(CRATE(input_shape=(32, 24, 3), **SMALL))
+    saved.save_weights(tmp_path / "a.weights.h5")
+    with pytest.warns(
+        UserWarning, match=r"to \(28, 28\). Each call .* grid \(4, 3\).*with_input_sh"
+    ):
+        CRATE(input_shape=ANY, **SMALL).load_weights(tmp_path / "a.weights.h5")
+    fixed = CRATE(input_shape=(32, 24, 3), **SMALL)
+    fixed.load_weights(tmp_path / "a.weights.h5")
+    model = fixed.with_input_shape(ANY)
+    expected = saved.with_input_shape((40, 16, 3)).predict(images(40, 16), verbose=0)
+    assert_close(model.predict(images(40, 16), verbose=0), expected, atol=1e-5)
+
+
+@pytest.mark.any_backend
 def test_the_grid_of_the_table():
     def grid(**settings):
         return CRATE(24, 1, 2, input_shape=ANY, **settings).get_layer("token_embedding").grid

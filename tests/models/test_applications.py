@@ -73,8 +73,32 @@ def test_layers_before(family, tmp_path):
     again = keras.saving.load_model(tmp_path / "a.keras")
     assert again.input.name == "satellite"
     assert_close(again.predict(pixels(32, 32, 4), verbose=0), expected, atol=1e-6)
-    with pytest.raises(ValueError, match=r"cannot change(.|\n)*a model with \['to_rgb'\]"):
-        model.with_input_shape((32, 32, 3))
+
+
+def from_grey(side):
+    return keras.layers.Conv2D(3, 2, strides=2, name="to_rgb")(keras.Input((side, side, 1)))
+
+
+def test_layers_before_fix_the_shape(tmp_path):
+    model = CRATE(input_tensor=from_grey(32), classes=5, **SMALL)
+    expected = model.predict(pixels(32, 32, 1), verbose=0)
+    same = model.with_input_shape((32, 32, 1))
+    assert same is not model and same.input_shape == (None, 32, 32, 1)
+    assert_close(same.predict(pixels(32, 32, 1), verbose=0), expected, atol=1e-6)
+    for shape in ((48, 48, 1), (32, 32, 3), (16, 16, 3)):
+        with pytest.raises(
+            ValueError, match=r"cannot change(.|\n)*\['to_rgb'\](.|\n)*weights=FILE"
+        ):
+            model.with_input_shape(shape)
+    # What the error advises:
+    model.save(tmp_path / "a.keras")
+    file = {"weights": tmp_path / "a.keras"}
+    again = CRATE(input_tensor=from_grey(32), classes=5, **file, **SMALL)
+    assert_close(again.predict(pixels(32, 32, 1), verbose=0), expected, atol=1e-6)
+    with pytest.warns(UserWarning, match="resized"):
+        larger = CRATE(input_tensor=from_grey(48), classes=5, **file, **SMALL)
+    ours, theirs = (m.get_layer("to_rgb").get_weights()[0] for m in (model, larger))
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_layers_before_are_left_alone_by_weights(tmp_path):
@@ -108,17 +132,25 @@ def test_an_input_of_ones_own():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"input_tensor": np.zeros((2, 16, 16, 3))}, "must be a symbolic batch of images"),
+        (
+            {"input_tensor": np.zeros((2, 16, 16, 3))},
+            r"must be a symbolic batch of images(.|\n)*a ndarray of shape \(2, 16, 16, 3\)",
+        ),
         ({"input_tensor": keras.Input((16,))}, "must be a symbolic batch of images"),
         (
             {"input_tensor": keras.Input((16, 16, 3)), "input_shape": (8, 8, 3)},
             r"be that of `input_tensor`.*\(8, 8, 3\) with .*\(16, 16, 3\)",
         ),
+        (
+            {"input_tensor": keras.Input((16, 16, 3)), "input_shape": (224, 224, 3)},
+            r"be that of `input_tensor`.*\(224, 224, 3\) with .*\(16, 16, 3\)",
+        ),
     ],
 )
 def test_refuses_another_input_tensor(given, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         CRATE(**given, **SMALL)
+    assert len(str(error.value)) < 300
 
 
 def test_a_masked_autoencoder_takes_an_input_only():

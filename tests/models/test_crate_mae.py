@@ -456,6 +456,6 @@ def test_registers():
     assert outputs["patches"].shape[:2] == outputs["mask"].shape == (4, 6)
     assert outputs["latent"].shape[1] == 1 + 2 + 6
     assert mae.reconstruct(_images()).mask.shape == (4, 2, 3)
-    ours, theirs = (m.get_layer("token_embedding").registers for m in (mae, mae.encoder()))
+    ours, theirs = (m.get_layer("token_embedding").register_tokens for m in (mae, mae.encoder()))
     assert_close(ours, theirs, atol=0)
     assert mae.encoder(pooling=None).output_shape == (None, 9, 24)

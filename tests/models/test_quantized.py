@@ -15,15 +15,19 @@ def images(batch=2):
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize("config", ["GPTQConfig", "AWQConfig"])
-def test_modes_that_calibrate_on_text_are_refused(config):
-    if not hasattr(getattr(keras, "quantizers", None), config):
-        pytest.skip("this Keras has no such mode")
+@pytest.mark.parametrize("mode", ["gptq", "awq"])
+def test_modes_that_calibrate_on_text_are_refused(mode):
     model = keras_crate.CRATE(**SMALL)
     before = [(w.path, w.dtype) for w in model.weights]
-    config = getattr(keras.quantizers, config)(dataset=["a"], tokenizer=str.split)
-    for arguments in ({"mode": config.mode, "config": config}, {"config": config}):
-        with pytest.raises(ValueError, match=r"calibrates '\w+' on text only(.|\n)*No layer was"):
+    calls = [{"mode": mode}]
+    make_config = getattr(getattr(keras, "quantizers", None), f"{mode.upper()}Config", None)
+    if make_config:  # older versions of Keras have none
+        config = make_config(dataset=["a"], tokenizer=str.split)
+        calls += [{"mode": mode, "config": config}, {"config": config}]
+    for arguments in calls:
+        with pytest.raises(
+            ValueError, match=rf"calibrates '{mode}' on text only(.|\n)*No layer was"
+        ):
             model.quantize(**arguments)
     assert [(w.path, w.dtype) for w in model.weights] == before
 

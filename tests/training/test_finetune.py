@@ -31,6 +31,16 @@ def _data(folder):
     return open_data(folder)
 
 
+@pytest.mark.any_backend
+def test_the_size_is_that_of_the_images_before_the_users_layers():
+    images = keras.layers.Conv2D(3, 2, strides=2)(keras.Input((32, 32, 1)))
+    model = keras_crate.CRATE(24, 1, 2, input_tensor=images, patch_size=8)
+    recipe = dataclasses.replace(RECIPE, image_size=32)
+    assert adapt_model(model, recipe, None).input_shape == (None, 32, 32, 1)
+    with pytest.raises(ValueError, match="image shape cannot change"):
+        adapt_model(model, RECIPE, None)
+
+
 def test_a_new_head_and_the_rest_as_it_was(model, folder):
     new = adapt_model(model, RECIPE, _data(folder))
     assert new is not model and new.output_shape == (None, 2) and new.class_names == NAMES
