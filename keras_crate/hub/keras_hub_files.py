@@ -38,6 +38,8 @@ def write_preset(model: Classifier, folder: Path) -> list[str]:
     stem = STEMS[published_class(model)]
     config = json.loads((folder / _CONFIG_FILE).read_text("utf8"))
     config["registered_name"] = f"{PACKAGE}>{stem}Backbone"
+    # For KerasHub's `image_shape=(None, None, 3)`: the table of positions is not resized.
+    config["config"]["grid"] = model.get_layer("token_embedding").grid
     (folder / _CONFIG_FILE).write_text(json.dumps(config), "utf8")
     converter = _serialized(f"{stem}ImageConverter", _resizing(model))
     preprocessor = _serialized(f"{stem}ImageClassifierPreprocessor", {"image_converter": converter})

@@ -1,6 +1,6 @@
 """What a model of the package needs to be a backbone of KerasHub."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from keras_hub.models import Backbone
 
@@ -20,6 +20,7 @@ class HubBackbone:
     # Set by the model's class. It cannot be a base here: Keras replaces bases of new models.
     settings: Settings
     layers: list
+    get_layer: Callable
 
     def __init__(
         self,
@@ -48,6 +49,10 @@ class HubBackbone:
     def from_config(cls, config: dict, custom_objects=None):
         """Makes the backbone of a model from the configuration of either."""
         return super().from_config({**config, **_HEADLESS}, custom_objects)
+
+    def get_config(self) -> dict:
+        # With the grid, positions are not resized when `image_shape=(None, None, 3)` is given.
+        return {**super().get_config(), "grid": self.get_layer("token_embedding").grid}
 
     def reset_classifier(self, *_, **__):
         """Refuses, since a backbone has no head."""

@@ -7,8 +7,9 @@ import keras
 from keras_hub.models import ImageClassifier, Task
 
 from keras_crate.files import write_json, written_whole
-from keras_crate.keras_internals import parts_of
+from keras_crate.keras_internals import check_before_quantize, parts_of
 from keras_crate.layers.composite import changed_settings
+from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier, pooled_and_classified
 from keras_crate.models.graph import Graph
 from keras_crate.models.published_names import published_class
@@ -49,6 +50,7 @@ class HubImageClassifier(ImageClassifier):
         self.num_classes = num_classes
         self.pooling = pooling
         self.activation = activation
+        check_before_quantize(self, checks.check_quantization)
 
     @property
     def class_names(self) -> tuple[str, ...] | None:

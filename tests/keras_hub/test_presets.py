@@ -132,6 +132,26 @@ def test_a_new_head_size_and_dtype(preset):
 
 
 @pytest.mark.any_backend
+def test_images_of_any_size(preset):
+    shape = {"image_shape": (None, None, 3)}
+    backbone = keras_hub.models.Backbone.from_preset(preset[0], **shape)
+    task = keras_hub.models.ImageClassifier.from_preset(preset[0], **shape)
+    model = keras_crate.hub.pull(preset[0]).with_input_shape((24, 16, 3))
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 24, 16, 3)).astype("float32")
+    assert backbone(pixels).shape == (2, 7, 16)
+    expected = model.predict(pixels, verbose=0)
+    task.preprocessor = None
+    assert np.allclose(task.predict(pixels, verbose=0), expected, atol=1e-4)
+
+
+@pytest.mark.any_backend
+def test_a_task_refuses_what_calibrates_on_text(preset):
+    task = keras_hub.models.ImageClassifier.from_preset(preset[0])
+    with pytest.raises(ValueError, match="text"):
+        task.quantize("gptq")
+
+
+@pytest.mark.any_backend
 def test_the_converter_resizes_as_the_model_was_measured(tmp_path):
     model = models.CRATE(**SETTINGS, classes=3)
     evaluation = keras_crate.evaluation.Evaluation(size=(16, 16), resize=(16, 16))
