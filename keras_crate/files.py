@@ -42,6 +42,27 @@ def written_whole(path: Path, folder: bool = False):
             os.replace(part, path.parent / part.name)
 
 
+@contextlib.contextmanager
+def locked(file: Path, message: str):
+    """Holds a lock against other processes in its `with` statement. The caller removes the file.
+
+    Args:
+        file: The lock file. Its folder exists.
+        message: Error if another process holds the lock.
+
+    Raises:
+        ValueError: If another process holds the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(file, timeout=0))
+        except Timeout:
+            raise ValueError(message) from None
+        yield
+
+
 def check_no_folder(path: Path) -> None:
     """Refuses a folder where a file will be written.
 

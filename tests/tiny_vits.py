@@ -1,6 +1,5 @@
 """Tiny vision transformers of KerasHub, whose weights are all random."""
 
-import keras_hub
 import numpy as np
 
 # Number of tokens before the patches'.
@@ -9,6 +8,8 @@ PREFIX = {"ViTBackbone": 1, "DeiTBackbone": 2, "DINOV2Backbone": 4}
 
 def tiny_backbone(name: str, **changes):
     """A backbone of 2 layers, 2 heads and width 16, for images of shape `model.image_shape`."""
+    import keras_hub
+
     settings = {"image_shape": (32, 24, 3), "patch_size": 8, "num_layers": 2, "num_heads": 2}
     settings |= {"hidden_dim": 16, "mlp_dim" if name == "ViTBackbone" else "intermediate_dim": 32}
     if name == "DINOV2Backbone":  # takes square images only

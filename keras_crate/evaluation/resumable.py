@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
@@ -21,6 +20,7 @@ from keras_crate.data import ImageFiles
 from keras_crate.files import (
     UNFINISHED,
     check_no_folder,
+    locked,
     make_folder,
     write_json,
     written_whole,
@@ -77,7 +77,8 @@ def computed(
     folder = out.with_name(out.name + SUFFIX)
     _check(folder)
     make_folder(folder)
-    with _locked(folder):
+    message = f"Another process is writing to {folder}. Wait until it ends."
+    with locked(folder / _LOCK, message):
         images.files = _files(folder, images.files, settings)
         starts = range(0, len(images.files), images.batch_size)
         parts = [folder / f"{start:09}.npz" for start in starts]
@@ -122,16 +123,6 @@ def _check(folder: Path) -> None:
             f"The unfinished run would be in {folder}. Received: {folder} has {min(others)} and no "
             f"{_RECORD}. Choose another `out`, or move the folder."
         )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path):
-    """Locks the folder against other processes."""
-    try:
-        with FileLock(folder / _LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise ValueError(f"Another process is writing to {folder}. Wait until it ends.") from None
 
 
 def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:

@@ -7,7 +7,7 @@ import keras
 
 from keras_crate.evaluation import Evaluation
 from keras_crate.models.classifier import Classifier
-from keras_crate.models.published_names import PACKAGE, STEMS, published_class
+from keras_crate.models.published_names import PACKAGE, STEMS, published_class, published_config
 
 TASK_FILE, TASK_WEIGHTS_FILE = "task.json", "task.weights.h5"
 PREPROCESSOR_FILE, CONVERTER_FILE = "preprocessor.json", "image_converter.json"
@@ -36,14 +36,12 @@ def write_preset(model: Classifier, folder: Path) -> list[str]:
         Names of the files that were added.
     """
     stem = STEMS[published_class(model)]
-    config = json.loads((folder / _CONFIG_FILE).read_text("utf8"))
-    config["registered_name"] = f"{PACKAGE}>{stem}Backbone"
-    # For KerasHub's `image_shape=(None, None, 3)`: the table of positions is not resized.
-    config["config"]["grid"] = model.get_layer("token_embedding").grid
+    config = published_config(model, json.loads((folder / _CONFIG_FILE).read_text("utf8")))
     (folder / _CONFIG_FILE).write_text(json.dumps(config), "utf8")
     converter = _serialized(f"{stem}ImageConverter", _resizing(model))
     preprocessor = _serialized(f"{stem}ImageClassifierPreprocessor", {"image_converter": converter})
     contents = {CONVERTER_FILE: converter, PREPROCESSOR_FILE: preprocessor}
+    weights = []
     if model.settings.include_top:
         task = {
             "backbone": _serialized(f"{stem}Backbone", config["config"]),
@@ -59,9 +57,10 @@ def write_preset(model: Classifier, folder: Path) -> list[str]:
         # KerasHub compiles its tasks. Without an optimizer in the file, loading would warn.
         head.compile(keras.optimizers.Adam(5e-5))
         head.save_weights(folder / TASK_WEIGHTS_FILE)
+        weights = [TASK_WEIGHTS_FILE]
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content, indent=1), "utf8")
-    return [*contents, TASK_WEIGHTS_FILE] if TASK_FILE in contents else [*contents]
+    return [*contents, *weights]
 
 
 def _serialized(name: str, config: dict) -> dict:

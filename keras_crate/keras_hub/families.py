@@ -1,7 +1,5 @@
 """KerasHub's four classes for each family of models."""
 
-from typing import NamedTuple
-
 import keras
 from keras_hub.models import Backbone, ImageClassifierPreprocessor
 
@@ -58,21 +56,15 @@ _PREPROCESSOR = "Prepares images for a `{name}ImageClassifier` by its `image_con
 _CONVERTER = "Resizes images for a `{name}Backbone`, which normalises pixels itself."
 
 
-class Family(NamedTuple):
-    """The classes of one family."""
-
-    backbone: type
-    converter: type
-    preprocessor: type
-    classifier: type
-
-
-def _family(name: str, model: type[Classifier]) -> Family:
+def _family(name: str, model: type[Classifier]) -> tuple[type, type, type, type]:
     """Makes and registers KerasHub's classes for a model.
 
     Args:
         name: Start of the classes' names.
         model: The model's class.
+
+    Returns:
+        Backbone, image converter, preprocessor and image classifier.
     """
 
     def make(suffix: str, bases: tuple, doc: str, **attributes) -> type:
@@ -96,7 +88,7 @@ def _family(name: str, model: type[Classifier]) -> Family:
         backbone_cls=backbone,
         preprocessor_cls=preprocessor,
     )
-    return Family(backbone, converter, preprocessor, classifier)
+    return backbone, converter, preprocessor, classifier
 
 
 (

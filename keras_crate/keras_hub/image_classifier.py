@@ -1,6 +1,7 @@
 """KerasHub's task of image classification, for the models of the package."""
 
 import copy
+import functools
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.classifier import Classifier, pooled_and_classified
 from keras_crate.models.graph import Graph
-from keras_crate.models.published_names import published_class
+from keras_crate.models.published_names import published_class, published_config
 from keras_crate.models.rebuild import carry_weights
 from keras_crate.models.settings import Form, built_as
 
@@ -50,7 +51,7 @@ class HubImageClassifier(ImageClassifier):
         self.num_classes = num_classes
         self.pooling = pooling
         self.activation = activation
-        check_before_quantize(self, checks.check_quantization)
+        check_before_quantize(self, functools.partial(checks.check_quantization, self))
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -102,8 +103,7 @@ class HubImageClassifier(ImageClassifier):
         if (folder / "model.weights.h5").exists():  # with the backbone alone
             whole = self.without_hub()
             config = keras.saving.serialize_keras_object(whole)
-            config["registered_name"] = keras.saving.get_registered_name(type(self.backbone))
-            write_json(folder / "config.json", config)
+            write_json(folder / "config.json", published_config(whole, config))
             with written_whole(folder / "model.weights.h5") as unfinished:
                 whole.save_weights(unfinished)
 

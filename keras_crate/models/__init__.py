@@ -1,5 +1,6 @@
 """The models, built from the layers."""
 
+from keras_crate.models import published_names  # noqa: F401, registers the names
 from keras_crate.models.cbt import CBT, CBTBase, CBTLarge, CBTSmall, CBTTiny
 from keras_crate.models.class_names import decode_predictions
 from keras_crate.models.crate import CRATE, CRATEBase, CRATELarge, CRATESmall, CRATETiny
@@ -18,7 +19,6 @@ from keras_crate.models.crate_mae import (
 )
 from keras_crate.models.crate_mae_encoder import CRATEMAEEncoder
 from keras_crate.models.fuse import fuse
-from keras_crate.models.published_names import PUBLISHED_NAMES as _PUBLISHED_NAMES  # noqa: F401
 
 __all__ = [
     "CBT",

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import check_positive, is_number, is_positive_integer
+from keras_crate.keras_internals import parts_of
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
 
@@ -59,9 +60,15 @@ def check_saveable(activation) -> None:
         ) from error
 
 
-def check_quantization(mode=None, config=None, **others) -> None:
-    """Refuses modes that Keras calibrates on text."""
+def check_quantization(model: keras.Model, mode=None, config=None, **others) -> None:
+    """Refuses modes that Keras calibrates on text, and float8 with adapters of LoRA."""
     mode = mode or getattr(config, "mode", None)
+    if mode == "float8" and any(getattr(p, "lora_enabled", False) for p in parts_of(model)):
+        raise ValueError(
+            "A model with adapters of LoRA cannot be quantised to float8: Keras' float8 layers "
+            "do not add adapters. Save the model, whose file has them merged, load that by "
+            '`weights=`, and quantise it, or use "int8".'
+        )
     if mode in ("gptq", "awq"):
         raise ValueError(
             f"Keras calibrates {mode!r} on text only. Models of images cannot use it. "

@@ -38,6 +38,19 @@ def published_class(model: keras.Model) -> type[Classifier] | None:
     return type(model) if type(model) in STEMS else PUBLISHED_NAMES.get(name)
 
 
+def published_config(model: Classifier, config: dict) -> dict:
+    """Returns the content of a published `config.json`.
+
+    Args:
+        model: A model of which `published_class` is known.
+        config: What Keras writes into the model's `config.json`.
+    """
+    name = f"{PACKAGE}>{STEMS[published_class(model)]}Backbone"
+    # For KerasHub's `image_shape=(None, None, 3)`: the table of positions is not resized.
+    grid = model.get_layer("token_embedding").grid
+    return {**config, "registered_name": name, "config": {**config["config"], "grid": grid}}
+
+
 def without_keras_hub():
     """In its `with` statement, published names stand for the models of this package."""
     return keras.saving.CustomObjectScope(PUBLISHED_NAMES)

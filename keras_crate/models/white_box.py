@@ -1,5 +1,6 @@
 """The base of all models of the package."""
 
+import functools
 import types
 import warnings
 from contextlib import nullcontext
@@ -48,7 +49,7 @@ class WhiteBoxModel(keras.Model):
         self.settings = settings
         # Keras would track a model, and save its layers twice.
         self._before = types.SimpleNamespace(model=graph.before)
-        check_before_quantize(self, checks.check_quantization)
+        check_before_quantize(self, functools.partial(checks.check_quantization, self))
 
     @property
     def layers_before(self) -> list[keras.layers.Layer]:
@@ -154,23 +155,6 @@ class WhiteBoxModel(keras.Model):
                 )
             return with_channels(self, input_shape, channels)
         return adapted(self, input_shape=input_shape)
-
-    def quantize(self, mode=None, config=None, **kwargs) -> None:
-        """Quantises the linear maps: `"int8"`, `"int4"` or `"float8"`.
-
-        The arguments are those of `keras.Model.quantize`.
-
-        Raises:
-            ValueError: If the mode is `"gptq"` or `"awq"`, which calibrate on text.
-        """
-        if mode == "float8" and any(getattr(p, "lora_enabled", False) for p in parts_of(self)):
-            raise ValueError(
-                "A model with adapters of LoRA cannot be quantised to float8: Keras' float8 layers "
-                "do not add adapters. Save the model, whose file has them merged, load that by "
-                '`weights=`, and quantise it, or use "int8".'
-            )
-        given = {} if config is None else {"config": config}
-        super().quantize(mode, **given, **kwargs)
 
     def save(self, filepath, *args, **kwargs) -> None:
         """Saves the model as `keras.Model.save` does.

@@ -10,10 +10,9 @@ from importlib import metadata
 from pathlib import Path
 
 import keras
-from filelock import FileLock, Timeout
 
 from keras_crate import __version__
-from keras_crate.files import UNFINISHED, make_folder, write_json
+from keras_crate.files import UNFINISHED, locked, make_folder, write_json
 from keras_crate.training.recipe import Recipe
 
 _PACKAGES = ("numpy", "jax", "tensorflow", "tensorflow-cpu", "torch", "pillow")
@@ -40,14 +39,11 @@ class RunFolder:
         """Locks the folder until the `with` statement or the process ends."""
         self._check()
         make_folder(self.path)
-        with contextlib.ExitStack() as stack:
-            try:
-                stack.enter_context(FileLock(self.lock, timeout=0))
-            except Timeout:
-                raise ValueError(
-                    f"Another run is writing to {self.path}. Wait for its end, or choose another "
-                    "`output` (`--output` on the command line)."
-                ) from None
+        message = (
+            f"Another run is writing to {self.path}. Wait for its end, or choose another `output` "
+            "(`--output` on the command line)."
+        )
+        with locked(self.lock, message):
             self._check()  # the other run may have finished meanwhile
             for part in self._unfinished():
                 shutil.rmtree(part)

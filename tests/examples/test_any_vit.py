@@ -1,27 +1,23 @@
 """examples/any_vit.py: a view of a plain Keras ViT, beside a CRATE."""
 
-import importlib.util
 import inspect
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from example_modules import EXAMPLES, example_module
 from marks import compiles_long
 
 from keras_crate import interpret, objective
 
-SCRIPT = Path(__file__).parents[2] / "examples/any_vit.py"
+SCRIPT = EXAMPLES / "any_vit.py"
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("any_vit", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("any_vit")
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,22 @@
 """examples/denoising.py: MSSA's steps with the true bases take the noise off."""
 
-import importlib.util
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_modules import EXAMPLES, example_module
 
 pytestmark = pytest.mark.any_backend
 
-SCRIPT = Path(__file__).parents[2] / "examples/denoising.py"
+SCRIPT = EXAMPLES / "denoising.py"
 
 
 @pytest.fixture(scope="module")
 def denoising():
-    spec = importlib.util.spec_from_file_location("denoising", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("denoising")
 
 
 @pytest.fixture(scope="module")

@@ -13,16 +13,6 @@ from keras_crate import interpret  # noqa: E402
 from keras_crate.models.view_of import view_of  # noqa: E402
 
 
-@pytest.fixture(scope="module", params=PREFIX)
-def model(request):
-    return tiny_backbone(request.param)
-
-
-@pytest.fixture(scope="module")
-def images(model):
-    return np.random.default_rng(0).uniform(-1, 1, (3, *model.image_shape)).astype("float32")
-
-
 def _scores(model, images):
     return interpret.attention_maps(model, images, [0, 1], token=None)
 

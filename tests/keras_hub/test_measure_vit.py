@@ -8,20 +8,10 @@ from marks import compiles_long
 
 hub = pytest.importorskip("keras_hub.models")
 
-from tiny_vits import PREFIX, encoder_layers, tiny_backbone  # noqa: E402
+from tiny_vits import encoder_layers, tiny_backbone  # noqa: E402
 
 from keras_crate import CRATE, objective  # noqa: E402
 from keras_crate.models.view_of import view_of  # noqa: E402
-
-
-@pytest.fixture(scope="module", params=PREFIX)
-def model(request):
-    return tiny_backbone(request.param)
-
-
-@pytest.fixture(scope="module")
-def images(model):
-    return np.random.default_rng(0).uniform(-1, 1, (3, *model.image_shape)).astype("float32")
 
 
 def _value_kernels(model, number):

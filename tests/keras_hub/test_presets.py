@@ -145,10 +145,13 @@ def test_images_of_any_size(preset):
 
 
 @pytest.mark.any_backend
-def test_a_task_refuses_what_calibrates_on_text(preset):
+def test_a_task_refuses_what_models_refuse(preset):
     task = keras_hub.models.ImageClassifier.from_preset(preset[0])
     with pytest.raises(ValueError, match="text"):
         task.quantize("gptq")
+    task.backbone.enable_lora(2)
+    with pytest.raises(ValueError, match="cannot be quantised to float8"):
+        task.quantize("float8")
 
 
 @pytest.mark.any_backend
@@ -174,6 +177,7 @@ def test_a_saved_task_is_read_by_plain_keras(preset, tmp_path):
         assert np.allclose(again.predict(images(), verbose=0), expected, atol=1e-6)
     keras_crate.hub.push(task, "hf://user/name", dry_run=tmp_path / "pushed", force=True)
     config = json.loads((tmp_path / "pushed" / "config.json").read_text())
+    assert json.loads(Path(folder, "config.json").read_text())["config"]["grid"] == [2, 2]
     assert config["class_name"] == "CRATE" and config["config"]["classes"] == 4
 
 
