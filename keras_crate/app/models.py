@@ -56,9 +56,11 @@ class Models:
 
     Args:
         addresses: Further models to pick from: files, folders or `hf://` addresses.
+        any_model: Whether users may open other models, by a path or an `hf://` address.
     """
 
-    def __init__(self, addresses: Sequence[str] = ()):
+    def __init__(self, addresses: Sequence[str] = (), any_model: bool = False):
+        self.any_model = any_model
         self.names = [*addresses, *shipped(), VIT]
         self._busy = threading.RLock()  # Keras builds and traces models in one thread only
         self._open = functools.lru_cache(MOST_MODELS)(_open)
@@ -78,8 +80,11 @@ class Models:
             untrained: Whether to return the same model with initial weights.
 
         Raises:
-            ValueError, OSError: As `open_model`, or if the model has no blocks to look into.
+            ValueError, OSError: As `open_model`, or if the model has no blocks to look into, or
+                if users may not open it.
         """
+        if name not in self.names and not self.any_model:
+            raise ValueError("This page has no such model.")
         with self._busy:
             return (self._untrained if untrained else self._open)(name)
 

@@ -2,18 +2,19 @@
 
 import base64
 import dataclasses
-from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from keras_crate.app import pictures
 from keras_crate.app.examples import example_images
 from keras_crate.app.inside import Seen
-from keras_crate.app.models import VIT, Models, Opened
+from keras_crate.app.models import VIT, Models
 from keras_crate.extras import needed
 
 HERE = Path(__file__).parent
 ALONE, UNTRAINED, BESIDE_VIT = "nothing", "the same model, untrained", "a plain ViT"
 MOST_DRAWN = 500_000  # characters of a drawing
+OTHERS = "Pick one, or type a file, a folder or hf://user/name."
 TITLE = """# Look inside a white-box transformer
 Pick a model and an image. Move the slider through the blocks. Click a patch to see what it attends to."""
 DRAWING = (
@@ -26,19 +27,18 @@ DRAWING = (
 class Session:
     """What one user looks at. Nothing of it is shared."""
 
+    name: str
     source: Path | bytes
-    opened: list[Opened]
     seen: list[Seen]
     patch: int | None = None
     seed: int = 0
 
 
-def build_page(models: Models, any_model: bool = False):
+def build_page(models: Models):
     """Builds the page.
 
     Args:
         models: The models to pick from.
-        any_model: Whether users may open other models, by a path or an `hf://` address.
 
     Returns:
         A `gradio.Blocks`.
@@ -54,17 +54,15 @@ def build_page(models: Models, any_model: bool = False):
             wanted.append((name, True))
         elif beside == BESIDE_VIT and name != VIT:
             wanted.append((VIT, False))
-        opened = []
-        for of_model in wanted:
+        seen = []
+        for number, of_model in enumerate(wanted):
             if progress:
-                progress(len(opened) / 3, f"opening {of_model[0]}")
-            opened.append(models.open(*of_model))
-        if progress:
-            progress(2 / 3, "looking inside")
-        new = Session(source, opened, [models.look(model, source) for model in opened])
-        depth = max(seen.depth for seen in new.seen)
+                progress(number / len(wanted), f"opening {of_model[0]}")
+            seen.append(models.look(models.open(*of_model), source))
+        depth = max(of_model.depth for of_model in seen)
         slider = gr.Slider(maximum=max(depth - 1, 1), value=min(block, depth - 1))
-        return new, slider, gr.Group(visible=new.opened[0].mae is not None)
+        masked = gr.Column(visible=models.open(name).mae is not None)
+        return Session(name, source, seen), slider, masked
 
     def drawn(session: Session, block: int) -> tuple:
         """The panels and curves of a block."""
@@ -74,19 +72,19 @@ def build_page(models: Models, any_model: bool = False):
 
     def completed(session: Session, share: float) -> str:
         """The reconstruction of the image, if the model is a masked autoencoder."""
-        if session is None or session.opened[0].mae is None:
+        opened = session and models.open(session.name)
+        if not opened or opened.mae is None:
             return ""
-        model, source = session.opened[0], session.source
-        found = models.reconstruct(model, source, share / 100, session.seed)
+        found = models.reconstruct(opened, session.source, share / 100, session.seed)
         return pictures.reconstruction(found)
 
     def everything(name, beside, source, session, block, share, progress=None) -> dict:
         try:
-            new, slider, group = show(name, beside, source, session, block, progress)
+            new, slider, masked = show(name, beside, source, session, block, progress)
             parts = (*drawn(new, int(block)), completed(new, share))
         except (ValueError, OSError, ImportError) as error:
             return {message: _message(error)}
-        return dict(zip(shown, (new, slider, group, *parts, ""), strict=True))
+        return dict(zip(shown, (new, slider, masked, *parts, ""), strict=True))
 
     def on_model(name, beside, session, block, share, progress=gr.Progress()):  # noqa: B008
         return everything(name, beside, None, session, block, share, progress)
@@ -100,7 +98,7 @@ def build_page(models: Models, any_model: bool = False):
         images = example_images()
         number = event._data.get("number")
         if number not in range(len(images)):
-            return {message: "There is no such example."}
+            return {message: _message("There is no such example.")}
         return everything(name, beside, images[number], session, block, share)
 
     def on_drawing(name, beside, session, block, share, event: gr.EventData):
@@ -136,11 +134,12 @@ def build_page(models: Models, any_model: bool = False):
         message = gr.HTML("", elem_classes="crate crate-message", elem_id="message")
         with gr.Row():
             with gr.Column(scale=1, min_width=280):
-                name = gr.Dropdown(models.names, value=models.first, label="Model")
-                address = gr.Textbox(
-                    label="Or another model: a file, a folder or hf://user/name",
-                    submit_btn="Open",
-                    visible=any_model,
+                name = gr.Dropdown(
+                    models.names,
+                    value=models.first,
+                    label="Model",
+                    info=OTHERS if models.any_model else None,
+                    allow_custom_value=models.any_model,
                 )
                 beside = gr.Radio([ALONE, UNTRAINED, BESIDE_VIT], value=ALONE, label="Beside it")
                 with gr.Tab("Examples"):
@@ -159,7 +158,7 @@ def build_page(models: Models, any_model: bool = False):
                         js_on_load=_script("panel.js"), elem_id="right", visible=False, **html
                     )
                 plot = gr.HTML(elem_id="curves", **html)
-                with gr.Group(visible=False) as masked:
+                with gr.Column(visible=False) as masked:
                     share = gr.Slider(
                         10, 90, value=75, step=5, label="Hidden patches, per cent",
                     )  # fmt: skip
@@ -171,10 +170,6 @@ def build_page(models: Models, any_model: bool = False):
         page.load(on_model, of_all, shown, api_visibility="private")
         for part in (name, beside):
             part.input(on_model, of_all, shown, api_visibility="private")
-        if any_model:
-            address.submit(
-                on_model, [address, *of_all[1:]], shown, api_visibility="private"
-            )
         file.change(on_file, [*of_all, file], shown, **quiet)
         examples.select(on_example, of_all, shown, **quiet)
         drawing.input(on_drawing, of_all, shown, **latest)
@@ -199,8 +194,9 @@ def _uploads_only(component):
     return checked
 
 
-def _message(error: Exception) -> str:
-    return pictures.escape(" ".join(str(error).split())[:400])
+def _message(error: Exception | str) -> str:
+    """The text of an error, as the page shows it."""
+    return f'<p role="alert">{escape(" ".join(str(error).split())[:400])}</p>'
 
 
 def _examples() -> str:

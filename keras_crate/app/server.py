@@ -13,7 +13,7 @@ from keras_crate.checks import names_arguments
 HOST, PORT = "127.0.0.1", 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 WAITING = 64  # requests in the queue
-SESSIONS = 64  # users whose pictures are kept
+SESSIONS = 32  # users whose pictures are kept
 # Routes of Gradio that the page does not use: they serve or fetch files, or record.
 CLOSED = ("/file=", "/file/", "/proxy=", "/stream/", "/runs", "/run-history", "/vibe-edit",
           "/undo-vibe-edit", "/process_recording", "/deep_link", "/monitoring")  # fmt: skip
@@ -61,7 +61,9 @@ def serve(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "GRADIO_ALLOWED_PATHS": "",
     }
-    page = build_page(Models(models), host in LOOPBACK if any_model is None else any_model)
+    ready = Models(models, host in LOOPBACK if any_model is None else any_model)
+    ready.open(ready.first)
+    page = build_page(ready)
     import gradio as gr
     from starlette.middleware import Middleware
 

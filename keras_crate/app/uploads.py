@@ -45,6 +45,8 @@ def check_image(file: Path) -> None:
     """
     from PIL import Image
 
+    if not file.is_file():
+        raise ValueError("The image is no longer here. Choose it again.")
     if file.stat().st_size > MOST_BYTES:
         raise ValueError(f"The file is too large: at most {MOST_BYTES // 1_000_000} MB are read.")
     try:
