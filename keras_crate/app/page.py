@@ -16,7 +16,8 @@ ALONE, UNTRAINED, BESIDE_VIT = "nothing", "the same model, untrained", "a plain 
 MOST_DRAWN = 500_000  # characters of a drawing
 OTHERS = "Pick one, or type a file, a folder or hf://user/name."
 TITLE = """# Look inside a white-box transformer
-Pick a model and an image. Move the slider through the blocks. Click a patch to see what it attends to."""
+Pick a model and an image. Move the slider through the blocks.
+Click a patch to see what it attends to."""
 DRAWING = (
     '<canvas width="280" height="280" aria-label="Draw with the mouse or a finger"></canvas>'
     '<button type="button" class="crate-clear">Clear</button>'
@@ -102,7 +103,7 @@ def build_page(models: Models):
         return everything(name, beside, images[number], session, block, share)
 
     def on_drawing(name, beside, session, block, share, event: gr.EventData):
-        start, _, content = str(event._data.get("png"))[:MOST_DRAWN].partition(",")
+        _, _, content = str(event._data.get("png"))[:MOST_DRAWN].partition(",")
         try:
             drawing = base64.b64decode(content, validate=True)
         except ValueError:

@@ -3,7 +3,6 @@
 import os
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from keras_crate.app.models import Models
 from keras_crate.app.page import HERE, build_page
