@@ -1,6 +1,7 @@
 """Starts the page's server."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Sequence
 
@@ -94,7 +95,8 @@ def serve(
         folder.cleanup()
 
     if block:
-        print(f"Look inside models at {address} (Ctrl+C stops)")
+        print(f"Look inside models at {address} (Ctrl+C stops)", flush=True)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl+C does
         try:
             page.block_thread()
         finally:
