@@ -3,7 +3,6 @@
 import io
 import os
 import shutil
-import time
 
 import pytest
 
@@ -260,24 +259,3 @@ def test_two_users_do_not_mix(opened):
     _has(second, HEADING, "Block 2: what the class token attends to")
     _has(first, HEADING, "Block 5: what the patch in row 0, column 0")
     _has(first, f"{CLASSES} tr", "Trouser")
-
-
-def test_clicks_are_answered_within_a_second(page):
-    _pick(page, "crate_fashion_mnist")
-    times = {}
-
-    def timed(name: str, action, heading: str) -> None:
-        start = time.monotonic()
-        action()
-        _has(page, HEADING, heading)
-        times[name] = time.monotonic() - start
-
-    side = page.locator(PICTURE).bounding_box()["width"]
-    for row in (1, 3, 5):
-        at = {"x": side / 2, "y": side * (row + 0.5) / 7}
-        timed(f"patch {row}", lambda at=at: page.locator(PICTURE).click(position=at), f"row {row}")
-    slider = page.get_by_role("spinbutton", name="Block")
-    for block in (0, 2, 4):
-        timed(f"block {block}", lambda b=block: slider.fill(str(b)), f"Block {block}")
-    print({name: round(seconds, 2) for name, seconds in times.items()})
-    assert sorted(times.values())[len(times) // 2] < 3  # below 1 if no other program runs

@@ -6,6 +6,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("sklearn")
 
 import dataclasses
+import time
 
 import keras
 import numpy as np
@@ -73,6 +74,18 @@ def test_later_pictures_compute_nothing(models, seen, monkeypatch):
     for block in range(seen.depth):
         assert f"Block {block}" in pictures.panel(seen, block, 7)
         assert "<svg" in pictures.curves([seen], block)
+
+
+@pytest.mark.parametrize("name", [FIRST, "crate_deep_fashion_mnist"])
+def test_an_answer_takes_less_than_a_second_of_computation(models, name):
+    opened = models.open(name)
+    found = models.look(opened, example_images()[0])  # the first one may compile
+    start = time.process_time()  # not the time of the clock, since other programs may run
+    found = models.look(opened, example_images()[1])
+    looked = time.process_time() - start
+    pictures.panel(found, found.depth - 1, 3), pictures.curves([found], 0)
+    drawn = time.process_time() - start - looked
+    assert looked < 1 and drawn < 0.5
 
 
 def test_an_untrained_twin_and_a_vit(models):
