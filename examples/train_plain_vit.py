@@ -20,6 +20,7 @@ def main() -> None:
     """Trains the model and writes its best weights."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("crate-plain-vit"))
+    parser.add_argument("--data", default="fashion_mnist", help="28x28 grey images, ten classes")
     parser.add_argument("--recipe", default="fashion-mnist")
     parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
     parser.add_argument("--limit", type=int, help="train on so many of the images")
@@ -30,7 +31,7 @@ def main() -> None:
     recipe = keras_crate.training.load_recipe(arguments.recipe, **changes)
     keras.utils.set_random_seed(arguments.seed)
     run = pretrain(
-        plain_vit(), "fashion_mnist", arguments.output, recipe=recipe, seed=arguments.seed,
+        plain_vit(), arguments.data, arguments.output, recipe=recipe, seed=arguments.seed,
         limit=arguments.limit,
     )  # fmt: skip
     print(json.dumps(run.metrics, indent=1))

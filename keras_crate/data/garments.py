@@ -4,11 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_crate.checks import names_arguments
+
 # The first test image of each of the first six classes that occur: numbers 0, 1, 2, 4, 6 and 8
 # of Fashion-MNIST's test images (Xiao et al., arXiv:1708.07747; MIT licence, Zalando SE).
 FILE = Path(__file__).with_name("garments.npz")
 
 
+@names_arguments
 def garments() -> tuple[np.ndarray, np.ndarray]:
     """Returns six photographs of clothes, and their classes.
 

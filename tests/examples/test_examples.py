@@ -171,7 +171,7 @@ def test_the_readmes_lines(folder):
     code, base = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(code.strip().splitlines()) <= 10
     out = _run(folder, "-c", code + base)
-    assert "Ankle boot" in out and "coding rate" in out
+    assert "Pullover" in out and "coding rate" in out
     assert (folder / "layers.png").exists() and (folder / "heads.png").exists()
 
 
@@ -179,6 +179,12 @@ def test_look_inside(folder):
     command = [ROOT / "examples/look_inside.py", "--variant", "crate_fashion_mnist"]
     assert "wrote" in _run(folder, *command, "--output", "inside.png")
     assert (folder / "inside.png").stat().st_size > 20_000
+
+
+def test_train_plain_vit(folder):
+    command = [ROOT / "examples/train_plain_vit.py", "--data", "mnist5k", "--limit", "64"]
+    assert "best_val_accuracy" in _run(folder, *command, "--epochs", "1", "--output", "vit")
+    assert (folder / "vit/plain_vit.safetensors").stat().st_size > 600_000
 
 
 @pytest.mark.any_backend
