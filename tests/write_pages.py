@@ -10,14 +10,14 @@ if __name__ == "__main__":
 
 from pack_variant import card_of, layers_of  # noqa: E402
 from training_cost import cost_table  # noqa: E402
-from zoo_page import readme_table, zoo_page  # noqa: E402
+from zoo_page import readme_table, weights_table, zoo_page  # noqa: E402
 
 START, END = "<!-- made by tests/write_pages.py -->", "<!-- end -->"
 
 
 def pages() -> dict[Path, str]:
     """The text that each page must have."""
-    readme, weights = ROOT / "README.md", ROOT / "weights" / "README.md"
+    readme, docs, weights = ROOT / "README.md", ROOT / "docs", ROOT / "weights" / "README.md"
     cards = {
         record.with_name("README.md"): card_of(
             record.parent, layers_of(record.with_name("README.md").read_text("utf8"))
@@ -25,8 +25,9 @@ def pages() -> dict[Path, str]:
         for record in sorted(weights.parent.glob("*/run.json"))
     }
     return {
-        ROOT / "docs" / "zoo.md": zoo_page(),
+        docs / "zoo.md": zoo_page(),
         readme: _with_part(readme, readme_table()),
+        docs / "weights.md": _with_part(docs / "weights.md", weights_table()),
         weights: _with_part(weights, cost_table()),
         **cards,
     }

@@ -1,4 +1,4 @@
-"""The tables of weights in docs/zoo.md and README.md, made of the registry."""
+"""The tables of weights in README.md, docs/weights.md and docs/zoo.md, made of the registry."""
 
 from keras_crate.weights.variants import LOADS, STATES, Variant, variants
 
@@ -58,7 +58,16 @@ def zoo_page() -> str:
 
 
 def readme_table() -> str:
-    """The table of README.md: a line for each shipped variant, and for each group of the others."""
+    """The table of README.md: the weights in the package."""
+    rows = [
+        (f"`{variant.name}`", variant.architecture.family, variant.data, _accuracy(variant))
+        for variant in _in_state("shipped")
+    ]
+    return "\n".join(_table(("name", "family", "trained on", "accuracy, per cent"), rows))
+
+
+def weights_table() -> str:
+    """The table of docs/weights.md: shipped variants one by one, and the others in groups."""
     rows = [(LOADS["shipped"], *_group([variant])) for variant in _in_state("shipped")]
     published = {}
     for variant in _in_state("published"):
@@ -69,7 +78,7 @@ def readme_table() -> str:
         families = sorted({f"`{variant.architecture.family}`" for variant in group})
         data = dict.fromkeys(v.data.rpartition("then ")[2].partition(",")[0] for v in group)
         cells = (f"{len(group)} of {', '.join(families)}", ", ".join(data))
-        rows.append((LOADS[state], *cells, "[docs/zoo.md](docs/zoo.md)"))
+        rows.append((LOADS[state], *cells, "[zoo](zoo.md)"))
     return "\n".join(_table(("loads", "variants", "trained on", "accuracy, per cent"), rows))
 
 

@@ -4,6 +4,7 @@ from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batches import EvaluationBatches, TrainingBatches
 from keras_crate.data.class_folders import labelled_files
 from keras_crate.data.distortion import distort
+from keras_crate.data.garments import garments
 from keras_crate.data.image_files import ImageFiles
 from keras_crate.data.image_sources import LabelledImages
 from keras_crate.data.open_data import open_data
@@ -21,6 +22,7 @@ __all__ = [
     "TrainingBatches",
     "distort",
     "evaluation_dataset",
+    "garments",
     "labelled_files",
     "load",
     "open_data",

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_crate import __version__
 from keras_crate.checks import check_positive, names_arguments
-from keras_crate.data import load
+from keras_crate.data import garments, load
 from keras_crate.data.image_sources import ImageSource
 from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
@@ -31,9 +31,6 @@ from keras_crate.training.run_facts import facts_of_run
 from keras_crate.weights.variants import variant_named
 
 VARIANT = "crate_fashion_mnist"
-# The first test image of each of the first six classes that occur: numbers 0, 1, 2, 4, 6 and 8
-# of Fashion-MNIST's test images (Xiao et al., arXiv:1708.07747; MIT licence, Zalando SE).
-GARMENTS = Path(__file__).with_name("garments.npz")
 DATA = "digits"
 # Changes of the recipe `digits-small`, with which few epochs are enough.
 RECIPE = {
@@ -135,12 +132,6 @@ def run_demo(
     }
     write_results(output, model, metrics, figures, say, repository=True)
     return metrics
-
-
-def garments() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the six images of clothes, `(6, 28, 28, 1)` in [0, 255], and their labels."""
-    with np.load(GARMENTS) as file:
-        return file["images"], file["labels"]
 
 
 def _look(model: keras.Model, say) -> tuple:

@@ -168,15 +168,27 @@ def test_every_example_is_tested():
 
 def test_the_readmes_lines(folder):
     readme = (ROOT / "README.md").read_text("utf8")
-    code, fused = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    assert len(fused.strip().splitlines()) == 2  # its export runs in tests/cli/test_export.py
-    assert len(code.strip().splitlines()) <= 14
-    out = _run(folder, "-c", code)
-    assert "val_accuracy" in out and "coding rate" in out
+    code, base = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert len(code.strip().splitlines()) <= 10
+    out = _run(folder, "-c", code + base)
+    assert "Pullover" in out and "coding rate" in out
+    assert (folder / "layers.png").exists() and (folder / "heads.png").exists()
+
+
+def test_look_inside(folder):
+    command = [ROOT / "examples/look_inside.py", "--variant", "crate_fashion_mnist"]
+    assert "wrote" in _run(folder, *command, "--output", "inside.png")
+    assert (folder / "inside.png").stat().st_size > 20_000
+
+
+def test_train_plain_vit(folder):
+    command = [ROOT / "examples/train_plain_vit.py", "--data", "mnist5k", "--limit", "64"]
+    assert "best_val_accuracy" in _run(folder, *command, "--epochs", "1", "--output", "vit")
+    assert (folder / "vit/plain_vit.safetensors").stat().st_size > 600_000
 
 
 @pytest.mark.any_backend
-def test_the_readmes_table_is_the_code():
+def test_the_table_of_models_is_the_code():
     from keras_crate.weights.sizes import SIZES
     from keras_crate.weights.variants import variants
 
@@ -185,14 +197,14 @@ def test_the_readmes_table_is_the_code():
         if variant.top1 is not None and "imagenet" in variant.weights:
             patch = variant.architecture.patch[0]
             reported.setdefault(variant.constructor, {})[patch] = variant.top1
-    readme = (ROOT / "README.md").read_text("utf8")
+    page = (ROOT / "docs" / "models.md").read_text("utf8")
     for name, size in SIZES.items():
         top1 = ", ".join(
             f"{top1} % (patch {p})" for p, top1 in sorted(reported.get(name, {}).items())
         )
         row = f"| `{name}` | {size.dim} | {size.depth} | {size.heads} | {size.patch} | "
         row += f"{size.parameters:,} | {top1 or '-'} |"
-        assert row in readme
+        assert row in page
 
 
 @compiles_long

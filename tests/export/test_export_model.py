@@ -120,10 +120,10 @@ def test_what_a_backend_cannot_make_it_says(format, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_table_in_the_readme_is_this_one():
+def test_the_table_in_the_docs_is_this_one():
     assert len(MADE) + len(NOT_MADE) == len(FORMATS) and set(BACKEND_NAMES) >= {BACKEND}
-    readme = Path(__file__).parents[2] / "README.md"
-    assert format_table() in readme.read_text("utf8")
+    page = Path(__file__).parents[2] / "docs" / "export.md"
+    assert format_table() in page.read_text("utf8")
 
 
 @pytest.mark.parametrize("format", MADE)

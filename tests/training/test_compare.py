@@ -23,6 +23,7 @@ def _maker(compress, made):
     return make
 
 
+@pytest.mark.any_backend
 def test_runs_a_table_and_a_figure(tmp_path, capsys):
     made: list = []
     models = {name.upper(): _maker(name, made) for name in ("mssa", "tssa")}

@@ -83,7 +83,7 @@ def test_the_line_it_ends_with_loads_the_model(taste, few_digits):
 
 def test_it_names_six_garments(taste):
     _, metrics, said = taste
-    images, labels = demo.garments()
+    images, labels = data.garments()
     assert images.shape == (6, 28, 28, 1) and images.dtype == np.uint8
     assert len(set(labels)) == 6 and images.std(axis=(1, 2, 3)).min() > 30
     assert len(metrics["garments"]) == 6

@@ -70,6 +70,7 @@ def test_a_head_for_the_same_classes_stays(folder):
     )
 
 
+@pytest.mark.any_backend
 def test_a_folder_s_classes_are_taken_in_the_model_s_order(folder, tmp_path):
     model = keras_crate.CRATE(
         24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2, class_names=NAMES[::-1]

@@ -35,6 +35,7 @@ def test_the_head_then_everything(tmp_path):
     assert len(run.history["loss"]) == 3 and all(layer.trainable for layer in run.model.layers)
 
 
+@pytest.mark.any_backend
 def test_a_callback_that_stops_the_head_s_epochs_ends_the_run(tmp_path):
     stop = keras.callbacks.LambdaCallback()
     stop.on_epoch_end = lambda epoch, logs: setattr(stop.model, "stop_training", True)

@@ -88,6 +88,7 @@ def test_a_run_is_resumed(model, tmp_path):
     assert run.metrics["resumed_after"] == 1 and run.metrics["epochs"] == 2
 
 
+@pytest.mark.any_backend
 def test_integers_without_names_are_of_the_model_s_classes(model, tmp_path):
     run = finetune(
         model, Batches(names=None), tmp_path / "a", recipe=RECIPE, verbose=0,
@@ -101,6 +102,7 @@ def test_integers_without_names_are_of_the_model_s_classes(model, tmp_path):
     assert run.model.class_names == tuple(names)
 
 
+@pytest.mark.any_backend
 def test_arrays_are_given_names(model, tmp_path):
     recipe = load_recipe("finetune-paper", epochs=1, batch_size=8, image_size=16)
     run = finetune(

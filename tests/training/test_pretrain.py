@@ -77,6 +77,7 @@ def test_a_variant_and_a_folder_without_validation_images(folder, tmp_path, smal
     assert run.model.settings.dim == 24 and "val_accuracy" in run.metrics
 
 
+@pytest.mark.any_backend
 def test_a_size_takes_the_data_s_classes(tmp_path, monkeypatch):
     from keras_crate import models
 
@@ -109,6 +110,7 @@ def test_names_of_sizes():
         assert short_name(name) == short
 
 
+@pytest.mark.any_backend
 def test_a_new_model_of_any_width(tmp_path):
     recipe = ONCE.with_changes(batch_size=32)
     run = pretrain(
@@ -142,6 +144,7 @@ def test_forms_of_new_models():
         make_model("bsae", digits, ONCE)
 
 
+@pytest.mark.any_backend
 def test_the_weights_that_a_run_begins_with(folder, tmp_path, small_variant, monkeypatch, capsys):
     """A learning rate of nearly 0 keeps them."""
     recipe = ONCE.with_changes(learning_rate=1e-12, optimizer="sgd", weight_decay=0.0)
@@ -269,7 +272,11 @@ def test_losses(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "pipeline", ["pydataset", pytest.param("tf.data", marks=needs("tensorflow"))]
+    "pipeline",
+    [
+        pytest.param("pydataset", marks=pytest.mark.any_backend),
+        pytest.param("tf.data", marks=needs("tensorflow")),
+    ],
 )
 def test_four_channels(tmp_path, pipeline):
     """Images with transparency for models without, and the other way round, as for `evaluate`."""

@@ -44,6 +44,7 @@ def test_it_learns_to_tell_images_apart(digits):
     np.testing.assert_allclose(np.linalg.norm(student, axis=-1), 1, rtol=1e-5)
 
 
+@pytest.mark.any_backend
 def test_its_loss_is_of_all_crops_and_the_large_ones(digits):
     from keras_crate.objective import simdino_loss
 

@@ -12,6 +12,7 @@ from keras_crate.training.progress import RichProgress
 SHORT = small_run.RECIPE.with_changes(epochs=2, ema=None)
 
 
+@pytest.mark.any_backend
 def test_the_bar_and_its_lines(tmp_path, capsys):
     small_run.run(tmp_path, recipe=SHORT, verbose=1)
     out = capsys.readouterr().out
@@ -46,6 +47,7 @@ def test_a_pipe_gets_one_line_an_epoch(capsys):
     assert capsys.readouterr().out == "\n".join(lines) + "\n"
 
 
+@pytest.mark.any_backend
 def test_the_history_has_every_epoch_and_its_speed(tmp_path):
     run = small_run.run(tmp_path, recipe=SHORT)
     with (tmp_path / "history.csv").open() as file:

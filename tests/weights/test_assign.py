@@ -20,6 +20,7 @@ def _saved(model, path):
     return path
 
 
+@pytest.mark.any_backend
 def test_published_sizes_are_described(tmp_path):
     shape = {"input_shape": (32, 32, 3)}
     keras_crate.CRATESmall(**shape).save_weights(tmp_path / "s.weights.h5")

@@ -232,6 +232,7 @@ def test_every_call_makes_a_model_of_its_entry():
         assert re.fullmatch(r"keras_crate\.\w+\(.*weights=\"[\w-]+\"\)", variant.call())
 
 
+@pytest.mark.any_backend
 def test_constructors_have_the_published_sizes():
     for constructor, size in SIZES.items():
         if size.parameters < 10_000_000:

@@ -1,0 +1,42 @@
+"""Trains the ViT that `keras-crate app` shows beside a CRATE, on Fashion-MNIST.
+
+    python examples/train_plain_vit.py
+
+Writes the files of a run into a folder, and the weights as plain_vit.safetensors, the file that
+ships in `keras_crate/app/`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import keras_crate  # before keras, for which it picks an installed backend
+import keras
+from keras_crate.app.plain_vit import plain_vit, save_vit
+from keras_crate.training import pretrain
+
+
+def main() -> None:
+    """Trains the model and writes its best weights."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("crate-plain-vit"))
+    parser.add_argument("--data", default="fashion_mnist", help="28x28 grey images, ten classes")
+    parser.add_argument("--recipe", default="fashion-mnist")
+    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
+    parser.add_argument("--limit", type=int, help="train on so many of the images")
+    parser.add_argument("--epochs", type=int, help="by default, the recipe's")
+    arguments = parser.parse_args()
+
+    changes = {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    recipe = keras_crate.training.load_recipe(arguments.recipe, **changes)
+    keras.utils.set_random_seed(arguments.seed)
+    run = pretrain(
+        plain_vit(), arguments.data, arguments.output, recipe=recipe, seed=arguments.seed,
+        limit=arguments.limit,
+    )  # fmt: skip
+    print(json.dumps(run.metrics, indent=1))
+    save_vit(keras.saving.load_model(run.path / "best.keras"), run.path / "plain_vit.safetensors")
+
+
+if __name__ == "__main__":
+    main()
