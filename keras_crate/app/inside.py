@@ -54,6 +54,20 @@ class Seen:
         """Number of blocks."""
         return len(self.components)
 
+    def place_of(self, patch: int | None) -> tuple[float, float] | None:
+        """Returns the centre of a patch as shares of height and width; None if there is none."""
+        rows, columns = self.grid
+        if patch not in range(rows * columns):
+            return None
+        return (patch // columns + 0.5) / rows, (patch % columns + 0.5) / columns
+
+    def patch_at(self, place: tuple[float, float] | None) -> int | None:
+        """Returns the number of the patch at a place. Another model may have other patches."""
+        if place is None:
+            return None
+        (rows, columns), (y, x) = self.grid, place
+        return int(y * rows) * columns + int(x * columns)
+
     def attended(self, block: int, patch: int | None) -> np.ndarray | None:
         """Returns what one token attends to.
 

@@ -31,7 +31,7 @@ class Session:
     name: str
     source: Path | bytes
     seen: list[Seen]
-    patch: int | None = None
+    place: tuple[float, float] | None = None  # of the patch that attends, as in `Seen.patch_at`
     seed: int = 0
 
 
@@ -67,7 +67,8 @@ def build_page(models: Models):
 
     def drawn(session: Session, block: int) -> tuple:
         """The panels and curves of a block."""
-        panels = [pictures.panel(seen, block, session.patch) for seen in session.seen]
+        place = session.place
+        panels = [pictures.panel(seen, block, seen.patch_at(place)) for seen in session.seen]
         right = gr.HTML(panels[1], visible=True) if len(panels) > 1 else gr.HTML("", visible=False)
         return panels[0], right, pictures.curves(session.seen, block)
 
@@ -76,7 +77,10 @@ def build_page(models: Models):
         opened = session and models.open(session.name)
         if not opened or opened.mae is None:
             return ""
-        found = models.reconstruct(opened, session.source, share / 100, session.seed)
+        try:
+            found = models.reconstruct(opened, session.source, share / 100, session.seed)
+        except ValueError as error:  # the file is gone, or all patches are hidden
+            return _message(error)
         return pictures.reconstruction(found)
 
     def everything(name, beside, source, session, block, share, progress=None) -> dict:
@@ -110,13 +114,14 @@ def build_page(models: Models):
             drawing = b""
         return everything(name, beside, drawing or b"-", session, block, share)
 
-    def on_patch(session, block, event: gr.EventData):
-        patch = event._data.get("patch")
-        if session is None:
-            return [gr.skip()] * 4
-        rows, columns = session.seen[0].grid
-        session.patch = patch if patch in range(rows * columns) else None
-        return session, *drawn(session, int(block))
+    def on_patch(panel: int):
+        def chosen(session, block, event: gr.EventData):
+            if session is None:
+                return [gr.skip()] * 4
+            session.place = session.seen[panel].place_of(event._data.get("patch"))
+            return session, *drawn(session, int(block))
+
+        return chosen
 
     def on_block(session, block):
         return drawn(session, int(block)) if session else [gr.skip()] * 3
@@ -174,8 +179,8 @@ def build_page(models: Models):
         file.change(on_file, [*of_all, file], shown, **quiet)
         examples.select(on_example, of_all, shown, **quiet)
         drawing.input(on_drawing, of_all, shown, **latest)
-        for part in (left, right):
-            part.select(on_patch, [session, block], [session, left, right, plot], **latest)
+        for number, part in enumerate((left, right)):
+            part.select(on_patch(number), [session, block], [session, left, right, plot], **latest)
         block.change(on_block, [session, block], [left, right, plot], **latest)
         share.change(completed, [session, share], completion, **latest)
         again.click(on_seed, [session, share], [session, completion], **latest)

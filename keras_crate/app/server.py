@@ -5,6 +5,7 @@ import signal
 import tempfile
 from collections.abc import Sequence
 
+from keras_crate.app.examples import example_images
 from keras_crate.app.models import Models
 from keras_crate.app.page import HERE, build_page
 from keras_crate.app.uploads import MOST_BYTES
@@ -62,7 +63,8 @@ def serve(
         "GRADIO_ALLOWED_PATHS": "",
     }
     ready = Models(models, host in LOOPBACK if any_model is None else any_model)
-    ready.open(ready.first)
+    # The first user does not wait for a program to compile.
+    ready.look(ready.open(ready.first), example_images()[0])
     page = build_page(ready)
     import gradio as gr
     from starlette.middleware import Middleware

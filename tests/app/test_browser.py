@@ -135,6 +135,13 @@ def test_an_example_and_another_model_beside(page):
         _has(page, f"{panel} h4", "the patch in row 0, column 0")
     page.get_by_label("a plain ViT", exact=True).check()
     _has(page, "#right h3", "a plain ViT")
+    _pick(page, "crate_deep_fashion_mnist")  # 14 by 14 patches beside 7 by 7
+    _has(page, "#right h3", "a plain ViT")
+    side = page.locator(PICTURE).bounding_box()["width"]
+    page.locator(PICTURE).click(position={"x": side * 0.99, "y": side * 0.99})
+    _has(page, HEADING, "row 13, column 13")
+    _has(page, "#right h4", "row 6, column 6")
+    _pick(page, "crate_fashion_mnist")
     page.get_by_label("nothing").check()
     sync_api.expect(page.locator("#right")).to_be_hidden(timeout=WAIT)
 

@@ -117,6 +117,15 @@ def test_the_page_has_a_vit(models):
     assert seen.classes[0][0] in keras_crate.load(FIRST).class_names
 
 
+def test_a_place_in_models_with_other_patches(seen):
+    fine = dataclasses.replace(seen, grid=(14, 14))
+    for patch, coarse in ((0, 0), (13, 6), (14 * 13 + 13, 48), (14 * 5 + 6, 2 * 7 + 3)):
+        assert seen.patch_at(fine.place_of(patch)) == coarse
+        assert fine.patch_at(fine.place_of(patch)) == patch
+    for patch in (None, -1, 49, "3", 1.5, [1]):
+        assert seen.patch_at(seen.place_of(patch)) is None
+
+
 @pytest.mark.parametrize("operator", ["tssa", "cbsa"])
 def test_an_operator_without_attention_is_told_in_words(operator, rng):
     model = _crate(compress=operator)
