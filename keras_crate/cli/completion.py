@@ -1,0 +1,32 @@
+"""Prints a script with which a shell completes commands and options at the Tab key. Write it to the
+folder that your shell reads such scripts from. The examples are for bash and zsh; for zsh, the
+folder must be in `fpath`.
+
+    keras-crate completion bash > ~/.local/share/bash-completion/completions/keras-crate
+    keras-crate completion zsh > ~/.zfunc/_keras-crate
+"""
+
+import argparse
+
+from keras_crate.extras import needed
+from keras_crate_cli import COMMANDS, parser_of
+
+
+def add_arguments(parser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+
+
+def run(arguments) -> None:
+    """Runs the command."""
+    with needed("shtab", "Completion in a shell needs"):
+        import shtab
+
+    program = argparse.ArgumentParser(prog="keras-crate")
+    commands = program.add_subparsers()
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, parents=[parser_of(name)], add_help=False, help=text)
+        for action in command._actions:
+            if action.type is None and action.choices is None and action.nargs != 0:
+                action.complete = shtab.FILE  # what is no number or choice may be a file
+    print(shtab.complete(program, arguments.shell))
