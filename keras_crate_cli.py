@@ -117,7 +117,3 @@ def _module(name: str):
 
 def _show(message, category, *_) -> None:
     print(f"keras-crate: warning: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -27,7 +27,7 @@ def test_the_wheel(built):
     with zipfile.ZipFile(built[0]) as wheel:
         sizes = {info.filename: info.file_size for info in wheel.infolist()}
     tops = {name.partition("/")[0].partition("-")[0] for name in sizes}
-    assert tops == {"keras_crate", "keras_crate_cli.py", "keras_crate"}
+    assert tops == {"keras_crate", "keras_crate_cli.py"}
     package = ROOT / "keras_crate"
     ours = {p.relative_to(ROOT).as_posix() for p in package.rglob("*") if p.is_file()}
     ours = {name for name in ours if "__pycache__" not in name}

@@ -1,8 +1,8 @@
-"""Prints a script with which a shell completes commands and options at the Tab key. Write it to the
-folder that your shell reads such scripts from. The examples are for bash and zsh; for zsh, the
-folder must be in `fpath`.
+"""Prints a script with which a shell completes commands and options at the Tab key. For bash, write
+it to a file and add `source FILE` to ~/.bashrc. For zsh, write it to a file `_keras-crate` in a
+folder of `fpath`.
 
-    keras-crate completion bash > ~/.local/share/bash-completion/completions/keras-crate
+    keras-crate completion bash > ~/.keras-crate.bash
     keras-crate completion zsh > ~/.zfunc/_keras-crate
 """
 
@@ -14,7 +14,7 @@ from keras_crate_cli import COMMANDS, parser_of
 
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell")
+    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
 
 
 def run(arguments) -> None:

@@ -29,7 +29,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("file", metavar="FILE", help="file to convert")
     add_new_file(parser, "file to write: .keras, or .safetensors, .pth or .pt")
     parser.add_argument(
-        "--heads", type=int, metavar="N",
+        "--heads",
+        type=int,
+        metavar="N",
         help="number of heads, if the checkpoint does not show it",
     )
     add_named_values(parser, "--set", "another argument of the model's constructor, with its "

@@ -35,15 +35,23 @@ def add_arguments(parser) -> None:
     add_preparation(parser)
     add_output(parser, "crate-look")
     parser.add_argument(
-        "--layer", type=int, default=-1, metavar="N",
+        "--layer",
+        type=int,
+        default=-1,
+        metavar="N",
         help="number of the block, from 0; -1 is the last (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=int, metavar="PIXELS",
+        "--size",
+        type=int,
+        metavar="PIXELS",
         help="side of the images (default: the model's)",
     )
     parser.add_argument(
-        "--objects", type=int, default=1, metavar="N",
+        "--objects",
+        type=int,
+        default=1,
+        metavar="N",
         help="number of objects to find (default: %(default)s)",
     )
     parser.add_argument(

@@ -29,11 +29,17 @@ def add_arguments(parser) -> None:
     parser.add_argument("--eps", type=float, metavar="EPS",
                         help="precision of the coding rate")  # fmt: skip
     parser.add_argument(
-        "--penalty", type=float, default=0.1, metavar="LAMBDA",
+        "--penalty",
+        type=float,
+        default=0.1,
+        metavar="LAMBDA",
         help="lambda of the paper's objective (default: %(default)s)",
     )
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="MODEL", 
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
         help="other models to draw in the same figure",
     )
 

@@ -28,7 +28,9 @@ def add_arguments(parser) -> None:
         help="side of the patches of a new model",
     )  # fmt: skip
     model.add_argument(
-        "--channels", type=int, choices=(1, 3, 4),
+        "--channels",
+        type=int,
+        choices=(1, 3, 4),
         help="channels of a new model (default: those of the images)",
     )
     weights = model.add_mutually_exclusive_group()

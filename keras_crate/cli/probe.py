@@ -24,10 +24,14 @@ def add_arguments(parser) -> None:
         "`test` or `val`, or huggingface:NAME",
     )  # fmt: skip
     add_split(parser)
-    parser.add_argument("--knn", type=int, metavar="K", 
-                        help="number of neighbours of k-NN (default: 20 without --linear)")  # fmt: skip
     parser.add_argument(
-        "--temperature", type=float, default=0.07, metavar="T",
+        "--knn", type=int, metavar="K", help="neighbours of k-NN (default: 20 without --linear)"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.07,
+        metavar="T",
         help="temperature of k-NN's weights (default: %(default)s)",
     )
     parser.add_argument("--linear", action="store_true", help="also train a linear classifier")

@@ -16,7 +16,9 @@ def add_arguments(parser) -> None:
     )
     add_new_file(parser, "the .keras file to write")
     parser.add_argument(
-        "--no-compile", action="store_true", help="leave out the optimizer, the loss and the metrics"
+        "--no-compile",
+        action="store_true",
+        help="leave out the optimizer, the loss and the metrics",
     )
 
 

@@ -3,7 +3,7 @@
 file of a run, the card has the run's data, accuracy, recipe, seed and versions.
 
     keras-crate push run/best.keras hf://user/digits --license mit
-    keras-crate push model.keras hf://user/digits --dataset mnist --metric accuracy=0.977
+    keras-crate push model.keras hf://user/digits --metric accuracy=0.977
     keras-crate push model.keras hf://user/digits --dry-run folder
 """
 
@@ -24,7 +24,8 @@ def add_arguments(parser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
     parser.add_argument(
-        "--dataset", metavar="NAME",
+        "--dataset",
+        metavar="NAME",
         help="data set that it was trained and measured on; user/name if it is on the Hub",
     )
     add_named_values(parser, "--metric", "a result on the data set, such as accuracy=0.97")

@@ -1,7 +1,7 @@
 """Lists the recipes, or prints the settings of one.
 
-    keras-crate recipes
-    keras-crate recipes cifar10-paper
+keras-crate recipes
+keras-crate recipes cifar10-paper
 """
 
 import json

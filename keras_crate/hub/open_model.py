@@ -62,7 +62,8 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         return model, _evaluation_of(model, folder / EVALUATION_FILE)
     if not Path(address).exists():
         raise ValueError(
-            f"There is no model file and no variant {address!r}{did_you_mean(address, variants())}\n"
+            f"There is no model file {address}, and no variant of that name"
+            f"{did_you_mean(address, variants())}\n"
             f"`keras-crate weights` lists variants. A repository on the Hub is {SCHEME}user/name."
         )
     try:
