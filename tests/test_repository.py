@@ -68,3 +68,14 @@ def test_one_address_of_the_repository():
     assert read("CITATION.cff")["repository-code"] == urls["Homepage"]
     (link,) = read(".github/ISSUE_TEMPLATE/config.yml")["contact_links"]
     assert all(url.startswith(urls["Homepage"]) for url in (link["url"], *urls.values()))
+
+
+def test_contributing_names_files_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf8")
+    paths = set(re.findall(r"[\w.]+(?:/\w+)*/\w+\.(?:py|toml|md|bib)", text))
+    paths = {path for path in paths if "NAME" not in path}
+    assert len(paths) > 20
+    missing = {
+        p for p in paths if not any((at / p).exists() for at in (ROOT, ROOT / "keras_crate"))
+    }
+    assert missing == set()
