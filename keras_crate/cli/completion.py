@@ -28,5 +28,6 @@ def run(arguments) -> None:
         command = commands.add_parser(name, parents=[parser_of(name)], add_help=False, help=text)
         for action in command._actions:
             if action.type is None and action.choices is None and action.nargs != 0:
-                action.complete = shtab.FILE  # what is no number or choice may be a file
+                # What is no number or choice may be a file.
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(program, arguments.shell))

@@ -22,41 +22,52 @@ import numpy as np
 from keras import ops
 from keras_crate import CRATE, CRATEMAE, layers
 from keras_crate.objective import SparseRateReduction
+from keras_crate.training import SimDINO
+from keras_crate.training.multi_crop import MultiCrop
 
-# Numbers that depend on the images alone, so that the same patches are hidden.
+# What depends on the images alone: the hidden patches, and the crops.
 layers.PatchNoise.call = lambda self, patches: ops.cast(ops.sum(patches, axis=-1), "float32")
+MultiCrop.call = lambda self, images: (ops.concatenate([images / 255, images / 200]), None)
 SIZE = dict(dim=8, depth=1, heads=2, input_shape=(8, 8, 1), patch_size=4)
+IMAGES = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 1)).astype("float32")
+WEIGHTED = {"y": np.array([0, 1, 2, 0]), "sample_weight": np.arange(1.0, 5.0)}
+
+
+def penalised(model):
+    return SparseRateReduction(weight=1e-2).attach(model)  # adds to `model.losses`
 
 
 def crate_mae():
-    model = CRATEMAE(**SIZE, seed=0)
-    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
-    return model
+    return penalised(CRATEMAE(**SIZE, seed=0)), None, {"x": IMAGES, **WEIGHTED}
 
 
 def classifier():
-    model = CRATE(**SIZE, classes=3)
-    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", run_eagerly=True)
-    return model
+    loss = "sparse_categorical_crossentropy"
+    return penalised(CRATE(**SIZE, classes=3)), loss, {"x": IMAGES, **WEIGHTED}
+
+
+def simdino():
+    encoder = penalised(CRATE(**SIZE, include_top=False))
+    model = SimDINO(encoder, local_crops=0, projection_dim=4, hidden_dim=4)
+    return model, None, {"x": np.tile(IMAGES[:2], (2, 1, 1, 1))}  # each replica has both images
 
 
 def step(make, scope):
     keras.utils.set_random_seed(0)
     with scope:
-        model = SparseRateReduction(weight=1e-2).attach(make())  # adds to `losses`
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (4, 8, 8, 1)).astype("float32")
-    data = dict(x=images, y=np.array([0, 1, 2, 0]), sample_weight=np.arange(1.0, 5.0))
-    loss = model.fit(**data, batch_size=4, shuffle=False, verbose=0).history["loss"]
+        model, loss, data = make()
+        model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
+    history = model.fit(**data, batch_size=4, shuffle=False, verbose=0).history
+    evaluated = model.evaluate(**data, batch_size=4, verbose=0, return_dict=True)
     return {
-        "loss": loss + [model.evaluate(**data, batch_size=4, verbose=0)],
+        "loss": [*history["loss"], evaluated["loss"]],
         "weights": np.concatenate([w.ravel() for w in model.get_weights()]).tolist(),
     }
 
 
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert two.num_replicas_in_sync == 2
-for make in (crate_mae, classifier):
+for make in (crate_mae, classifier, simdino):
     print(json.dumps([step(make, contextlib.nullcontext()), step(make, two.scope())]))
 """
 
@@ -64,8 +75,8 @@ for make in (crate_mae, classifier):
 def test_two_replicas_train_as_one_device():
     run = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    mae, classifier = map(json.loads, run.stdout.splitlines()[-2:])
-    for one, two in (mae, classifier):
+    for line in run.stdout.splitlines()[-3:]:
+        one, two = json.loads(line)
         assert one["loss"][0] != one["loss"][1]  # it was trained
         for what in one:
             assert two[what] == pytest.approx(one[what], abs=1e-5, rel=1e-5), what
