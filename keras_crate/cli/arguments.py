@@ -7,7 +7,10 @@ from keras_crate.checks import argument_names, did_you_mean
 from keras_crate.data.image_sources import SPLITS
 from keras_crate.training import Recipe
 
-MODEL = "a .keras file, the name of a variant such as mnist, hf://user/repository, or its folder"
+MODEL = (
+    "a .keras file, a variant such as mnist, hf://user/repository, or a folder with the files of a "
+    "repository"
+)
 
 
 def add_model(parser) -> None:
@@ -17,7 +20,7 @@ def add_model(parser) -> None:
 
 def add_images(parser) -> None:
     """Adds the argument IMAGE, once or more."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files and folders")
 
 
 def add_preparation(parser) -> None:

@@ -3,7 +3,7 @@
 file of a run, the card has the run's data, accuracy, recipe, seed and versions.
 
     keras-crate push run/best.keras hf://user/digits --license mit
-    keras-crate push model.keras hf://user/digits --metric accuracy=0.977
+    keras-crate push a.keras hf://user/a --dataset mnist --metric accuracy=0.977
     keras-crate push model.keras hf://user/digits --dry-run folder
 """
 
