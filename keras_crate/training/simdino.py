@@ -222,7 +222,7 @@ class SimDINO(OwnLoss, keras.Model):
         self.steps.assign(self.steps + np.array([1, 0], "int32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss of SimDINO.
+        """The loss of SimDINO. Each replica of TensorFlow's strategies compares its own images.
 
         Args:
             x, y, sample_weight, training: Ignored.

@@ -37,25 +37,26 @@ def penalised(model):
     return SparseRateReduction(weight=1e-2).attach(model)  # adds to `model.losses`
 
 
-def crate_mae():
+def crate_mae(replicas):
     return penalised(CRATEMAE(**SIZE, seed=0)), None, {"x": IMAGES, **WEIGHTED}
 
 
-def classifier():
+def classifier(replicas):
     loss = "sparse_categorical_crossentropy"
     return penalised(CRATE(**SIZE, classes=3)), loss, {"x": IMAGES, **WEIGHTED}
 
 
-def simdino():
+def simdino(replicas):
     encoder = penalised(CRATE(**SIZE, include_top=False))
     model = SimDINO(encoder, local_crops=0, projection_dim=4, hidden_dim=4)
-    return model, None, {"x": np.tile(IMAGES[:2], (2, 1, 1, 1))}  # each replica has both images
+    # Its loss depends on the number of images, and compares those of one replica.
+    return model, None, {"x": np.tile(IMAGES[:2], (replicas, 1, 1, 1))}
 
 
-def step(make, scope):
+def step(make, scope, replicas):
     keras.utils.set_random_seed(0)
     with scope:
-        model, loss, data = make()
+        model, loss, data = make(replicas)
         model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=True)
     history = model.fit(**data, batch_size=4, shuffle=False, verbose=0).history
     evaluated = model.evaluate(**data, batch_size=4, verbose=0, return_dict=True)
@@ -68,7 +69,8 @@ def step(make, scope):
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert two.num_replicas_in_sync == 2
 for make in (crate_mae, classifier, simdino):
-    print(json.dumps([step(make, contextlib.nullcontext()), step(make, two.scope())]))
+    one = step(make, contextlib.nullcontext(), 1)
+    print(json.dumps([one, step(make, two.scope(), 2)]))
 """
 
 
