@@ -60,6 +60,7 @@ __all__ = [
     "CRATEMAETiny",
     "CRATESmall",
     "CRATETiny",
+    "app",
     "data",
     "decode_predictions",
     "evaluation",
@@ -74,7 +75,7 @@ __all__ = [
 ]
 
 # What a model does not need to run is imported when it is first named.
-_ON_DEMAND = ("data", "evaluation", "hub", "interpret", "objective", "training")
+_ON_DEMAND = ("app", "data", "evaluation", "hub", "interpret", "objective", "training")
 
 
 def __getattr__(name: str):

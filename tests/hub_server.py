@@ -1,7 +1,8 @@
 """A small Hugging Face Hub for tests: it answers the unmodified `huggingface_hub` client.
 
-It knows model repositories, branches, commits, Git LFS uploads by the basic transfer, downloads
-with byte ranges, users by token, and the Hub's error codes. `Fault` scripts its misbehaviour.
+It knows repositories of models and Spaces, branches, commits, Git LFS uploads by the basic
+transfer, downloads with byte ranges, users by token, and the Hub's error codes. `Fault` scripts its
+misbehaviour.
 
 The client reads its settings at import, so it runs in a process of its own:
 
@@ -31,6 +32,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
+SPACES = "spaces/"  # how the name of a Space begins here; those of models have no such beginning
 LFS_SUFFIXES = (".h5", ".keras", ".safetensors", ".pth", ".npz", ".png")
 
 
@@ -44,7 +46,7 @@ class User:
 
     def owns(self, repository: str) -> bool:
         """Say whether the repository is in a namespace of this user."""
-        return repository.split("/")[0] in (self.name, *self.orgs)
+        return repository.removeprefix(SPACES).split("/")[0] in (self.name, *self.orgs)
 
 
 DEFAULT_USERS = {
@@ -510,14 +512,17 @@ class HubServer:
 
     def _create_repository(self, call: Call) -> Answer:
         wish = call.json()
-        if wish.get("type", "model") != "model":
-            raise Refusal(501, "This Hub has only models")
+        kind = wish.get("type", "model")
+        if kind not in ("model", "space"):
+            raise Refusal(501, "This Hub has only models and Spaces")
+        if kind == "space" and not wish.get("sdk"):
+            raise Refusal(400, "A Space needs an sdk")
         namespace = wish.get("organization") or (call.user.name if call.user else "")
-        name = f"{namespace}/{wish['name']}"
+        name = f"{SPACES if kind == 'space' else ''}{namespace}/{wish['name']}"
         self._check_writer(call, name)
         url = f"{self.endpoint}/{name}"
         if name in self._store.repositories:
-            error = "You already created this model repo"
+            error = f"You already created this {kind} repo"
             return Answer.json({"error": error, "url": url}, status=409)
         repository = Repository(name, wish.get("visibility") == "private")
         repository.commit("main", None, "initial commit", {})
@@ -551,7 +556,7 @@ class HubServer:
             {
                 "id": repository.name,
                 "modelId": repository.name,
-                "author": repository.name.split("/")[0],
+                "author": repository.name.split("/")[-2],
                 "sha": found,
                 "lastModified": commit.date,
                 "private": repository.private,
@@ -867,7 +872,7 @@ _Route = tuple[str, re.Pattern[str], Callable[[HubServer, Call], Answer]]
 
 def _route(method: str, pattern: str, answer: Callable[[HubServer, Call], Answer]) -> _Route:
     """Make a route; `<part>` stands for quoted parts of the path: by default for one."""
-    longer = {"name": "[^/]+/[^/]+?", "path": ".+"}
+    longer = {"name": f"(?:{SPACES})?[^/]+/[^/]+?", "path": ".+"}
 
     def group(match: re.Match[str]) -> str:
         return f"(?P<{match[1]}>{longer.get(match[1], '[^/]+')})"
@@ -880,14 +885,20 @@ _ROUTES = [
     _route("GET", "/api/agent-harnesses", HubServer._agent_harnesses),
     _route("POST", "/api/validate-yaml", HubServer._validate_yaml),
     _route("POST", "/api/repos/create", HubServer._create_repository),
-    _route("GET", "/api/models/<name>", HubServer._info),
-    _route("GET", "/api/models/<name>/refs", HubServer._refs),
-    _route("GET", "/api/models/<name>/revision/<revision>", HubServer._info),
-    _route("GET", "/api/models/<name>/tree/<revision>(?:/<path>)?", HubServer._tree),
-    _route("POST", "/api/models/<name>/paths-info/<revision>", HubServer._paths_info),
-    _route("POST", "/api/models/<name>/branch/<revision>", HubServer._create_branch),
-    _route("POST", "/api/models/<name>/preupload/<revision>", HubServer._preupload),
-    _route("POST", "/api/models/<name>/commit/<revision>", HubServer._commit),
+    _route("GET", "/api/(?:models/|(?=spaces/))<name>", HubServer._info),
+    _route("GET", "/api/(?:models/|(?=spaces/))<name>/refs", HubServer._refs),
+    _route("GET", "/api/(?:models/|(?=spaces/))<name>/revision/<revision>", HubServer._info),
+    _route(
+        "GET", "/api/(?:models/|(?=spaces/))<name>/tree/<revision>(?:/<path>)?", HubServer._tree
+    ),
+    _route(
+        "POST", "/api/(?:models/|(?=spaces/))<name>/paths-info/<revision>", HubServer._paths_info
+    ),
+    _route(
+        "POST", "/api/(?:models/|(?=spaces/))<name>/branch/<revision>", HubServer._create_branch
+    ),
+    _route("POST", "/api/(?:models/|(?=spaces/))<name>/preupload/<revision>", HubServer._preupload),
+    _route("POST", "/api/(?:models/|(?=spaces/))<name>/commit/<revision>", HubServer._commit),
     _route("POST", r"/<name>\.git/info/lfs/objects/batch", HubServer._lfs_batch),
     _route("PUT", r"/<name>\.git/lfs/<oid>", HubServer._lfs_upload),
     _route("POST", r"/<name>\.git/lfs/<oid>/verify", HubServer._lfs_verify),

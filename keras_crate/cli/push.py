@@ -1,10 +1,12 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
 `hf auth login` or HF_TOKEN. With --dry-run, writes the files to a folder instead. If MODEL is a
-file of a run, the card has the run's data, accuracy, recipe, seed and versions.
+file of a run, the card has the run's data, accuracy, recipe, seed and versions. With --space,
+publishes a Space instead: the page of `keras-crate app`, with this model.
 
     keras-crate push run/best.keras hf://user/digits --license mit
     keras-crate push a.keras hf://user/a --dataset mnist --metric accuracy=0.977
     keras-crate push model.keras hf://user/digits --dry-run folder
+    keras-crate push model.keras hf://user/look-inside --space
 """
 
 from pathlib import Path
@@ -38,6 +40,9 @@ def add_arguments(parser) -> None:
         "is measured for the card",
     )  # fmt: skip
     add_named_values(parser, "--training", "a fact of the training for the card, such as epochs=90")
+    parser.add_argument(
+        "--space", action="store_true", help="publish a Space that looks inside the model"
+    )
     parser.add_argument("--private", action="store_true", help="make a private repository")
     parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to")
     parser.add_argument(
@@ -57,7 +62,8 @@ def run(arguments) -> None:
     run = facts_of_run(Path(arguments.model))
     dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
-    place = push(
+    publish = _space() if arguments.space else push
+    place = publish(
         model,
         arguments.address,
         dataset=dataset,
@@ -78,6 +84,12 @@ def run(arguments) -> None:
     else:
         names = ", ".join(sorted(path.name for path in Path(place).iterdir()))
         print(f"wrote {place}: {names}\npublished nothing")
+
+
+def _space():
+    from keras_crate.app.space import push_space
+
+    return push_space
 
 
 def _number(name: str, value: str) -> float:

@@ -9,6 +9,7 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
+from keras_crate.hub.commit import commit, writing
 from keras_crate.hub.published import Published
 from keras_crate.hub.repository_files import (
     ASSETS,
@@ -18,7 +19,7 @@ from keras_crate.hub.repository_files import (
     write_folder,
 )
 from keras_crate.models.untrained import is_untrained
-from keras_crate.weights.hub_files import SCHEME, parse_address, reason_of, transport_errors
+from keras_crate.weights.hub_files import parse_address
 
 
 @names_arguments
@@ -110,9 +111,6 @@ def push(
     )
     ```
     """
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
     where = parse_address(address, revision)
     if hasattr(model, "without_hub"):  # a task of `keras_crate.keras_hub`
         model = model.without_hub()
@@ -135,81 +133,14 @@ def push(
         local = check_dry_run(Path(dry_run))
         write_folder(local, model, published, images, authors_copy)
         return str(local)
-    if token is None:
-        token = huggingface_hub.get_token()
-    token = (token or "").strip()
-    if not token:
-        raise ValueError(
-            "There is no token of the Hub to publish with. Log in with `hf auth login`, or set "
-            "HF_TOKEN to a token that may write."
-        )
-    if not (token.isascii() and token.isprintable() and " " not in token):
-        raise ValueError("`token` must be a token of the Hub: one word of plain characters.")
-    api = huggingface_hub.HfApi(token=token, library_name="keras_crate")
-    try:
-        _check_owner(api, where.repository)
-        with tempfile.TemporaryDirectory() as folder:
-            files = write_files(Path(folder), model, published, images, authors_copy)
-            return _commit(api, where, files, private, message or f"Publish {model.name}")
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", "?")
-        kind = PermissionError if status in (401, 403) else OSError
-        text = " ".join(str(error).split()).replace(token, "***")[:300]
-        raise kind(f"{address} was not published: the Hub answered {status}. {text}") from None
-    except (OfflineModeIsEnabled, *transport_errors()) as error:
-        reason = reason_of(error).replace(token, "***")
-        raise OSError(
-            f"{address} was not published: the Hub cannot be reached ({reason})."
-        ) from None
-    except Exception as error:
-        if token in str(error):
-            raise OSError(f"{address} was not published.") from None
-        raise
+    with writing(where, token) as api, tempfile.TemporaryDirectory() as folder:
+        files = write_files(Path(folder), model, published, images, authors_copy)
+        return commit(api, where, files, private, message or f"Publish {model.name}", _is_ours)
 
 
-def _check_owner(api, repository: str) -> None:
-    """Refuses another user's repository, and a token that may only read."""
-    who = api.whoami()
-    names = [who["name"], *(organisation["name"] for organisation in who.get("orgs") or [])]
-    owner = repository.partition("/")[0]
-    if owner not in names:
-        raise PermissionError(
-            f"{SCHEME}{repository} is not yours: you are {names[0]}"
-            + (f" and belong to {', '.join(names[1:])}" if names[1:] else "")
-            + f". Publish as {SCHEME}{names[0]}/{repository.partition('/')[2]}."
-        )
-    role = who.get("auth", {}).get("accessToken", {}).get("role")
-    if role == "read":
-        raise PermissionError(
-            "Your token of the Hub may only read. Make one that may write, in the settings of "
-            "your account, and log in with it (`hf auth login`)."
-        )
-
-
-def _commit(api, where, files: dict[str, Path], private: bool, message: str) -> str:
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-    api.create_repo(where.repository, private=private, exist_ok=True)
-    if private and not api.model_info(where.repository).private:
-        raise PermissionError(
-            f"{SCHEME}{where.repository} is there already and is public. Nothing was published. "
-            "Make it private in its settings on the Hub, or choose another name."
-        )
-    if where.revision not in (None, "main"):
-        api.create_branch(where.repository, branch=where.revision, exist_ok=True)
-    tree = api.list_repo_tree(where.repository, revision=where.revision, recursive=True)
-    there = {entry.path for entry in tree if hasattr(entry, "blob_id")}
-    # Files that an earlier publication left would belong to another model.
-    ours = {*REPLACED, *(name for name in there if name.startswith(f"{ASSETS}/"))}
-    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-    operations += [CommitOperationDelete(name) for name in sorted((ours & there) - files.keys())]
-    info = api.create_commit(
-        where.repository,
-        operations,
-        commit_message=message,
-        revision=where.revision,
-    )
-    return str(info.commit_url)
+def _is_ours(name: str) -> bool:
+    """Whether a file of an earlier publication is deleted: it would belong to another model."""
+    return name in REPLACED or name.startswith(f"{ASSETS}/")
 
 
 def _compiled(model) -> dict:

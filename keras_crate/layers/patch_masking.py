@@ -98,7 +98,11 @@ class PatchMasking(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, noise):
-        kept = int(inputs.shape[1] * (1 - self.ratio))
+        return self.hide(inputs, noise, self.ratio)
+
+    def hide(self, inputs, noise, ratio: float):
+        """As a call, with another ratio."""
+        kept = int(inputs.shape[1] * (1 - ratio))
         # The rank of each number: the argsort of an argsort.
         ranks = ops.argsort(ops.argsort(noise, axis=1), axis=1)
         hidden = ranks >= kept

@@ -209,7 +209,9 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         return share_of_replica(ops.mean(losses) + sum(self.losses))
 
     @names_arguments
-    def reconstruct(self, images, noise=None, batch_size: int = 32) -> Reconstruction:
+    def reconstruct(
+        self, images, noise=None, batch_size: int = 32, mask_ratio: float | None = None
+    ) -> Reconstruction:
         """Hides patches of images and completes them.
 
         Args:
@@ -217,13 +219,16 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
             noise: Array `(n, patches)`: the patches with the largest numbers
                 are hidden. By default, new random numbers at each call.
             batch_size: Images at a time.
+            mask_ratio: Share of the patches that are hidden, in (0, 1). By default, the
+                model's. Another one needs `noise`.
 
         Returns:
             A `Reconstruction` of float32 arrays with pixels in [0, 255], or in
             the range of normalised images if `include_preprocessing` is False.
 
         Raises:
-            ValueError: If the model cannot take the images or the noise.
+            ValueError: If the model cannot take the images or the noise, or the ratio hides
+                all patches or none.
 
         Example:
 
@@ -237,7 +242,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
             raise ValueError("`images` must hold at least one image. Received: none")
         checks.check_finite(images)
         images = ops.convert_to_numpy(images).astype("float32")
-        outputs = self.predict_with_noise(images, noise, batch_size)
+        outputs = self.predict_with_noise(images, noise, batch_size, mask_ratio)
         target = ops.convert_to_numpy(self._patches(images))
         predicted, mask = (np.asarray(outputs[k], "float32") for k in ("patches", "mask"))
         if s.norm_pix_loss:
@@ -254,7 +259,9 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         )
 
     @names_arguments
-    def predict_with_noise(self, images, noise=None, batch_size: int = 32) -> dict:
+    def predict_with_noise(
+        self, images, noise=None, batch_size: int = 32, mask_ratio: float | None = None
+    ) -> dict:
         """As `predict`, with a given mask.
 
         Args:
@@ -262,30 +269,46 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
             noise: Array `(n, patches)`: the patches with the largest numbers
                 are hidden. None for random numbers.
             batch_size: Images at a time.
+            mask_ratio: As in `reconstruct`.
 
         Returns:
             The model's outputs as NumPy arrays.
 
         Raises:
-            ValueError: If the model cannot take the noise.
+            ValueError: If the model cannot take the noise, or the ratio hides all patches or
+                none.
         """
         checks.check_images(images, self.settings.input_shape)
-        if noise is None:
+        if noise is None and mask_ratio is None:
             return self.predict(images, batch_size=batch_size, verbose=0)
+        masking, patches = self.get_layer("patch_masking"), self.get_layer("patch_noise").input
+        if mask_ratio is None:
+            mask_ratio = masking.ratio
+        _check_mask_ratio(mask_ratio, patches.shape[1])
+        expected = (len(images), patches.shape[1])
+        if noise is None:
+            noise = self.get_layer("patch_noise")(np.zeros((*expected, 1), "float32"))
         noise = ops.convert_to_numpy(noise)
-        expected = (len(images), self.get_layer("patch_noise").output.shape[1])
         if noise.shape != expected:
             raise ValueError(
                 f"`noise` must have shape {expected}: a number for each patch of each image. "
                 f"Received: shape {noise.shape}"
             )
-        # The compiled model is kept until LoRA or quantisation changes the weights.
+        # The two parts, before and after the mask, are kept until LoRA or quantisation changes
+        # the weights.
         form = [(w.path, w.shape, w.dtype) for w in self.weights]
         if self._derived.form != form:
-            inputs = [self.input, self.get_layer("patch_noise").output]
-            self._derived.given_noise = keras.Model(inputs, self.output)
+            outputs = {name: self.output[name] for name in ("patches", "latent")}
+            self._derived.before = keras.Model(self.input, masking.input[0])
+            self._derived.after = keras.Model(masking.output[0], outputs)
             self._derived.form = form
-        return self._derived.given_noise.predict([images, noise], batch_size=batch_size, verbose=0)
+        seen = self._derived.before.predict(images, batch_size=batch_size, verbose=0)
+        tokens, mask = masking.hide(ops.convert_to_tensor(seen), noise, mask_ratio)
+        tokens, mask = map(ops.convert_to_numpy, (tokens, mask))
+        return {
+            **self._derived.after.predict(tokens, batch_size=batch_size, verbose=0),
+            "mask": mask,
+        }
 
     @names_arguments(options=[CRATEMAEEncoder])
     def encoder(self, include_top: bool = False, **options) -> "CRATEMAEEncoder":

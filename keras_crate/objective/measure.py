@@ -1,6 +1,7 @@
 """Measures compression and sparsity at every block of a model."""
 
 import collections
+from collections.abc import Iterable
 
 import keras
 import numpy as np
@@ -110,6 +111,9 @@ class Measurer:
 
     Returns:
         A `LayerMeasurements` of the model with its current weights.
+
+    Attributes:
+        tensors: The symbolic tensors that are read, for each block.
     """
 
     def __init__(
@@ -127,7 +131,8 @@ class Measurer:
         self.blocks = view.blocks
         for block in self.blocks:
             check_bases(block.attention)
-        self.inside = Inside(view, [self._tensors(block) for block in self.blocks])
+        self.tensors = [self._tensors(block) for block in self.blocks]
+        self.inside = Inside(view, self.tensors)
 
     def _tensors(self, block: BlockView) -> list:
         """The symbolic tensors of a block that the convention reads."""
@@ -137,11 +142,15 @@ class Measurer:
         return [block.half_step, codes, block.output]
 
     def __call__(self, images, batch_size: int = 32, verbose: int = 0) -> LayerMeasurements:
+        return self.measured(self.inside(images, batch_size, verbose))
+
+    def measured(self, batches: Iterable) -> LayerMeasurements:
+        """Measures batches of values that were computed for `tensors`, as `Inside` does."""
         bases = [
             keras.ops.convert_to_numpy(block.attention.subspace_bases()) for block in self.blocks
         ]
         found = collections.defaultdict(list)  # for each term, arrays (blocks, images)
-        for values in self.inside(images, batch_size, verbose):
+        for values in batches:
             terms = [self._terms(u, *of_block) for u, of_block in zip(bases, values, strict=True)]
             for name in terms[0]:
                 found[name].append(np.stack([of_block[name] for of_block in terms]))

@@ -459,3 +459,19 @@ def test_registers():
     ours, theirs = (m.get_layer("token_embedding").register_tokens for m in (mae, mae.encoder()))
     assert_close(ours, theirs, atol=0)
     assert mae.encoder(pooling=None).output_shape == (None, 9, 24)
+
+
+def test_another_share_of_patches_can_be_hidden():
+    model, images, noise = _model(), _images(), _noise()
+    usual = model.predict_with_noise(images, noise)
+    same = model.predict_with_noise(images, noise, mask_ratio=model.settings.mask_ratio)
+    assert_close(same["patches"], usual["patches"], atol=1e-6)
+    other = _model(mask_ratio=0.34)
+    other.set_weights(model.get_weights())
+    expected = other.predict_with_noise(images, noise)
+    found = model.predict_with_noise(images, noise, mask_ratio=0.34)
+    assert (found["mask"] == expected["mask"]).all() and (found["mask"] != usual["mask"]).any()
+    assert_close(found["patches"], expected["patches"], atol=1e-5)
+    assert model.reconstruct(images, mask_ratio=0.34).mask.sum() == expected["mask"].sum()
+    with pytest.raises(ValueError, match=r"`mask_ratio` must be in .*0.99 with 6 patches"):
+        model.reconstruct(images, mask_ratio=0.99)

@@ -1,0 +1,147 @@
+"""Computes all that the page shows of one model and one image, in one forward pass."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from keras_crate.evaluation.probabilities import likeliest
+from keras_crate.figure import displayable
+from keras_crate.interpret import pca_features
+from keras_crate.interpret.attention import gives_scores
+from keras_crate.models.inside import Inside
+from keras_crate.models.model_view import ModelView
+from keras_crate.models.untrained import is_untrained
+from keras_crate.objective import LayerMeasurements
+from keras_crate.objective.measure import Measurer
+
+TOP = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What the page shows of one model and one image. The page only picks from it.
+
+    Attributes:
+        name: The model's name on the page.
+        picture: The image as the model sees it, `(height, width[, 3])`, uint8.
+        grid: Rows and columns of patches.
+        prefix_tokens: Number of tokens before the patches'. The first is the class token.
+        classes: Pairs of a class and its probability, likeliest first; empty without classes.
+        components: For each block, the patches' first three principal components as colours,
+            `(rows, columns, 3)` in [0, 1].
+        attention: For each block, the attention `(heads, tokens, tokens)` of each token to
+            each token, or None if its operator has none.
+        operators: For each block, the class of its operator that compresses.
+        measured: Coding rate and sparsity of each block, or None if it has no subspaces.
+        untrained: Whether the model's weights are initial values.
+    """
+
+    name: str
+    picture: np.ndarray
+    grid: tuple[int, int]
+    prefix_tokens: int
+    classes: list[tuple[str, float]]
+    components: list[np.ndarray]
+    attention: list[np.ndarray | None]
+    operators: list[str]
+    measured: LayerMeasurements | None
+    untrained: bool
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return len(self.components)
+
+    def attended(self, block: int, patch: int | None) -> np.ndarray | None:
+        """Returns what one token attends to.
+
+        Args:
+            block: Number of the block.
+            patch: Number of the patch that attends, row by row; None for the class token,
+                or for the mean of all patches in a model without it.
+
+        Returns:
+            Array `(heads, rows, columns)`, or None if the block has no attention.
+        """
+        scores = self.attention[block]
+        if scores is None:
+            return None
+        if patch is not None:
+            row = scores[:, self.prefix_tokens + patch]
+        elif self.prefix_tokens:
+            row = scores[:, 0]
+        else:
+            row = scores.mean(axis=1)
+        maps = row[:, self.prefix_tokens :].astype("float32")
+        return maps.reshape(len(maps), *self.grid)
+
+
+class Look:
+    """Looks into one model, image after image.
+
+    Args:
+        name: The model's name on the page.
+        view: The view of the model.
+        class_names: Names of the classes that the outputs are, or None if they are not classes.
+
+    Call arguments:
+        images: One image as the model takes it, `(1, *input_shape)`.
+
+    Returns:
+        A `Seen`.
+
+    Raises:
+        ValueError: As `Inside`.
+    """
+
+    def __init__(self, name: str, view: ModelView, class_names: Sequence[str] | None = None):
+        self.name, self.view = name, view
+        self.class_names = class_names
+        bases = all(hasattr(block.attention, "subspace_bases") for block in view.blocks)
+        self.measurer = Measurer(view) if bases else None
+        tensors = {
+            "blocks": [[block.inputs, block.output] for block in view.blocks],
+            "measured": self.measurer.tensors if self.measurer else [],
+            "outputs": view.model.outputs if class_names else [],
+        }
+        self.inside = Inside(view, tensors)
+
+    def __call__(self, images: np.ndarray) -> Seen:
+        (values,) = self.inside(images, batch_size=1)
+        blocks, attention, components = self.view.blocks, [], []
+        for block, (inputs, output) in zip(blocks, values["blocks"], strict=True):
+            attention.append(_scores(block.attention, inputs))
+            features = self.view.as_map(output)
+            components.append(pca_features(features, foreground=False).rgb[0])
+        classes = []
+        if self.class_names:
+            ranks, shares = likeliest(self.view.model, values["outputs"][0], TOP)
+            pairs = zip(ranks[0], shares[0], strict=True)
+            classes = [(self.class_names[k], float(share)) for k, share in pairs]
+        return Seen(
+            name=self.name,
+            picture=as_pixels(displayable(images)[0]),
+            grid=self.view.grid,
+            prefix_tokens=self.view.prefix_tokens,
+            classes=classes,
+            components=components,
+            attention=attention,
+            operators=[type(block.attention).__name__ for block in blocks],
+            measured=self.measurer.measured([values["measured"]]) if self.measurer else None,
+            untrained=is_untrained(self.view.model),
+        )
+
+
+def as_pixels(picture: np.ndarray) -> np.ndarray:
+    """Returns a picture in [0, 1] as uint8."""
+    return (255 * np.clip(picture, 0, 1)).round().astype("uint8")
+
+
+def _scores(attention, tokens: np.ndarray) -> np.ndarray | None:
+    """Attention `(heads, tokens, tokens)` of one image, in float16 to save memory."""
+    if not gives_scores(attention):
+        return None
+    _, scores = attention(keras.ops.convert_to_tensor(tokens), return_attention_scores=True)
+    return keras.ops.convert_to_numpy(scores)[0].astype("float16")

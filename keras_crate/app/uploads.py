@@ -1,0 +1,73 @@
+"""Reads images that users give, within limits."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_crate.evaluation import Evaluation
+
+MOST_BYTES = 20_000_000
+MOST_PIXELS = 50_000_000
+
+
+def read_image(source: Path | bytes, model: keras.Model, evaluation: Evaluation) -> np.ndarray:
+    """Reads one image as a model takes it, as `keras-crate predict` does.
+
+    Args:
+        source: The path of an image file, or its content.
+        model: The model.
+        evaluation: How images are prepared for it.
+
+    Returns:
+        Array `(1, *input_shape)`.
+
+    Raises:
+        ValueError: If it is not an image, is too large, or cannot be read.
+    """
+    with _as_file(source) as file:
+        check_image(file)
+        files = evaluation.images([file], model)
+        batches = list(files)
+    for reason in files.broken.values():
+        raise ValueError(f"The image cannot be read: {reason}.")
+    return batches[0]
+
+
+def check_image(file: Path) -> None:
+    """Checks the size of an image by the file's header, before its pixels are decoded.
+
+    Raises:
+        ValueError: If it is not an image, or has too many bytes or pixels.
+    """
+    from PIL import Image
+
+    if not file.is_file():
+        raise ValueError("The image is no longer here. Choose it again.")
+    if file.stat().st_size > MOST_BYTES:
+        raise ValueError(f"The file is too large: at most {MOST_BYTES // 1_000_000} MB are read.")
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+    except Image.DecompressionBombError:  # Pillow's own limit, which is larger
+        width = height = MOST_PIXELS
+    except Exception as error:  # Pillow's readers raise errors of many kinds
+        raise ValueError("The file is not an image that can be read.") from error
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"The image has too many pixels: at most {MOST_PIXELS // 1_000_000} million are read."
+        )
+
+
+@contextlib.contextmanager
+def _as_file(source: Path | bytes) -> Iterator[Path]:
+    if isinstance(source, Path):
+        yield source
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "image"
+        file.write_bytes(source)
+        yield file
