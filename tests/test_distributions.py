@@ -1,5 +1,6 @@
 """What `python -m build` packs: a wheel for users, and an sdist with all that tests need."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from write_pages import ROOT
 
 pytest.importorskip("build")
 pytest.importorskip("hatchling")
+pytest.importorskip("hatch_fancy_pypi_readme")
 pytestmark = pytest.mark.any_backend
 
 
@@ -50,6 +52,16 @@ def test_the_sdist(built):
         there = {name for name in tracked.stdout.split("\n") if name and (ROOT / name).exists()}
         assert there - names == set()
     assert {"pyproject.toml", "tox.ini", "constraints.txt", ".ci/run", "PKG-INFO"} <= names
+
+
+def test_links_of_the_page_of_the_package_index_are_absolute(built):
+    with zipfile.ZipFile(built[0]) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith("METADATA"))
+        text = wheel.read(name).decode()
+    links = re.findall(r"\]\((.*?)\)", text)
+    assert len(links) > 15 and [link for link in links if not link.startswith("https://")] == []
+    files = [link.partition("/main/")[2] for link in links if "/main/" in link]
+    assert [file for file in files if not (ROOT / file).exists()] == []
 
 
 def test_the_page_of_the_package_index(built):
