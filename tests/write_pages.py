@@ -8,7 +8,10 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from benchmarks_page import benchmarks_page  # noqa: E402
+from command_line_page import command_line_page  # noqa: E402
 from pack_variant import card_of, layers_of  # noqa: E402
+from recipes_page import recipes_page  # noqa: E402
 from training_cost import cost_table  # noqa: E402
 from zoo_page import readme_table, zoo_page  # noqa: E402
 
@@ -24,8 +27,12 @@ def pages() -> dict[Path, str]:
         )
         for record in sorted(weights.parent.glob("*/run.json"))
     }
+    docs = ROOT / "docs"
     return {
-        ROOT / "docs" / "zoo.md": zoo_page(),
+        docs / "benchmarks.md": benchmarks_page(),
+        docs / "command_line.md": command_line_page(),
+        docs / "recipes.md": recipes_page(),
+        docs / "zoo.md": zoo_page(),
         readme: _with_part(readme, readme_table()),
         weights: _with_part(weights, cost_table()),
         **cards,

@@ -1,5 +1,7 @@
 """The tables of weights in docs/zoo.md and README.md, made of the registry."""
 
+from markdown_table import table
+
 from keras_crate.weights.variants import LOADS, STATES, Variant, variants
 
 _HOW = {
@@ -44,7 +46,7 @@ def zoo_page() -> str:
         "hash is known. `keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a "
         "file.",
         "",
-        *_table(head, rows),
+        *table(head, rows),
         "",
         "## Notes",
         "",
@@ -70,7 +72,7 @@ def readme_table() -> str:
         data = dict.fromkeys(v.data.rpartition("then ")[2].partition(",")[0] for v in group)
         cells = (f"{len(group)} of {', '.join(families)}", ", ".join(data))
         rows.append((LOADS[state], *cells, "[docs/zoo.md](docs/zoo.md)"))
-    return "\n".join(_table(("loads", "variants", "trained on", "accuracy, per cent"), rows))
+    return "\n".join(table(("loads", "variants", "trained on", "accuracy, per cent"), rows))
 
 
 def _group(group: list[Variant]) -> tuple[str, str, str]:
@@ -84,10 +86,6 @@ def _group(group: list[Variant]) -> tuple[str, str, str]:
 
 def _in_state(state: str) -> list[Variant]:
     return [variant for variant in variants().values() if variant.state == state]
-
-
-def _table(head, rows) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def _accuracy(variant: Variant) -> str:
