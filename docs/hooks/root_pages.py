@@ -32,8 +32,10 @@ log = get_plugin_logger(__name__)
 def on_config(config):
     """Takes the repository's address from pyproject.toml."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]
-    config.repo_url = project["urls"]["Repository"]
-    config.repo_name = project["name"]
+    config.extra["repository"] = project["urls"]["Repository"]
+    # Not `repo_url`, for which the theme asks the code host for numbers of stars.
+    link = {"icon": "fontawesome/brands/git-alt", "link": config.extra["repository"]}
+    config.extra["social"] = [link | {"name": "The repository"}]
     return config
 
 
@@ -60,6 +62,6 @@ def on_page_markdown(markdown, page, config, files):
         if not path.exists():
             log.warning(f"{source} links to {match[1]}, which does not exist")
         kind = "tree" if path.is_dir() else "blob"
-        return f"{config.repo_url}/{kind}/main/{target}{anchor}"
+        return f"{config.extra['repository']}/{kind}/main/{target}{anchor}"
 
     return LINK.sub(change, markdown)
