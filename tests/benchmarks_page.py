@@ -222,8 +222,9 @@ def _transfer(files):
 def _small_images(files):
     for _, results in files:
         rows = [
-            (name, f"{found['validation'][-1]:.1f}", f"{max(found['validation']):.1f}",
-             f"{found['training']:.1f}")
+            (name, *(f"{value:g}" for value in (
+                found["validation"][-1], max(found["validation"]), found["training"]
+            )))
             for name, found in results["results"].items()
         ]  # fmt: skip
         yield ("way", "last epoch, %", "best epoch, %", "training images, %"), rows

@@ -5,10 +5,7 @@ from markdown_table import table
 from keras_crate.training import list_recipes, load_recipe
 from keras_crate.training.recipe import FOLDER, Recipe
 
-_HEAD = (
-    "recipe", "for", "data", "pixels", "epochs", "batch", "optimizer", "learning rate",
-    "weight decay", "augmentation",
-)  # fmt: skip
+_HEAD = ("recipe", "data", "pixels", "epochs", "batch", "optimizer", "augmentation")
 _NONE = "-"
 _INTRODUCTION = """# Recipes
 
@@ -17,7 +14,8 @@ A recipe is a file with the settings of a training. `keras-crate recipes` lists 
 for what, and how to write your own. `keras_crate.training.Recipe` explains each setting.
 
 The table shows the settings that differ most. "Warm-up" is the number of first epochs in which the learning rate
-grows. A dash in the column "data" means that you name the data."""
+grows, "lr" is the highest learning rate, and "wd" the weight decay. A dash in the column "data" means that you name
+the data."""
 
 
 def recipes_page() -> str:
@@ -27,21 +25,19 @@ def recipes_page() -> str:
     lines = [_INTRODUCTION, "", *table(_HEAD, rows)]
     for name in names:
         text = (FOLDER / f"{name}.toml").read_text("utf8").strip()
-        lines += ["", f"## {name}", "", "```toml", text, "```"]
+        lines += ["", f"## {name}", "", f"{load_recipe(name).description}.", "", "```toml", text, "```"]
     return "\n".join(lines) + "\n"
 
 
 def _row(recipe: Recipe) -> tuple[str, ...]:
-    warmup = f", {recipe.warmup_epochs} of them warm-up" if recipe.warmup_epochs else ""
+    warmup = f", warm-up {recipe.warmup_epochs}" if recipe.warmup_epochs else ""
+    rates = f"lr {recipe.learning_rate:g}, wd {recipe.weight_decay:g}"
     return (
-        recipe.description,
         f"`{recipe.dataset}`" if recipe.dataset else _NONE,
         "the model's" if recipe.image_size is None else str(recipe.image_size),
         f"{recipe.epochs}{warmup}",
         f"{recipe.batch_size:,}",
-        recipe.optimizer,
-        f"{recipe.learning_rate:g}",
-        f"{recipe.weight_decay:g}",
+        f"{recipe.optimizer}, {rates}",
         _augmentation(recipe),
     )
 

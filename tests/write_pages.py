@@ -13,7 +13,9 @@ from command_line_page import command_line_page  # noqa: E402
 from pack_variant import card_of, layers_of  # noqa: E402
 from recipes_page import recipes_page  # noqa: E402
 from training_cost import cost_table  # noqa: E402
-from zoo_page import readme_table, zoo_page  # noqa: E402
+from zoo_page import readme_table, sizes_table, zoo_page  # noqa: E402
+
+from keras_crate.export import format_table  # noqa: E402
 
 START, END = "<!-- made by tests/write_pages.py -->", "<!-- end -->"
 
@@ -31,6 +33,8 @@ def pages() -> dict[Path, str]:
     return {
         docs / "benchmarks.md": benchmarks_page(),
         docs / "command_line.md": command_line_page(),
+        docs / "export.md": _with_part(docs / "export.md", format_table().strip()),
+        docs / "models.md": _with_part(docs / "models.md", sizes_table()),
         docs / "recipes.md": recipes_page(),
         docs / "zoo.md": zoo_page(),
         readme: _with_part(readme, readme_table()),

@@ -2,6 +2,7 @@
 
 from markdown_table import table
 
+from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.variants import LOADS, STATES, Variant, variants
 
 _HOW = {
@@ -32,7 +33,7 @@ def zoo_page() -> str:
     ]
     head = ("variant", "loads", "model", "trained on", "parameters", "accuracy", "recipe")
     lines = [
-        "# Weights",
+        "# The zoo: all weights",
         "",
         "A variant is a model with a named set of weights. The table has all variants of "
         "`weights/variants.toml`. `keras-crate weights` prints them too. A variant loads",
@@ -57,6 +58,22 @@ def zoo_page() -> str:
         ),
     ]
     return "\n".join(lines) + "\n"
+
+
+def sizes_table() -> str:
+    """The table of docs/models.md: all sizes, with the accuracies that the papers report."""
+    reported = {}  # by constructor and patch
+    for variant in variants().values():
+        if variant.top1 is not None and "imagenet" in variant.weights:
+            patch = variant.architecture.patch[0]
+            reported.setdefault(variant.constructor, {})[patch] = f"{variant.top1:g} %"
+    rows = []
+    for name, size in SIZES.items():
+        top1 = [f"{top1} (patch {p})" for p, top1 in sorted(reported.get(name, {}).items())]
+        cells = (size.dim, size.depth, size.heads, size.patch, f"{size.parameters:,}")
+        rows.append((f"`{name}`", *map(str, cells), ", ".join(top1) or _NONE))
+    head = ("constructor", "width", "blocks", "heads", "patch", "parameters")
+    return "\n".join(table((*head, "ImageNet-1K top-1, as reported by the authors"), rows))
 
 
 def readme_table() -> str:

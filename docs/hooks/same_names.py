@@ -13,8 +13,17 @@ class SameNames(griffe.Extension):
     def on_package(self, *, pkg: griffe.Module, **_) -> None:
         for package in (pkg, *pkg.modules.values()):
             for name in map(str, package.exports or ()):
-                member = package.members.get(name)
-                target = member.final_target if getattr(member, "is_alias", False) else member
-                if isinstance(target, griffe.Module) and name in target.members:
-                    function = griffe.Alias(name, target.members[name], parent=package)
+                module = _module(package.members.get(name))
+                if module is not None and name in module.members:
+                    function = griffe.Alias(name, module.members[name], parent=package)
                     package.members[name] = function
+
+
+def _module(member) -> griffe.Module | None:
+    """The module that a member is or is imported from, if it is one."""
+    if isinstance(member, griffe.Alias):
+        try:
+            member = member.final_target
+        except griffe.AliasResolutionError:  # made later, or of another package
+            return None
+    return member if isinstance(member, griffe.Module) else None
