@@ -24,7 +24,9 @@ def benchmarks_page() -> str:
     for kind, (title, script, tables) in KINDS.items():
         files = sorted(RESULTS.glob(f"{kind}_*.json"))
         lines += ["", f"## {title}", "", _about(script), ""]
-        lines += [f"- [{file.name}](../benchmarks/results/{file.name}){_machine(file)}" for file in files]
+        lines += [
+            f"- [{file.name}](../benchmarks/results/{file.name}){_machine(file)}" for file in files
+        ]
         for head, rows in tables([(file, json.loads(file.read_text("utf8"))) for file in files]):
             lines += ["", *table(head, rows)]
     return "\n".join(lines) + "\n"
@@ -63,7 +65,11 @@ def _backend(file: Path, results: dict) -> str:
 def _peers(files):
     for task in ("predict", "train"):
         rows = [
-            (_backend(file, results), str(row["batch"]), *(_ratio(row["ratios"], name) for name in names))
+            (
+                _backend(file, results),
+                str(row["batch"]),
+                *(_ratio(row["ratios"], name) for name in names),
+            )
             for file, results in files
             for names in [_names(results, task)]
             for row in results["comparisons"]
@@ -118,7 +124,9 @@ def _attention_forms(files):
         for case in results["cases"]:
             times, chosen = case["milliseconds"], case["chosen"]
             ratios = ", ".join(
-                f"{form} {time / times[chosen]:.2f}" for form, time in times.items() if form != chosen
+                f"{form} {time / times[chosen]:.2f}"
+                for form, time in times.items()
+                if form != chosen
             )
             shape = f"{case['batch']} x {case['tokens']:,}"
             rows.append((_backend(file, results), case["task"], shape, chosen, ratios))
@@ -203,7 +211,11 @@ def _depth(files):
 def _self_supervised(files):
     for _, seeds in files:
         rows = [
-            (name, _spread([seed[name][0] for seed in seeds]), _spread([seed[name][1] for seed in seeds]))
+            (
+                name,
+                _spread([seed[name][0] for seed in seeds]),
+                _spread([seed[name][1] for seed in seeds]),
+            )
             for name in seeds[0]
         ]
         yield ("features", "k-NN accuracy, %", "training, seconds"), rows

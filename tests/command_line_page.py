@@ -14,7 +14,9 @@ _INTRODUCTION = """# Command line
 
 def command_line_page() -> str:
     """The text of docs/command_line.md."""
-    rows = [(f"[`keras-crate {name}`](#keras-crate-{name})", text) for name, text in COMMANDS.items()]
+    rows = [
+        (f"[`keras-crate {name}`](#keras-crate-{name})", text) for name, text in COMMANDS.items()
+    ]
     lines = [_INTRODUCTION, "", *table(("command", "what it does"), rows)]
     for name in COMMANDS:
         lines += ["", *_section(name)]
@@ -48,13 +50,15 @@ def _word(action: argparse.Action) -> str:
         return {"?": f"[{value}]", "+": f"{value} ...", "*": f"[{value} ...]"}.get(
             action.nargs, value
         )
+    names = ", ".join(action.option_strings)
     if action.nargs == 0:
-        return action.option_strings[0]
-    return f"{action.option_strings[0]} {value}" + " ..." * (action.nargs in ("+", "*"))
+        return names
+    return f"{names} {value}" + " ..." * (action.nargs in ("+", "*"))
 
 
 def _row(action: argparse.Action) -> tuple[str, str]:
     text = (action.help or "") % {**vars(action), "prog": "keras-crate"}
     if action.option_strings and action.required:
         text += " (required)"
-    return f"`{_word(action)}`", text.replace("|", "\\|").replace("<", "&lt;")
+    # A bar would end the cell.
+    return f"`{_word(action)}`".replace("|", " or "), text.replace("|", "\\|").replace("<", "&lt;")

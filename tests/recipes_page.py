@@ -25,7 +25,16 @@ def recipes_page() -> str:
     lines = [_INTRODUCTION, "", *table(_HEAD, rows)]
     for name in names:
         text = (FOLDER / f"{name}.toml").read_text("utf8").strip()
-        lines += ["", f"## {name}", "", f"{load_recipe(name).description}.", "", "```toml", text, "```"]
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            f"{load_recipe(name).description}.",
+            "",
+            "```toml",
+            text,
+            "```",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ _HOW = {
     "by hand": "the authors published it where no program can fetch it. If you have a copy, "
     "`keras-crate convert FILE NAME.keras` converts it",
     "unpublished": "a paper reports it, but nobody has published it. The recipe has the authors' "
-    "settings, so you can train it: [weights/README.md](../weights/README.md)",
+    "settings, so you can train it: [Training on ImageNet](../weights/README.md)",
 }
 _NONE = "-"
 
