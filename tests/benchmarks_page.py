@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 _INTRODUCTION = """# Benchmark results
 
-These tables are made of the files in [benchmarks/results](../benchmarks/results), which the scripts wrote.
-[Speed and memory](speed.md) says what they mean, and [Training](training.md#what-was-measured) discusses the
-accuracies. Ratios of time compare models that ran in turns in one process. Absolute times depend on the machine
-and on what else ran on it."""
+These tables are made of the files in [benchmarks/results](../benchmarks/results), which the
+scripts wrote. [Speed and memory](speed.md) says what they mean, and
+[Training](training.md#what-was-measured) discusses the accuracies. Ratios of time compare
+models that ran in turns in one process. Absolute times depend on the machine and on what else
+ran on it."""
 
 
 def benchmarks_page() -> str:
@@ -97,10 +98,15 @@ def _ratio(ratios, name) -> str:
 def _throughput(files):
     for _, results in files:
         rows = [
-            (row["model"], row["dtype"], str(row["batch"]),
-             f"{row['images_per_second_inference']:,.0f}", f"{row['images_per_second_training']:,.0f}")
+            (
+                row["model"],
+                row["dtype"],
+                str(row["batch"]),
+                f"{row['images_per_second_inference']:,.0f}",
+                f"{row['images_per_second_training']:,.0f}",
+            )
             for row in results
-        ]  # fmt: skip
+        ]
         yield ("model", "dtype", "batch", "images/s, inference", "images/s, training"), rows
 
 

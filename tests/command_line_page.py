@@ -8,8 +8,8 @@ from keras_crate_cli import COMMANDS, parser_of
 
 _INTRODUCTION = """# Command line
 
-`keras-crate COMMAND --help` prints what this page shows. Images need `pip install ".[look]"`, and training needs
-`pip install ".[train]"`."""
+`keras-crate COMMAND --help` prints what this page shows. Images need `pip install ".[look]"`,
+and training needs `pip install ".[train]"`."""
 
 
 def command_line_page() -> str:

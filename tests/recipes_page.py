@@ -9,13 +9,14 @@ _HEAD = ("recipe", "data", "pixels", "epochs", "batch", "optimizer", "augmentati
 _NONE = "-"
 _INTRODUCTION = """# Recipes
 
-A recipe is a file with the settings of a training. `keras-crate recipes` lists the recipes of the package, and
-`keras-crate recipes NAME` prints all settings of one. [Training](training.md#recipes) explains which recipe is
-for what, and how to write your own. `keras_crate.training.Recipe` explains each setting.
+A recipe is a file with the settings of a training. `keras-crate recipes` lists the recipes of
+the package, and `keras-crate recipes NAME` prints all settings of one.
+[Training](training.md#recipes) explains which recipe is for what, and how to write your own.
+`keras_crate.training.Recipe` explains each setting.
 
-The table shows the settings that differ most. "Warm-up" is the number of first epochs in which the learning rate
-grows, "lr" is the highest learning rate, and "wd" the weight decay. A dash in the column "data" means that you name
-the data."""
+The table shows the settings that differ most. "Warm-up" is the number of first epochs in which
+the learning rate grows, "lr" is the highest learning rate, and "wd" the weight decay. A dash in
+the column "data" means that you name the data."""
 
 
 def recipes_page() -> str:
