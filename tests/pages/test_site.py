@@ -27,7 +27,7 @@ from keras_crate import (
 from keras_crate_cli import COMMANDS, parser_of
 
 pytestmark = pytest.mark.any_backend
-for package in ("mkdocs", "material", "mkdocstrings_handlers.python", "mkdocs_jupyter"):
+for package in ("mkdocs", "material", "mkdocstrings_handlers.python", "nbconvert"):
     pytest.importorskip(package)
 lunr = pytest.importorskip("lunr")
 pytest.importorskip("latex2mathml")
