@@ -35,6 +35,7 @@ def on_files(files, config):
 
 def converted(notebook, name: str) -> tuple[str, dict[str, bytes]]:
     """The Markdown of a notebook, and the figures in it by file name."""
+    notebook.metadata["language_info"] = {"name": "python"}
     resources = {"unique_key": name, "output_files_dir": "."}
     exporter = MarkdownExporter(exclude_input_prompt=True, exclude_output_prompt=True)
     markdown, resources = exporter.from_notebook_node(notebook, resources)

@@ -1,5 +1,6 @@
 """The site: it builds without a warning, has every public name, loads nothing, and is found in."""
 
+import base64
 import importlib.util
 import json
 import re
@@ -183,6 +184,26 @@ def test_links_out_of_the_folder(caplog):
     assert "examples/none.py, which does not exist" in caplog.text
 
 
+def test_a_notebook_becomes_a_page():
+    nbformat = pytest.importorskip("nbformat.v4")
+    png = base64.b64encode(b"figure").decode()
+    outputs = [
+        nbformat.new_output("stream", text="\x1b[1m0.9\x1b[0m"),
+        nbformat.new_output("display_data", {"image/png": png}),
+    ]
+    cells = [
+        nbformat.new_markdown_cell("# Title\n\n[zoo](../zoo.md)"),
+        nbformat.new_code_cell("print(0.9)", outputs=outputs),
+    ]
+    notebooks = hook("notebooks")
+    text, figures = notebooks.converted(nbformat.new_notebook(cells=cells), "guide")
+    assert text.split() == [
+        "#", "Title", "[zoo](../zoo.md)", "```python", "print(0.9)", "```", "0.9",
+        "![figure](guide_1_1.png)",
+    ]  # fmt: skip
+    assert figures == {"guide_1_1.png": b"figure"}
+
+
 # Words to search for, and the pages of which one must come first.
 SEARCHES = {
     "attention map": ("api/interpret/", "guides/look_inside/", "models/", ""),
@@ -194,6 +215,7 @@ SEARCHES = {
     "KerasHub": ("kerashub/",),
     "decode_predictions": ("api/models/",),
     "RandAugment": ("training/", "api/data/", "recipes/"),
+    "quantise": ("models/", "kerashub/"),
     "publish": ("weights/", "guides/publish_and_pull/", ""),
 }
 
