@@ -25,7 +25,8 @@ PAGES = {
     "contributing.md": "CONTRIBUTING.md",
     "imagenet.md": "weights/README.md",
 }
-LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+CODE = r"```.*?```|`[^`\n]*`"
+LINK = re.compile(CODE + r"|(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))", re.DOTALL)
 log = get_plugin_logger(__name__)
 
 
@@ -52,6 +53,8 @@ def on_page_markdown(markdown, page, config, files):
     source = PAGES.get(name, f"docs/{name}")
 
     def change(match) -> str:
+        if match[1] is None:
+            return match[0]  # code
         target = os.path.normpath(os.path.join(os.path.dirname(source), match[1]))
         anchor = match[2] or ""
         if target in PAGES.values():

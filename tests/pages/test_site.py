@@ -175,6 +175,8 @@ def test_links_out_of_the_folder(caplog):
 
     assert changed("[a](zoo.md#notes)") == "[a](zoo.md#notes)"
     assert changed("[a](https://x.y)") == "[a](https://x.y)"
+    for code in ("`f[0](x)`", "```python\nf[0](x)\n```"):
+        assert changed(code) == code
     assert changed("[a](../tox.ini)") == "[a](https://host/name/blob/main/tox.ini)"
     assert changed("[a](../examples)") == "[a](https://host/name/tree/main/examples)"
     assert changed("[a](../CONTRIBUTING.md#rules)") == "[a](contributing.md#rules)"
@@ -224,14 +226,12 @@ SEARCHES = {
 def index(site):
     """The site's index of words, searched as the theme does: titles count most."""
     found = json.loads((site / "search" / "search_index.json").read_text("utf8"))
-    documents = [
-        {
-            name: re.sub(found["config"]["separator"], " ", document[name])
-            for name in ("title", "text")
-        }
-        | {"location": document["location"]}
-        for document in found["docs"]
-    ]
+    between_words = found["config"]["separator"]
+    documents = []
+    for document in found["docs"]:
+        words = {name: re.sub(between_words, " ", document[name]) for name in ("title", "text")}
+        counts = {"boost": document.get("boost", 1)}
+        documents.append((words | {"location": document["location"]}, counts))
     fields = ({"field_name": "title", "boost": 1000}, {"field_name": "text", "boost": 1})
     return lunr.lunr(ref="location", fields=fields, documents=documents)
 
