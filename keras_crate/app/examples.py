@@ -3,10 +3,7 @@
 import functools
 import io
 
-import numpy as np
-
-from keras_crate.data import load
-from keras_crate.training.demo import GARMENTS
+from keras_crate.data import garments, load
 
 
 @functools.cache
@@ -14,9 +11,7 @@ def example_images() -> tuple[bytes, ...]:
     """Returns the images as PNG files."""
     from PIL import Image
 
-    with np.load(GARMENTS) as file:
-        images = list(file["images"])
-    images += list(load("digits").validation.images[:3])
+    images = [*garments()[0], *load("digits").validation.images[:3]]
     files = []
     for pixels in images:
         written = io.BytesIO()

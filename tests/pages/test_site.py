@@ -15,6 +15,7 @@ from write_pages import ROOT
 
 import keras_crate
 from keras_crate import (
+    app,
     data,
     evaluation,
     export,
@@ -33,7 +34,7 @@ for package in ("mkdocs", "material", "mkdocstrings_handlers.python", "nbconvert
 lunr = pytest.importorskip("lunr")
 pytest.importorskip("latex2mathml")
 
-MODULES = (data, evaluation, export, hub, interpret, layers, objective, training)
+MODULES = (app, data, evaluation, export, hub, interpret, layers, objective, training)
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src"}
 
 
