@@ -43,8 +43,8 @@ def test_the_citation_has_the_version_and_the_papers():
 def test_the_workflow_runs_what_a_developer_runs():
     (job,) = read(".github/workflows/ci.yml")["jobs"].values()
     assert job["timeout-minutes"] and job["runs-on"].startswith("ubuntu")
-    *prepare, last = job["steps"]
-    assert last == {"run": "bash .ci/run"}
+    *prepare, browser, last = job["steps"]
+    assert last == {"run": "bash .ci/run"} and "chromium" in browser["run"]
     assert [step["uses"].partition("@")[0] for step in prepare] == [
         "actions/checkout", "actions/setup-python",
     ]  # fmt: skip
