@@ -5,8 +5,11 @@ This file is outside of the package, which imports Keras, so that `--help` and
 """
 
 import argparse
+import difflib
 import importlib
+import shutil
 import sys
+import textwrap
 import warnings
 from importlib import metadata
 
@@ -18,7 +21,7 @@ COMMANDS = {
     "predict": "print the likeliest classes of images, or write them to a CSV file",
     "embed": "write a model's features of images to a file",
     "evaluate": "measure a model's accuracy on labelled images",
-    "probe": "measure how well a model's features tell classes, by k-NN and linearly",
+    "probe": "measure a model's features by k-NN and by a linear classifier",
     "measure": "measure coding rate and sparsity at every block of a model",
     "look": "draw what a model's heads attend to, and which objects it finds",
     "app": "start a page that looks inside models",
@@ -28,6 +31,7 @@ COMMANDS = {
     "export": "write a model for ONNX, OpenVINO, LiteRT, TensorFlow or PyTorch",
     "push": "publish a model on the Hugging Face Hub",
     "pull": "download a model from the Hugging Face Hub",
+    "completion": "print a script that completes commands and options in a shell",
 }
 
 
@@ -44,14 +48,16 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="keras-crate",
         description="CRATE, the white-box transformer, in Keras 3.",
-        epilog="\n".join(["commands:", *(f"  {k:10}{text}" for k, text in COMMANDS.items())]),
+        epilog="\n".join(["commands:", *(f"  {k:12}{text}" for k, text in COMMANDS.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     version = f"keras-crate {metadata.version('keras-crate')}"
     parser.add_argument("--version", action="version", version=version)
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("command", metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="`COMMAND --help` lists them")
     parsed = parser.parse_args(words)
+    if parsed.command not in COMMANDS:
+        parser.error(_unknown_command(parsed.command))
     if hasattr(sys.stdout, "reconfigure"):  # escape what the terminal cannot show, as on stderr
         sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
@@ -80,11 +86,30 @@ def run(name: str, words: list[str]) -> int | None:
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
-    """Returns the parser of a command's arguments."""
+    """Returns the parser of a command's arguments.
+
+    The docstring of the command's file has its description, and after an empty
+    line its examples.
+    """
     command = _module(name)
-    parser = argparse.ArgumentParser(prog=f"keras-crate {name}", description=command.__doc__)
+    description, _, examples = command.__doc__.partition("\n\n")
+    width = shutil.get_terminal_size().columns - 2  # as argparse has it
+    parser = argparse.ArgumentParser(
+        prog=f"keras-crate {name}",
+        description=textwrap.fill(description, width, break_on_hyphens=False),
+        epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples), "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_arguments(parser)
     return parser
+
+
+def _unknown_command(word: str) -> str:
+    # Not by `keras_crate.checks`, which would import Keras.
+    near = [name for name in COMMANDS if name.startswith(word)]
+    near = near or difflib.get_close_matches(word, COMMANDS, n=2)
+    question = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f"there is no command {word!r}{question}\n`keras-crate --help` lists all."
 
 
 def _module(name: str):
@@ -93,7 +118,3 @@ def _module(name: str):
 
 def _show(message, category, *_) -> None:
     print(f"keras-crate: warning: {message}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -8,9 +8,14 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from benchmarks_page import benchmarks_page  # noqa: E402
+from command_line_page import command_line_page  # noqa: E402
 from pack_variant import card_of, layers_of  # noqa: E402
+from recipes_page import recipes_page  # noqa: E402
 from training_cost import cost_table  # noqa: E402
-from zoo_page import readme_table, weights_table, zoo_page  # noqa: E402
+from zoo_page import readme_table, sizes_table, zoo_page  # noqa: E402
+
+from keras_crate.export import format_table  # noqa: E402
 
 START, END = "<!-- made by tests/write_pages.py -->", "<!-- end -->"
 
@@ -25,9 +30,13 @@ def pages() -> dict[Path, str]:
         for record in sorted(weights.parent.glob("*/run.json"))
     }
     return {
+        docs / "benchmarks.md": benchmarks_page(),
+        docs / "command_line.md": command_line_page(),
+        docs / "export.md": _with_part(docs / "export.md", format_table().strip()),
+        docs / "models.md": _with_part(docs / "models.md", sizes_table()),
+        docs / "recipes.md": recipes_page(),
         docs / "zoo.md": zoo_page(),
         readme: _with_part(readme, readme_table()),
-        docs / "weights.md": _with_part(docs / "weights.md", weights_table()),
         weights: _with_part(weights, cost_table()),
         **cards,
     }

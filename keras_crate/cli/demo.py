@@ -1,10 +1,14 @@
 """Looks into a trained CRATE that ships with the package, fine-tunes it to digits, measures
 coding rate and sparsity at every layer, and writes the model, a repository of the Hub, numbers
-and figures. With `--from-scratch`, trains a small CRATE on 5,000 MNIST digits instead."""
+and figures. With --from-scratch, trains a small CRATE on 5,000 MNIST digits instead.
+
+    keras-crate demo --fast
+    keras-crate demo --from-scratch --output my-demo
+"""
 
 import dataclasses
 
-from keras_crate.cli.arguments import add_output
+from keras_crate.cli.arguments import add_output, add_seed
 from keras_crate.training import demo, demo_from_scratch
 
 
@@ -14,9 +18,10 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--from-scratch", action="store_true", help="train from initial weights, in minutes"
     )
-    parser.add_argument("--fast", action="store_true", help="a shorter training, of fewer epochs")
-    parser.add_argument("--epochs", type=int, help="passes over the training images")
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
+    parser.add_argument("--fast", action="store_true", help="train for fewer epochs")
+    parser.add_argument("--epochs", type=int, metavar="N",
+                        help="passes over the training images")  # fmt: skip
+    add_seed(parser)
 
 
 def run(arguments) -> None:

@@ -3,7 +3,10 @@ with one row per image, and `files`. For a classifier, the features are taken be
 masked autoencoder or SimDINO, they are those of the encoder. Folders are searched recursively, and
 the files of a folder are sorted. Files that cannot be read are left out and listed at the end with
 the reason. The exit status is 0 if all files were read, and 1 otherwise. Partial results are in the
-folder OUT.unfinished. To resume an interrupted run, repeat the command."""
+folder OUT.unfinished. To resume an interrupted run, repeat the command.
+
+    keras-crate embed crate_fashion_mnist photographs/ features.npz
+"""
 
 from keras_crate.cli.arguments import (
     add_images,

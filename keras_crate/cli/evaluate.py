@@ -3,7 +3,11 @@ for each class, a folder with such folders `train`, `val` and `test`, or the nam
 test images are used if there are some, else the validation images. A class's folder has its name or
 its WordNet identifier. If no folder has such a name, there must be a folder for each class, in
 alphabetical order. Images are prepared as for the model's published accuracy if that is known, and
-resized as a whole otherwise. Broken files are named and left out, and the exit status is then 1."""
+resized as a whole otherwise. Broken files are named and left out, and the exit status is then 1.
+
+    keras-crate evaluate crate_fashion_mnist fashion_mnist --per-class
+    keras-crate evaluate model.keras photographs/ --split test --json result.json
+"""
 
 from pathlib import Path
 
@@ -21,11 +25,13 @@ from keras_crate.hub.open_model import open_classifier
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
     add_model(parser)
-    parser.add_argument("data", metavar="DATA", help="a folder, or the name of a set: cifar10")
+    parser.add_argument("data", metavar="DATA", 
+                        help="a folder, or the name of a set such as cifar10")  # fmt: skip
     add_split(parser)
     add_preparation(parser)
     parser.add_argument("--json", metavar="FILE", help="file to write the result to")
-    parser.add_argument("--real", metavar="FILE", help="ReaL's labels of ImageNet (real.json)")
+    parser.add_argument("--real", metavar="FILE", 
+                        help="file with ReaL's labels of ImageNet (real.json)")  # fmt: skip
     parser.add_argument("--per-class", action="store_true", help="print each class's accuracy")
     parser.add_argument("--confusion", metavar="FILE", help="image file for the confusion matrix")
 

@@ -1,6 +1,9 @@
 """Fuses a model and writes it for programs that use neither Keras nor keras_crate. The exported
 model takes batches of any size. KERAS_BACKEND decides which formats can be written. For another
-format, the error names the backends that can write it."""
+format, the error names the backends that can write it.
+
+    keras-crate export crate_fashion_mnist crate.onnx
+"""
 
 from pathlib import Path
 
@@ -17,7 +20,7 @@ def add_arguments(parser) -> None:
                  "(torch.export), or a folder (SavedModel)")  # fmt: skip
     parser.add_argument(
         "--format", metavar="FORMAT",
-        help="tf_saved_model, onnx, openvino, litert or torch; by default, by OUT's ending",
+        help="tf_saved_model, onnx, openvino, litert or torch (default: the one of OUT's ending)",
     )  # fmt: skip
     parser.add_argument(
         "--unfused", action="store_true", help="export the operators as the paper writes them"

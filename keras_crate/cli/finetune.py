@@ -1,6 +1,10 @@
 """Fine-tunes a copy of a model on other data by a recipe, with a new head if the classes differ.
-Writes the recipe, and after every epoch the history and the model. The same command resumes an
-interrupted run after its last epoch."""
+The folder FOLDER gets the recipe, and after every epoch the history and the model. To resume an
+interrupted run after its last epoch, repeat the command.
+
+    keras-crate finetune --weights mnist --data digits --recipe digits-small
+    keras-crate finetune --weights model.keras --data photographs/ --set epochs=20
+"""
 
 from keras_crate.cli.arguments import MODEL
 from keras_crate.cli.training_run import add_training, options_of, recipe_of, report_run

@@ -1,7 +1,11 @@
 """Writes heads.png (attention of each head), rollout.png (attention through all blocks),
 components.png (principal components of the patches), objects.png (objects found without labels)
 and look.json (the numbers). The first two need attention between pairs of tokens, as in MSSA.
-Broken files are named and left out, and the exit status is then 1."""
+Broken files are named and left out, and the exit status is then 1.
+
+    keras-crate look crate_fashion_mnist photograph.jpg
+    keras-crate look model.keras photographs/ --size 448 --layer 5
+"""
 
 import sys
 from pathlib import Path
@@ -31,17 +35,29 @@ def add_arguments(parser) -> None:
     add_preparation(parser)
     add_output(parser, "crate-look")
     parser.add_argument(
-        "--layer", type=int, default=-1, help="number of the block; -1 is the last (%(default)s)"
+        "--layer",
+        type=int,
+        default=-1,
+        metavar="N",
+        help="number of the block, from 0; -1 is the last (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=int, help="side of the images in pixels, by default the model's own"
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the images (default: the model's)",
     )
     parser.add_argument(
-        "--objects", type=int, default=1, help="number of objects to find (%(default)s)"
+        "--objects",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of objects to find (default: %(default)s)",
     )
     parser.add_argument(
-        "--features", choices=("tokens", "keys"), help="features for components and objects "
-        "(tokens for components, keys for objects)",
+        "--features", choices=("tokens", "keys"), 
+        help="features for components and objects (default: tokens for components, keys for "
+        "objects)",
     )  # fmt: skip
 
 

@@ -1,5 +1,9 @@
 """Measures coding rate and sparsity at every block of a model on images. Prints a table and writes
-measure.json and measure.png. Broken files are named and left out, and the exit status is then 1."""
+measure.json and measure.png. Broken files are named and left out, and the exit status is then 1.
+
+    keras-crate measure crate_fashion_mnist photographs/
+    keras-crate measure before.keras photographs/ --compare after.keras
+"""
 
 import sys
 from pathlib import Path
@@ -20,14 +24,23 @@ def add_arguments(parser) -> None:
     add_output(parser, "crate-measure")
     parser.add_argument(
         "--convention", choices=("authors", "paper"), default="authors",
-        help="coding rate of the authors' code, or of the paper (%(default)s)",
+        help="coding rate of the authors' code, or of the paper (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--eps", type=float, help="precision of the coding rate")
+    parser.add_argument("--eps", type=float, metavar="EPS",
+                        help="precision of the coding rate")  # fmt: skip
     parser.add_argument(
-        "--penalty", type=float, default=0.1, help="lambda of the paper's objective (%(default)s)"
+        "--penalty",
+        type=float,
+        default=0.1,
+        metavar="LAMBDA",
+        help="lambda of the paper's objective (default: %(default)s)",
     )
     parser.add_argument(
-        "--compare", nargs="+", default=[], metavar="MODEL", help="other models for the same figure"
+        "--compare",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="other models to draw in the same figure",
     )
 
 

@@ -1,7 +1,11 @@
 """Prints the likeliest classes of each image with their probabilities, or writes them to a CSV
 file. Folders are searched recursively, and the files of a folder are sorted. Files that cannot be
 read are left out and listed at the end with the reason. The exit status is 0 if all files were
-read, and 1 otherwise. To resume an interrupted run with --csv, repeat the command."""
+read, and 1 otherwise. To resume an interrupted run with --csv, repeat the command.
+
+    keras-crate predict crate_fashion_mnist photograph.jpg
+    keras-crate predict model.keras photographs/ --csv predictions.csv
+"""
 
 import json
 
@@ -20,7 +24,8 @@ def add_arguments(parser) -> None:
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
-    parser.add_argument("--top", type=int, default=5, help="number of classes (%(default)s)")
+    parser.add_argument("--top", type=int, default=5, metavar="N",
+                        help="number of classes (default: %(default)s)")  # fmt: skip
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of lines of text")
     form.add_argument(

@@ -1,7 +1,12 @@
-"""Trains a model by a recipe, by default that of its family's paper. A size, a new model or a
-variant begins with initial weights, a file or a repository with its own. Writes the recipe, and
-after every epoch the history and the model. The same command resumes an interrupted run after its
-last epoch."""
+"""Trains a model by a recipe. The default is the recipe of the family's paper. A size, a new model
+or a variant starts from initial weights. A file or a repository starts from its own weights. The
+folder FOLDER gets the recipe, and after every epoch the history and the model. To resume an
+interrupted run after its last epoch, repeat the command.
+
+    keras-crate pretrain crate_demo_mnist --data mnist5k --recipe digits-small
+    keras-crate pretrain base --data photographs/ --set epochs=20
+    keras-crate pretrain crate:128x4x4 --data cifar10 --patch 4
+"""
 
 from keras_crate.cli.training_run import add_training, options_of, recipe_of, report_run
 from keras_crate.training import pretrain
@@ -16,21 +21,25 @@ def add_arguments(parser) -> None:
         "crate:128x4x4 (width, depth, heads; also crate-alpha and crate-mae), a variant, a .keras "
         "file or hf://user/repository",
     )  # fmt: skip
-    parser.add_argument("--model", dest="named", metavar="MODEL", help="MODEL, as an option")
-    parser.add_argument(
+    model = parser.add_argument_group("model")
+    model.add_argument("--model", dest="named", metavar="MODEL", help="the same as MODEL")
+    model.add_argument(
         "--patch", "--patch-size", dest="patch_size", type=int, metavar="PIXELS",
         help="side of the patches of a new model",
     )  # fmt: skip
-    parser.add_argument(
-        "--channels", type=int, choices=(1, 3, 4), help="channels of a new model (the images')"
+    model.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 3, 4),
+        help="channels of a new model (default: those of the images)",
     )
-    weights = parser.add_mutually_exclusive_group()
+    weights = model.add_mutually_exclusive_group()
     weights.add_argument(
-        "--from-scratch", action="store_true", default=None, help="begin with initial weights"
+        "--from-scratch", action="store_true", default=None, help="start from initial weights"
     )
     weights.add_argument(
         "--continue", dest="from_scratch", action="store_false", default=None,
-        help="begin with the weights of the variant, the file or the repository",
+        help="start from the weights of the variant, the file or the repository",
     )  # fmt: skip
     add_training(parser, "crate-pretrain")
 

@@ -1,7 +1,10 @@
 """Prints how well a model's features tell the classes of DATA, by weighted k-NN and by a linear
-classifier, without training the model further. Of a classifier the features are those before its
-head; of a masked autoencoder and of SimDINO, those of the encoder. DATA needs training images, and
-test or validation images."""
+classifier, without training the model further. The features of a classifier are taken before its
+head. For a masked autoencoder or SimDINO, they are those of the encoder. DATA must have training
+images, and test or validation images.
+
+    keras-crate probe crate_mae_fashion_mnist fashion_mnist --knn 20 --linear
+"""
 
 from pathlib import Path
 
@@ -21,12 +24,18 @@ def add_arguments(parser) -> None:
         "`test` or `val`, or huggingface:NAME",
     )  # fmt: skip
     add_split(parser)
-    parser.add_argument("--knn", type=int, metavar="K", help="neighbours of k-NN, such as 20")
     parser.add_argument(
-        "--temperature", type=float, default=0.07, help="of k-NN's weights (%(default)s)"
+        "--knn", type=int, metavar="K", help="neighbours of k-NN (default: 20 without --linear)"
     )
-    parser.add_argument("--linear", action="store_true", help="also a linear classifier")
-    parser.add_argument("--limit", type=int, metavar="N", help="use N of the training images")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.07,
+        metavar="T",
+        help="temperature of k-NN's weights (default: %(default)s)",
+    )
+    parser.add_argument("--linear", action="store_true", help="also train a linear classifier")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only N training images")
     add_preparation(parser)
     parser.add_argument("--json", metavar="FILE", help="file to write the result to")
 

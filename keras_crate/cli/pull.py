@@ -1,5 +1,8 @@
 """Downloads a model from the Hugging Face Hub, checks the hash of every file, and writes a .keras
-file."""
+file.
+
+    keras-crate pull hf://user/digits digits.keras
+"""
 
 from keras_crate.cli.arguments import add_new_file, new_file, report_written
 from keras_crate.files import written_whole
@@ -13,7 +16,9 @@ def add_arguments(parser) -> None:
     )
     add_new_file(parser, "the .keras file to write")
     parser.add_argument(
-        "--no-compile", action="store_true", help="leave out its optimizer, loss and metrics"
+        "--no-compile",
+        action="store_true",
+        help="leave out the optimizer, the loss and the metrics",
     )
 
 

@@ -1,7 +1,13 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
-`hf auth login` or HF_TOKEN. With --dry-run, it writes the files to a folder instead. If MODEL is a
-file of a run, the card has the run's data, accuracy, recipe, seed and versions. With --space, it
-publishes a Space instead: the page of `keras-crate app`, with this model."""
+`hf auth login` or HF_TOKEN. With --dry-run, writes the files to a folder instead. If MODEL is a
+file of a run, the card has the run's data, accuracy, recipe, seed and versions. With --space,
+publishes a Space instead: the page of `keras-crate app`, with this model.
+
+    keras-crate push run/best.keras hf://user/digits --license mit
+    keras-crate push a.keras hf://user/a --dataset mnist --metric accuracy=0.977
+    keras-crate push model.keras hf://user/digits --dry-run folder
+    keras-crate push model.keras hf://user/look-inside --space
+"""
 
 from pathlib import Path
 
@@ -20,11 +26,15 @@ def add_arguments(parser) -> None:
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
     parser.add_argument(
-        "--dataset", help="data set that it was trained and measured on; user/name if on the Hub"
+        "--dataset",
+        metavar="NAME",
+        help="data set that it was trained and measured on; user/name if it is on the Hub",
     )
     add_named_values(parser, "--metric", "a result on the data set, such as accuracy=0.97")
-    parser.add_argument("--license", help="such as mit or apache-2.0")
-    parser.add_argument("--base-model", help="model on the Hub that it was fine-tuned from")
+    parser.add_argument("--license", metavar="NAME",
+                        help="licence of the weights, such as mit or apache-2.0")  # fmt: skip
+    parser.add_argument("--base-model", metavar="USER/NAME",
+                        help="model on the Hub that it was fine-tuned from")  # fmt: skip
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGE", help="image files or folders, on which every block "
         "is measured for the card",
@@ -34,9 +44,9 @@ def add_arguments(parser) -> None:
         "--space", action="store_true", help="publish a Space that looks inside the model"
     )
     parser.add_argument("--private", action="store_true", help="make a private repository")
-    parser.add_argument("--revision", help="branch to commit to")
+    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to")
     parser.add_argument(
-        "--dtype", choices=STORED, help="store the weights in half precision, without optimizer"
+        "--dtype", choices=STORED, help="store the weights in half precision, without the optimizer"
     )
     parser.add_argument("--force", action="store_true", help="publish an untrained model")
     parser.add_argument(

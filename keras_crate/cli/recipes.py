@@ -1,4 +1,8 @@
-"""Lists the recipes, or prints the settings of one."""
+"""Lists the recipes, or prints the settings of one.
+
+keras-crate recipes
+keras-crate recipes cifar10-paper
+"""
 
 import json
 
@@ -7,7 +11,8 @@ from keras_crate.training import list_recipes, load_recipe
 
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="a name or a file")
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", 
+                        help="name of a recipe, or a .toml or .json file")  # fmt: skip
 
 
 def run(arguments) -> None:

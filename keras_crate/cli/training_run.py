@@ -1,6 +1,6 @@
 """Arguments that the training commands share."""
 
-from keras_crate.cli.arguments import add_named_values, add_output, named_values
+from keras_crate.cli.arguments import add_named_values, add_output, add_seed, named_values
 from keras_crate.training.recipe import Recipe, load_recipe, parse_value
 
 _OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard", "wandb")
@@ -8,30 +8,31 @@ _OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard",
 
 def add_training(parser, output: str) -> None:
     """Adds the shared arguments to a parser."""
-    parser.add_argument("--recipe", metavar="RECIPE", help="a name (`keras-crate recipes` lists "
-                        "them), a .toml file, or the recipe.json of a run")  # fmt: skip
-    add_named_values(parser, "--set", "a setting of the recipe to change, such as epochs=20")
-    parser.add_argument(
+    data = parser.add_argument_group("data")
+    data.add_argument(
         "--data", metavar="DATA", help="a set such as cifar10, a folder with one folder for each "
-        "class or with arrays, or huggingface:NAME (the recipe's)",
+        "class or with arrays, or huggingface:NAME (default: the recipe's)",
     )  # fmt: skip
-    parser.add_argument(
-        "--validation", type=_share_or_folder, metavar="FOLDER|SHARE", help="validation images, or "
-        "the share of the training images to cut off for them; 0 for none (those of the data; "
-        "without any, 0.1 if there are test images)",
+    data.add_argument(
+        "--validation", type=_share_or_folder, metavar="FOLDER|SHARE",
+        help="validation images, or the share of the training images to cut off for them; 0 for "
+        "none (default: those of the data, or 0.1 if the data have only test images)",
     )  # fmt: skip
-    parser.add_argument("--limit", type=int, metavar="N", help="train on N of the images")
-    add_output(parser, output)
-    parser.add_argument("--seed", type=int, default=0, help="of all random numbers (%(default)s)")
-    parser.add_argument(
+    data.add_argument("--limit", type=int, metavar="N", help="use only N training images")
+    data.add_argument(
         "--pipeline", choices=("auto", "tf.data", "pydataset"), default="auto",
-        help="what makes the batches (tf.data if TensorFlow is installed)",
+        help="what makes the batches (default: tf.data if TensorFlow is installed)",
     )  # fmt: skip
-    parser.add_argument("--workers", type=int, help="threads that read images (one for each core)")
-    parser.add_argument(
-        "--tensorboard", action="store_true", help="also write records of TensorBoard"
-    )
-    parser.add_argument("--wandb", metavar="PROJECT", help="also record in Weights & Biases")
+    data.add_argument("--workers", type=int, metavar="N",
+                      help="threads that read images (default: one for each core)")  # fmt: skip
+    run = parser.add_argument_group("run")
+    run.add_argument("--recipe", metavar="RECIPE", help="a name (`keras-crate recipes` lists "
+                     "them), a .toml file, or the recipe.json of a run")  # fmt: skip
+    add_named_values(run, "--set", "a setting of the recipe to change, such as epochs=20")
+    add_output(run, output)
+    add_seed(run)
+    run.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
+    run.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
 
 
 def _share_or_folder(word: str) -> float | str:

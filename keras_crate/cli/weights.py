@@ -1,5 +1,8 @@
 """Lists all variants: parameters, training data, accuracy, source of the weights, and whether they
-are on this machine."""
+are on this machine.
+
+    keras-crate weights --json
+"""
 
 import json
 

@@ -5,6 +5,7 @@ import numpy as np
 from keras_crate.checks import check_positive, names_arguments
 
 SHAPES = ("disk", "square", "triangle", "star", "cross", "ring")
+"""Names of the shapes, in the order of the labels."""
 
 
 @names_arguments

@@ -96,6 +96,7 @@ FORMATS = {
         load='model = torch.export.load("{path}").module(); outputs = model(images)',
     ),
 }
+"""The formats by name. `format_table()` shows which backend writes which."""
 
 
 def check_format(format: str) -> Writer:

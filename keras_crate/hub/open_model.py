@@ -5,12 +5,13 @@ from pathlib import Path
 
 import keras
 
+from keras_crate.checks import did_you_mean
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import EVALUATION_FILE, SCHEME
-from keras_crate.weights.variants import lookup
+from keras_crate.weights.variants import lookup, variants
 
 
 def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
@@ -61,8 +62,9 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
         return model, _evaluation_of(model, folder / EVALUATION_FILE)
     if not Path(address).exists():
         raise ValueError(
-            f"There is no model file {address}, and no variant of that name: `keras-crate "
-            f"weights` lists them. A repository on the Hub is {SCHEME}user/name."
+            f"There is no model file {address}, and no variant of that name"
+            f"{did_you_mean(address, variants())}\n"
+            f"`keras-crate weights` lists variants. A repository on the Hub is {SCHEME}user/name."
         )
     try:
         model = keras.saving.load_model(address, compile=compile)

@@ -20,7 +20,7 @@ from keras_crate.models.crate_mae_encoder import XAVIER, CRATEMAEEncoder, encode
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.operators import fused_operator
-from keras_crate.models.own_loss import OwnLoss
+from keras_crate.models.own_loss import OwnLoss, share_of_replica
 from keras_crate.models.rebuild import carry_weights
 from keras_crate.models.settings import (
     Form,
@@ -206,7 +206,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         losses = ops.sum(errors * mask, axis=-1) / ops.sum(mask, axis=-1)
         if sample_weight is not None:
             losses = losses * ops.reshape(ops.cast(sample_weight, losses.dtype), (-1,))
-        return ops.mean(losses) + sum(self.losses)
+        return share_of_replica(ops.mean(losses) + sum(self.losses))
 
     @names_arguments
     def reconstruct(

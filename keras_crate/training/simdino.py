@@ -17,7 +17,7 @@ from keras_crate.checks import (
 )
 from keras_crate.models import checks
 from keras_crate.models.made_anew import made_anew
-from keras_crate.models.own_loss import OwnLoss
+from keras_crate.models.own_loss import OwnLoss, share_of_replica
 from keras_crate.objective import simdino_loss
 from keras_crate.training.multi_crop import MultiCrop
 from keras_crate.training.simdino_encoder import at_size, image_shape_of, small_size
@@ -222,7 +222,7 @@ class SimDINO(OwnLoss, keras.Model):
         self.steps.assign(self.steps + np.array([1, 0], "int32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss of SimDINO.
+        """The loss of SimDINO. Each replica of TensorFlow's strategies compares its own images.
 
         Args:
             x, y, sample_weight, training: Ignored.
@@ -236,7 +236,7 @@ class SimDINO(OwnLoss, keras.Model):
         loss = simdino_loss(student, teacher, s.eps, s.coefficient, s.smooth)
         self.compression.update_state(loss.compression)
         self.coding_rate.update_state(loss.coding_rate)
-        return loss.total + sum(self.student.losses)
+        return share_of_replica(loss.total + sum(self.student.losses))
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
         """As `keras.Model.fit`, without labels. The momentum rises until the last epoch's end."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from keras_crate.checks import did_you_mean
 from keras_crate.weights.hub_files import SCHEME, download_file, download_model, parse_address
 from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.tensor_files import check_readable, needs_pytorch
@@ -69,9 +70,11 @@ def find_variant(name: str, architecture: Architecture | None) -> Variant:
     for variant in fitting:
         if name in variant.names:
             return variant
+    question = did_you_mean(name, [known for v in fitting for known in v.names]) or "."
     raise ValueError(
-        f'There are no weights {name!r} for this model, and no file of that name. The model: '
-        f"{architecture or 'one with operators of its own'}.\n{_offer(architecture, (name,))}\n"
+        f'There are no weights {name!r} for this model, and no file of that name{question} '
+        f"The model: {architecture or 'one with operators of its own'}.\n"
+        f"{_offer(architecture, (name,))}\n"
         "`weights` also takes the path of a file and hf://user/repository."
     )
 

@@ -29,23 +29,6 @@ finally:
         assert all(f"\n  {name} " in run.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_a_command(name, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([name, "--help"])
-    assert stop.value.code == 0
-    out = capsys.readouterr().out
-    assert out.startswith(f"usage: keras-crate {name} ") and ".\n\n" in out
-
-
-def test_no_command_and_a_wrong_one(capsys):
-    for words in ([], ["dmeo"]):
-        with pytest.raises(SystemExit) as stop:
-            main(words)
-        assert stop.value.code == 2
-    assert "demo" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -65,7 +48,7 @@ def test_an_argument_that_a_command_does_not_have(words, message, capsys):
 
 
 def test_a_command_runs_as_a_program():
-    command = [sys.executable, "-m", "keras_crate_cli", "recipes"]
+    command = [sys.executable, "-m", "keras_crate", "recipes"]
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert "imagenet1k-paper" in run.stdout

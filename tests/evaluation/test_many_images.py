@@ -249,7 +249,7 @@ def test_a_killed_command_goes_on(photographs, tmp_path, capsys):
         ]
 
     out, whole = tmp_path / "a.csv", tmp_path / "whole.csv"
-    process = subprocess.Popen([sys.executable, "-m", "keras_crate_cli", *words(out)])
+    process = subprocess.Popen([sys.executable, "-m", "keras_crate", *words(out)])
     try:
         while not (tmp_path / "a.csv.unfinished/000000004.npz").exists():
             assert process.poll() is None

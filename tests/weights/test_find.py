@@ -108,6 +108,8 @@ def test_names_that_do_not_exist(registered):
     message = r"no weights 'dogs' for this model.*\n.*can be loaded: CRATE\(.*weights=\"cats\"\)"
     with pytest.raises(ValueError, match=message):
         keras_crate.CRATE(**SMALL, classes=3, weights="dogs")
+    with pytest.raises(ValueError, match=r"Did you mean 'small_cats' or 'cats'\? The model: CRATE "):
+        keras_crate.CRATE(**SMALL, classes=3, weights="smal_cats")
     with pytest.raises(ValueError, match=r"CRATE of width 24, 2 blocks, 2 heads, patch 4x4"):
         keras_crate.CRATE(**{**SMALL, "patch_size": 4}, weights="cats")
     with pytest.raises(ValueError, match=r"patch 8x8, linear, tssa, ista"):
