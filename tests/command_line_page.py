@@ -1,6 +1,7 @@
 """docs/command_line.md, made of the parsers."""
 
 import argparse
+import textwrap
 
 from markdown_table import table
 
@@ -8,8 +9,8 @@ from keras_crate_cli import COMMANDS, parser_of
 
 _INTRODUCTION = """# Command line
 
-`keras-crate COMMAND --help` prints what this page shows. Images need `pip install ".[look]"`,
-and training needs `pip install ".[train]"`."""
+The option `--help` of each command prints what this page shows. Images need
+`pip install ".[look]"`, and training needs `pip install ".[train]"`."""
 
 
 def command_line_page() -> str:
@@ -27,7 +28,9 @@ def _section(name: str) -> list[str]:
     parser = parser_of(name)
     actions = [action for action in parser._actions if action.dest != "help"]
     lines = [f"## keras-crate {name}", "", " ".join(parser.description.split()), ""]
-    lines += ["```text", _usage(name, actions), "```"]
+    lines += ["```console", _usage(name, actions), "```"]
+    examples = textwrap.dedent((parser.epilog or "").removeprefix("examples:")).strip()
+    lines += ["", "For example:", "", "```bash", examples, "```"] if examples else []
     if actions:
         lines += ["", *table(("argument", "meaning"), map(_row, actions))]
     return lines

@@ -32,6 +32,8 @@ def commands(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("page", [p for p in PAGES if p != EARLIER], ids=lambda page: page.stem)
 def test_commands_are_spelled_right(page):
     for name, *words in commands(page.read_text("utf8")):
+        if name == "COMMAND":
+            continue
         assert name in COMMANDS
         if words:  # else the page only names the command
             arguments = parser_of(name).parse_args(words)

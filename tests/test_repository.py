@@ -65,9 +65,9 @@ def test_one_address_of_the_repository():
     import tomllib
 
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text("utf8"))["project"]["urls"]
-    assert read("CITATION.cff")["repository-code"] == urls["Homepage"]
+    assert read("CITATION.cff")["repository-code"] == urls["Repository"]
     (link,) = read(".github/ISSUE_TEMPLATE/config.yml")["contact_links"]
-    assert all(url.startswith(urls["Homepage"]) for url in (link["url"], *urls.values()))
+    assert all(url.startswith(urls["Repository"]) for url in (link["url"], *urls.values()))
 
 
 def test_contributing_names_files_that_exist():
