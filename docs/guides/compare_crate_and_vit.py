@@ -33,9 +33,7 @@ SHAPE, PATCH, WIDTH, DEPTH, HEADS = (8, 8, 1), 2, 48, 2, 3
 
 
 def crate(seed):
-    return keras_crate.CRATE(
-        WIDTH, DEPTH, HEADS, input_shape=SHAPE, patch_size=PATCH, classes=10
-    )
+    return keras_crate.CRATE(WIDTH, DEPTH, HEADS, input_shape=SHAPE, patch_size=PATCH, classes=10)
 
 
 # %% [markdown]

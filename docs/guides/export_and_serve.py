@@ -45,11 +45,7 @@ print(f"largest difference: {abs(fused.predict(images, verbose=0) - expected).ma
 # The file takes batches of any size. It needs neither Keras nor this package to run.
 
 # %%
-import contextlib
-import io
-
-with contextlib.redirect_stdout(io.StringIO()):  # the exporter reports its steps
-    fused.export("digits.onnx", format="onnx", verbose=False)
+fused.export("digits.onnx", format="onnx")
 
 # %% [markdown]
 # ## Run the file
@@ -83,7 +79,7 @@ class Classify(BaseHTTPRequestHandler):
         [probabilities] = session.run(None, {entry.name: asked})
         found = [
             {"class": names[k], "probability": float(p[k])}
-            for p, k in zip(probabilities, probabilities.argmax(axis=1))
+            for p, k in zip(probabilities, probabilities.argmax(axis=1), strict=True)
         ]
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

@@ -29,7 +29,9 @@ from keras_crate.training.demo import garments
 
 model = keras_crate.load("crate_fashion_mnist")
 images, labels = garments()
-for [(name, probability)] in keras_crate.decode_predictions(model.predict(images, verbose=0), model, top=1):
+for [(name, probability)] in keras_crate.decode_predictions(
+    model.predict(images, verbose=0), model, top=1
+):
     print(f"{name}: {probability:.1%}")
 
 # %% [markdown]

@@ -39,9 +39,9 @@ batches = evaluation.Evaluation.for_model(exact).batches(digits.validation, exac
 for name, model in {"float32": exact, "mixed_bfloat16": mixed}.items():
     print(f"{name}: {evaluation.accuracy(model, batches)}")
 
-recipe = training.load_recipe("digits-small", epochs=3, batch_size=64, precision="mixed_bfloat16")
-
 # %% [markdown]
+# In a recipe: `load_recipe("digits-small", precision="mixed_bfloat16")`; on the command line:
+# `--set precision=mixed_bfloat16`.
 # ## Rematerialise
 #
 # With `rematerialise=True`, the results inside each operator are not kept for the gradient. They are
@@ -50,8 +50,12 @@ recipe = training.load_recipe("digits-small", epochs=3, batch_size=64, precision
 
 # %%
 size = {"dim": 64, "depth": 2, "heads": 4, "input_shape": (28, 28, 1), "patch_size": 7}
+plain = keras_crate.CRATE(**size, classes=10)
 model = keras_crate.CRATE(**size, classes=10, rematerialise=True)
-print(model.settings.rematerialise)
+model.set_weights(plain.get_weights())
+few = digits.validation.images[:4].repeat(4, axis=1).repeat(4, axis=2)[:, :28, :28]
+difference = abs(model.predict(few, verbose=0) - plain.predict(few, verbose=0)).max()
+print(f"largest difference: {difference:.1g}")
 
 # %% [markdown]
 # ## Resume an interrupted run
@@ -59,8 +63,10 @@ print(model.settings.rematerialise)
 # A run writes a backup after every epoch. To resume it, repeat the same call. Here a callback
 # interrupts the run in its second epoch, as a power cut or a job's time limit would.
 
-
 # %%
+recipe = training.load_recipe("digits-small", epochs=3, batch_size=64)
+
+
 class Interruption(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 1:
@@ -68,15 +74,8 @@ class Interruption(keras.callbacks.Callback):
 
 
 def run(folder, callbacks=()):
-    return training.finetune(
-        "crate_demo_mnist",
-        "digits",
-        folder,
-        recipe=recipe,
-        limit=256,
-        callbacks=callbacks,
-        verbose=0,
-    )
+    options = {"recipe": recipe, "limit": 128, "callbacks": callbacks, "verbose": 0}
+    return training.finetune("crate_demo_mnist", "digits", folder, **options)
 
 
 try:
@@ -153,9 +152,9 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # keras.distribution.set_distribution(keras.distribution.DataParallel())
 # digits = keras_crate.data.load("mnist5k").train
-# model = keras_crate.CRATE(64, 2, 4, input_shape=(28, 28, 1), patch_size=7, classes=10)
+# model = keras_crate.CRATE(32, 1, 2, input_shape=(28, 28, 1), patch_size=7, classes=10)
 # model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
-# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=2, verbose=2)
+# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=1, verbose=2)
 # print(len(model.weights[-1].value.sharding.device_set), "devices")  # 4 devices
 # ```
 #
@@ -181,11 +180,11 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #     keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
 # )
 # digits = keras_crate.data.load("mnist5k").train
-# model = keras_crate.CRATE(64, 2, 4, input_shape=(28, 28, 1), patch_size=7, classes=10)
+# model = keras_crate.CRATE(32, 1, 2, input_shape=(28, 28, 1), patch_size=7, classes=10)
 # model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
-# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=2, verbose=2)
-# dictionary = model.get_layer("block_0_ista").weights[0]
-# print(dictionary.value.sharding.spec)  # PartitionSpec(None, 'model')
+# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=1, verbose=2)
+# dictionary = model.get_layer("block_0_ista").weights[0]  # (32, 32), a half on each device
+# print(dictionary.value.addressable_shards[0].data.shape)  # (32, 16)
 # ```
 #
 # ### TensorFlow: MirroredStrategy
@@ -208,9 +207,9 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 # strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 # digits = keras_crate.data.load("mnist5k").train
 # with strategy.scope():
-#     model = keras_crate.CRATE(64, 2, 4, input_shape=(28, 28, 1), patch_size=7, classes=10)
+#     model = keras_crate.CRATE(32, 1, 2, input_shape=(28, 28, 1), patch_size=7, classes=10)
 #     model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
-# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=2, verbose=2)
+# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=1, verbose=2)
 # print(strategy.num_replicas_in_sync, "replicas")  # 2 replicas
 # ```
 #
