@@ -27,6 +27,9 @@ def run(source: Path):
             notebook, timeout=600, record_timing=False, resources={"metadata": {"path": folder}}
         ).execute()
     notebook.metadata.pop("language_info", None)  # the version of this Python
+    for cell in notebook.cells:  # a progress bar's advice to install ipywidgets
+        outputs = cell.get("outputs", [])
+        outputs[:] = [o for o in outputs if "IProgress not found" not in o.get("text", "")]
     return notebook
 
 

@@ -15,10 +15,12 @@
 # sparsity at every layer.
 #
 # It needs `pip install ".[demo]"` and a backend, and takes seconds on two CPU cores. The model ships with
-# the package. So do the images: six test images of Fashion-MNIST.
+# the package. So do the images: four test images of Fashion-MNIST.
 
 # %% [markdown]
 # ## The model and its images
+#
+# `decode_predictions` names the likeliest class of each image.
 
 # %%
 import keras_crate  # before keras, for which it picks an installed backend
@@ -28,11 +30,10 @@ from keras_crate import interpret
 from keras_crate.training.demo import garments
 
 model = keras_crate.load("crate_fashion_mnist")
-images, labels = garments()
-for [(name, probability)] in keras_crate.decode_predictions(
-    model.predict(images, verbose=0), model, top=1
-):
-    print(f"{name}: {probability:.1%}")
+images = garments()[0][:4]
+probabilities = model.predict(images, verbose=0)
+for image in keras_crate.decode_predictions(probabilities, model, top=2):
+    print(", ".join(f"{name} {share:.1%}" for name, share in image))
 
 # %% [markdown]
 # ## Attention maps

@@ -118,7 +118,7 @@ measured["paper's MSSA"].plot("paper's MSSA", {"authors' MSSA": measured["author
 
 # %%
 shown = validation.images[:4]
-found = keras_crate.interpret.token_pca(models["paper's MSSA"], shown, what="keys")
+found = keras_crate.interpret.token_pca(models["paper's MSSA"], shown, foreground=False)
 keras_crate.interpret.plot_token_pca(shown, found)
 
 # %% [markdown]

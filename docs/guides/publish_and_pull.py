@@ -60,7 +60,8 @@ for path in sorted(Path("crate-digits").rglob("*")):
 
 # %%
 card = Path("crate-digits/README.md").read_text("utf8")
-print("\n".join(card.splitlines()[:40]))
+_, _, text = card.split("---\n", 2)  # facts for the Hub come first
+print(text[:1200], "...")
 
 # %% [markdown]
 # ## Publish
@@ -70,7 +71,9 @@ print("\n".join(card.splitlines()[:40]))
 # token that may only read.
 #
 # ```text
-# keras_crate.hub.push(model, "hf://user/crate-digits", dataset="digits", metrics={"accuracy": 0.99}, license="mit")
+# keras_crate.hub.push(
+#     model, "hf://user/crate-digits", dataset="digits", metrics={"accuracy": 0.99}, license="mit"
+# )
 # ```
 #
 # The same in a shell:

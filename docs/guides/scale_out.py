@@ -20,8 +20,8 @@
 # ## Mixed precision
 #
 # Under the policy `mixed_bfloat16`, layers compute in bfloat16, and weights stay in float32. A recipe sets
-# it by `precision`, and a constructor by `dtype`. The probabilities are float32 in any case. On a GPU this
-# takes less time and about half the memory of activations. On most CPUs it is no faster.
+# it by `precision`, and a constructor by `dtype`. The probabilities are float32 in any case. The policy is
+# meant for GPUs and TPUs. [Speed and memory](../speed.md) has what it does on CPUs.
 
 # %%
 import os
