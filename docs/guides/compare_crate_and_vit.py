@@ -144,7 +144,7 @@ measured["CRATE"].plot("CRATE", {"ViT": measured["ViT"]})
 #
 # ## See also
 #
-# - `keras_crate.training.compare` and `keras_crate.interpret.ModelView` in the API reference
+# - API: [training](../api/training.md), [interpret](../api/interpret.md)
 # - [Training](../training.md#what-was-measured): a CRATE, a ViT and a convolutional network on
 #   Fashion-MNIST
 # - [Look inside](look_inside.ipynb): what else can be drawn

@@ -126,6 +126,6 @@ print(format_table())
 #
 # ## See also
 #
-# - `keras_crate.fuse` in the API reference
+# - API: [models](../api/models.md) with `fuse`, [export](../api/export.md)
 # - [Speed and memory](../speed.md): what fusing gains, and ONNX Runtime beside the backends
 # - [Publish and pull](publish_and_pull.ipynb)

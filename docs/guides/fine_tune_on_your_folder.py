@@ -161,6 +161,7 @@ model.save("adapted.keras")
 #
 # ## See also
 #
+# - API: [training](../api/training.md), [evaluation](../api/evaluation.md), [data](../api/data.md)
 # - [Training](../training.md): recipes, data, what a run's folder holds
 # - [The zoo](../zoo.md): which weights there are
 # - [Publish and pull](publish_and_pull.ipynb): share the model

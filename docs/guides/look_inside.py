@@ -135,6 +135,6 @@ print(found.shape, f"{np.mean(found == 0):.1%} exact zeros")
 #
 # ## See also
 #
-# - `keras_crate.interpret` and `keras_crate.objective` in the API reference
+# - API: [interpret](../api/interpret.md), [objective](../api/objective.md)
 # - [What the layers do, measured](../whitebox.md)
 # - [Compare a CRATE and a ViT](compare_crate_and_vit.ipynb): the same figures for other transformers

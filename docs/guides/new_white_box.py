@@ -144,6 +144,6 @@ print(sum(int(ops.size(w)) for w in loaded.trainable_weights), "trainable weight
 # %% [markdown]
 # ## See also
 #
-# - `keras_crate.CRATE`, and `keras_crate.layers` in the API reference: `SubspaceLayer`, `CompositeLayer`
+# - API: [models](../api/models.md), and [layers](../api/layers.md) with `SubspaceLayer` and `CompositeLayer`
 # - [What the layers do, measured](../whitebox.md)
 # - `examples/new_white_box.py` in the repository: the same as a script

@@ -130,7 +130,7 @@ for folder in ("crate-digits", "half"):
 # %% [markdown]
 # ## See also
 #
-# - `keras_crate.hub.push` and `keras_crate.hub.pull` in the API reference
+# - API: [hub](../api/hub.md)
 # - [Use with KerasHub](../kerashub.md): the same repository as a preset of KerasHub
 # - [Troubleshooting](../troubleshooting.md): tokens, and work without a network
 # - [Fine-tune on your folder](fine_tune_on_your_folder.ipynb): train a model of your own

@@ -217,4 +217,4 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # - [Training](../training.md#resuming-a-run): what a resumed run keeps, and how it is tested
 # - [Speed and memory](../speed.md)
-# - `keras_crate.evaluation` in the API reference
+# - API: [training](../api/training.md), [evaluation](../api/evaluation.md)

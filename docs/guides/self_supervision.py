@@ -135,5 +135,5 @@ print(f"fine-tuned with {few} labels: {tuned:.1%}")
 # ## See also
 #
 # - [Learning without labels](../self_supervised.md): the loss, the crops, what was measured
-# - `keras_crate.CRATEMAE`, `keras_crate.training.SimDINO` and `keras_crate.evaluation` in the API reference
+# - API: [models](../api/models.md), [training](../api/training.md), [evaluation](../api/evaluation.md)
 # - [Fine-tune on your folder](fine_tune_on_your_folder.ipynb)
