@@ -1,6 +1,7 @@
 """Figures of matplotlib: new ones, rows of images, and results that a notebook shows as figures."""
 
 import dataclasses
+import functools
 import io
 
 import keras
@@ -15,12 +16,23 @@ _CELL = 1.3  # inches
 def new_figure(width: float, height: float):
     """Returns an empty `matplotlib.figure.Figure` of this size in inches.
 
+    A notebook shows it, also if matplotlib.pyplot was never imported.
+
     Raises:
         ImportError: If matplotlib is not installed.
     """
     with needed("matplotlib", "Figures need"):
         from matplotlib.figure import Figure
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    vars(figure)["_repr_png_"] = functools.partial(png_of, figure)
+    return figure
+
+
+def png_of(figure) -> bytes:
+    """Returns a figure as a PNG file."""
+    written = io.BytesIO()
+    figure.savefig(written, format="png", dpi=100)
+    return written.getvalue()
 
 
 def legend_beside(axes) -> None:
@@ -46,9 +58,7 @@ class ShownAsFigure:
             figure = self.plot()
         except (ImportError, ValueError):  # without matplotlib, or too much to draw
             return None
-        written = io.BytesIO()
-        figure.savefig(written, format="png", dpi=100)
-        return written.getvalue()
+        return png_of(figure)
 
     def __repr__(self) -> str:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

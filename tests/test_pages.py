@@ -1,5 +1,6 @@
 """The pages: parts that are made of data are up to date, and commands are spelled right."""
 
+import ast
 import re
 import shlex
 
@@ -11,6 +12,7 @@ from keras_crate_cli import COMMANDS, parser_of
 
 pytestmark = pytest.mark.any_backend
 
+GUIDES = [*ROOT.glob("docs/guides/*.py")]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "weights" / "README.md"])
 EARLIER = ROOT / "CHANGELOG.md"  # names commands as they were, too
 
@@ -29,9 +31,14 @@ def commands(text: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p != EARLIER], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [p for p in [*PAGES, *GUIDES] if p != EARLIER], ids=lambda page: page.stem
+)
 def test_commands_are_spelled_right(page):
-    for name, *words in commands(page.read_text("utf8")):
+    text = page.read_text("utf8")
+    if page in GUIDES:
+        text = re.sub(r"^# ?", "", text, flags=re.MULTILINE)
+    for name, *words in commands(text):
         if name == "COMMAND":
             continue
         assert name in COMMANDS
@@ -52,3 +59,46 @@ def test_a_wrong_word_is_found(capsys):
     with pytest.raises(SystemExit):
         parser_of("pretrain").parse_args(["base", "--dta", "imagenet2012"])
     assert "--dta" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["from_authors", "from_timm"])
+def test_programs_print_what_they_say(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    programs = re.findall(
+        r"```python\n(.*?)```", (ROOT / f"docs/{name}.md").read_text("utf8"), re.S
+    )
+    assert programs
+    for program in programs:
+        exec(compile(program, f"docs/{name}.md", "exec"), {})
+        said = re.findall(r"print\(.*\)  # (.*)", program)
+        assert said and capsys.readouterr().out.splitlines() == said
+
+
+def test_the_messages_that_are_quoted_are_in_the_source():
+    """`...` stands for what a message fills in."""
+    quoted = re.findall(
+        r'^- \*"(.*)"\*$', (ROOT / "docs/troubleshooting.md").read_text("utf8"), re.M
+    )
+    assert len(quoted) >= 15
+    found = [text for path in ROOT.glob("keras_crate/**/*.py") for text in strings(path)]
+    for message in quoted:
+        wanted = ".*".join(map(re.escape, message.split("...")))
+        assert any(re.search(wanted, text, re.S) for text in found), message
+
+
+def strings(path) -> list[str]:
+    """The texts of a module, with nothing in the place of values."""
+    texts = []
+    for node in ast.walk(ast.parse(path.read_text("utf8"))):
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value for part in node.values if isinstance(part, ast.Constant))
+            texts.append(" ".join(parts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.append(node.value)
+    return texts
+
+
+def test_troubleshooting_is_short():
+    text = (ROOT / "docs/troubleshooting.md").read_text("utf8")
+    entries = re.split(r"^### ", text, flags=re.M)[1:]
+    assert len(entries) <= 15

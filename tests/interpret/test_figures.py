@@ -1,4 +1,5 @@
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -93,6 +94,8 @@ def test_results_show_their_figures_in_a_notebook(model, images):
     assert _titles(completed.plot()) == ["masked", "reconstruction", "pasted"]
     assert len(found.plot(images, most=1).axes) == 3
     assert len(interpret.plot_token_pca(images, found).axes) == 6
+    figure = pickle.loads(pickle.dumps(interpret.head_atlas(model, images)))
+    assert figure._repr_png_().startswith(b"\x89PNG")  # pyplot is not imported
     many = evaluation.Scores(np.zeros(1, int), np.zeros((1, 1), int), classes=3000, top=(1,))
     assert many._repr_png_() is None  # too much to draw: the text is shown
 

@@ -1,4 +1,4 @@
-"""The program of docs/kerashub.md runs as it stands."""
+"""The programs of docs/kerashub.md and docs/from_kerashub.md run as they stand."""
 
 import os
 import re
@@ -10,12 +10,13 @@ import pytest
 
 pytest.importorskip("keras_hub.models")
 
-PAGE = Path(__file__).parents[2] / "docs" / "kerashub.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.any_backend
-def test_the_program_prints_what_it_says(tmp_path):
-    (program,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf8"), re.DOTALL)
+@pytest.mark.parametrize("page", ["kerashub.md", "from_kerashub.md"])
+def test_the_program_prints_what_it_says(page, tmp_path):
+    (program,) = re.findall(r"```python\n(.*?)```", (DOCS / page).read_text("utf8"), re.DOTALL)
     said = re.findall(r"print\(.*\)  # (.*)", program)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run(
