@@ -19,7 +19,7 @@ model = keras.saving.load_model(arguments.model)
 digits = keras_crate.data.load("mnist5k").validation
 images, labels = digits.images, digits.labels
 
-# The same model without the head: one vector for each image. Its pooling takes all tokens.
+# The same model without the head: one vector for each image. All tokens are what it pools.
 pooled = model.reset_classifier(0)
 tokens = keras.Model(model.input, model.get_layer("pooling").input)
 
