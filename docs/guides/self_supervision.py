@@ -28,7 +28,7 @@ import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
 from keras_crate.evaluation import knn_accuracy
-from keras_crate.training.demo import garments
+from keras_crate.data import garments
 
 images = garments()[0][:4]
 mae = keras_crate.load("crate_mae_fashion_mnist")
