@@ -17,6 +17,7 @@ from keras_crate.objective import LayerMeasurements
 from keras_crate.objective.measure import Measurer
 
 TOP = 5
+TWIN = ", untrained"  # how the name of an untrained twin ends
 
 
 @dataclasses.dataclass(frozen=True)
