@@ -11,17 +11,17 @@
 # %% [markdown]
 # # Compare a CRATE and a ViT
 #
-# At the end you have a table and a figure of the accuracy of a CRATE and a ViT over several seeds, and
+# At the end you have a table and a figure of the accuracy of a CRATE and a ViT over two seeds, and
 # both models' attention, compression and sparsity side by side.
 #
 # It needs `pip install ".[demo]"` and a backend, and takes about half a minute on two CPU cores. The
-# models are tiny, and train for four epochs on 720 digits of 8 x 8 pixels. The numbers show how to compare, and
+# models are tiny, and train for four epochs on 720 digits of 8 x 8 pixels. The guide shows how to compare. Its numbers
 # say nothing about large models.
 
 # %% [markdown]
 # ## Two models
 #
-# The CRATE is one line.
+# The CRATE is one call.
 
 # %%
 import keras_crate  # before keras, for which it picks an installed backend
@@ -38,8 +38,8 @@ def crate(seed):
 
 # %% [markdown]
 # The ViT is built from Keras' layers. Its blocks are `MultiHeadAttention` and two dense layers, each
-# after a normalisation and with a skip connection. A block of a ViT has 12 d^2 parameters, and one of a
-# CRATE 3 d^2. So that both have about as many parameters, the ViT is half as wide.
+# after a normalisation and with a skip connection. For tokens of width d, a block of a ViT has about 12 d^2
+# parameters, and a block of a CRATE about 3 d^2. The ViT is half as wide, so both have about as many parameters.
 
 # %%
 VIT_WIDTH = WIDTH // 2
@@ -64,8 +64,8 @@ def vit(seed):
 # %% [markdown]
 # ## Accuracy: the same data, recipe and seeds
 #
-# `training.compare` trains every model with every seed by one recipe. Differences between models that are
-# smaller than those between seeds mean nothing.
+# `training.compare` trains every model with every seed by one recipe, the settings of a training. A difference
+# between models means nothing if it is smaller than the difference between seeds.
 
 # %%
 recipe = training.load_recipe(
@@ -77,17 +77,17 @@ compared = training.compare(
 compared
 
 # %% [markdown]
-# `print` shows a table in Markdown. It is also in the folder, with the figure and all runs. The same call
-# continues an interrupted comparison.
+# `print` shows a table in Markdown. The folder `compared` has this table, the figure and all runs. If the comparison
+# is interrupted, the same call resumes it.
 
 # %%
 print(compared)
 
 # %% [markdown]
-# ## Where the ViT's attention and tokens are
+# ## Describe the ViT's blocks
 #
-# The functions of `interpret` and `measure` know the package's models and KerasHub's ViT, DeiT and DINOv2.
-# For any other ViT, a `ModelView` says where each block's attention and tokens are.
+# The functions of `interpret` and `measure` accept the package's models and KerasHub's ViT, DeiT and DINOv2.
+# For any other ViT, a `ModelView` says where the attention and the tokens of each block are.
 
 # %%
 models = {
@@ -129,9 +129,9 @@ interpret.head_atlas(inside["ViT"], images)
 # %% [markdown]
 # ## Compression and sparsity side by side
 #
-# For a ViT, the columns of each head's value projection are the basis of a subspace. It has no operator
-# that makes tokens sparse, so its share of non-zeros is 1. The widths differ, so compare how the curves
-# run rather than their height.
+# For a ViT, `measure` takes the columns of each head's value projection as the basis of a subspace. A ViT has no
+# operator that makes tokens sparse, so its share of non-zeros is 1. The models have different widths, so compare the
+# shapes of the curves, not their heights.
 
 # %%
 digits = keras_crate.data.load("digits").validation.images[:128]
@@ -139,7 +139,7 @@ measured = {name: objective.measure(model, digits) for name, model in inside.ite
 measured["CRATE"].plot("CRATE", {"ViT": measured["ViT"]})
 
 # %% [markdown]
-# A coding rate that falls with depth does not show that a model was built to compress.
+# A coding rate can also fall with depth in a model that was not built to compress.
 # [A ViT beside a CRATE](../whitebox.md#7-a-vit-beside-a-crate) has the numbers of larger models.
 #
 # ## See also

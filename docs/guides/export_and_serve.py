@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Export and serve
 #
-# At the end you have an ONNX file of a model, a small HTTP server that answers with classes, and the
-# comparison of its numbers with those of the model.
+# At the end you have an ONNX file of a model, and a small HTTP server that classifies images with it. You compare
+# the answers with the model's predictions.
 #
 # It needs `pip install ".[demo,export]"` (under JAX `".[demo,export-jax]"`) and a backend, and takes less than a
 # minute on two CPU cores.
@@ -65,8 +65,7 @@ print(f"largest difference: {abs(outputs - expected).max():.1g}")
 # ## Serve
 #
 # This server takes images as JSON and answers with the likeliest class of each. It uses Python's standard
-# library, and stays on this computer. For the internet, put such a function behind a server that is
-# made for it.
+# library, and only this computer can reach it. For production, use a server that is made for it.
 
 # %%
 names = model.class_names
@@ -94,7 +93,7 @@ server = HTTPServer(("127.0.0.1", 0), Classify)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 
 # %% [markdown]
-# A client sends three images, and gets the model's classes and probabilities.
+# A client sends three images, and gets a class and a probability for each.
 
 # %%
 request = urllib.request.Request(

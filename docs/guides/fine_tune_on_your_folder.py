@@ -12,7 +12,7 @@
 # # Fine-tune on your folder
 #
 # At the end you have a model that tells the classes of your folder apart, its accuracy by class, and a
-# file that predicts new images.
+# CSV file with predictions for images.
 #
 # It needs `pip install ".[examples]"` and a backend, and takes about half a minute on two CPU cores.
 
@@ -43,8 +43,8 @@ for name in ("brick", "grass", "gravel"):
         keras.utils.save_img(folder / f"{k:02}.png", cut, scale=False)
 
 # %% [markdown]
-# `open_data` shows what the package finds in a folder. It also reads folders without `val/`. A part of
-# the training images is then cut off for validation.
+# `open_data` shows what the package finds in a folder. If there is no `val/`, a part of the training images is
+# used for validation instead.
 
 # %%
 textures = keras_crate.data.open_data("textures")
@@ -53,8 +53,8 @@ print(textures.class_names, len(textures.train), len(textures.validation))
 # %% [markdown]
 # ## Train
 #
-# A recipe has the settings of a training. `photographs` first trains the head alone, and then all
-# layers. The model is small and works offline, so the images are resized to 28 pixels, and few
+# A recipe has the settings of a training. The recipe `photographs` first trains the head (the classifier) alone, and
+# then all layers. Here the model is small and comes with the package, so the images are resized to 28 pixels, and few
 # epochs are enough.
 
 # %%
@@ -83,8 +83,8 @@ print(*sorted(path.name for path in Path("tuned").iterdir()))
 # %% [markdown]
 # ## Measure
 #
-# `best.keras` knows how images are prepared for it. `LabelledFolder` prepares the images of a folder
-# in this way, and `accuracy` compares the model's classes with the names of the folders.
+# `best.keras` stores how images are prepared for it, and `Evaluation.for_model` reads this. `LabelledFolder` prepares
+# the images of a folder in this way. `accuracy` compares the model's classes with the names of the folders.
 
 # %%
 from keras_crate.evaluation import Evaluation, LabelledFolder, accuracy
@@ -97,8 +97,8 @@ scores.plot(best.class_names)
 # %% [markdown]
 # ## Predict
 #
-# `write_predictions` writes the likeliest classes of image files and folders of any size to a CSV
-# file.
+# `write_predictions` writes the likeliest classes of images to a CSV file. It takes image files, and folders of any
+# size.
 
 # %%
 keras_crate.evaluation.write_predictions(best, ["textures/val"], "predictions.csv", top=1)
@@ -107,9 +107,9 @@ print(*Path("predictions.csv").read_text().splitlines()[:4], sep="\n")
 # %% [markdown]
 # ## Train less: the head alone, or LoRA
 #
-# With few images or little memory, train fewer weights. `freeze_backbone` trains the head alone.
-# `enable_lora` adds low-rank adapters to the linear maps of every block, and trains them, the biases
-# and the head.
+# With few images or little memory, train fewer weights. `freeze_backbone` leaves only the head trainable.
+# `enable_lora` (LoRA, low-rank adaptation) adds low-rank adapters to the linear maps of every block. Only the
+# adapters, the biases and the head are then trained.
 
 # %%
 counts = {}
@@ -123,8 +123,8 @@ for name in ("all layers", "LoRA", "head"):
     print(f"{name}: {counts[name]:,} trainable weights")
 
 # %% [markdown]
-# Both work with `compile` and `fit`, on arrays of images and labels. A saved model has the adapters
-# merged into its weights, and is as fast as before.
+# Both work with `compile` and `fit`, on arrays of images and labels. Saving merges the adapters into the weights, so
+# the saved model is as fast as one without adapters.
 
 # %%
 model = keras_crate.load("crate_fashion_mnist").reset_classifier(3, textures.class_names)
@@ -144,7 +144,7 @@ model.save("adapted.keras")
 # ## Start from ImageNet weights
 #
 # For photographs, start from weights that were trained on ImageNet, and keep the recipe's size of 224
-# pixels. This downloads the weights from the Hub, and a GPU is needed to train in reasonable time:
+# pixels. The first line downloads the weights from the Hub. Training in reasonable time needs a GPU:
 #
 # ```text
 # model = keras_crate.CRATEAlphaBase(weights="imagenet21k-imagenet")

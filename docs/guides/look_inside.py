@@ -9,13 +9,13 @@
 # ---
 
 # %% [markdown]
-# # Look inside
+# # Look inside a model
 #
 # At the end you have pictures of what a trained CRATE attends to, of its tokens, and of compression and
 # sparsity at every layer.
 #
-# It needs `pip install ".[demo]"` and a backend, and takes seconds on two CPU cores. The model ships with
-# the package. So do the images: four test images of Fashion-MNIST.
+# It needs `pip install ".[demo]"` and a backend, and takes seconds on two CPU cores. The model and the images ship
+# with the package. The images are four test images of Fashion-MNIST.
 
 # %% [markdown]
 # ## The model and its images
@@ -38,17 +38,16 @@ for image in keras_crate.decode_predictions(probabilities, model, top=2):
 # %% [markdown]
 # ## Attention maps
 #
-# In each block, every head of MSSA is a subspace, and its attention map shows which patches the class
-# token reads there. `head_atlas` draws the attention maps of the last block: a row per image, a column
-# per head.
+# In each block, every head of the attention layer (MSSA) works in a subspace of its own. Its attention map shows which
+# patches the class token attends to. `head_atlas` draws the attention maps of the last block: a row per image, a
+# column per head.
 
 # %%
 interpret.head_atlas(model, images)
 
 # %% [markdown]
 # `attention_maps` returns the numbers. `layer` chooses the block, and `token` the token that attends: 0
-# is the class token, and the patches follow row by row. The map of a patch of the shoe shows the
-# patches that are like it.
+# is the class token, and the patches follow row by row. Here it is the patch in row 4 and column 3.
 
 # %%
 maps = interpret.attention_maps(model, images, layer=2, token=1 + 4 * 7 + 3)  # row 4, column 3
@@ -64,8 +63,8 @@ interpret.plot_rollout(images, interpret.rollout(model, images))
 # %% [markdown]
 # ## Tokens as colours
 #
-# `token_pca` computes three principal components of the patches' tokens. Patches with the same colour
-# have similar tokens, in all images alike.
+# `token_pca` computes three principal components of the patches' tokens, and shows them as red, green and blue. The
+# components are those of all images together, so the same colour means similar tokens in every image.
 
 # %%
 interpret.plot_token_pca(images, interpret.token_pca(model, images, layer=3))
@@ -81,8 +80,8 @@ interpret.plot_intermediates(images, tokens)
 # %% [markdown]
 # ## Objects without labels
 #
-# `segment` separates objects from the background by a normalised cut of the patches' keys. The model was
-# never trained on masks.
+# `segment` separates objects from the background by a normalised cut: it divides the patches into two groups by the
+# similarity of their keys in the attention layer. The model was never trained on masks.
 
 # %%
 interpret.plot_segments(images, interpret.segment(model, images))
@@ -90,16 +89,17 @@ interpret.plot_segments(images, interpret.segment(model, images))
 # %% [markdown]
 # ## Compression and sparsity at every layer
 #
-# A block compresses the tokens against its subspaces, and then makes them sparse. `measure` shows whether
-# it does: the coding rate R^c of the block's input, and the share of ISTA's output that is not zero.
+# A block is meant to compress the tokens against its subspaces, and then to make them sparse. `measure` shows whether
+# it does. It reports the coding rate R^c of each block's input (lower: more compressed), and the share of non-zeros in
+# the output of ISTA, the sparse coding layer.
 
 # %%
 measured = keras_crate.objective.measure(model, images)
 print(measured)
 
 # %% [markdown]
-# The same architecture with initial weights shows what training changed. In the trained model the coding
-# rate falls with depth from block 1 on. In the untrained one it does not.
+# The same architecture with initial weights shows what training changed. In the trained model, the coding
+# rate falls with depth from block 1 on. In the untrained model, it does not.
 
 # %%
 untrained = keras_crate.load("crate_fashion_mnist", weights=None)
@@ -107,8 +107,9 @@ before = keras_crate.objective.measure(untrained, images)
 before.plot("untrained", {"trained": measured})
 
 # %% [markdown]
-# `convention="paper"` measures R, R^c and the whole objective as the paper defines them. The two
-# conventions give different numbers. [What the layers do](../whitebox.md) discusses both.
+# `convention="paper"` measures R, R^c and the whole objective as the paper defines them. The default follows the
+# authors' measuring code, and gives different numbers. [The mathematics](../mathematics.md#coding-rate-against-subspaces)
+# defines both conventions, and [Measurements](../whitebox.md) compares them.
 
 # %%
 print(keras_crate.objective.measure(model, images, convention="paper"))
@@ -136,5 +137,6 @@ print(found.shape, f"{np.mean(found == 0):.1%} exact zeros")
 # ## See also
 #
 # - API: [interpret](../api/interpret.md), [objective](../api/objective.md)
-# - [What the layers do, measured](../whitebox.md)
+# - [Measurements](../whitebox.md): what the layers of trained models do
+# - [Look inside in the browser](../app.md): the same figures, interactive
 # - [Compare a CRATE and a ViT](compare_crate_and_vit.ipynb): the same figures for other transformers

@@ -19,14 +19,14 @@
 # %% [markdown]
 # ## The operator
 #
-# A block of CRATE has two operators: one compresses the tokens, the other makes them sparse. Each can
-# be replaced. Here the first is MSSA as the paper derives it
+# A block of CRATE has two operators: one compresses the tokens (MSSA, an attention), the other makes them sparse
+# (ISTA). Each can be replaced. Here you replace the first by MSSA as the paper derives it
 # ([arXiv:2306.01129](https://arxiv.org/abs/2306.01129), section 2.3): a gradient step on the coding rate
-# R^c. The bases that project the tokens into the subspaces also map them back. The authors' code, and so
-# `keras_crate.layers.MSSA`, learns an output map instead.
+# R^c. In the paper's form, the bases that project the tokens into the subspaces also map them back. The authors' code
+# and `keras_crate.layers.MSSA` learn an output map instead.
 #
-# `SubspaceLayer` has the bases and their methods `coordinates` and `subspace_bases`. Register the class, so that
-# Keras finds it in a saved model.
+# `SubspaceLayer` has the bases and the methods `coordinates` and `subspace_bases`. Registering the class lets
+# Keras find it when it loads a saved model.
 
 # %%
 import keras_crate  # before keras, for which it picks an installed backend
@@ -60,7 +60,7 @@ class PaperMSSA(keras_crate.layers.SubspaceLayer):
 # %% [markdown]
 # ## Train
 #
-# `compress` takes the class, and `sparsify` stays ISTA. Everything else is as in any model of the package.
+# `compress` takes the class, and `sparsify` is ISTA as before. Everything else is as in any model of the package.
 
 # %%
 keras.utils.set_random_seed(0)
@@ -100,7 +100,7 @@ for name, model in models.items():
 #
 # ## Measure
 #
-# `measure` reads the operator's subspaces by `subspace_bases`.
+# `measure` calls `subspace_bases` of the operator, and returns coding rate and sparsity at every block.
 
 # %%
 measured = {
@@ -113,8 +113,8 @@ measured["paper's MSSA"].plot("paper's MSSA", {"authors' MSSA": measured["author
 # %% [markdown]
 # ## Look inside
 #
-# A layer gives attention maps if its `call` has the argument `return_attention_scores`, as that of `MSSA`.
-# Tokens and keys need nothing.
+# For attention maps, the operator's `call` needs the argument `return_attention_scores`, as `MSSA` has it. The new
+# operator has none, so this figure shows the tokens, which need no change.
 
 # %%
 shown = validation.images[:4]
@@ -124,8 +124,8 @@ keras_crate.interpret.plot_token_pca(shown, found)
 # %% [markdown]
 # ## Save and load
 #
-# The saved model names the operator. To load it, the class must be registered: run its definition, or
-# import the module that has it.
+# A saved model has the operator's name, not its code. Before you load the model, run the definition of the class, or
+# import the module that has it, so that the class is registered.
 
 # %%
 models["paper's MSSA"].save("new.keras")
@@ -135,7 +135,7 @@ difference = float(ops.max(ops.abs(ops.subtract(*outputs))))
 print(f"largest difference of the probabilities: {difference:.1g}")
 
 # %% [markdown]
-# The operator is built on the package's layers, so adapters of LoRA and quantisation work too, and are saved.
+# The operator is built on the package's layers, so LoRA adapters and quantisation also work, and are saved.
 
 # %%
 loaded.enable_lora(4)
@@ -145,5 +145,5 @@ print(sum(int(ops.size(w)) for w in loaded.trainable_weights), "trainable weight
 # ## See also
 #
 # - API: [models](../api/models.md), and [layers](../api/layers.md) with `SubspaceLayer` and `CompositeLayer`
-# - [What the layers do, measured](../whitebox.md)
+# - [Measurements](../whitebox.md): what the layers of trained models do
 # - `examples/new_white_box.py` in the repository: the same as a script

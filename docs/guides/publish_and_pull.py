@@ -14,13 +14,14 @@
 # At the end you have the files of a repository on the Hugging Face Hub, with a model card, and a model
 # that was loaded from them.
 #
-# It needs `pip install ".[demo]"` and a backend, and takes seconds. Nothing leaves the computer: a dry
+# It needs `pip install ".[demo]"` and a backend, and takes seconds on two CPU cores. Nothing is uploaded: a dry
 # run writes the files to a folder.
 
 # %% [markdown]
 # ## Measure the model
 #
-# A card states results, so measure the model first. Here it is a variant that ships with the package.
+# A model card, the repository's README, states results. So measure the model first. Here it is a variant that ships
+# with the package.
 
 # %%
 from pathlib import Path
@@ -56,7 +57,7 @@ for path in sorted(Path("crate-digits").rglob("*")):
         print(f"{path.stat().st_size:>9,} bytes  {path}")
 
 # %% [markdown]
-# The card begins with code that runs. A fact that nobody stated is "Not stated", and never made up.
+# The card begins with code that runs. Where a fact is missing, it says "Not stated".
 
 # %%
 card = Path("crate-digits/README.md").read_text("utf8")
@@ -76,7 +77,7 @@ print(text[:1200], "...")
 # )
 # ```
 #
-# The same in a shell:
+# In a shell, for the model of a run:
 #
 # ```bash
 # keras-crate push tuned/best.keras hf://user/crate-digits --license mit
@@ -92,7 +93,7 @@ print(text[:1200], "...")
 # model = keras_crate.hub.pull("hf://user/crate-digits@v1")   # a branch, tag or commit
 # ```
 #
-# The folder of the dry run gives the same numbers as the model that was published.
+# Here the model is loaded from the folder of the dry run. Its outputs are those of the original model.
 
 # %%
 pulled = keras_crate.hub.pull("crate-digits")
@@ -100,7 +101,7 @@ difference = abs(pulled.predict(images, verbose=0) - model.predict(images, verbo
 print(f"largest difference of the probabilities: {difference:.1g}")
 
 # %% [markdown]
-# The model has its class names and knows how images are prepared for it.
+# The model has its class names, and stores how images are prepared for it.
 
 # %%
 print(keras_crate.decode_predictions(pulled.predict(images[:3], verbose=0), pulled, top=2))
@@ -109,8 +110,8 @@ print(Evaluation.for_model(pulled))
 # %% [markdown]
 # ## Another model with the same weights
 #
-# `weights=` takes the same addresses and folders. Here the model gets no head, so that it returns one
-# vector for each image.
+# `weights=` takes the same addresses and folders. Here the model has no head, so it returns one vector for each
+# image.
 
 # %%
 size = {"dim": 128, "depth": 4, "heads": 4, "input_shape": (28, 28, 1), "patch_size": 7}

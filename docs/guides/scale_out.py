@@ -21,7 +21,7 @@
 #
 # Under the policy `mixed_bfloat16`, layers compute in bfloat16, and weights stay in float32. A recipe sets
 # it by `precision`, and a constructor by `dtype`. The probabilities are float32 in any case. The policy is
-# meant for GPUs and TPUs. [Speed and memory](../speed.md) has what it does on CPUs.
+# meant for GPUs and TPUs. [Speed and memory](../speed.md#lower-precision) has measurements on CPUs.
 
 # %%
 import os
@@ -40,13 +40,14 @@ for name, model in {"float32": exact, "mixed_bfloat16": mixed}.items():
     print(f"{name}: {evaluation.accuracy(model, batches)}")
 
 # %% [markdown]
-# In a recipe: `load_recipe("digits-small", precision="mixed_bfloat16")`; on the command line:
+# In a recipe, write `load_recipe("digits-small", precision="mixed_bfloat16")`. On the command line, write
 # `--set precision=mixed_bfloat16`.
+#
 # ## Rematerialise
 #
 # With `rematerialise=True`, the results inside each operator are not kept for the gradient. They are
-# computed again, which takes time and saves memory. The function and the gradients are the same.
-# [Speed and memory](../speed.md) has what was measured on each backend.
+# computed again, which takes time and saves memory. The outputs and the gradients are the same.
+# [Speed and memory](../speed.md) has measurements on each backend.
 
 # %%
 size = {"dim": 64, "depth": 2, "heads": 4, "input_shape": (28, 28, 1), "patch_size": 7}
@@ -87,7 +88,7 @@ resumed = run("interrupted")
 print("resumed after epoch", resumed.metrics["resumed_after"])
 
 # %% [markdown]
-# The numbers are those of a run that was never interrupted, bit by bit.
+# The resumed run has the same weights as a run that was never interrupted, bit by bit.
 
 # %%
 uninterrupted = run("uninterrupted")
@@ -101,8 +102,8 @@ print("the same weights:", same)
 # ## Features and predictions of large folders
 #
 # `write_features` and `write_predictions` read one batch of images at a time, and keep the results on the
-# disk until the last image is read. If the process is killed, repeat the call to resume it. Here a file that
-# is no image is named and left out.
+# disk until the last image is read. If the process is killed, repeat the call to resume it. Files that are no images
+# are left out, and the call returns their names.
 
 # %%
 os.makedirs("scans", exist_ok=True)
@@ -124,8 +125,8 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # ## Several devices
 #
-# The commands have no option for several devices yet. The models are Keras models, so what Keras offers works in
-# `fit`. Choose by backend:
+# The commands have no option for several devices yet. In Python, use what Keras offers for `fit`. It depends on the
+# backend:
 #
 # | backend | what works | what does not |
 # | --- | --- | --- |
@@ -133,8 +134,8 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 # | TensorFlow | `tf.distribute.MirroredStrategy` | |
 # | PyTorch | one device a process | `keras.distribution` of Keras 3.15 |
 #
-# Each program below runs as it stands on a CPU that pretends to be several devices. On GPUs, leave the lines
-# that make virtual devices out.
+# Each program below runs as it stands, on a CPU that is divided into virtual devices. On GPUs, leave out the lines
+# that make virtual devices.
 #
 # ### JAX: data parallel
 #
@@ -160,8 +161,8 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # ### JAX: model parallel
 #
-# The weights of the operators are divided among devices too, for models that do not fit on one. The layout names
-# weights by their paths. Here the projections of MSSA and the dictionaries of ISTA are divided by columns.
+# The weights of the operators are also divided among devices, for models that do not fit on one device. A layout map
+# selects weights by their paths. Here the projections of MSSA and the dictionaries of ISTA are divided by columns.
 #
 # ```python
 # import os

@@ -11,8 +11,8 @@
 # %% [markdown]
 # # Self-supervision
 #
-# At the end you have encoders that were trained on images without labels, and the accuracy of their
-# features beside that of pixels and of an untrained encoder.
+# At the end you have two encoders that were trained on images without labels: by a masked autoencoder, and by SimDINO.
+# You also compare the features of SimDINO with pixels and with the features of an untrained encoder.
 #
 # It needs `pip install ".[demo]"` and a backend, and takes less than a minute on two CPU cores.
 
@@ -20,8 +20,8 @@
 # ## A trained masked autoencoder
 #
 # A masked autoencoder hides patches at random and learns to complete them. `crate_mae_fashion_mnist` ships
-# with the package. The figure shows images that it was not trained on. `pasted` has the visible patches of
-# the image and the reconstruction of the hidden ones.
+# with the package. The figure shows images that it was not trained on. In the column `pasted`, the hidden patches of
+# the image are replaced by their reconstruction.
 
 # %%
 import keras_crate  # before keras, for which it picks an installed backend
@@ -38,7 +38,7 @@ mae.reconstruct(images, noise)
 # %% [markdown]
 # ## Train a masked autoencoder
 #
-# `CRATEMAE` has its own loss: the squared error of the hidden patches. `compile` takes no loss, and `fit` no
+# `CRATEMAE` has its own loss, the squared error of the hidden patches. So `compile` needs no loss, and `fit` no
 # labels. `encoder` returns the encoder as a model of its own.
 
 # %%
@@ -57,9 +57,8 @@ print(mae.encoder(pooling="avg").predict(val_images, verbose=0).shape)
 # %% [markdown]
 # ## How good are features?
 #
-# `knn_accuracy` classifies images by the labels of the 20 nearest features of other images. No classifier
-# is trained, so it measures the features alone. Pixels are the baseline, and a strong one for small
-# digits.
+# `knn_accuracy` classifies an image by the labels of the 20 training images with the nearest features. No classifier
+# is trained, so it measures the features alone. Pixels are the baseline, and a strong one for small digits.
 
 # %%
 accuracies = {}
@@ -79,9 +78,9 @@ measure("untrained encoder", lambda x: encoder.predict(x, verbose=0))
 # %% [markdown]
 # ## Train SimDINO
 #
-# `SimDINO` learns that crops of one image have similar features. The coding rate of all features must be
-# high at the same time, so they do not become equal. It trains any encoder of images. The crops of small
-# images are small too, so few of them and a small projection are enough.
+# `SimDINO` trains any encoder of images. Its loss makes the features of crops of one image similar. It also makes the
+# coding rate of all features high, so that they do not all become equal. For small images, few crops and a small
+# projection are enough.
 
 # %%
 simdino = keras_crate.training.SimDINO(
@@ -101,13 +100,13 @@ print("coding rate of the features, in nats:", *(f"{rate:.1f}" for rate in histo
 measure("SimDINO", lambda x: simdino.encoder().predict(x, verbose=0))
 
 # %% [markdown]
-# Seconds of training hardly change the accuracy: with 500 images, differences below 4 points may be chance.
-# [Learning without labels](../self_supervised.md#what-was-measured) has longer trainings with three seeds, and
-# what they gain and do not gain.
+# This training takes seconds and hardly changes the accuracy: with 500 images, differences below 4 points may be
+# chance. [Learning without labels](../self_supervised.md#what-was-measured) has the results of longer trainings with
+# three seeds.
 #
 # ## Use the encoder
 #
-# With a new head, the encoder becomes a classifier, which is fine-tuned with few labels.
+# With a new head, the encoder becomes a classifier. Here it is fine-tuned with 200 labels.
 
 # %%
 few = 200
@@ -122,8 +121,8 @@ print(f"fine-tuned with {few} labels: {tuned:.1%}")
 # %% [markdown]
 # ## Runs that resume, and ImageNet
 #
-# `pretrain` trains both by a recipe, and its runs can be resumed. `keras-crate probe` measures features, and
-# `finetune` takes the encoder of a run.
+# `keras-crate pretrain` trains both kinds of models by a recipe, and its runs can be resumed. `probe` measures
+# features, and `finetune` trains the encoder of a run with labels.
 #
 # ```bash
 # keras-crate pretrain base --recipe imagenet1k-simdino --output simdino
