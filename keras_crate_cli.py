@@ -24,7 +24,7 @@ COMMANDS = {
     "probe": "measure a model's features by k-NN and by a linear classifier",
     "measure": "measure coding rate and sparsity at every block of a model",
     "look": "draw what a model's heads attend to, and which objects it finds",
-    "app": "start a page that looks inside models",
+    "app": "start a web page that looks inside models",
     "weights": "list all variants",
     "verify": "download a variant, check its hashes, and print its fingerprint",
     "convert": "convert the authors' checkpoints to Keras, or back",

@@ -8,10 +8,10 @@ from keras_crate.weights.variants import LOADS, STATES, Variant, variants
 _HOW = {
     "shipped": "the file comes with the package",
     "published": "`weights=` downloads the authors' file from `hf://UCSC-VLAA/CRATE-alpha`",
-    "by hand": "the authors published it where no program can fetch it. If you have a copy, "
+    "by hand": "the authors published the file where no program can fetch it. If you have a copy, "
     "`keras-crate convert FILE NAME.keras` converts it",
-    "unpublished": "a paper reports it, but nobody has published it. The recipe has the authors' "
-    "settings, so you can train it: [Training on ImageNet](../weights/README.md)",
+    "unpublished": "a paper reports the accuracy, but no weights are published. You can train them "
+    "by the recipe with the authors' settings: [Training on ImageNet](../weights/README.md)",
 }
 _NONE = "-"
 
@@ -36,16 +36,16 @@ def zoo_page() -> str:
         "# The zoo: all weights",
         "",
         "A variant is a model with a named set of weights. The table has all variants of "
-        "`weights/variants.toml`. `keras-crate weights` prints them too. A variant loads",
+        "`weights/variants.toml`. `keras-crate weights` prints them too. The column `loads` says how "
+        "to get the weights:",
         "",
         *(f"- **{LOADS[state]}** ({len(_in_state(state))}): {_HOW[state]};" for state in STATES),
-        "- **with PyTorch**: only if PyTorch is installed. The backend may be another.",
+        "- **with PyTorch**: reading the file needs PyTorch. Any backend can run the model.",
         "",
         "Accuracies are in per cent, as the authors report them, unless they were measured for "
         "this package. A dash means that no accuracy is known. The authors' files were not loaded "
-        "for this package and their accuracies were not measured. So no revision is pinned and no "
-        "hash is known. `keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a "
-        "file.",
+        "for this package, so no revision is pinned and no hash is known. "
+        "`keras-crate verify NAME --imagenet FOLDER` measures the accuracy of a file.",
         "",
         *table(head, rows),
         "",

@@ -1,6 +1,6 @@
-"""Starts a page that looks inside models: pick a model and an image, and see its classes, what the
-heads attend to at each block, and the coding rate and sparsity of every block. Only this machine
-reaches the page, unless --host says otherwise.
+"""Starts a web page that looks inside models. Pick a model and an image, and see the likeliest
+classes, what the heads attend to at each block, and coding rate and sparsity at every block. Only
+this machine can reach the page, unless --host says otherwise.
 
     keras-crate app
     keras-crate app run/best.keras hf://user/digits --port 8000
@@ -16,8 +16,10 @@ def add_arguments(parser) -> None:
         "models", nargs="*", metavar="MODEL", help=f"a model to pick from, beside those in the "
         f"package: {MODEL}",
     )  # fmt: skip
-    parser.add_argument("--host", default=HOST, help="address to listen at (%(default)s)")
-    parser.add_argument("--port", type=int, default=PORT, help="port, or 0 for any (%(default)s)")
+    parser.add_argument("--host", default=HOST, help="address to listen at (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="port, or 0 for any (default: %(default)s)"
+    )
 
 
 def run(arguments) -> None:

@@ -1,6 +1,6 @@
 """Looks into a trained CRATE that ships with the package, fine-tunes it to digits, measures
 coding rate and sparsity at every layer, and writes the model, a repository of the Hub, numbers
-and figures. With --from-scratch, trains a small CRATE on 5,000 MNIST digits instead.
+and figures. With --from-scratch, trains a small CRATE on 4,000 MNIST digits instead.
 
     keras-crate demo --fast
     keras-crate demo --from-scratch --output my-demo

@@ -1,9 +1,10 @@
 """Prints a model's top-1 and top-5 accuracy on labelled images. DATA is a folder with one folder
 for each class, a folder with such folders `train`, `val` and `test`, or the name of a data set. The
-test images are used if there are some, else the validation images. A class's folder has its name or
-its WordNet identifier. If no folder has such a name, there must be a folder for each class, in
-alphabetical order. Images are prepared as for the model's published accuracy if that is known, and
-resized as a whole otherwise. Broken files are named and left out, and the exit status is then 1.
+test images are used if there are some, else the validation images. The folder of a class has the
+name of the class or its WordNet identifier. If no folder has such a name, there must be a folder
+for each class, and their alphabetical order is that of the classes. Images are prepared as for the
+model's published accuracy. If this is not known, the whole image is resized. Broken files are named
+and left out, and the exit status is then 1.
 
     keras-crate evaluate crate_fashion_mnist fashion_mnist --per-class
     keras-crate evaluate model.keras photographs/ --split test --json result.json

@@ -20,7 +20,7 @@ def add_arguments(parser) -> None:
                  "(torch.export), or a folder (SavedModel)")  # fmt: skip
     parser.add_argument(
         "--format", metavar="FORMAT",
-        help="tf_saved_model, onnx, openvino, litert or torch (default: the one of OUT's ending)",
+        help="tf_saved_model, onnx, openvino, litert or torch (default: by the ending of OUT)",
     )  # fmt: skip
     parser.add_argument(
         "--unfused", action="store_true", help="export the operators as the paper writes them"

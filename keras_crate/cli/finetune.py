@@ -1,6 +1,6 @@
 """Fine-tunes a copy of a model on other data by a recipe, with a new head if the classes differ.
-The folder FOLDER gets the recipe, and after every epoch the history and the model. To resume an
-interrupted run after its last epoch, repeat the command.
+The output folder has the recipe, the history and the model, and is updated after every epoch. To
+resume an interrupted run after its last epoch, repeat the command.
 
     keras-crate finetune --weights mnist --data digits --recipe digits-small
     keras-crate finetune --weights model.keras --data photographs/ --set epochs=20

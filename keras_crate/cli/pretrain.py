@@ -1,7 +1,7 @@
 """Trains a model by a recipe. The default is the recipe of the family's paper. A size, a new model
 or a variant starts from initial weights. A file or a repository starts from its own weights. The
-folder FOLDER gets the recipe, and after every epoch the history and the model. To resume an
-interrupted run after its last epoch, repeat the command.
+output folder has the recipe, the history and the model, and is updated after every epoch. To
+resume an interrupted run after its last epoch, repeat the command.
 
     keras-crate pretrain crate_demo_mnist --data mnist5k --recipe digits-small
     keras-crate pretrain base --data photographs/ --set epochs=20

@@ -1,7 +1,7 @@
 """Publishes a model with a model card on the Hugging Face Hub, in one commit. The token is that of
 `hf auth login` or HF_TOKEN. With --dry-run, writes the files to a folder instead. If MODEL is a
 file of a run, the card has the run's data, accuracy, recipe, seed and versions. With --space,
-publishes a Space instead: the page of `keras-crate app`, with this model.
+publishes a Space instead, which shows the page of `keras-crate app` with this model.
 
     keras-crate push run/best.keras hf://user/digits --license mit
     keras-crate push a.keras hf://user/a --dataset mnist --metric accuracy=0.977
@@ -28,13 +28,13 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--dataset",
         metavar="NAME",
-        help="data set that it was trained and measured on; user/name if it is on the Hub",
+        help="data set that the model was trained and measured on; user/name if it is on the Hub",
     )
     add_named_values(parser, "--metric", "a result on the data set, such as accuracy=0.97")
     parser.add_argument("--license", metavar="NAME",
                         help="licence of the weights, such as mit or apache-2.0")  # fmt: skip
     parser.add_argument("--base-model", metavar="USER/NAME",
-                        help="model on the Hub that it was fine-tuned from")  # fmt: skip
+                        help="model on the Hub that was fine-tuned")  # fmt: skip
     parser.add_argument(
         "--images", nargs="+", metavar="IMAGE", help="image files or folders, on which every block "
         "is measured for the card",

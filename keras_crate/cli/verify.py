@@ -1,5 +1,6 @@
 """Downloads a variant's weights if they are not on this machine, checks their hashes, and prints a
-fingerprint and the outputs for a fixed input. With labelled images, also prints the accuracy.
+fingerprint of the weights and the outputs for a fixed input. With --imagenet, also prints the
+accuracy.
 
     keras-crate verify crate_demo_mnist
     keras-crate verify crate_alpha_base_imagenet21k_imagenet --imagenet val/
