@@ -33,11 +33,12 @@ def zoo_page() -> str:
     ]
     head = ("variant", "loads", "model", "trained on", "parameters", "accuracy", "recipe")
     lines = [
+        *("---", "hide: [toc]", "---", ""),  # room for the table
         "# The zoo: all weights",
         "",
         "A variant is a model with a named set of weights. The table has all variants of "
-        "`weights/variants.toml`. `keras-crate weights` prints them too. The column `loads` says how "
-        "to get the weights:",
+        "`weights/variants.toml`. `keras-crate weights` prints them too. The column `loads` says "
+        "how to get the weights:",
         "",
         *(f"- **{LOADS[state]}** ({len(_in_state(state))}): {_HOW[state]};" for state in STATES),
         "- **with PyTorch**: reading the file needs PyTorch. Any backend can run the model.",
