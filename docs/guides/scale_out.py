@@ -9,7 +9,7 @@
 # ---
 
 # %% [markdown]
-# # Scale out
+# # Resume and scale out
 #
 # At the end you know how to train in less time and memory, how to resume a run, how to work through
 # large folders, and how to use several devices.
