@@ -210,12 +210,12 @@ def test_a_notebook_becomes_a_page():
 # Words to search for, and the pages of which one must come first.
 SEARCHES = {
     "attention map": ("api/interpret/", "guides/look_inside/", "models/", ""),
-    "resume": ("training/",),
+    "resume": ("training/", "troubleshooting/", "guides/scale_out/"),
     "LoRA": ("models/",),
-    "ImageNet": ("imagenet/",),
+    "ImageNet": ("imagenet/", "guides/fine_tune_on_your_folder/"),
     "coding rate": ("mathematics/", "models/"),
-    "ONNX": ("export/",),
-    "KerasHub": ("kerashub/",),
+    "ONNX": ("export/", "guides/export_and_serve/"),
+    "KerasHub": ("kerashub/", "from_kerashub/"),
     "decode_predictions": ("api/models/",),
     "RandAugment": ("training/", "api/data/", "recipes/"),
     "quantise": ("models/", "kerashub/"),
