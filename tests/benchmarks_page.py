@@ -14,9 +14,10 @@ _INTRODUCTION = """# Benchmark results
 
 These tables are made of the files in [benchmarks/results](../benchmarks/results), which the
 scripts wrote. [Speed and memory](speed.md) says what they mean, and
-[Training](training.md#what-was-measured) discusses the accuracies. Ratios of time compare
-models that ran in turns in one process. Absolute times depend on the machine and on what else
-ran on it."""
+[Training](training.md#what-was-measured) discusses the accuracies. A column "time / X" is a
+time divided by that of X, so below 1 is faster than X. In the first section, it is the time of
+CRATE-B, which is fused to predict. Ratios compare models that ran in turns in one process.
+Absolute times depend on the machine and on what else ran on it."""
 
 
 def benchmarks_page() -> str:

@@ -64,7 +64,8 @@ interpret.plot_rollout(images, interpret.rollout(model, images))
 # ## Tokens as colours
 #
 # `token_pca` computes three principal components of the patches' tokens, and shows them as red, green and blue. The
-# components are those of all images together, so the same colour means similar tokens in every image.
+# components are those of all images together, so the same colour means similar tokens in every image. Patches that it
+# takes for background are black.
 
 # %%
 interpret.plot_token_pca(images, interpret.token_pca(model, images, layer=3))

@@ -102,8 +102,8 @@ print("the same weights:", same)
 # ## Features and predictions of large folders
 #
 # `write_features` and `write_predictions` read one batch of images at a time, and keep the results on the
-# disk until the last image is read. If the process is killed, repeat the call to resume it. Files that are no images
-# are left out, and the call returns their names.
+# disk until the last image is read. If the process is killed, repeat the call to resume it. Files that cannot be read
+# are left out, and the call returns the reason for each.
 
 # %%
 os.makedirs("scans", exist_ok=True)
