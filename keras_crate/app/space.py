@@ -143,16 +143,17 @@ def write_space(folder: Path, model: keras.Model, address: str, **publication) -
         "app.py": APP.format(backend=backend, model=name),
         "README.md": card,
         "requirements.txt": "\n".join([*REQUIREMENTS, backend]) + "\n",
+        f"{PACKAGE}/LICENSE": metadata.distribution("keras-crate").read_text("licenses/LICENSE"),
     }.items():
         (folder / file).write_text(text, encoding="utf8")
 
 
 def _copy_package(to: Path) -> None:
-    """Copies this package, without the weights of the variants that ship with it."""
+    """Copies this package, without hidden files and the weights of the variants in it."""
 
     def left_out(folder: str, names: list[str]) -> set[str]:
         is_weights = Path(folder) == here / "weights" / "files"
-        return {name for name in names if is_weights or name == "__pycache__"}
+        return {name for name in names if is_weights or name.startswith((".", "__pycache__"))}
 
     here = Path(keras_crate.__file__).parent
     shutil.copytree(here, to, ignore=left_out)
