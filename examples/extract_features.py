@@ -19,10 +19,9 @@ model = keras.saving.load_model(arguments.model)
 digits = keras_crate.data.load("mnist5k").validation
 images, labels = digits.images, digits.labels
 
-# The same weights without the head: one vector for each image, or all tokens.
-config = model.get_config() | {"include_top": False, "weights": arguments.model}
-pooled = keras_crate.CRATE(**config | {"pooling": "avg"})
-tokens = keras_crate.CRATE(**config | {"pooling": None})
+# The same model without the head: one vector for each image. All tokens are what it pools.
+pooled = model.reset_classifier(0)
+tokens = keras.Model(model.input, model.get_layer("pooling").input)
 
 # The output of any layer of a functional model can be computed by another model.
 inside = keras.Model(model.input, model.get_layer(arguments.layer).output)

@@ -16,10 +16,8 @@ parser.add_argument("output", help="file for the fine-tuned model (.keras)")
 parser.add_argument("--epochs", type=int, default=5, help="epochs of each stage (%(default)s)")
 arguments = parser.parse_args()
 
-# The same model with two classes; all weights but the head's come from the file.
-config = keras.saving.load_model(arguments.model).get_config()
-config |= {"classes": 2, "class_names": ["even", "odd"], "weights": arguments.model}
-model = keras_crate.CRATE(**config)
+# The same model with two classes; all weights but the head's are those of the file.
+model = keras.saving.load_model(arguments.model).reset_classifier(2, ["even", "odd"])
 
 digits = keras_crate.data.load("digits")  # 8x8 pixels, from scikit-learn
 size = model.input_shape[1:3]

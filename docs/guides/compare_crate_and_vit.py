@@ -15,7 +15,7 @@
 # both models' attention, compression and sparsity side by side.
 #
 # It needs `pip install ".[demo]"` and a backend, and takes about half a minute on two CPU cores. The
-# models are tiny, and train for six epochs on 720 digits of 8 x 8 pixels. The numbers show how to compare, and
+# models are tiny, and train for four epochs on 720 digits of 8 x 8 pixels. The numbers show how to compare, and
 # say nothing about large models.
 
 # %% [markdown]
@@ -69,7 +69,7 @@ def vit(seed):
 
 # %%
 recipe = training.load_recipe(
-    "digits-small", epochs=6, batch_size=64, learning_rate=8e-3, crop_area=None
+    "digits-small", epochs=4, batch_size=64, learning_rate=8e-3, crop_area=None
 )
 compared = training.compare(
     {"CRATE": crate, "ViT": vit}, "digits", "compared", recipe=recipe, seeds=(0, 1), limit=720

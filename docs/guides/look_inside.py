@@ -27,7 +27,7 @@ import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
 from keras_crate import interpret
-from keras_crate.training.demo import garments
+from keras_crate.data import garments
 
 model = keras_crate.load("crate_fashion_mnist")
 images = garments()[0][:4]

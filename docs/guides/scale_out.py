@@ -130,7 +130,7 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 # | backend | what works | what does not |
 # | --- | --- | --- |
 # | JAX | `keras.distribution`: `DataParallel`, `ModelParallel` | a last batch that the devices do not divide |
-# | TensorFlow | `tf.distribute.MirroredStrategy`, for classifiers | |
+# | TensorFlow | `tf.distribute.MirroredStrategy` | |
 # | PyTorch | one device a process | `keras.distribution` of Keras 3.15 |
 #
 # Each program below runs as it stands on a CPU that pretends to be several devices. On GPUs, leave the lines

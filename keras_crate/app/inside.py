@@ -18,6 +18,7 @@ from keras_crate.objective.measure import Measurer
 
 TOP = 5
 MOST_ATTENTION = 256_000_000  # bytes kept of one model and one image
+TWIN = ", untrained"  # how the name of an untrained twin ends
 
 
 @dataclasses.dataclass(frozen=True)

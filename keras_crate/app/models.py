@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_crate.app.inside import Look, Seen
+from keras_crate.app.inside import TWIN, Look, Seen
 from keras_crate.app.plain_vit import plain_vit, trained_vit, view_of_vit
 from keras_crate.app.uploads import read_image
 from keras_crate.evaluation import Evaluation
@@ -124,7 +124,7 @@ class Models:
     def _made_untrained(self, name: str) -> Opened:
         opened = self._open(name)
         keras.utils.set_random_seed(SEED)
-        model, title = opened.model, f"{name}, untrained"
+        model, title = opened.model, name + TWIN
         if name == VIT:
             view = view_of_vit(plain_vit())
         elif isinstance(model, WhiteBoxModel):

@@ -61,7 +61,8 @@ def build_page(models: Models):
         depth = max(of_model.depth for of_model in seen)
         slider = gr.Slider(maximum=max(depth - 1, 1), value=min(block, depth - 1))
         masked = gr.Column(visible=models.open(name).mae is not None)
-        return Session(name, source, seen), slider, masked
+        place, seed = (session.place, session.seed) if session else (None, 0)
+        return Session(name, source, seen, place, seed), slider, masked
 
     def drawn(session: Session, block: int) -> tuple:
         """The panels and curves of a block."""

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from keras_crate.app.inside import Seen, as_pixels
+from keras_crate.app.inside import TWIN, Seen, as_pixels
 
 KEYS = "Arrow keys choose a patch, Escape chooses none."
 
@@ -22,7 +22,8 @@ def panel(seen: Seen, block: int, patch: int | None) -> str:
     """
     block = min(block, seen.depth - 1)
     who = _who(seen, patch)
-    untrained = " <small>initial weights</small>" if seen.untrained else ""
+    told = not seen.untrained or seen.name.endswith(TWIN)
+    untrained = "" if told else " <small>initial weights</small>"
     return (
         f"<h3>{escape(seen.name)}{untrained}</h3>"
         f'<div class="crate-top">{_image(seen, patch)}{_components(seen, block)}'
@@ -46,8 +47,8 @@ def curves(seen: Sequence[Seen], block: int) -> str:
     names = " ".join(f'<span class="crate-line-{k}">{escape(s.name)}</span>' for k, s in measured)
     return (
         f'<p class="crate-legend">{names}</p><div class="crate-curves">'
-        f"{_curve('Compression: coding rate R<sup>c</sup> (nats)', rates, block)}"
-        f"{_curve('Sparsity: share of non-zeros', shares, block)}</div>"
+        f"{_curve('Coding rate R<sup>c</sup> (nats)', rates, block)}"
+        f"{_curve('Share of non-zeros', shares, block)}</div>"
     )
 
 
@@ -171,7 +172,7 @@ def _curve(title: str, lines: list[tuple[int, list[float]]], block: int) -> str:
             for k, (value, (x, y)) in enumerate(zip(values, points, strict=True))
         ]
     return (
-        f"<figure><figcaption>{title}, at each block</figcaption>"
+        f"<figure><figcaption>{title} at each block</figcaption>"
         f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(drawn)}</svg></figure>'
     )
 

@@ -92,7 +92,9 @@ def test_an_untrained_twin_and_a_vit(models):
     twin = models.look(models.open(FIRST, untrained=True), example_images()[0])
     same = models.look(models._made_untrained(FIRST), example_images()[0])
     assert twin.untrained and twin.classes == same.classes
-    assert "initial weights" in pictures.panel(twin, 0, None)
+    assert f"<h3>{FIRST}, untrained</h3>" in pictures.panel(twin, 0, None)
+    own = dataclasses.replace(twin, name="own")
+    assert "own <small>initial weights</small>" in pictures.panel(own, 0, None)
     trained = models.look(models.open(FIRST), example_images()[0])
     assert not trained.untrained and trained.depth == twin.depth
     html = pictures.curves([trained, twin], 2)
