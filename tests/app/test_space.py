@@ -86,6 +86,21 @@ def test_a_dry_run_leaves_other_folders_alone(tmp_path):
     assert os.listdir(tmp_path) == ["mine.txt"]
 
 
+def test_a_dry_run_deletes_nothing_of_a_project_of_this_form(tmp_path):
+    mine = tmp_path / "models" / "mine.keras"
+    (tmp_path / "keras_crate").mkdir()
+    mine.parent.mkdir()
+    for name in ("README.md", "requirements.txt", "app.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="that an earlier dry run of a Space wrote"):
+        space._check_dry_run(tmp_path)
+    (tmp_path / "app.py").write_text(space.APP)
+    assert space._check_dry_run(tmp_path) == tmp_path
+    mine.touch()
+    with pytest.raises(ValueError, match=r"mine\.keras, which is a file"):
+        space._check_dry_run(tmp_path)
+
+
 def test_a_commit_to_the_hub(server, tmp_path):
     with HubClient(server, tmp_path / "writer") as client:
         client(MODELS)
