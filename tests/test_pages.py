@@ -27,7 +27,7 @@ def commands(text: str) -> list[list[str]]:
     text = text.replace("\\\n", " ")
     blocks = re.findall(r"```(?:bash|text)\n(.*?)```", text, re.DOTALL)
     lines = re.findall(r"`(keras-crate [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
-    lines += re.findall(r"keras-crate [^&|\n]*", "\n".join(blocks))
+    lines += re.findall(r"keras-crate [^&|>\n]*", "\n".join(blocks))
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
