@@ -17,6 +17,7 @@ from keras_crate.objective import LayerMeasurements
 from keras_crate.objective.measure import Measurer
 
 TOP = 5
+MOST_ATTENTION = 256_000_000  # bytes kept of one model and one image
 TWIN = ", untrained"  # how the name of an untrained twin ends
 
 
@@ -108,7 +109,7 @@ class Look:
         A `Seen`.
 
     Raises:
-        ValueError: As `Inside`.
+        ValueError: As `Inside`, or if the attention is too large to be kept.
     """
 
     def __init__(self, name: str, view: ModelView, class_names: Sequence[str] | None = None):
@@ -128,6 +129,12 @@ class Look:
         blocks, attention, components = self.view.blocks, [], []
         for block, (inputs, output) in zip(blocks, values["blocks"], strict=True):
             attention.append(_scores(block.attention, inputs))
+            if sum(scores.nbytes for scores in attention if scores is not None) > MOST_ATTENTION:
+                raise ValueError(
+                    f"The model has too many tokens for the page: {len(inputs[0]):,}, and the "
+                    f"attention of each to each takes more than {MOST_ATTENTION // 10**6} MB. "
+                    "Choose a model of smaller images or larger patches."
+                )
             features = self.view.as_map(output)
             components.append(pca_features(features, foreground=False).rgb[0])
         classes = []

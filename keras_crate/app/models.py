@@ -96,11 +96,10 @@ class Models:
             source: As in `read_image`.
 
         Raises:
-            ValueError: As `read_image`.
+            ValueError: As `read_image`, or as `Look`.
         """
-        images = read_image(source, opened.model, opened.evaluation)
-        with self._busy:
-            return opened.look(images)
+        with self._busy:  # large images are read one at a time, too
+            return opened.look(read_image(source, opened.model, opened.evaluation))
 
     def reconstruct(
         self, opened: Opened, source: Path | bytes, share: float, seed: int
@@ -116,10 +115,10 @@ class Models:
         Raises:
             ValueError: As `read_image`.
         """
-        images = read_image(source, opened.model, opened.evaluation)
         rows, columns = opened.look.view.grid
         noise = np.random.default_rng(seed).random((1, rows * columns))
         with self._busy:
+            images = read_image(source, opened.model, opened.evaluation)
             return opened.mae.reconstruct(images, noise, mask_ratio=share)
 
     def _made_untrained(self, name: str) -> Opened:

@@ -9,7 +9,6 @@ from keras_crate.app import pictures
 from keras_crate.app.examples import example_images
 from keras_crate.app.inside import Seen
 from keras_crate.app.models import VIT, Models
-from keras_crate.extras import needed
 
 HERE = Path(__file__).parent
 ALONE, UNTRAINED, BESIDE_VIT = "nothing", "the same model, untrained", "a plain ViT"
@@ -44,8 +43,7 @@ def build_page(models: Models):
     Returns:
         A `gradio.Blocks`.
     """
-    with needed("gradio", "The page needs"):
-        import gradio as gr
+    import gradio as gr  # `serve` says what to do without it
 
     def show(name, beside, source, session, block, progress=None):
         """Looks into the chosen models with an image, and draws everything."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import Sequence
 
@@ -10,14 +11,15 @@ from keras_crate.app.models import Models
 from keras_crate.app.page import HERE, build_page
 from keras_crate.app.uploads import MOST_BYTES
 from keras_crate.checks import names_arguments
+from keras_crate.extras import needed
 
 HOST, PORT = "127.0.0.1", 7860
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 WAITING = 64  # requests in the queue
 SESSIONS = 32  # users whose pictures are kept
 # Routes of Gradio that the page does not use: they serve or fetch files, or record.
-CLOSED = ("/file=", "/file/", "/proxy=", "/stream/", "/runs", "/run-history", "/vibe-edit",
-          "/undo-vibe-edit", "/process_recording", "/deep_link", "/monitoring")  # fmt: skip
+CLOSED = ("/file=", "/file/", "/proxy=", "/stream/", "/runs", "/run-history", "/vibe-",
+          "/undo-vibe-", "/process_recording", "/deep_link", "/monitoring")  # fmt: skip
 
 
 @names_arguments
@@ -45,7 +47,8 @@ def serve(
         The address of the page, and a function that stops the server.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If the port is taken, or a model cannot be fetched.
+        ValueError: If there is no such port, or a model cannot be opened.
         ImportError: If Gradio is not installed.
 
     Example:
@@ -54,6 +57,7 @@ def serve(
     address, stop = keras_crate.app.serve(port=0, block=False)
     ```
     """
+    port = _free_port(host, port)
     folder = tempfile.TemporaryDirectory(prefix="keras-crate-app-")
     # Gradio reads these when it is imported or launched.
     os.environ |= {
@@ -62,17 +66,18 @@ def serve(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "GRADIO_ALLOWED_PATHS": "",
     }
+    with needed("gradio", "The page needs"):
+        import gradio as gr
+    from starlette.middleware import Middleware
+
     ready = Models(models, host in LOOPBACK if any_model is None else any_model)
     # The first user does not wait for a program to compile.
     ready.look(ready.open(ready.first), example_images()[0])
     page = build_page(ready)
-    import gradio as gr
-    from starlette.middleware import Middleware
-
     page.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False)
     _, address, _ = page.launch(
         server_name=host,
-        server_port=port or _free_port(host),
+        server_port=port,
         share=False,
         quiet=True,
         inbrowser=False,
@@ -121,9 +126,17 @@ class _Closed:
         await self.app(scope, receive, send)
 
 
-def _free_port(host: str) -> int:
-    import socket
-
+def _free_port(host: str, port: int) -> int:
+    """Returns the port, or any free one for 0. An error is raised if it is taken."""
+    if port not in range(65536):
+        raise ValueError(f"`port` must be from 0 to 65535. Received: port={port!r}")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as found:
-        found.bind((host, 0))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            found.bind((host, port))
+        except OSError as error:
+            raise OSError(
+                f"The page cannot listen at {host}, port {port}: {error.strerror}. Choose another "
+                "port, or 0 for any."
+            ) from error
         return found.getsockname()[1]

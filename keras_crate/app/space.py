@@ -16,6 +16,7 @@ from keras_crate.extras import needed
 from keras_crate.files import written_whole
 from keras_crate.hub.commit import commit, writing
 from keras_crate.hub.push import push
+from keras_crate.hub.repository_files import check_dry_run
 from keras_crate.weights.hub_files import parse_address
 from keras_crate.weights.variants import weights_folder
 
@@ -143,16 +144,17 @@ def write_space(folder: Path, model: keras.Model, address: str, **publication) -
         "app.py": APP.format(backend=backend, model=name),
         "README.md": card,
         "requirements.txt": "\n".join([*REQUIREMENTS, backend]) + "\n",
+        f"{PACKAGE}/LICENSE": metadata.distribution("keras-crate").read_text("licenses/LICENSE"),
     }.items():
         (folder / file).write_text(text, encoding="utf8")
 
 
 def _copy_package(to: Path) -> None:
-    """Copies this package, without the weights of the variants that ship with it."""
+    """Copies this package, without hidden files and the weights of the variants in it."""
 
     def left_out(folder: str, names: list[str]) -> set[str]:
         is_weights = Path(folder) == here / "weights" / "files"
-        return {name for name in names if is_weights or name == "__pycache__"}
+        return {name for name in names if is_weights or name.startswith((".", "__pycache__"))}
 
     here = Path(keras_crate.__file__).parent
     shutil.copytree(here, to, ignore=left_out)
@@ -172,9 +174,12 @@ def _check_dry_run(folder: Path) -> Path:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     ours = {"app.py", "README.md", "requirements.txt", PACKAGE, MODELS}
     is_file = folder.exists() and not folder.is_dir()
-    if is_file or folder == Path.cwd() or names not in (set(), ours):
+    is_ours = names == ours and f"{PACKAGE}.app.server" in (folder / "app.py").read_text("utf8")
+    if is_file or folder == Path.cwd() or (names and not is_ours):
         raise ValueError(
             "`dry_run` must be a folder that is new, empty, or that an earlier dry run of a Space "
             f"wrote. Received: {folder}"
         )
+    for model in (folder / MODELS).iterdir() if names else ():
+        check_dry_run(model)
     return folder

@@ -12,6 +12,9 @@ from keras_crate.evaluation import Evaluation
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 50_000_000
+MOST_STRETCHED = 100  # longer side by shorter side: the shorter one may be enlarged
+# Pillow reads others, too, some of them by other programs.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def read_image(source: Path | bytes, model: keras.Model, evaluation: Evaluation) -> np.ndarray:
@@ -41,7 +44,7 @@ def check_image(file: Path) -> None:
     """Checks the size of an image by the file's header, before its pixels are decoded.
 
     Raises:
-        ValueError: If it is not an image, or has too many bytes or pixels.
+        ValueError: If it is not an image, has too many bytes or pixels, or is too narrow.
     """
     from PIL import Image
 
@@ -50,7 +53,7 @@ def check_image(file: Path) -> None:
     if file.stat().st_size > MOST_BYTES:
         raise ValueError(f"The file is too large: at most {MOST_BYTES // 1_000_000} MB are read.")
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=FORMATS) as image:
             width, height = image.size
     except Image.DecompressionBombError:  # Pillow's own limit, which is larger
         width = height = MOST_PIXELS
@@ -59,6 +62,11 @@ def check_image(file: Path) -> None:
     if width * height > MOST_PIXELS:
         raise ValueError(
             f"The image has too many pixels: at most {MOST_PIXELS // 1_000_000} million are read."
+        )
+    if max(width, height) > MOST_STRETCHED * min(width, height):
+        raise ValueError(
+            f"The image is too narrow: one side may have {MOST_STRETCHED} times the pixels of the "
+            "other."
         )
 
 

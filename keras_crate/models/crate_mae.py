@@ -220,7 +220,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
                 are hidden. By default, new random numbers at each call.
             batch_size: Images at a time.
             mask_ratio: Share of the patches that are hidden, in (0, 1). By default, the
-                model's. Another one needs `noise`.
+                model's.
 
         Returns:
             A `Reconstruction` of float32 arrays with pixels in [0, 255], or in

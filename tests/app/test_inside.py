@@ -14,7 +14,7 @@ from compare import assert_close
 
 import keras_crate
 from keras_crate import interpret, objective
-from keras_crate.app import pictures, plain_vit
+from keras_crate.app import inside, pictures, plain_vit
 from keras_crate.app.examples import example_images
 from keras_crate.app.inside import Look
 from keras_crate.app.models import FIRST, VIT, Models
@@ -135,6 +135,17 @@ def test_an_operator_without_attention_is_told_in_words(operator, rng):
     html = pictures.panel(seen, 0, None)
     assert ("TSSA has no attention between pairs of tokens" in html) == (operator == "tssa")
     assert ('class="crate-heads"' in html) == (operator == "cbsa")
+
+
+def test_attention_that_is_too_large_is_not_kept(rng, monkeypatch):
+    look = Look("small", view_of(_crate()))
+    images = rng.uniform(0, 255, (1, 16, 16, 1))
+    size = 2 * 2 * 17 * 17 * 2  # blocks, heads, tokens, tokens, bytes
+    monkeypatch.setattr(inside, "MOST_ATTENTION", size)
+    assert sum(scores.nbytes for scores in look(images).attention) == size
+    monkeypatch.setattr(inside, "MOST_ATTENTION", size - 1)
+    with pytest.raises(ValueError, match="too many tokens for the page: 17,"):
+        look(images)
 
 
 def test_a_model_without_classes_and_one_without_class_token(rng):

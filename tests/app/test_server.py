@@ -12,7 +12,7 @@ pytest.importorskip("gradio")
 
 from app_pages import ask, header_of_png, upload
 
-from keras_crate.app import uploads
+from keras_crate.app import server, uploads
 from keras_crate.app.page import _uploads_only
 from keras_crate_cli import parser_of
 
@@ -85,6 +85,16 @@ def test_an_address_in_place_of_an_upload_is_not_fetched():
         asyncio.run(checked("http://127.0.0.1:1/a.png"))
 
 
+def test_a_port_that_cannot_be_used(monkeypatch):
+    monkeypatch.setattr(server, "Models", None)  # told before a model is opened
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"port {port}: Address already in use. Choose another"):
+            server.serve(port=port)
+    with pytest.raises(ValueError, match="from 0 to 65535"):
+        server.serve(port=70_000)
+
+
 def test_the_limit_of_pixels_is_checked_by_the_header(tmp_path):
     file = tmp_path / "large.png"
     file.write_bytes(header_of_png(20_000, 20_000))
@@ -95,6 +105,12 @@ def test_the_limit_of_pixels_is_checked_by_the_header(tmp_path):
         uploads.check_image(file)
     file.write_bytes(header_of_png(5_000, 5_000))
     uploads.check_image(file)
+    file.write_bytes(header_of_png(1, 60_000))  # enlarged to 256 pixels of width: 15 GB
+    with pytest.raises(ValueError, match="too narrow: one side may have 100 times"):
+        uploads.check_image(file)
+    file.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(ValueError, match="not an image"):  # Pillow would start Ghostscript
+        uploads.check_image(file)
     file.write_text("text")
     with pytest.raises(ValueError, match="not an image"):
         uploads.check_image(file)

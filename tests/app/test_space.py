@@ -35,7 +35,7 @@ def test_the_files_start_by_themselves(tmp_path, capsys):
     assert "published nothing" in capsys.readouterr().out
     names = {path.name for path in folder.iterdir()}
     assert names == {"README.md", "app.py", "requirements.txt", "keras_crate", "models"}
-    assert not list(folder.rglob("__pycache__"))
+    assert "MIT" in (folder / "keras_crate/LICENSE").read_text()
     front = (folder / "README.md").read_text().split("---\n")[1]
     for line in ("sdk: gradio", "app_file: app.py", "license: mit"):
         assert line in front.splitlines()
@@ -58,9 +58,22 @@ def test_the_files_start_by_themselves(tmp_path, capsys):
         assert uploaded.is_file()
     finally:
         stop(found)
+    assert found.process.returncode == 0
     assert not uploaded.exists()
     assert not list(found.folder.glob("keras-crate-app-*"))
     assert "Traceback" not in found.log.read_text()
+
+
+def test_no_hidden_file_is_copied(tmp_path, monkeypatch):
+    package = tmp_path / "package"
+    for name in ("__init__.py", ".env", ".git/config", "app/__pycache__/a.pyc", "app/a.py",
+                 "weights/files/a.keras"):  # fmt: skip
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).touch()
+    monkeypatch.setattr(space.keras_crate, "__file__", str(package / "__init__.py"))
+    space._copy_package(tmp_path / "copy")
+    copied = [path.relative_to(tmp_path / "copy") for path in (tmp_path / "copy").rglob("*.*")]
+    assert sorted(map(str, copied)) == ["__init__.py", "app/a.py", "weights/files/variants.toml"]
 
 
 def test_a_dry_run_leaves_other_folders_alone(tmp_path):
@@ -71,6 +84,21 @@ def test_a_dry_run_leaves_other_folders_alone(tmp_path):
     with pytest.raises(ValueError, match="new, empty"):
         space._check_dry_run(Path.cwd())
     assert os.listdir(tmp_path) == ["mine.txt"]
+
+
+def test_a_dry_run_deletes_nothing_of_a_project_of_this_form(tmp_path):
+    mine = tmp_path / "models" / "mine.keras"
+    (tmp_path / "keras_crate").mkdir()
+    mine.parent.mkdir()
+    for name in ("README.md", "requirements.txt", "app.py"):
+        (tmp_path / name).touch()
+    with pytest.raises(ValueError, match="that an earlier dry run of a Space wrote"):
+        space._check_dry_run(tmp_path)
+    (tmp_path / "app.py").write_text(space.APP)
+    assert space._check_dry_run(tmp_path) == tmp_path
+    mine.touch()
+    with pytest.raises(ValueError, match=r"mine\.keras, which is a file"):
+        space._check_dry_run(tmp_path)
 
 
 def test_a_commit_to_the_hub(server, tmp_path):
