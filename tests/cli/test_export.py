@@ -75,5 +75,5 @@ def test_refused_before_the_model_is_read(tmp_path, refused):
         ("must be a file in a folder that exists", f"none/a{KNOWN.ending}"),
     ):
         error = refused("export", "none.keras", tmp_path / out, *options)
-        assert message in error and error.count("\n") == 1
+        assert message in error and error.count("\n") <= 2
     assert not list(tmp_path.iterdir())

@@ -180,12 +180,14 @@ def test_the_readmes_lines(folder):
     assert (folder / "layers.png").exists() and (folder / "heads.png").exists()
 
 
+@pytest.mark.any_backend
 def test_look_inside(folder):
     command = [ROOT / "examples/look_inside.py", "--variant", "crate_fashion_mnist"]
     assert "wrote" in _run(folder, *command, "--output", "inside.png")
     assert (folder / "inside.png").stat().st_size > 20_000
 
 
+@pytest.mark.any_backend
 def test_train_plain_vit(folder):
     command = [ROOT / "examples/train_plain_vit.py", "--data", "mnist5k", "--limit", "64"]
     assert "best_val_accuracy" in _run(folder, *command, "--epochs", "1", "--output", "vit")
