@@ -60,7 +60,7 @@ def test_links_of_the_page_of_the_package_index_are_absolute(built):
         text = wheel.read(name).decode()
     links = re.findall(r"\]\((.*?)\)", text)
     assert len(links) > 15 and [link for link in links if not link.startswith("https://")] == []
-    files = [link.partition("/main/")[2] for link in links if "/main/" in link]
+    files = [link.partition("/main/")[2].partition("#")[0] for link in links if "/main/" in link]
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 

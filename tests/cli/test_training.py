@@ -96,7 +96,9 @@ def test_the_help_says_which_weights_a_run_begins_with(capsys):
     with pytest.raises(SystemExit):
         main(["pretrain", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "a new model or a variant begins with initial weights, a file or a repository" in text
+    assert (
+        "a variant starts from initial weights. A file or a repository starts from its own" in text
+    )
     for words in ("crate:128x4x4 (width, depth, heads", "--patch", "--channels", "--continue"):
         assert words in text
 
