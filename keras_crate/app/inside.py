@@ -115,6 +115,7 @@ class Look:
     def __init__(self, name: str, view: ModelView, class_names: Sequence[str] | None = None):
         self.name, self.view = name, view
         self.class_names = class_names
+        self.untrained = is_untrained(view.model)
         bases = all(hasattr(block.attention, "subspace_bases") for block in view.blocks)
         self.measurer = Measurer(view) if bases else None
         tensors = {
@@ -152,7 +153,7 @@ class Look:
             attention=attention,
             operators=[type(block.attention).__name__ for block in blocks],
             measured=self.measurer.measured([values["measured"]]) if self.measurer else None,
-            untrained=is_untrained(self.view.model),
+            untrained=self.untrained,
         )
 
 

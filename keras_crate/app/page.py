@@ -207,7 +207,7 @@ def _message(error: Exception | str) -> str:
 def _examples() -> str:
     buttons = (
         f'<button type="button" data-number="{k}" aria-label="Example {k + 1}">'
-        f'<img alt="" src="data:image/png;base64,{base64.b64encode(image).decode("ascii")}">'
+        f'<img alt="" src="{pictures.address_of(image)}">'
         "</button>"
         for k, image in enumerate(example_images())
     )

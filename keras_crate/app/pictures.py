@@ -73,7 +73,8 @@ def _image(seen: Seen, patch: int | None) -> str:
         f'<figure><div class="crate-picture" tabindex="0" role="application" data-rows="{rows}" '
         f'data-columns="{columns}" data-patch="{"" if patch is None else patch}" '
         f'aria-label="The image, {rows} by {columns} patches. {KEYS}">'
-        f'<img src="{png(seen.picture)}" alt="" draggable="false">{_mark(seen, patch)}</div>'
+        f'<img src="{address_of(png(seen.picture))}" alt="" draggable="false">'
+        f"{_mark(seen, patch)}</div>"
         "<figcaption>Click a patch to see what it attends to. "
         f'<button type="button" data-every>{every}</button></figcaption></figure>'
     )
@@ -120,8 +121,8 @@ def _heads(seen: Seen, block: int, patch: int | None) -> str:
 
 def _figure(pixels: np.ndarray, caption: str, over: str = "") -> str:
     return (
-        f'<figure><div class="crate-map"><img src="{png(pixels)}" alt="{escape(caption)}">{over}'
-        f"</div><figcaption>{escape(caption)}</figcaption></figure>"
+        f'<figure><div class="crate-map"><img src="{address_of(png(pixels))}" '
+        f'alt="{escape(caption)}">{over}</div><figcaption>{escape(caption)}</figcaption></figure>'
     )
 
 
@@ -177,10 +178,15 @@ def _curve(title: str, lines: list[tuple[int, list[float]]], block: int) -> str:
     )
 
 
-def png(pixels: np.ndarray) -> str:
-    """Returns a picture as a data address."""
+def png(pixels: np.ndarray) -> bytes:
+    """Returns a picture as a PNG file."""
     from PIL import Image
 
     written = io.BytesIO()
     Image.fromarray(pixels).save(written, "png")
-    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"
+    return written.getvalue()
+
+
+def address_of(file: bytes) -> str:
+    """Returns a PNG file as a data address."""
+    return f"data:image/png;base64,{base64.b64encode(file).decode('ascii')}"
