@@ -134,3 +134,78 @@ def run_graph(model: keras.Model, inputs, operation_fn: Callable):
                 values.pop(id(x), None)
     outputs = [values[id(x)] for x in model.outputs]
     return keras.tree.pack_sequence_as(model._outputs_struct, outputs)
+
+
+@contextlib.contextmanager
+def changed_gradients(optimizer: keras.optimizers.Optimizer, change: Callable) -> Iterator[None]:
+    """In its `with` statement, an optimizer changes its gradients before it clips them.
+
+    Keras clips the gradients of each replica, and TensorFlow's optimizers add them up
+    later. Without this, `global_clipnorm` would have another effect on several devices.
+    With gradient accumulation, Keras clips the sum, once an update.
+
+    Args:
+        optimizer: The optimizer.
+        change: Function from the list of all gradients to their changed list.
+    """
+    clip = optimizer._clip_gradients
+    optimizer._clip_gradients = lambda gradients: clip(change(gradients))
+    try:
+        yield
+    finally:
+        del optimizer._clip_gradients
+
+
+@contextlib.contextmanager
+def without_second_sum(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """In its `with` statement, an optimizer of TensorFlow does not add up the replicas' gradients.
+
+    `changed_gradients` has done so. Without this, they would be added up twice.
+    """
+    optimizer._all_reduce_sum_gradients = lambda pairs: pairs
+    try:
+        yield
+    finally:
+        del optimizer._all_reduce_sum_gradients
+
+
+@contextlib.contextmanager
+def changed_results(model: keras.Model, before: Callable) -> Iterator[None]:
+    """In its `with` statement, `before` is called before a model's metrics are read.
+
+    Keras reads them with `_get_metrics_result_or_logs`, once at the end of an epoch or an
+    evaluation. Without this, each process would report the metrics of its own images.
+    """
+    read = model._get_metrics_result_or_logs
+
+    def read_after(logs):
+        before()
+        return read(logs)
+
+    model._get_metrics_result_or_logs = read_after
+    try:
+        yield
+    finally:
+        del model._get_metrics_result_or_logs
+
+
+@contextlib.contextmanager
+def changed_moments(model: keras.Model, moments: Callable) -> Iterator[None]:
+    """In its `with` statement, other moments are used by a model's batch normalisations.
+
+    `synchronized=True` of `keras.layers.BatchNormalization` is for TensorFlow only, and a
+    model that is saved with it cannot be loaded under JAX and PyTorch. Without this, each
+    replica would normalise by its own images.
+
+    Args:
+        model: The model. Its steps are not yet compiled.
+        moments: Function from inputs and axes to the mean and the variance.
+    """
+    layers = [p for p in parts_of(model) if isinstance(p, keras.layers.BatchNormalization)]
+    for layer in layers:
+        layer._moments = lambda inputs, mask, layer=layer: moments(inputs, layer._reduction_axes)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer._moments

@@ -3,7 +3,7 @@
 from keras_crate.cli.arguments import add_named_values, add_output, add_seed, named_values
 from keras_crate.training.recipe import Recipe, load_recipe, parse_value
 
-_OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard", "wandb")
+_OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard", "wandb", "distribute")
 
 
 def add_training(parser, output: str) -> None:
@@ -31,6 +31,11 @@ def add_training(parser, output: str) -> None:
     add_named_values(run, "--set", "a setting of the recipe to change, such as epochs=20")
     add_output(run, output)
     add_seed(run)
+    run.add_argument(
+        "--distribute", metavar="auto|data|model:N",
+        help="train on all devices: each batch is shared (data), also if there is one device only "
+        "(auto), or groups of N devices share the weights (JAX)",
+    )  # fmt: skip
     run.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
     run.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")
 

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_crate.checks import check_rate, names_arguments
+from keras_crate.distributed.replicas import rows_of_replica
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
@@ -35,7 +36,10 @@ class PatchNoise(keras.layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(self.seed)
 
     def call(self, inputs):
-        shape = ops.shape(inputs)[:2]
+        rows, patches = ops.shape(inputs)[:2]
+        return rows_of_replica(lambda rows: self._draw((rows, patches)), rows)
+
+    def _draw(self, shape):
         # Half precision has too few numbers: many patches would have the same.
         return keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
 

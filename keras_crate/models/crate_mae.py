@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_crate.checks import is_number, names_arguments
+from keras_crate.distributed.replicas import share_of_replica
 from keras_crate.figure import GREY, ShownAsFigure, displayable, draw_rows, mark_untrained
 from keras_crate.layers import PatchMasking, PatchNoise
 from keras_crate.layers.dense import Dense
@@ -20,7 +21,7 @@ from keras_crate.models.crate_mae_encoder import XAVIER, CRATEMAEEncoder, encode
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.operators import fused_operator
-from keras_crate.models.own_loss import OwnLoss, share_of_replica
+from keras_crate.models.own_loss import OwnLoss
 from keras_crate.models.rebuild import carry_weights
 from keras_crate.models.settings import (
     Form,

@@ -40,17 +40,3 @@ class OwnLoss:
     def get_compile_config(self) -> dict:
         return public_optimizers(super().get_compile_config())
 
-
-def share_of_replica(loss):
-    """Divides a loss by the number of replicas, whose gradients TensorFlow's strategies add up.
-
-    Keras divides its own losses so, and multiplies the loss that it reports.
-
-    Args:
-        loss: The loss of a model on one replica's images, a scalar tensor.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return loss
-    import tensorflow as tf
-
-    return loss / tf.distribute.get_strategy().num_replicas_in_sync

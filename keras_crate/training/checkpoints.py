@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_crate.distributed.devices import Devices
 from keras_crate.files import sha256_of, write_json, written_whole
 from keras_crate.models.saving import save_model
 from keras_crate.training.history import RunHistory
@@ -20,19 +21,21 @@ class Checkpoints(keras.callbacks.Callback):
     `averages` exchanges them with the weights.
     """
 
-    def __init__(self, folder: RunFolder, history: RunHistory, averages=None):
+    def __init__(self, folder: RunFolder, history: RunHistory, devices: Devices, averages=None):
         super().__init__()
-        self.folder, self.history, self.averages = folder, history, averages
+        self.folder, self.history, self.devices = folder, history, devices
+        self.averages = averages
 
     def on_epoch_end(self, epoch, logs=None):
         if self.averages:
             self.averages.on_test_begin()  # the model gets the averages, as for an evaluation
-        with _explained(self.folder.model):
-            save_model(self.model, self.folder.model)
+        with self.devices.whole(self.model), _explained(self.folder.model):
+            if self.devices.is_writer:
+                save_model(self.model, self.folder.model)
         if self.averages:
             self.averages.on_test_end()
         best = self.history.best()
-        if best and best["epoch"] == epoch:
+        if best and best["epoch"] == epoch and self.devices.is_writer:
             with _explained(self.folder.best), written_whole(self.folder.best) as unfinished:
                 shutil.copyfile(self.folder.model, unfinished)
 
@@ -51,12 +54,13 @@ class Backup(keras.callbacks.Callback):
         phase: Index of the phase that the backup is of.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, devices: Devices):
         super().__init__()
-        self.folder, self.manifest = folder, folder / "manifest.json"
+        self.folder, self.manifest, self.devices = folder, folder / "manifest.json", devices
         self.epochs = self.phase = 0
         self.running = 0  # index of the phase that is trained
-        if self.manifest.exists():
+        self.resumes = self.manifest.exists()
+        if self.resumes:
             manifest = json.loads(self.manifest.read_text("utf8"))
             self.epochs, self.phase = manifest["epochs"], manifest["phase"]
             file = self._file(self.phase, self.epochs)
@@ -68,7 +72,7 @@ class Backup(keras.callbacks.Callback):
                 )
 
     def on_train_begin(self, logs=None):
-        if self.manifest.exists() and self.phase == self.running:
+        if self.resumes and self.phase == self.running:
             self.restore()
         else:
             self._write(self.epochs)
@@ -89,13 +93,14 @@ class Backup(keras.callbacks.Callback):
 
     def _write(self, epochs: int) -> None:
         file = self._file(self.running, epochs)
-        with _explained(self.folder):
-            with written_whole(file) as unfinished:
-                self.model.save_weights(unfinished)
-            manifest = {"phase": self.running, "epochs": epochs, "sha256": sha256_of(file)}
-            write_json(self.manifest, manifest)
+        with self.devices.whole(self.model), _explained(self.folder):
+            if self.devices.is_writer:
+                with written_whole(file) as unfinished:
+                    self.model.save_weights(unfinished)
+                manifest = {"phase": self.running, "epochs": epochs, "sha256": sha256_of(file)}
+                write_json(self.manifest, manifest)
+                self._remove_files(besides=file)
         self.phase, self.epochs = self.running, epochs
-        self._remove_files(besides=file)
 
     def _file(self, phase: int, epochs: int) -> Path:
         return self.folder / f"phase-{phase}-epoch-{epochs:05d}.weights.h5"

@@ -21,16 +21,20 @@ class FiniteLoss(keras.callbacks.Callback):
     No step waits for its loss: Keras hands the losses to this callback from
     other threads, which ask `fit` to stop. To name the first broken layer, the
     epoch is then repeated from its backup, with the same batches and random
-    numbers, up to the step that went wrong.
+    numbers, up to the step that went wrong. On several devices it is not.
     """
 
     async_safe = True  # else Keras waits for every callback at each step
 
     def __init__(
-        self, backup: Backup, seeds: EpochSeeds, batches: TrainingInput | PreparedInput | None
+        self,
+        backup: Backup,
+        seeds: EpochSeeds,
+        batches: TrainingInput | PreparedInput | None,
+        is_alone: bool = True,
     ):
         super().__init__()
-        self.backup, self.seeds, self.batches = backup, seeds, batches
+        self.backup, self.seeds, self.batches, self.is_alone = backup, seeds, batches, is_alone
         self.losses: dict[int, float] = {}  # those that are not finite, by step
 
     def set_model(self, model):
@@ -42,14 +46,15 @@ class FiniteLoss(keras.callbacks.Callback):
         loss = logs.get("loss", 0.0)
         if not np.isfinite(loss):
             self.losses[batch] = loss
-            self.trained.stop_training = True
+            # Processes must do the same steps, and may see this at different ones.
+            self.trained.stop_training = self.is_alone
 
     def on_test_begin(self, logs=None):
-        if self.losses:
+        if self.losses and self.is_alone:
             self.model.stop_evaluating = True  # after one batch; the result is not used
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.losses:  # all threads have finished
+        if self.losses and self.is_alone:  # all threads have finished
             step = min(self.losses)
             what = f"The loss became {self.losses[step]} at step {step + 1} of epoch {epoch + 1}"
             self._stop(what, epoch, step)
@@ -58,8 +63,11 @@ class FiniteLoss(keras.callbacks.Callback):
             self._stop(what, epoch, None)
 
     def _stop(self, what: str, epoch: int, last: int | None) -> None:
-        self.batches.options.say(f"{what}. The epoch is repeated to find the layer.")
-        cause = self._cause(epoch, last)
+        if self.is_alone:
+            self.batches.options.say(f"{what}. The epoch is repeated to find the layer.")
+            cause = self._cause(epoch, last)
+        else:
+            cause = "train on one device to find the layer"
         self.backup.restore()
         raise TrainingDiverged(
             f"{what}: {cause}.\n"

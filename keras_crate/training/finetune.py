@@ -8,6 +8,7 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
+from keras_crate.distributed.devices import distributed
 from keras_crate.training.model_to_train import adapt_model, in_order_of, model_name, open_trained
 from keras_crate.training.prepared_batches import are_prepared, open_prepared
 from keras_crate.training.pretrain import data_of
@@ -59,7 +60,7 @@ def finetune(
             default, those of the data. Integer labels in prepared batches
             without names are of the model's classes.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
-            `tensorboard`, `wandb`, `callbacks`, `verbose`.
+            `tensorboard`, `wandb`, `callbacks`, `distribute`, `verbose`.
 
     Returns:
         As in `pretrain`.
@@ -84,26 +85,29 @@ def finetune(
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
     run_options = RunOptions(**options)
-    recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
-    keras.utils.set_random_seed(run_options.seed)
-    begin = Origin(model_name(model), "given")
-    if are_prepared(data):
-        if limit is not None:
-            raise ValueError("`limit` is for images that the run reads, not for prepared batches.")
-        model = open_trained(model)
-        batches = open_prepared(data, validation, class_names, model)
-        recipe, left_out = batches.recipe(recipe)
-        model = adapt_model(model, recipe, batches, batches.size)
-        if left_out:
-            run_options.say(f"The batches are used as they are, without {', '.join(left_out)}.")
-        return train(model, batches, recipe, output, run_options, begin)
-    opened = open_data(
-        data_of(data, recipe), validation=validation, class_names=class_names, limit=limit
-    )
-    model = open_trained(model)
-    opened = in_order_of(opened, getattr(model, "class_names", None))
-    model = adapt_model(model, recipe, opened)
-    return train(model, opened, recipe, output, run_options, begin)
+    with distributed(run_options.distribute) as devices:
+        recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
+        keras.utils.set_random_seed(run_options.seed)
+        begin = Origin(model_name(model), "given")
+        if are_prepared(data):
+            if limit is not None:
+                raise ValueError(
+                    "`limit` is for images that the run reads, not for prepared batches."
+                )
+            model = open_trained(model, devices)
+            batches = open_prepared(data, validation, class_names, model)
+            recipe, left_out = batches.recipe(recipe)
+            model = adapt_model(model, recipe, batches, batches.size)
+            if left_out:
+                run_options.say(f"The batches are used as they are, without {', '.join(left_out)}.")
+            return train(model, batches, recipe, output, run_options, begin, devices)
+        opened = open_data(
+            data_of(data, recipe), validation=validation, class_names=class_names, limit=limit
+        )
+        model = open_trained(model, devices)
+        opened = in_order_of(opened, getattr(model, "class_names", None))
+        model = adapt_model(model, recipe, opened)
+        return train(model, opened, recipe, output, run_options, begin, devices)
 
 
 def recipe_for_data(data) -> str:

@@ -23,11 +23,12 @@ class RunHistory(keras.callbacks.Callback):
         file: The file.
         epochs: Number of epochs of the file that are kept. Later ones will be
             trained again.
+        writes: Whether this process writes the file.
     """
 
-    def __init__(self, file: Path, epochs: int):
+    def __init__(self, file: Path, epochs: int, writes: bool = True):
         super().__init__()
-        self.file, self.rows = file, []
+        self.file, self.writes, self.rows = file, writes, []
         if epochs:
             with file.open(encoding="utf8", newline="") as lines:
                 rows = [*csv.DictReader(lines)][:epochs]
@@ -37,6 +38,8 @@ class RunHistory(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch, **logs})
+        if not self.writes:
+            return
         names = dict.fromkeys(name for row in self.rows for name in row)
         with (
             written_whole(self.file) as unfinished,

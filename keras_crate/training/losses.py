@@ -19,14 +19,21 @@ def learns_labels(model: keras.Model) -> bool:
     return not isinstance(model, (CRATEMAE, SimDINO))
 
 
-def compile_model(model: keras.Model, recipe: Recipe, steps: int) -> None:
-    """Compiles a model with a recipe's optimizer and loss, for epochs of some steps."""
+def compile_model(
+    model: keras.Model, recipe: Recipe, steps: int, metrics: str = "metrics"
+) -> None:
+    """Compiles a model with a recipe's optimizer and loss, for epochs of some steps.
+
+    Args:
+        metrics: The argument of `compile` that gets the metrics: `"weighted_metrics"` if the
+            images of validation batches have weights.
+    """
     optimizer = build_optimizer(recipe, model, steps)
     if learns_labels(model):
-        metrics = [Accuracy(name="accuracy")]
+        measured = [Accuracy(name="accuracy")]
         if model.output_shape[-1] > 5:
-            metrics.append(TopAccuracy(5, name="top5"))
-        model.compile(optimizer=optimizer, loss=_loss(model, recipe), metrics=metrics)
+            measured.append(TopAccuracy(5, name="top5"))
+        model.compile(optimizer=optimizer, loss=_loss(model, recipe), **{metrics: measured})
         return
     for name in ("label_smoothing", "mixup", "cutmix"):
         if getattr(recipe, name):

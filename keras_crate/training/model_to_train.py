@@ -9,9 +9,11 @@ import numpy as np
 
 from keras_crate.data import LabelledImages
 from keras_crate.data.image_sources import FileSource
+from keras_crate.distributed.devices import Devices
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
+from keras_crate.models.made_anew import made_anew
 from keras_crate.models.rebuild import adapted
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.prepared_batches import PreparedBatches
@@ -78,10 +80,17 @@ def model_name(model: "str | os.PathLike | keras.Model") -> str:
     return type(model).__name__ if isinstance(model, keras.Model) else str(model)
 
 
-def open_trained(model: "str | os.PathLike | keras.Model") -> keras.Model:
-    """Returns the model itself, or opens that of a file, a variant or a repository."""
+def open_trained(model: "str | os.PathLike | keras.Model", devices: Devices) -> keras.Model:
+    """Returns the model itself, or opens that of a file, a variant or a repository.
+
+    The model itself is copied, if the devices can only train one that was made in their scope.
+    """
     if isinstance(model, keras.Model):
-        return model
+        if not devices.trains_copies:
+            return model
+        copy = made_anew(model)
+        copy.set_weights(model.get_weights())
+        return copy
     if isinstance(model, (str, os.PathLike)):
         return open_model(str(model))[0]
     raise ValueError(

@@ -30,20 +30,20 @@ class Phase:
     is_final: bool = True
 
     @contextlib.contextmanager
-    def compiled(self, model: keras.Model, steps: int):
+    def compiled(self, model: keras.Model, steps: int, metrics: str = "metrics"):
         """Freezes and compiles the model for the phase.
 
         What was frozen is trainable again after an error and before the next
         phase. After the final one it stays, as the optimizer knows it.
         """
         if not self.head_only:
-            compile_model(model, self.recipe, steps)
+            compile_model(model, self.recipe, steps, metrics)
             yield
             return
         before = freeze_all_but_head(model)
         finished = False
         try:
-            compile_model(model, self.recipe, steps)
+            compile_model(model, self.recipe, steps, metrics)
             yield
             finished = True
         finally:

@@ -174,12 +174,14 @@ def _classes(labels: np.ndarray, names: tuple | None, model: keras.Model) -> int
 class PreparedInput:
     """Prepared batches as the training batches of a run; like `TrainingInput`.
 
+    With several processes, each has its own rows of a batch.
+
     Attributes:
         pipeline, batch_size, steps, first_epoch, for_fit: As in `TrainingInput`.
         validation: What `fit` validates on, or None.
     """
 
-    def __init__(self, data: PreparedBatches, options):
+    def __init__(self, data: PreparedBatches, options, shard: tuple[int, int]):
         for name, unset in (("augment", None), ("pipeline", "auto")):
             if getattr(options, name) != unset:
                 raise ValueError(
@@ -187,7 +189,7 @@ class PreparedInput:
                     f"{data.source}, whose batches are used as they are."
                 )
         self.data, self.options, self.pipeline = data, options, data.source
-        self.batch_size, self.steps = data.batch_size, data.steps
+        self.batch_size, self.steps = data.batch_size * shard[1], data.steps
         self.for_fit = data.train
         # `fit` shuffles the order of a PyDataset's batches by default, and of no other's.
         self.shuffle = data.source == "PyDataset"

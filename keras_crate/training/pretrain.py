@@ -8,6 +8,7 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
+from keras_crate.distributed.devices import distributed
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.models.made_anew import made_anew
 from keras_crate.training.losses import learns_labels
@@ -67,7 +68,7 @@ def pretrain(
               model with its weights;
             - a Keras classifier, `CRATEMAE` or `SimDINO`: with its weights. It is
               trained itself, or a copy if the recipe has other rates or another
-              dtype or loss.
+              dtype or loss, or under JAX and TensorFlow with `distribute`.
 
             The last three keep their image size. By a recipe of SimDINO, any of
             them but a `CRATEMAE` is trained as an encoder.
@@ -87,7 +88,7 @@ def pretrain(
             False for a variant, a file or a model. None is as above. The first
             line of the output says it.
         **options: As in `RunOptions`: `seed`, `augment`, `pipeline`, `workers`,
-            `tensorboard`, `wandb`, `callbacks`, `verbose`.
+            `tensorboard`, `wandb`, `callbacks`, `distribute`, `verbose`.
 
     Returns:
         A namespace: `model`, `history` (lists by name), `metrics`, `folder`,
@@ -112,39 +113,41 @@ def pretrain(
         arXiv:2306.01129, section 3 (the experiments' settings).
     """
     run_options = RunOptions(**options)
-    recipe = load_recipe(recipe if recipe is not None else recipe_for_model(model))
-    data = data_of(data, recipe)
-    origin = model_name(model)
-    keras.utils.set_random_seed(run_options.seed)
-    variant = lookup(model) if isinstance(model, str) else None
-    if isinstance(model, str) and variant is None and not _is_saved(model):
-        if from_scratch is False:
-            raise ValueError(
-                f"A new model has no weights to continue from. Received: {origin}. Name a "
-                "variant, a .keras file or a repository."
-            )
-        opened = open_data(data, validation=validation, limit=limit)
-        model = make_model(model, opened, recipe, patch_size, channels)
-        return train(model, opened, recipe, output, run_options, Origin(origin, "initial"))
-    for name, value in (("patch_size", patch_size), ("channels", channels)):
-        if value is not None:
-            raise ValueError(
-                f"`{name}` is for a new model, of a size or such as crate:128x4x4. Received: "
-                f"{name}={value} with {origin}, which has its own."
-            )
-    if from_scratch is None:
-        from_scratch = variant is not None
-    if variant and from_scratch:
-        model = make_variant(variant, recipe)
-    else:
-        model = open_trained(model)
-        model = made_anew(model) if from_scratch else model
-    recipe = recipe.with_changes(image_size=None)  # the model keeps its own
-    model = without_labels(adapt_model(model, recipe, None), recipe)
-    expected = classes_of(model) if learns_labels(model) else {}
-    opened = open_data(data, validation=validation, limit=limit, **expected)
-    begin = Origin(origin, "initial" if from_scratch else "given")
-    return train(model, opened, recipe, output, run_options, begin)
+    with distributed(run_options.distribute) as devices:
+        recipe = load_recipe(recipe if recipe is not None else recipe_for_model(model))
+        data = data_of(data, recipe)
+        origin = model_name(model)
+        keras.utils.set_random_seed(run_options.seed)
+        variant = lookup(model) if isinstance(model, str) else None
+        if isinstance(model, str) and variant is None and not _is_saved(model):
+            if from_scratch is False:
+                raise ValueError(
+                    f"A new model has no weights to continue from. Received: {origin}. Name a "
+                    "variant, a .keras file or a repository."
+                )
+            opened = open_data(data, validation=validation, limit=limit)
+            model = make_model(model, opened, recipe, patch_size, channels)
+            begin = Origin(origin, "initial")
+            return train(model, opened, recipe, output, run_options, begin, devices)
+        for name, value in (("patch_size", patch_size), ("channels", channels)):
+            if value is not None:
+                raise ValueError(
+                    f"`{name}` is for a new model, of a size or such as crate:128x4x4. Received: "
+                    f"{name}={value} with {origin}, which has its own."
+                )
+        if from_scratch is None:
+            from_scratch = variant is not None
+        if variant and from_scratch:
+            model = make_variant(variant, recipe)
+        else:
+            model = open_trained(model, devices)
+            model = made_anew(model) if from_scratch else model
+        recipe = recipe.with_changes(image_size=None)  # the model keeps its own
+        model = without_labels(adapt_model(model, recipe, None), recipe)
+        expected = classes_of(model) if learns_labels(model) else {}
+        opened = open_data(data, validation=validation, limit=limit, **expected)
+        begin = Origin(origin, "initial" if from_scratch else "given")
+        return train(model, opened, recipe, output, run_options, begin, devices)
 
 
 def _is_saved(model: str) -> bool:

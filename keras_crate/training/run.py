@@ -1,5 +1,6 @@
 """A run: trains a model by a recipe, in a folder from which it can be resumed."""
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -12,7 +13,8 @@ import numpy as np
 
 from keras_crate.checks import check_choice, check_positive, names_arguments
 from keras_crate.data import LabelledImages
-from keras_crate.evaluation import Evaluation, accuracy
+from keras_crate.distributed.devices import Devices, check_distribute
+from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
 from keras_crate.files import write_json
 from keras_crate.models.white_box import WhiteBoxModel
@@ -20,6 +22,7 @@ from keras_crate.training.callbacks import callbacks_of
 from keras_crate.training.checkpoints import Backup
 from keras_crate.training.history import RunHistory
 from keras_crate.training.losses import learns_labels
+from keras_crate.training.other_processes import others_watched
 from keras_crate.training.phases import Phase, phases_of
 from keras_crate.training.prepared_batches import PreparedBatches, PreparedInput
 from keras_crate.training.progress import RichProgress
@@ -47,6 +50,9 @@ class RunOptions:
         tensorboard: Whether to write records of TensorBoard to the folder.
         wandb: Project of Weights & Biases to record in, or None.
         callbacks: Further Keras callbacks.
+        distribute: What to train on: None for one device; `"data"` for all devices,
+            which share each batch; `"auto"` for all devices if there are several; or
+            `"model:N"`, under JAX, for groups of N devices that share the weights.
         verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
             0 for no output.
 
@@ -67,9 +73,11 @@ class RunOptions:
     tensorboard: bool = False
     wandb: str | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    distribute: str | None = None
     verbose: int = 1
 
     def __post_init__(self):
+        check_distribute(self.distribute)
         check_choice("pipeline", self.pipeline, PIPELINES)
         if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
             raise ValueError(f"`seed` must be in [0, 2^31). Received: seed={self.seed!r}")
@@ -102,6 +110,7 @@ def train(
     output: str | os.PathLike,
     options: RunOptions,
     origin: Origin,
+    devices: Devices,
 ) -> types.SimpleNamespace:
     """Trains a model, or resumes the run in the folder.
 
@@ -111,16 +120,20 @@ def train(
         recipe, options: How to train.
         output: The run's folder.
         origin: Where the model comes from. Only the same resumes a run.
+        devices: What to train on. The model was made in their scope.
 
     Returns:
         As `keras_crate.training.pretrain`.
     """
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
+    if not devices.is_writer:
+        options = dataclasses.replace(options, verbose=0)
     batches: TrainingInput | PreparedInput
     if isinstance(data, PreparedBatches):
-        batches = PreparedInput(data, options)
+        batches = PreparedInput(data, options, devices.shard)
     else:
-        batches = TrainingInput(model, data, recipe, options)
+        batches = TrainingInput(model, data, recipe, options, devices.shard)
+    devices.check(batches.batch_size, str(model.dtype_policy.name))
     phases = phases_of(recipe)
     for phase in phases:  # what does not fit the model is refused before the folder is made
         with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):
@@ -128,40 +141,64 @@ def train(
     encoder = model.student if isinstance(model, SimDINO) else model
     evaluation = evaluation_of(recipe, encoder)
     validation = test = None
+    # Where several replicas share a batch, validation images have weights: some only fill it.
+    metrics_as = "weighted_metrics" if devices.replicas > 1 else "metrics"
     if isinstance(data, PreparedBatches):
         validation = data.validation
     elif learns_labels(model):
         size = min(max(recipe.batch_size, 64), 256)
         validation, test = (
-            evaluation.batches(source, model, size, options.workers) if source is not None else None
+            evaluation.batches(
+                source,
+                model,
+                size,
+                options.workers,
+                shard=devices.shard,
+                multiple_of=devices.replicas,
+            )
+            if source is not None
+            else None
             for source in (data.validation, data.test)
         )
+    if isinstance(encoder, WhiteBoxModel):
+        evaluation.keep_in(encoder)
     folder = RunFolder(output)
-    with folder.reserved():
-        folder.begin(recipe, _about(model, data, batches, origin))
-        if isinstance(encoder, WhiteBoxModel):
-            evaluation.keep_in(encoder)
+    folder.check()
+    with contextlib.ExitStack() as stack:
+        if devices.is_writer:
+            stack.enter_context(folder.reserved())
+            folder.begin(recipe, _about(model, data, batches, origin))
+            if not isinstance(encoder, WhiteBoxModel):
+                write_json(folder.evaluation, evaluation.to_dict())
         else:
-            write_json(folder.evaluation, evaluation.to_dict())
-        backup = _backup_of(folder)
+            folder.path.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(others_watched(folder.processes, devices))
+        if not folder.record.exists():
+            raise ValueError(
+                "`output` must be a folder that all processes share. Received: "
+                f"{folder.path}, which has no {folder.record.name} in process {devices.process}."
+            )
+        backup = _backup_of(folder, devices)
+        devices.wait()  # until the others have read it too
         done = backup.epochs
         options.say(_summary(folder.settings(), batches, done))
-        history = RunHistory(folder.history, done)
+        history = RunHistory(folder.history, done, devices.is_writer)
         start = time.monotonic()
         for number in range(backup.phase, len(phases)):
             backup.running, phase = number, phases[number]
             batches.begin(backup.epochs)
-            callbacks = callbacks_of(recipe, batches, folder, history, backup)
-            with phase.compiled(model, batches.steps):
-                _fit(model, batches, phase, validation, callbacks)
+            callbacks = callbacks_of(recipe, batches, folder, history, backup, devices)
+            with phase.compiled(model, batches.steps, metrics_as), devices.prepared(model):
+                _fit(model, batches, phase, validation, callbacks, devices)
             if backup.epochs < phase.last:  # a callback has stopped the training
                 break
         metrics = _metrics(history, done, time.monotonic() - start)
         if test is not None:
-            metrics |= _tested(model, test, folder, len(data.test))
-        history.draw(folder.figure)
-        write_json(folder.metrics, metrics)
-        backup.remove()
+            metrics |= _tested(model, test, folder, len(data.test), devices)
+        if devices.is_writer:
+            history.draw(folder.figure)
+            write_json(folder.metrics, metrics)
+            backup.remove()
     names = [name for name in history.rows[0] if name != "epoch"]
     return types.SimpleNamespace(
         model=model,
@@ -208,9 +245,9 @@ def _summary(about: dict, batches: TrainingInput | PreparedInput, done: int) -> 
     )
 
 
-def _backup_of(folder: RunFolder) -> Backup:
+def _backup_of(folder: RunFolder, devices: Devices) -> Backup:
     """The backup to resume from."""
-    backup = Backup(folder.backup)
+    backup = Backup(folder.backup, devices)
     if not backup.manifest.exists() and folder.model.exists():
         raise ValueError(
             f"The run in {folder.path} has no backup to resume from. Put {backup.folder} back, "
@@ -220,18 +257,24 @@ def _backup_of(folder: RunFolder) -> Backup:
 
 
 def _fit(
-    model, batches: TrainingInput | PreparedInput, phase: Phase, validation, callbacks
+    model,
+    batches: TrainingInput | PreparedInput,
+    phase: Phase,
+    validation,
+    callbacks,
+    devices: Devices,
 ) -> None:
     """Trains the remaining epochs of a phase."""
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     try:
         model.fit(
-            batches.for_fit,
+            devices.for_fit(batches.for_fit),
             initial_epoch=batches.first_epoch,
             epochs=phase.last,
             # A tf.data pipeline does not end.
             steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
-            validation_data=validation,
+            validation_data=devices.for_fit(validation),
+            validation_steps=len(validation) if devices.processes > 1 and validation else None,
             shuffle=batches.shuffle,
             callbacks=callbacks,
             verbose=2 if batches.options.verbose == 2 else 0,
@@ -257,25 +300,24 @@ def _metrics(history: RunHistory, done: int, seconds: float) -> dict:
     return metrics
 
 
-def _tested(model: keras.Model, test, folder: RunFolder, images: int) -> dict:
+def _tested(model: keras.Model, test, folder: RunFolder, images: int, devices: Devices) -> dict:
     """Measures the accuracy on the test images once, of the file that the run reports.
 
     The model has the same weights as before at the end. (Its file need not load: that of a
     user's own class does only where the class is known.)
     """
+    devices.wait()  # for the file
     file = folder.best if folder.best.exists() else folder.model
     before = [
-        (variable, np.array(keras.ops.convert_to_numpy(variable)))  # a copy
+        (variable, keras.ops.copy(variable.value))
         for variable in (*model.variables, *model.optimizer.variables)
     ]
     try:
         model.load_weights(file)
-        scores = accuracy(model, test, top=(1,))
+        with devices.prepared(model):
+            batches = devices.for_fit(test)
+            scores = model.evaluate(batches, steps=len(test), return_dict=True, verbose=0)
     finally:
         for variable, value in before:
             variable.assign(value)
-    return {
-        "test_accuracy": scores.summary()["top1"] / 100,
-        "test_of": file.name,
-        "test_images": images,
-    }
+    return {"test_accuracy": scores["accuracy"], "test_of": file.name, "test_images": images}

@@ -33,24 +33,25 @@ class RunFolder:
         self.metrics = self.path / "metrics.json"
         self.backup = self.path / "backup"
         self.lock = self.path / ".run.lock"
+        self.processes = self.path / ".processes"
 
     @contextlib.contextmanager
     def reserved(self):
         """Locks the folder until the `with` statement or the process ends."""
-        self._check()
+        self.check()
         make_folder(self.path)
         message = (
             f"Another run is writing to {self.path}. Wait for its end, or choose another `output` "
             "(`--output` on the command line)."
         )
         with locked(self.lock, message):
-            self._check()  # the other run may have finished meanwhile
+            self.check()  # the other run may have finished meanwhile
             for part in self._unfinished():
                 shutil.rmtree(part)
             yield
         self.lock.unlink(missing_ok=True)
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Refuses a folder that holds a finished run, or files of no run."""
         if not self.path.is_dir():
             return
@@ -59,7 +60,7 @@ class RunFolder:
                 f"The run in {self.path} is finished. Choose another `output` (`--output` on the "
                 "command line), or remove the folder."
             )
-        others = {*self.path.iterdir()} - {self.lock, *self._unfinished()}
+        others = {*self.path.iterdir()} - {self.lock, self.processes, *self._unfinished()}
         if others and not self.record.exists():
             raise ValueError(
                 "`output` must be a new or empty folder, or that of a run to resume. Received: "

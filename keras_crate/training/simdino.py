@@ -15,9 +15,10 @@ from keras_crate.checks import (
     check_rate,
     names_arguments,
 )
+from keras_crate.distributed.replicas import of_all_replicas, share_of_replica
 from keras_crate.models import checks
 from keras_crate.models.made_anew import made_anew
-from keras_crate.models.own_loss import OwnLoss, share_of_replica
+from keras_crate.models.own_loss import OwnLoss
 from keras_crate.objective import simdino_loss
 from keras_crate.training.multi_crop import MultiCrop
 from keras_crate.training.simdino_encoder import at_size, image_shape_of, small_size
@@ -222,7 +223,7 @@ class SimDINO(OwnLoss, keras.Model):
         self.steps.assign(self.steps + np.array([1, 0], "int32"))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The loss of SimDINO. Each replica of TensorFlow's strategies compares its own images.
+        """The loss of SimDINO, over the images of all devices.
 
         Args:
             x, y, sample_weight, training: Ignored.
@@ -231,7 +232,7 @@ class SimDINO(OwnLoss, keras.Model):
         Returns:
             A scalar tensor.
         """
-        student, teacher = (ops.transpose(z, (1, 0, 2)) for z in y_pred)
+        student, teacher = (ops.transpose(of_all_replicas(z), (1, 0, 2)) for z in y_pred)
         s = self.settings
         loss = simdino_loss(student, teacher, s.eps, s.coefficient, s.smooth)
         self.compression.update_state(loss.compression)

@@ -26,7 +26,15 @@ class TrainingInput:
 
     shuffle = False  # the batches are shuffled already, by the run's seed
 
-    def __init__(self, model: keras.Model, data: LabelledImages, recipe: Recipe, options):
+    def __init__(
+        self,
+        model: keras.Model,
+        data: LabelledImages,
+        recipe: Recipe,
+        options,
+        shard: tuple[int, int],
+    ):
+        self.shard = shard
         self.data, self.source, self.classes, self.options = data, data.train, data.classes, options
         self.pipeline = choose_pipeline(options.pipeline, data.train)
         self.shape = tuple(model.input_shape[1:])
@@ -57,8 +65,8 @@ class TrainingInput:
         arguments = (self.source, self.classes, self.shape, self.batch_size, self.augmentation)
         arguments = (*arguments, options.seed, epoch, options.augment)
         if self.pipeline == "tf.data":
-            return training_dataset(*arguments)[0]
-        return TrainingBatches(*arguments, options.workers)
+            return training_dataset(*arguments, shard=self.shard)[0]
+        return TrainingBatches(*arguments, options.workers, shard=self.shard)
 
     def name_broken_file(self, error: Exception) -> None:
         """Raises an error with the file's name if TensorFlow could not decode one.

@@ -1,0 +1,89 @@
+"""JAX: the devices of `keras.distribution`, of this process and others."""
+
+import contextlib
+import os
+
+import jax
+import keras
+from jax.experimental import multihost_utils
+
+from keras_crate.distributed.devices import Devices
+from keras_crate.distributed.layout import layout_map
+
+
+def _is_launched() -> bool:
+    """Whether the environment has the processes of `keras.distribution.initialize`."""
+    return any(name.startswith("KERAS_DISTRIBUTION_") for name in os.environ)
+
+
+def check_alone() -> None:
+    """Refuses to train in each of several processes by itself."""
+    if _is_launched() or jax.distributed.is_initialized():
+        raise ValueError(
+            "`distribute` must be given if JAX has several processes. Received: none, with the "
+            "variables KERAS_DISTRIBUTION_... Pass data (`--distribute data`)."
+        )
+
+
+def open_devices(parts: int) -> Devices:
+    """Joins the processes that the environment names, and takes all their devices."""
+    if _is_launched() and not jax.distributed.is_initialized():
+        keras.distribution.initialize()
+    count = jax.device_count()
+    if count % parts:
+        raise ValueError(
+            f"`distribute` must name a number that divides the {count} devices. Received: "
+            f"model:{parts}"
+        )
+    return JaxDevices(parts)
+
+
+class JaxDevices(Devices):
+    """All devices of all processes. JAX computes as one device with the whole batch.
+
+    Args:
+        parts: Number of devices that share the weights.
+    """
+
+    trains_copies = True  # variables are divided when they are made
+
+    def __init__(self, parts: int):
+        devices = keras.distribution.list_devices()
+        if parts == 1:
+            self.distribution = keras.distribution.DataParallel(
+                devices=devices, auto_shard_dataset=False
+            )
+        else:
+            shape = (len(devices) // parts, parts)
+            mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], devices)
+            self.distribution = keras.distribution.ModelParallel(
+                layout_map=layout_map(mesh), batch_dim_name="batch", auto_shard_dataset=False
+            )
+        self.process, self.processes = jax.process_index(), jax.process_count()
+        self.replicas = len(devices) // parts
+        # A group of devices that share the weights may be of several processes.
+        self.shard = (self.distribution.data_shard_id, min(self.replicas, self.processes))
+
+    def scope(self):
+        return self.distribution.scope()
+
+    @contextlib.contextmanager
+    def whole(self, model):
+        parts = [v for v in _saved(model) if not v.value.is_fully_addressable]
+        parts = [v for v in parts if not v.value.is_fully_replicated]
+        before = [variable.value for variable in parts]
+        for variable in parts:  # all processes take part, one after the other variable
+            variable._value = multihost_utils.process_allgather(variable.value, tiled=True)
+        try:
+            yield
+        finally:
+            for variable, value in zip(parts, before, strict=True):
+                variable._value = value
+
+    def wait(self):
+        if self.processes > 1:
+            multihost_utils.sync_global_devices("wait")
+
+
+def _saved(model: keras.Model) -> list:
+    return [*model.variables, *(model.optimizer.variables if model.optimizer else ())]

@@ -1,0 +1,68 @@
+"""The copies of a model that share a batch, each on a device: which is this, and values of all.
+
+JAX computes a batch as if one device had it, so it has one replica here. TensorFlow's
+strategies and PyTorch's processes compute their own rows of the batch.
+"""
+
+import keras
+from keras import ops
+
+
+def replica() -> tuple:
+    """Returns the number of the replica that computes now, from 0, and the count of replicas.
+
+    Under TensorFlow the number may be a tensor.
+    """
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        context = tf.distribute.get_replica_context()
+        if context is not None:  # None while a strategy builds a model
+            return context.replica_id_in_sync_group, context.num_replicas_in_sync
+    elif keras.backend.backend() == "torch":
+        from keras_crate.distributed import torch_processes
+
+        return torch_processes.process()
+    return 0, 1
+
+
+def rows_of_replica(draw, rows):
+    """Draws random rows for the whole batch, and returns those of this replica.
+
+    The rows do not depend on the count of replicas, if all have the same random state.
+
+    Args:
+        draw: Function from the number of rows to a tensor of so many.
+        rows: Number of this replica's rows.
+    """
+    number, count = replica()
+    return draw(rows) if count == 1 else draw(rows * count)[number * rows : (number + 1) * rows]
+
+
+def of_all_replicas(x):
+    """Returns the rows of all replicas, in their order. Gradients go back to each replica.
+
+    Args:
+        x: Tensor with the rows of this replica, as many as every other has.
+    """
+    if replica()[1] == 1:
+        return x
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_replica_context().all_gather(x, axis=0)
+    from torch.distributed.nn import functional
+
+    return ops.concatenate(functional.all_gather(x.contiguous()))
+
+
+def share_of_replica(loss):
+    """Divides a loss by the count of replicas if their gradients are added up, as in TensorFlow.
+
+    Keras divides its own losses so, and multiplies the loss that it reports. PyTorch's
+    processes average their gradients.
+
+    Args:
+        loss: The loss of a model on one replica's images, a scalar tensor.
+    """
+    return loss / replica()[1] if keras.backend.backend() == "tensorflow" else loss

@@ -1,0 +1,112 @@
+"""PyTorch: one process a device, started by `torchrun`. Gradients are averaged."""
+
+import contextlib
+import os
+
+import keras
+import torch
+from torch import distributed
+from torch.distributed.nn import functional
+
+from keras_crate.distributed.devices import Devices, check_no_loss_scale
+from keras_crate.keras_internals import changed_gradients, changed_moments, changed_results
+
+_active: list["TorchProcesses"] = []  # the innermost open scope is last
+
+
+def process() -> tuple[int, int]:
+    """Returns the number of this process and the count, in the scope of `TorchProcesses`."""
+    return (_active[-1].process, _active[-1].processes) if _active else (0, 1)
+
+
+def check_alone() -> None:
+    """Refuses to train in each of several processes by itself."""
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ValueError(
+            "`distribute` must be given if torchrun starts several processes. Received: none, in "
+            f"{os.environ['WORLD_SIZE']} processes. Pass data (`--distribute data`)."
+        )
+
+
+def open_devices(parts: int) -> Devices:
+    """Joins the processes that torchrun has started."""
+    if not distributed.is_initialized():
+        if "WORLD_SIZE" not in os.environ:
+            count = torch.cuda.device_count()
+            if count > 1:
+                raise ValueError(
+                    f"PyTorch needs a process for each of the {count} GPUs. Start them with:\n"
+                    f"torchrun --nproc-per-node={count} -m keras_crate ..."
+                )
+            return Devices()
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # Keras' device "cuda"
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return TorchProcesses()
+
+
+class TorchProcesses(Devices):
+    """Processes that each train on their rows of a batch, with the mean of all gradients."""
+
+    def __init__(self):
+        self.process, self.processes = distributed.get_rank(), distributed.get_world_size()
+        self.replicas = self.processes
+        self.shard = (self.process, self.processes)
+
+    @contextlib.contextmanager
+    def scope(self):
+        _active.append(self)
+        try:
+            yield
+        finally:
+            _active.remove(self)
+
+    def check(self, batch_size, precision):
+        super().check(batch_size, precision)
+        check_no_loss_scale(precision)
+
+    @contextlib.contextmanager
+    def prepared(self, model):
+        for variable in model.variables:
+            distributed.broadcast(variable.value.data, 0)
+        with (
+            changed_gradients(model.optimizer, _mean),
+            changed_results(model, lambda: _add_up(model)),
+            changed_moments(model, _moments),
+        ):
+            yield
+
+    def seed(self, state, value):
+        super().seed(state, (value + 7919 * self.process) % 2**31)
+
+    def wait(self):
+        distributed.barrier()
+
+
+def _mean(gradients: list) -> list:
+    """Averages gradients over the processes, all of a dtype at once."""
+    means = list(gradients)
+    for dtype in {gradient.dtype for gradient in gradients}:
+        chosen = [k for k, gradient in enumerate(gradients) if gradient.dtype == dtype]
+        flat = torch.cat([gradients[k].reshape(-1) for k in chosen])
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        sizes = [gradients[k].numel() for k in chosen]
+        for k, part in zip(chosen, flat.split(sizes), strict=True):
+            means[k] = part.reshape(gradients[k].shape)
+    return means
+
+
+def _add_up(model: keras.Model) -> None:
+    """Adds up the states of a model's metrics over the processes."""
+    for metric in model.metrics:
+        for variable in metric.variables:
+            distributed.all_reduce(variable.value.data)
+
+
+def _moments(inputs, axes):
+    """The mean and the variance of a batch normalisation, over the rows of all processes."""
+    count = distributed.get_world_size()
+    mean = functional.all_reduce(inputs.mean(axes, keepdim=True)) / count
+    variance = functional.all_reduce((inputs - mean).square().mean(axes)) / count
+    return mean.reshape(variance.shape), variance

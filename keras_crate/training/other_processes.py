@@ -1,0 +1,67 @@
+"""Names the processes of a run that have ended, which the others wait for."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_crate.distributed.devices import Devices
+from keras_crate.files import locked
+
+
+@contextlib.contextmanager
+def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
+    """Raises an error that names the other processes that have ended, if training fails.
+
+    Each process holds the lock of a file in its `with` statement, until it ends. The
+    engines of the backends report a lost connection, without a name.
+
+    Args:
+        folder: Folder of the lock files, which all processes share.
+        devices: The devices of this process.
+
+    Raises:
+        ConnectionError: If other processes have ended.
+    """
+    if devices.processes == 1:
+        yield
+        return
+    folder.mkdir(exist_ok=True)
+    own = f"Process {devices.process} of this run is running already. Wait for its end."
+    with locked(folder / str(devices.process), own):
+        try:
+            devices.wait()
+            yield
+            devices.wait()
+        except (ValueError, OSError):  # of this process
+            raise
+        except Exception as error:
+            ended = _ended(folder, devices)
+            if not ended:
+                raise
+            raise ConnectionError(
+                f"Process {', '.join(map(str, ended))} of {devices.processes} has ended: see its "
+                "output.\nStart all processes again to resume the run after its last epoch."
+            ) from error
+    if devices.is_writer:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ended(folder: Path, devices: Devices) -> list[int]:
+    """The numbers of the other processes that have ended. It waits for 3 s for the first."""
+    others = [k for k in range(devices.processes) if k != devices.process]
+    for _ in range(30):
+        ended = [k for k in others if _is_free(folder / str(k))]
+        if ended:
+            return ended
+        time.sleep(0.1)
+    return []
+
+
+def _is_free(file: Path) -> bool:
+    try:
+        with locked(file, "held"):
+            return True
+    except ValueError:
+        return False
