@@ -69,21 +69,24 @@ class JaxDevices(Devices):
 
     @contextlib.contextmanager
     def whole(self, model):
-        parts = [v for v in _saved(model) if not v.value.is_fully_addressable]
-        parts = [v for v in parts if not v.value.is_fully_replicated]
-        before = [variable.value for variable in parts]
-        for variable in parts:  # all processes take part, one after the other variable
+        if self.processes == 1:
+            yield
+            return
+        optimizer = model.optimizer.variables if model.optimizer else ()
+        variables = [*model.variables, *optimizer]
+        before = [variable.value for variable in variables]
+        for variable in variables:  # all processes take part, one variable after the other
             variable._value = multihost_utils.process_allgather(variable.value, tiled=True)
+        # One process alone may not put an array on the devices of all.
+        keras.distribution.set_distribution(None)
         try:
             yield
         finally:
-            for variable, value in zip(parts, before, strict=True):
+            keras.distribution.set_distribution(self.distribution)
+            for variable, value in zip(variables, before, strict=True):
                 variable._value = value
 
     def wait(self):
         if self.processes > 1:
             multihost_utils.sync_global_devices("wait")
 
-
-def _saved(model: keras.Model) -> list:
-    return [*model.variables, *(model.optimizer.variables if model.optimizer else ())]
