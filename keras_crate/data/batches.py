@@ -13,6 +13,7 @@ from keras_crate.data.image_augmentation import augment_image, shift_and_flip
 from keras_crate.data.image_files import check_pillow, image_mode
 from keras_crate.data.image_sources import ArraySource, ImageSource
 from keras_crate.data.resizing import check_interpolation, check_resize, fit_image
+from keras_crate.data.share import Share, padded, share_of_evaluation, share_of_training
 
 
 class _ImageBatches(keras.utils.PyDataset):
@@ -28,12 +29,12 @@ class _ImageBatches(keras.utils.PyDataset):
 
     array: np.ndarray | None = None
 
-    def __init__(self, source: ImageSource, classes: int, input_shape, batch_size, workers: int):
+    def __init__(self, source: ImageSource, classes: int, input_shape, share: Share, workers: int):
         super().__init__()
         check_pillow()
         self.mode = image_mode(input_shape)
         self.source, self.classes, self.input_shape = source, classes, tuple(input_shape)
-        self.batch_size = check_batch_size(batch_size, len(source))
+        self.share, self.batch_size = share, share.batch_size
         self.epoch = 0
         self.threads = ThreadPoolExecutor(check_positive("workers", workers))
         self.ahead: dict[int, list[Future]] = {}  # the next batch's images, by its index
@@ -63,13 +64,19 @@ class TrainingBatches(_ImageBatches):
     random numbers of `augment`. A resumed run gets the batches of an
     uninterrupted one.
 
+    Several processes divide each batch: with `shard=(index, count)`, this process
+    reads only its rows. Put together in the order of the processes, these
+    are the batch of one process. Erasing and mixing are the exception: they
+    work on the rows of one process in one step, and their random numbers differ
+    by process. So do those of `augment` only if each process seeds it otherwise.
+
     Args:
         source: The images.
         classes: Number of classes.
         input_shape: Height, width and channels of the images. There must be 1,
             3 or 4 channels.
-        batch_size: Number of images per batch, at least 1. Images that do not
-            fill the last batch of an epoch are left out of it.
+        batch_size: Number of images per batch of all processes, at least 1. Images
+            that do not fill the last batch of an epoch are left out of it.
         augmentation: How the images are changed at random.
         seed: The seed.
         epoch: The first epoch, counted from 0.
@@ -78,10 +85,13 @@ class TrainingBatches(_ImageBatches):
             mixing. It draws its own random numbers.
         workers: Number of threads that read images. It does not change the
             batches.
+        shard: Number of this process, from 0, and number of processes.
+        accumulate: Number of steps of a batch. Each gets an equal part of it, for an
+            optimizer with as many `gradient_accumulation_steps`.
 
     Raises:
-        ValueError: If an argument is out of range, or later, if an image is
-            broken.
+        ValueError: If an argument is out of range, the batch cannot be divided
+            by processes and steps, or later, if an image is broken.
         ImportError: If Pillow is not installed.
 
     Example:
@@ -105,8 +115,11 @@ class TrainingBatches(_ImageBatches):
         epoch: int = 0,
         augment: Callable | None = None,
         workers: int = 1,
+        shard: tuple[int, int] = (0, 1),
+        accumulate: int = 1,
     ):
-        super().__init__(source, classes, input_shape, batch_size, workers)
+        share = share_of_training(batch_size, len(source), shard, accumulate)
+        super().__init__(source, classes, input_shape, share, workers)
         self.augmentation, self.seed, self.augment = augmentation, seed, augment
         self.on_batch = BatchAugmentation(augmentation, in_tf_data=False)
         if not (augmentation.crop_area or augmentation.rand_augment):
@@ -123,26 +136,36 @@ class TrainingBatches(_ImageBatches):
         self.start(self.epoch + 1)
 
     def __len__(self) -> int:
-        return len(self.source) // self.batch_size
+        return len(self.source) // self.batch_size * self.share.accumulate
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         images, labels = super().__getitem__(index)
         if self.augment is not None:
             images = _as_numpy(call_augment(self.augment, images))
         if self.on_batch:
-            key = self._batch_rng(index).integers(2**31, size=2)
+            share = self.share
+            streams = () if share.count == 1 else (2, share.index)
+            key = self._batch_rng(index, *streams).integers(2**31, size=2)
             images, labels = map(_as_numpy, self.on_batch(images, labels, key))
         return images, labels
 
     def _chosen(self, index: int) -> np.ndarray:
-        return self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        first = index // self.share.accumulate * self.batch_size
+        return self.order[first : first + self.batch_size][self.share.rows_of(index)]
 
     def _batch_rng(self, index: int, *stream: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.epoch, len(self.source) + index, *stream])
 
     def _from_array(self, index: int) -> np.ndarray:
-        images, rng = self.array[self._chosen(index)], self._batch_rng(index, 1)
-        return shift_and_flip(images, self.augmentation, rng)
+        share = self.share
+        rng = self._batch_rng(index // share.accumulate, 1)  # the same for all rows of the batch
+        return shift_and_flip(
+            self.array[self._chosen(index)],
+            self.augmentation,
+            rng,
+            share.batch_size,
+            share.rows_of(index),
+        )
 
     def _image(self, k: int, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch, k])
@@ -153,10 +176,22 @@ class TrainingBatches(_ImageBatches):
 class EvaluationBatches(_ImageBatches):
     """Batches of images with one-hot labels, in order, for measuring accuracy.
 
+    With `multiple_of` above 1, as several devices need it, each batch has a third
+    part: one weight for each image. The last batch is padded with an image of
+    weight 0. The weight of every other image is `padded / real`, the number of
+    images with padding by the number without it. Then the loss and the
+    `weighted_metrics` of `model.evaluate` are the means over the real images.
+
     Args:
         source, classes, input_shape, workers: As in `TrainingBatches`.
-        batch_size: Number of images per batch. The last batch may be smaller.
+        batch_size: Number of images per batch of all processes. The last batch may
+            be smaller.
         resize, interpolation: As in `keras_crate.data.ImageFiles`.
+        shard: Number of this process, from 0, and number of processes. Each gets
+            an equal part of every batch.
+        multiple_of: A multiple of the number of processes. The number of images in
+            each batch is a multiple of it; `batch_size` is rounded down, to at
+            least this number.
 
     Raises:
         ValueError, ImportError: As in `TrainingBatches`.
@@ -180,8 +215,13 @@ class EvaluationBatches(_ImageBatches):
         resize=None,
         interpolation: str = "bilinear",
         workers: int = 1,
+        shard: tuple[int, int] = (0, 1),
+        multiple_of: int = 1,
     ):
-        super().__init__(source, classes, input_shape, batch_size, workers)
+        share = share_of_evaluation(batch_size, len(source), shard, multiple_of)
+        super().__init__(source, classes, input_shape, share, workers)
+        self.padded = padded(len(source), multiple_of)
+        self.weighted = multiple_of > 1
         self.resize = check_resize(resize, self.input_shape[:2])
         self.interpolation = check_interpolation(interpolation)
         size = self.input_shape[:2]
@@ -189,10 +229,25 @@ class EvaluationBatches(_ImageBatches):
             self.array = _array_of(source, self.input_shape)
 
     def __len__(self) -> int:
-        return -(-len(self.source) // self.batch_size)
+        return -(-self.padded // self.batch_size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        batch = super().__getitem__(index)
+        if not self.weighted:
+            return batch
+        is_real = self._places(index) < len(self.source)
+        return *batch, is_real.astype("float32") * (self.padded / len(self.source))
+
+    def _places(self, index: int) -> np.ndarray:
+        """The places of this process' rows among all images and the padding."""
+        first = index * self.batch_size
+        rows = np.array_split(
+            np.arange(first, min(first + self.batch_size, self.padded)), self.share.count
+        )
+        return rows[self.share.index]
 
     def _chosen(self, index: int) -> np.ndarray:
-        return np.arange(len(self.source))[index * self.batch_size :][: self.batch_size]
+        return np.minimum(self._places(index), len(self.source) - 1)
 
     def _from_array(self, index: int) -> np.ndarray:
         return self.array[self._chosen(index)]
@@ -200,15 +255,6 @@ class EvaluationBatches(_ImageBatches):
     def _image(self, k: int, epoch: int) -> np.ndarray:
         image = self.source.image(k, self.mode)
         return fit_image(image, self.input_shape[:2], self.resize, self.interpolation)
-
-
-def check_batch_size(batch_size, images: int) -> int:
-    """Returns the batch size, at most the number of images.
-
-    Raises:
-        ValueError: If it is not a positive integer.
-    """
-    return min(check_positive("batch_size", batch_size), images)
 
 
 def _array_of(source: ImageSource, input_shape) -> np.ndarray | None:

@@ -273,16 +273,50 @@ class TFDSSource(ImageSource):
     def _count(self) -> int:
         return int(self.encoded().cardinality())
 
-    def encoded(self):
-        """Returns a `tf.data.Dataset` of pairs: an encoded image and its class."""
+    def encoded(self, index: int = 0, count: int = 1, file_seed=None):
+        """Returns a `tf.data.Dataset` of pairs: an encoded image and its class.
+
+        Args:
+            index, count: Number of this process, and number of processes. Each of
+                several reads its own files; or if there are fewer files than
+                processes, its own part of the images.
+            file_seed: A seed by which the files are shuffled, or None for their
+                stored order.
+        """
+        import tensorflow as tf
         import tensorflow_datasets as tfds
 
+        config = tfds.ReadConfig(shuffle_seed=file_seed)
+        if count > 1:
+            files = self.builder.info.splits[self.split].file_instructions
+            if len(files) < count:
+                size = len(self) // count
+                return self._part(index * size, (index + 1) * size).encoded(file_seed=file_seed)
+            config.input_context = tf.distribute.InputContext(count, index)
         return self.builder.as_dataset(
             split=self.split,
+            shuffle_files=file_seed is not None,
+            read_config=config,
             decoders=tfds.decode.PartialDecoding(
                 {"image": True, "label": True}, {"image": tfds.decode.SkipDecoding()}
             ),
         ).map(lambda example: (example["image"], example["label"]))
+
+    def padded_part(self, index: int, count: int, total: int):
+        """Returns one of `count` equal parts of the images and padding, `total` together.
+
+        The padding repeats the last image.
+
+        Returns:
+            A data set as `encoded` returns it, and the number of its first images that
+            are not padding.
+        """
+        size, images = total // count, len(self)
+        first, end = (min(k * size, images) for k in (index, index + 1))
+        part = self._part(images - 1, images).encoded().repeat(size - (end - first))
+        if first < end:
+            part = self._part(first, end).encoded().concatenate(part)
+        return part, end - first
 
     def _read(self, k: int, mode: str):
         [(data, _)] = self.encoded().skip(k).take(1).as_numpy_iterator()

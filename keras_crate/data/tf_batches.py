@@ -6,10 +6,10 @@ from collections.abc import Callable
 from keras_crate.checks import names_arguments
 from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batch_augmentation import BatchAugmentation, call_augment
-from keras_crate.data.batches import check_batch_size
 from keras_crate.data.image_files import check_pillow, image_mode, open_image
 from keras_crate.data.image_sources import ImageSource, TFDSSource
 from keras_crate.data.resizing import check_interpolation, check_resize, fit_image
+from keras_crate.data.share import padded, share_of_evaluation, share_of_training
 from keras_crate.extras import needed
 
 
@@ -23,6 +23,8 @@ def training_dataset(
     seed: int = 0,
     epoch: int = 0,
     augment: Callable | None = None,
+    shard: tuple[int, int] = (0, 1),
+    accumulate: int = 1,
 ):
     """Makes a `tf.data.Dataset` of augmented batches, epoch after epoch without end.
 
@@ -32,16 +34,24 @@ def training_dataset(
     Datasets stores in up to 2 GiB is kept in memory. EXIF orientations are
     ignored.
 
+    Of a set of TensorFlow Datasets, each of several processes reads only its own files
+    (`tfds.ReadConfig` with a `tf.distribute.InputContext`), or its own part of the
+    images if there are fewer files than processes. Files are shuffled, and images
+    in a buffer of up to 16,384. The order is thus another than that of one
+    process. Where the files differ in size, an epoch may have some images twice
+    or not.
+
     Args:
         source: Images in arrays, in files or in a set of TensorFlow Datasets.
         classes, input_shape, batch_size, augmentation, seed, epoch: As in
             `keras_crate.data.TrainingBatches`.
         augment: As in `keras_crate.data.TrainingBatches`. It is called in a
             TensorFlow graph, for one batch after the other.
+        shard, accumulate: As in `keras_crate.data.TrainingBatches`.
 
     Returns:
         The data set, of images in [0, 255] and one-hot labels, and the number
-        of batches per epoch.
+        of steps per epoch, which is the same in all processes.
 
     Raises:
         ImportError: If TensorFlow is not installed.
@@ -60,9 +70,9 @@ def training_dataset(
         import tensorflow as tf
     from keras_crate.data.tf_images import augment_image, fold_in, shuffled_images
 
-    shuffled = shuffled_images(source, image_mode(input_shape))
-    batch_size = check_batch_size(batch_size, len(source))
-    steps = len(source) // batch_size
+    share = share_of_training(batch_size, len(source), shard, accumulate)
+    steps = len(source) // share.batch_size * accumulate
+    shuffled = shuffled_images(source, image_mode(input_shape), share, steps)
     on_batch = BatchAugmentation(augmentation, in_tf_data=True)
 
     def of_epoch(number):
@@ -75,15 +85,14 @@ def training_dataset(
 
         batches = (
             shuffled(key)
-            .enumerate()
             .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(batch_size, drop_remainder=True)
+            .batch(share.rows, drop_remainder=True)
         )
         if augment is not None:  # not in parallel, so that each run draws the same numbers
             batches = batches.map(lambda images, labels: (_called(augment, images), labels))
         if on_batch:
             batches = batches.enumerate().map(
-                lambda k, pair: on_batch(*pair, fold_in(key, -1 - k)),
+                lambda k, pair: on_batch(*pair, fold_in(key, -1 - k * share.count - share.index)),
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         return batches.take(steps)
@@ -109,18 +118,24 @@ def evaluation_dataset(
     batch_size: int = 32,
     resize=None,
     interpolation: str = "bilinear",
+    shard: tuple[int, int] = (0, 1),
+    multiple_of: int = 1,
 ):
     """Makes a `tf.data.Dataset` of the batches of `keras_crate.data.EvaluationBatches`.
 
-    Images are prepared by Pillow too, so the pixels are the same.
+    Images are prepared by Pillow too, so the pixels are the same. Each of several processes
+    gets an equal part of the images, in the stored order, and the same number of rows in
+    each batch; these are other images than `EvaluationBatches` gives it.
 
     Args:
         source: Images of a set of TensorFlow Datasets.
         classes, input_shape, batch_size, resize, interpolation: As in
             `keras_crate.data.EvaluationBatches`.
+        shard, multiple_of: As in `keras_crate.data.EvaluationBatches`.
 
     Returns:
-        The data set, of images in [0, 255] and one-hot labels.
+        The data set, of images in [0, 255] and one-hot labels; with weights if
+        `multiple_of` is above 1.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -147,5 +162,12 @@ def evaluation_dataset(
         image = tf.numpy_function(fitted, [data], tf.float32, stateful=False)
         return tf.ensure_shape(image, input_shape), tf.one_hot(label, classes)
 
-    images = source.encoded().map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-    return images.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+    share = share_of_evaluation(batch_size, len(source), shard, multiple_of)
+    total = padded(len(source), multiple_of)
+    images, real = source.padded_part(share.index, share.count, total)
+    images = images.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+    if multiple_of > 1:
+        weights = tf.where(tf.range(total // share.count) < real, total / len(source), 0.0)
+        weights = tf.data.Dataset.from_tensor_slices(weights)
+        images = tf.data.Dataset.zip(images, weights).map(lambda pair, weight: (*pair, weight))
+    return images.batch(share.rows).prefetch(tf.data.AUTOTUNE)

@@ -10,6 +10,7 @@ from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.image_files import image_mode, open_image
 from keras_crate.data.image_sources import ArraySource, FileSource, ImageSource, TFDSSource
 from keras_crate.data.rand_augment import rand_augment
+from keras_crate.data.share import Share
 
 CACHED = 2 * 2**30  # bytes: a stored data set up to this size is kept in memory
 SHUFFLED = 16_384  # size of the shuffle buffer of larger ones
@@ -20,14 +21,15 @@ def fold_in(key, number):
     return tf.random.experimental.stateless_fold_in(key, number)
 
 
-def shuffled_images(source: ImageSource, mode: str) -> Callable:
+def shuffled_images(source: ImageSource, mode: str, share: Share, steps: int) -> Callable:
     """Returns a function from a random key to a data set of images in a random order.
 
-    The data set has pairs. The first part is an array of pixels in Pillow's mode,
-    or the content of an image file. The second part is the class.
+    The data set has the images of one process in an epoch of some steps. Each comes with its
+    place in the epoch, which no other image has: `(place, (image, class))`. An image is
+    an array of pixels in Pillow's mode, or the content of an image file.
     """
     if isinstance(source, TFDSSource):
-        return _shuffled_stream(source)
+        return _shuffled_stream(source, share)
     if isinstance(source, ArraySource):
         stored, read = tf.constant(_in_mode(source, mode)), tf.identity
     elif isinstance(source, FileSource):
@@ -37,12 +39,14 @@ def shuffled_images(source: ImageSource, mode: str) -> Callable:
             "tf.data reads arrays, files and TensorFlow's data sets. Received: "
             f"{type(source).__name__}. Use `keras_crate.data.TrainingBatches`."
         )
-    labels = tf.constant(source.labels)
+    labels, places = tf.constant(source.labels), tf.constant(share.positions(steps))
 
     def shuffled(key):
         order = tf.random.experimental.stateless_shuffle(tf.range(len(source)), key)
-        return tf.data.Dataset.from_tensor_slices(order).map(
-            lambda k: (read(stored[k]), labels[k]), num_parallel_calls=tf.data.AUTOTUNE
+        chosen = (places, tf.gather(order, places))
+        return tf.data.Dataset.from_tensor_slices(chosen).map(
+            lambda place, k: (place, (read(stored[k]), labels[k])),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
 
     return shuffled
@@ -55,17 +59,27 @@ def _in_mode(source: ArraySource, mode: str) -> np.ndarray:
     return images[..., None] if mode == "L" else images
 
 
-def _shuffled_stream(source: TFDSSource) -> Callable:
-    stored, buffer = source.encoded(), len(source)
-    if source.builder.info.dataset_size <= CACHED:
+def _shuffled_stream(source: TFDSSource, share: Share) -> Callable:
+    """As `shuffled_images`, without end if there are several processes."""
+    alone, is_small = share.count == 1, source.builder.info.dataset_size <= CACHED
+    buffer = len(source) if is_small else min(len(source), SHUFFLED)
+    stored = source.encoded(share.index, share.count)
+    if is_small:
         stored = stored.cache()
-    else:
-        buffer = min(buffer, SHUFFLED)
 
     def shuffled(key):
         tf.random.set_seed(1)  # of this graph; the key decides, not the global seed
         seed = tf.cast(key[1], "int64")
-        return stored.shuffle(buffer, seed, reshuffle_each_iteration=False)
+        images = stored
+        if not (alone or is_small):  # the buffer is small: shuffle the files too
+            images = source.encoded(share.index, share.count, file_seed=seed)
+        images = images.shuffle(buffer, seed, reshuffle_each_iteration=False)
+        if alone:
+            return images.enumerate()
+        # A process whose files have fewer images takes the first ones twice.
+        return (
+            images.repeat().enumerate().map(lambda k, pair: (k * share.count + share.index, pair))
+        )
 
     return shuffled
 

@@ -253,6 +253,8 @@ class Evaluation:
         batch_size: int = 32,
         workers: int = 1,
         classes: int | None = None,
+        shard: tuple[int, int] = (0, 1),
+        multiple_of: int = 1,
     ):
         """Returns the images of any source as a model takes them, with one-hot labels.
 
@@ -263,6 +265,7 @@ class Evaluation:
             workers: Threads that read images. TensorFlow's data sets have
                 their own.
             classes: Number of classes. By default, the model's.
+            shard, multiple_of: As in `keras_crate.data.EvaluationBatches`.
 
         Returns:
             A `keras.utils.PyDataset`, or a `tf.data.Dataset` for TensorFlow's
@@ -276,6 +279,7 @@ class Evaluation:
         shape = (*used.size, _image_shape(model)[1])
         arguments = (source, classes or number_of_classes(model), shape, batch_size)
         how = {"resize": used.resize, "interpolation": used.interpolation}
+        how |= {"shard": shard, "multiple_of": multiple_of}
         if isinstance(source, TFDSSource):
             return evaluation_dataset(*arguments, **how)
         return EvaluationBatches(*arguments, **how, workers=workers)
