@@ -1,0 +1,1 @@
+"""Training on several devices: what differs between the engines."""
