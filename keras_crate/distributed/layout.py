@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import keras
 
+from keras_crate.checks import names_arguments
+
 MODEL_AXIS = "model"
 
 # A tensor divided by columns is followed by one divided by rows wherever the operator has two,
@@ -22,6 +24,7 @@ LAYOUTS = {
 }
 
 
+@names_arguments
 def layout_map(device_mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
     """Returns which weights of a CRATE each device has, for `keras.distribution.ModelParallel`.
 
@@ -50,14 +53,17 @@ def layout_map(device_mesh: keras.distribution.DeviceMesh) -> keras.distribution
     Example:
 
     ```python
-    devices = keras.distribution.list_devices()
-    mesh = keras.distribution.DeviceMesh((1, len(devices)), ["batch", "model"], devices)
+    devices = [f"gpu:{i}" for i in range(8)]
+    mesh = keras.distribution.DeviceMesh((2, 4), ["batch", "model"], devices)
     layout = keras_crate.training.layout_map(mesh)
-    layout["block_0_mssa/subspaces/kernel"].axes  # (None, "model")
-    parallel = keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+    print(layout["block_0_mssa/subspaces/kernel"].axes)  # (None, "model")
     ```
 
-    `keras.distribution.set_distribution(parallel)` before the model is built divides its weights.
+    Under JAX, this call divides the weights of the models that are made after it:
+
+        keras.distribution.set_distribution(
+            keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
+        )
     """
     _parts(device_mesh)
     layouts = keras.distribution.LayoutMap(device_mesh)

@@ -42,14 +42,14 @@ def step(make, weights):
     keras.utils.set_random_seed(0)
     model = make()
     model.set_weights(weights)
-    logits = None if isinstance(model, CRATEMAE) else np.asarray(model(IMAGES))
     # The momentum after one step is the gradient.
     optimizer = keras.optimizers.SGD(1.0, momentum=0.9)
-    loss = None if logits is None else "sparse_categorical_crossentropy"
-    model.compile(optimizer, loss)
-    loss = float(model.train_on_batch(IMAGES, None if logits is None else LABELS))
+    labelled = not isinstance(model, CRATEMAE)
+    model.compile(optimizer, "sparse_categorical_crossentropy" if labelled else None)
+    logits = keras.tree.flatten(model.predict_on_batch(IMAGES))
+    loss = float(model.train_on_batch(IMAGES, LABELS if labelled else None))
     return model, {
-        "logits": [logits] if logits is not None else [],
+        "logits": logits,
         "loss": [loss],
         "gradients": [np.asarray(m) for m in optimizer.momentums],
         "weights": model.get_weights(),
@@ -72,7 +72,8 @@ for name, make in MODELS.items():
     parts = {v.path: (list(v.shape), part(v)) for v in model.weights}
     trained = model.trainable_variables
     slots = True
-    for optimizer in (model.optimizer, keras.optimizers.AdamW(use_ema=True), keras.optimizers.Lion()):
+    others = keras.optimizers.AdamW(use_ema=True), keras.optimizers.Lion()
+    for optimizer in (model.optimizer, *others):
         if not optimizer.built:
             optimizer.build(trained)
         of_weights = [v for v in optimizer.variables if v.shape and "rate" not in v.path]
@@ -164,14 +165,14 @@ def test_the_mesh_must_have_an_axis_for_the_model():
     "make, parts, message",
     [
         (lambda: CRATE(16, 1, 4, **SIZE), 8, "8 devices .* block_0_mssa/.* 4 heads"),
-        (lambda: CRATE(16, 1, 4, compress="tssa", **SIZE), 3, "3 devices .* block_0_tssa/.* 4 heads"),
+        (lambda: CRATE(16, 1, 4, compress="tssa", **SIZE), 3, "3 .* block_0_tssa/.* 4 heads"),
         (lambda: CRATEAlpha(16, 1, 2, **SIZE), 4, "4 devices .* block_0_mssa/.* 2 heads"),
-        (lambda: CBT(24, 1, 3, representatives=1, **SIZE), 2, "2 devices .* block_0_cbsa/.* 3 heads"),
-        (lambda: CRATEMAE(20, 1, 2, **IMAGES), 4, "mssa/.* 2 heads"),
-        (lambda: SimDINO(CRATE(18, 1, 2, include_top=False, **IMAGES)), 4, "block_0_mssa/.* 2 heads"),
-        (lambda: CRATE(18, 1, 2, compress=ISTA(), **SIZE), 4, "compress/dictionary.* 18 columns"),
+        (lambda: CBT(24, 1, 3, representatives=1, **SIZE), 2, "block_0_cbsa/.* 3 heads"),
+        (lambda: CRATEMAE(20, 1, 2, **IMAGES), 4, "block_0_mssa/.* 2 heads"),
+        (lambda: SimDINO(CRATE(18, 1, 2, include_top=False, **IMAGES)), 4, "mssa/.* 2 heads"),
+        (lambda: CRATE(18, 1, 2, compress=ISTA(), **SIZE), 4, "dictionary/.* 18 columns"),
     ],
-)  # fmt: skip
+)
 def test_weights_that_devices_cannot_divide_are_refused_by_name(make, parts, message):
     model = make()
     with pytest.raises(ValueError, match=message):
