@@ -209,3 +209,29 @@ def changed_moments(model: keras.Model, moments: Callable) -> Iterator[None]:
     finally:
         for layer in layers:
             del layer._moments
+
+
+@contextlib.contextmanager
+def built_for_workers(model: keras.Model, strategy) -> Iterator[None]:
+    """In its `with` statement, `fit` and `evaluate` build a model from this worker's first batch.
+
+    Under a strategy of TensorFlow Keras builds metrics before the first step, from the mean
+    of a batch over all replicas, which fails for `MultiWorkerMirroredStrategy`. Without this,
+    several processes could not train.
+
+    Args:
+        model: The model.
+        strategy: The `tf.distribute.MultiWorkerMirroredStrategy`.
+    """
+
+    def build(iterator=None, data_batch=None):
+        _, _, batches = next(iter(iterator))
+        of_replica = lambda part: strategy.experimental_local_results(part)[0]  # noqa: E731
+        with strategy.scope():
+            model._symbolic_build(data_batch=keras.tree.map_structure(of_replica, next(batches)))
+
+    model._maybe_symbolic_build = build
+    try:
+        yield
+    finally:
+        del model._maybe_symbolic_build

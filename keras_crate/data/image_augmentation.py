@@ -33,23 +33,23 @@ def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.nda
 
 
 def shift_and_flip(
-    images: np.ndarray, augmentation: Augmentation, rng, batch_size: int, rows: slice
+    images: np.ndarray, augmentation: Augmentation, rng, batch_size: int, chosen: slice
 ) -> np.ndarray:
     """Moves and flips images of one array at random, each in its own way.
 
     This does in one step, without Pillow, what `augment_image` does if it neither
-    crops nor changes pixels. The images are some rows of a batch. Numbers are drawn
+    crops nor changes pixels. The images are the chosen rows of a batch. Numbers are drawn
     for the whole batch, so that each row is changed the same way with any other rows.
     """
     count, height, width, _ = images.shape
     if shift := augmentation.shift:
         images = np.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
-        top, left = rng.integers(0, 2 * shift, size=(2, batch_size, 1, 1), endpoint=True)[:, rows]
+        top, left = rng.integers(0, 2 * shift, size=(2, batch_size, 1, 1), endpoint=True)[:, chosen]
         rows, columns = top + np.arange(height)[:, None], left + np.arange(width)
         images = images[np.arange(count)[:, None, None], rows, columns]
     if augmentation.flip:
         mirrored = images[:, :, ::-1]
-        images = np.where(rng.random((batch_size, 1, 1, 1))[rows] < 0.5, mirrored, images)
+        images = np.where(rng.random((batch_size, 1, 1, 1))[chosen] < 0.5, mirrored, images)
     return images
 
 

@@ -8,7 +8,12 @@ import keras
 import tensorflow as tf
 
 from keras_crate.distributed.devices import Devices, check_no_loss_scale
-from keras_crate.keras_internals import changed_gradients, changed_moments, without_second_sum
+from keras_crate.keras_internals import (
+    built_for_workers,
+    changed_gradients,
+    changed_moments,
+    without_second_sum,
+)
 
 
 def _workers() -> int:
@@ -90,6 +95,11 @@ class Workers(Replicas):
 
         batches = batches.flat_map(of_replicas)
         return self.strategy.distribute_datasets_from_function(lambda context: batches)
+
+    @contextlib.contextmanager
+    def prepared(self, model):
+        with super().prepared(model), built_for_workers(model, self.strategy):
+            yield
 
     def wait(self):
         self.strategy.reduce("sum", self.strategy.run(lambda: tf.constant(1.0)), axis=None)

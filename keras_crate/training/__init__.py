@@ -1,5 +1,6 @@
 """Training: recipes, and runs that can be resumed."""
 
+from keras_crate.distributed.layout import layout_map
 from keras_crate.training.compare import Comparison, compare
 from keras_crate.training.demo import run_demo
 from keras_crate.training.demo_from_scratch import DemoRecipe, run_demo_from_scratch
@@ -21,6 +22,7 @@ __all__ = [
     "build_optimizer",
     "compare",
     "finetune",
+    "layout_map",
     "list_recipes",
     "load_recipe",
     "pretrain",
