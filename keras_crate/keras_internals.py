@@ -212,16 +212,17 @@ def changed_moments(model: keras.Model, moments: Callable) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def built_for_workers(model: keras.Model, strategy) -> Iterator[None]:
-    """In its `with` statement, `fit` and `evaluate` build a model from this worker's first batch.
+def trained_by_workers(model: keras.Model, strategy) -> Iterator[None]:
+    """In its `with` statement, a model can be trained by `MultiWorkerMirroredStrategy`.
 
-    Under a strategy of TensorFlow Keras builds metrics before the first step, from the mean
-    of a batch over all replicas, which fails for `MultiWorkerMirroredStrategy`. Without this,
-    several processes could not train.
+    Keras averages a batch over all workers to build the metrics, and a step's values along
+    their first axis. Both fail, the second since the values are numbers. Here the model is
+    built from a batch of this worker, and a step's values get an axis. Without this, several
+    processes could not train under TensorFlow.
 
     Args:
         model: The model.
-        strategy: The `tf.distribute.MultiWorkerMirroredStrategy`.
+        strategy: The strategy.
     """
 
     def build(iterator=None, data_batch=None):
@@ -230,8 +231,12 @@ def built_for_workers(model: keras.Model, strategy) -> Iterator[None]:
         with strategy.scope():
             model._symbolic_build(data_batch=keras.tree.map_structure(of_replica, next(batches)))
 
+    def with_axis(step):
+        return lambda data: {name: value[None] for name, value in step(data).items()}
+
     model._maybe_symbolic_build = build
+    model.train_step, model.test_step = with_axis(model.train_step), with_axis(model.test_step)
     try:
         yield
     finally:
-        del model._maybe_symbolic_build
+        del model._maybe_symbolic_build, model.train_step, model.test_step

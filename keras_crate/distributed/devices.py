@@ -3,7 +3,8 @@
 import contextlib
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -39,8 +40,17 @@ class Devices:
         """Context in which models are made, compiled and trained."""
         return contextlib.nullcontext()
 
-    def check(self, batch_size: int, precision: str) -> None:
-        """Refuses a batch that the replicas do not divide, and a policy that they cannot have."""
+    def check(self, batch_size: int, pipeline: str, precision: str) -> None:
+        """Refuses what these devices cannot train with.
+
+        Args:
+            batch_size: Images of a batch, over all replicas.
+            pipeline: What makes the batches.
+            precision: The model's dtype policy.
+
+        Raises:
+            ValueError: If the replicas do not divide the batch, for example.
+        """
         if batch_size % self.replicas:
             raise ValueError(
                 f"`batch_size` must be a multiple of the {self.replicas} devices that share a "
@@ -55,6 +65,10 @@ class Devices:
         """Returns the batches of this process in the form in which `fit` takes them."""
         return batches
 
+    def steps(self, batches) -> int | None:
+        """The count of steps that `fit` and `evaluate` must be told for validation batches."""
+        return None
+
     def seed(self, state, value: int) -> None:
         """Sets the state of a random generator, which differs between replicas.
 
@@ -64,10 +78,16 @@ class Devices:
         """
         state.assign(np.array([value, 0]))
 
-    @contextlib.contextmanager
-    def whole(self, model: keras.Model) -> Iterator[None]:
-        """In its `with` statement, the writer can save the model's weights and optimizer."""
-        yield
+    def save(self, model: keras.Model, write: Callable[[Path], None], file: Path) -> None:
+        """Writes a file of a model in the writer. All processes call it.
+
+        Args:
+            model: The model.
+            write: Writes the model to a path.
+            file: The path.
+        """
+        if self.is_writer:
+            write(file)
 
     def wait(self) -> None:
         """Waits until all processes are here."""

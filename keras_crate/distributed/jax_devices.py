@@ -1,6 +1,5 @@
 """JAX: the devices of `keras.distribution`, of this process and others."""
 
-import contextlib
 import os
 
 import jax
@@ -67,10 +66,9 @@ class JaxDevices(Devices):
     def scope(self):
         return self.distribution.scope()
 
-    @contextlib.contextmanager
-    def whole(self, model):
+    def save(self, model, write, file):
         if self.processes == 1:
-            yield
+            write(file)
             return
         optimizer = model.optimizer.variables if model.optimizer else ()
         variables = [*model.variables, *optimizer]
@@ -80,7 +78,7 @@ class JaxDevices(Devices):
         # One process alone may not put an array on the devices of all.
         keras.distribution.set_distribution(None)
         try:
-            yield
+            super().save(model, write, file)
         finally:
             keras.distribution.set_distribution(self.distribution)
             for variable, value in zip(variables, before, strict=True):

@@ -3,15 +3,17 @@
 import contextlib
 import json
 import os
+import tempfile
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from keras_crate.distributed.devices import Devices, check_no_loss_scale
 from keras_crate.keras_internals import (
-    built_for_workers,
     changed_gradients,
     changed_moments,
+    trained_by_workers,
     without_second_sum,
 )
 
@@ -51,8 +53,8 @@ class Replicas(Devices):
     def scope(self):
         return self.strategy.scope()
 
-    def check(self, batch_size, precision):
-        super().check(batch_size, precision)
+    def check(self, batch_size, pipeline, precision):
+        super().check(batch_size, pipeline, precision)
         check_no_loss_scale(precision)
 
     @contextlib.contextmanager
@@ -82,6 +84,17 @@ class Workers(Replicas):
         self.process, self.processes = resolver.task_id, _workers()
         self.shard = (self.process, self.processes)
 
+    def check(self, batch_size, pipeline, precision):
+        super().check(batch_size, pipeline, precision)
+        if not pipeline.startswith("tf.data"):
+            raise ValueError(
+                "`pipeline` must be tf.data for several processes of TensorFlow. Received: "
+                f"{pipeline}"
+            )
+
+    def steps(self, batches):
+        return len(batches)  # `for_fit` repeats them without end
+
     def for_fit(self, batches):
         if batches is None:
             return None
@@ -93,13 +106,21 @@ class Workers(Replicas):
             divided = (tf.reshape(part, (here, -1, *part.shape[1:])) for part in parts)
             return tf.data.Dataset.from_tensor_slices(tuple(divided))
 
-        batches = batches.flat_map(of_replicas)
+        # A step in which the batches end would count as one more: they do not end.
+        batches = batches.flat_map(of_replicas).repeat()
         return self.strategy.distribute_datasets_from_function(lambda context: batches)
 
     @contextlib.contextmanager
     def prepared(self, model):
-        with super().prepared(model), built_for_workers(model, self.strategy):
+        with super().prepared(model), trained_by_workers(model, self.strategy):
             yield
+
+    def save(self, model, write, file):
+        if self.is_writer:
+            write(file)
+            return
+        with tempfile.TemporaryDirectory() as folder:  # Keras makes variables, with all workers
+            write(Path(folder) / file.name)
 
     def wait(self):
         self.strategy.reduce("sum", self.strategy.run(lambda: tf.constant(1.0)), axis=None)
@@ -111,12 +132,12 @@ def _sum(gradients: list) -> list:
 
 
 def _dataset(batches: keras.utils.PyDataset):
-    """A `tf.data.Dataset` of a PyDataset's batches, again and again."""
+    """A `tf.data.Dataset` of a PyDataset's batches."""
 
-    def of_epoch():
+    def read():
         yield from (batches[k] for k in range(len(batches)))
 
     signature = tuple(
         tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0]
     )
-    return tf.data.Dataset.from_generator(of_epoch, output_signature=signature)
+    return tf.data.Dataset.from_generator(read, output_signature=signature)

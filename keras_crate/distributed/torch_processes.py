@@ -61,8 +61,8 @@ class TorchProcesses(Devices):
         finally:
             _active.remove(self)
 
-    def check(self, batch_size, precision):
-        super().check(batch_size, precision)
+    def check(self, batch_size, pipeline, precision):
+        super().check(batch_size, pipeline, precision)
         check_no_loss_scale(precision)
 
     @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Callbacks that write models and a backup after each epoch."""
 
 import contextlib
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -29,9 +30,9 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.averages:
             self.averages.on_test_begin()  # the model gets the averages, as for an evaluation
-        with self.devices.whole(self.model), _explained(self.folder.model):
-            if self.devices.is_writer:
-                save_model(self.model, self.folder.model)
+        with _explained(self.folder.model):
+            write = functools.partial(save_model, self.model)
+            self.devices.save(self.model, write, self.folder.model)
         if self.averages:
             self.averages.on_test_end()
         best = self.history.best()
@@ -93,14 +94,17 @@ class Backup(keras.callbacks.Callback):
 
     def _write(self, epochs: int) -> None:
         file = self._file(self.running, epochs)
-        with self.devices.whole(self.model), _explained(self.folder):
+        with _explained(self.folder):
+            self.devices.save(self.model, self._write_weights, file)
             if self.devices.is_writer:
-                with written_whole(file) as unfinished:
-                    self.model.save_weights(unfinished)
                 manifest = {"phase": self.running, "epochs": epochs, "sha256": sha256_of(file)}
                 write_json(self.manifest, manifest)
                 self._remove_files(besides=file)
         self.phase, self.epochs = self.running, epochs
+
+    def _write_weights(self, file: Path) -> None:
+        with written_whole(file) as unfinished:
+            self.model.save_weights(unfinished)
 
     def _file(self, phase: int, epochs: int) -> Path:
         return self.folder / f"phase-{phase}-epoch-{epochs:05d}.weights.h5"

@@ -104,7 +104,7 @@ class FiniteLoss(keras.callbacks.Callback):
         broken = [
             weight.path
             for weight in self.model.trainable_variables
-            if not keras.ops.all(keras.ops.isfinite(weight.value))  # NumPy may not see all of it
+            if not keras.ops.all(keras.ops.isfinite(weight))  # NumPy may not see all of it
         ]
         if not broken:
             return ""

@@ -133,7 +133,7 @@ def train(
         batches = PreparedInput(data, options, devices.shard)
     else:
         batches = TrainingInput(model, data, recipe, options, devices.shard)
-    devices.check(batches.batch_size, str(model.dtype_policy.name))
+    devices.check(batches.batch_size, batches.pipeline, model.dtype_policy.name)
     phases = phases_of(recipe)
     for phase in phases:  # what does not fit the model is refused before the folder is made
         with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):
@@ -274,7 +274,7 @@ def _fit(
             # A tf.data pipeline does not end.
             steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=devices.for_fit(validation),
-            validation_steps=len(validation) if devices.processes > 1 and validation else None,
+            validation_steps=None if validation is None else devices.steps(validation),
             shuffle=batches.shuffle,
             callbacks=callbacks,
             verbose=2 if batches.options.verbose == 2 else 0,
@@ -316,7 +316,8 @@ def _tested(model: keras.Model, test, folder: RunFolder, images: int, devices: D
         model.load_weights(file)
         with devices.prepared(model):
             batches = devices.for_fit(test)
-            scores = model.evaluate(batches, steps=len(test), return_dict=True, verbose=0)
+            steps = devices.steps(test)
+            scores = model.evaluate(batches, steps=steps, return_dict=True, verbose=0)
     finally:
         for variable, value in before:
             variable.assign(value)
