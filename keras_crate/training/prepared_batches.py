@@ -66,7 +66,13 @@ class PreparedBatches:
     def recipe(self, recipe: Recipe) -> tuple[Recipe, list[str]]:
         """Returns the recipe without what these batches replace, and what it did to images."""
         left_out = [name for name, none in _NO_CHANGE.items() if getattr(recipe, name) != none]
-        changes = {"image_size": None, "batch_size": self.batch_size, "evaluation_crop": WHOLE}
+        size = self.batch_size * recipe.accumulate  # a batch is one step
+        changes = {"image_size": None, "batch_size": size, "evaluation_crop": WHOLE}
+        if self.steps % recipe.accumulate:
+            raise ValueError(
+                f"The number of batches must be a multiple of accumulate={recipe.accumulate}. "
+                f"Received: {self.steps} batches. Leave {self.steps % recipe.accumulate} out."
+            )
         return recipe.with_changes(**_NO_CHANGE, **changes), left_out
 
 
@@ -175,7 +181,8 @@ class PreparedInput:
     """Prepared batches as the training batches of a run; like `TrainingInput`.
 
     Attributes:
-        pipeline, batch_size, steps, first_epoch, for_fit: As in `TrainingInput`.
+        pipeline, images_per_epoch, steps, first_epoch, for_fit: As in `TrainingInput`.
+        batch_size: Images per step.
         validation: What `fit` validates on, or None.
     """
 
@@ -188,6 +195,7 @@ class PreparedInput:
                 )
         self.data, self.options, self.pipeline = data, options, data.source
         self.batch_size, self.steps = data.batch_size, data.steps
+        self.images_per_epoch = self.steps * self.batch_size
         self.for_fit = data.train
         # `fit` shuffles the order of a PyDataset's batches by default, and of no other's.
         self.shuffle = data.source == "PyDataset"
