@@ -1,4 +1,4 @@
-"""Batches that the user prepared: a tf.data.Dataset, a DataLoader or a PyDataset."""
+"""Batches that the user prepared, by tf.data, PyTorch, Keras or grain."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,6 +30,8 @@ def kind_of(data) -> str | None:
             return "tf.data.Dataset"
         if (package, base.__name__) == ("torch", "DataLoader"):
             return "DataLoader"
+        if (package, base.__name__) == ("grain", "MapDataset"):
+            return "grain.MapDataset"
     return None
 
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_crate.checks import check_choice
 from keras_crate.data import LabelledImages, TrainingBatches, training_dataset
+from keras_crate.data.array_records import ArrayRecordSource
 from keras_crate.data.batches import image_mode
 from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
 from keras_crate.data.share import share_of_training
@@ -111,6 +112,8 @@ def choose_pipeline(wanted: str, source: ImageSource) -> str:
     only, kind = None, ""
     if isinstance(source, HuggingFaceSource):
         only, kind = "pydataset", "data sets of Hugging Face"
+    elif isinstance(source, ArrayRecordSource):
+        only, kind = "pydataset", "ArrayRecord files"
     elif isinstance(source, TFDSSource):
         only, kind = "tf.data", "data sets of TensorFlow"
     elif isinstance(source, FileSource):
