@@ -49,6 +49,23 @@ def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
     return optimizer._trainable_variables[optimizer._get_variable_index(variable)].path
 
 
+class AveragesOfUpdates:
+    """Mixin for a Keras optimizer: moving averages of the weights change only at updates.
+
+    With `gradient_accumulation_steps`, the weights change at some steps, and Keras adds
+    them to the averages at every step, by `_update_model_variables_moving_average`.
+    Without this, the averages would decay faster than those of one large batch.
+    """
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        momentum, steps = self.ema_momentum, self.gradient_accumulation_steps
+        if steps:
+            is_update = keras.ops.equal(keras.ops.mod(self._iterations + 1, steps), 0)
+            self.ema_momentum = keras.ops.where(is_update, momentum, 1.0)
+        super()._update_model_variables_moving_average(trainable_variables)
+        self.ema_momentum = momentum
+
+
 def check_before_quantize(model: keras.Model, check: Callable) -> None:
     """Makes `model.quantize` call `check` with its arguments before Keras checks them.
 

@@ -2,22 +2,23 @@
 
 import keras
 
-from keras_crate.keras_internals import variable_path
+from keras_crate.keras_internals import AveragesOfUpdates, variable_path
 from keras_crate.models.blocks import block_number
 
 _STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
 
 
-class _ScaledSteps:
+class _ScaledSteps(AveragesOfUpdates):
     """Mixin for a Keras optimizer: a factor of the learning rate for each depth of the model.
 
-    `scales` are the factors of the stem, of each block and of the rest. Weight
-    decay is proportional to the scaled rate, and leaves out the variables whose
-    paths are in `not_decayed`.
+    `scales` are the factors of the stem, of each block and of the rest; without
+    any, all are 1. Weight decay is proportional to the scaled rate, and leaves
+    out the variables whose paths are in `not_decayed`. If gradients are
+    accumulated, moving averages change only at updates.
     """
 
     def __init__(
-        self, *args, scales=(1.0,), scaled_weight_decay: float = 0.0, not_decayed=(), **kwargs
+        self, *args, scales=(), scaled_weight_decay: float = 0.0, not_decayed=(), **kwargs
     ):
         super().__init__(*args, **kwargs)
         self.scales = tuple(scales)
@@ -25,8 +26,9 @@ class _ScaledSteps:
         self.not_decayed = tuple(not_decayed)
 
     def update_step(self, gradient, variable, learning_rate):
-        path = variable_path(self, variable)
-        rate = learning_rate * self.scales[depth_of(path, len(self.scales) - 2)]
+        path, rate = variable_path(self, variable), learning_rate
+        if self.scales:
+            rate = rate * self.scales[depth_of(path, len(self.scales) - 2)]
         if self.scaled_weight_decay and path not in self.not_decayed:
             factor = keras.ops.cast(rate * self.scaled_weight_decay, variable.dtype)
             self.assign_sub(variable, keras.ops.multiply(variable, factor))

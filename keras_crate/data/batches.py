@@ -21,7 +21,7 @@ class _ImageBatches(keras.utils.PyDataset):
 
     The workers of Keras are not used, because they read ahead across the end of
     an epoch. A subclass has `_chosen(index)`, which returns the indices of a
-    batch's images, and `_image(k, epoch)`, which returns an image's pixels.
+    batch's images, and `_changed(image, k, epoch)`, which returns an image's pixels.
 
     Images of an array that are not resized need no threads: `_from_array(index)`
     returns a whole batch of them, many times faster.
@@ -40,21 +40,28 @@ class _ImageBatches(keras.utils.PyDataset):
         self.ahead: dict[int, list[Future]] = {}  # the next batch's images, by its index
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        read = self._from_threads if self.array is None else self._from_array
-        images = read(index).astype("float32")
-        labels = self.source.labels[self._chosen(index)]
-        return images, keras.utils.to_categorical(labels, self.classes).astype("float32")
+        if self.array is None:
+            images, labels = self._from_threads(index)
+        else:
+            images, labels = self._from_array(index), self.source.labels[self._chosen(index)]
+        labels = keras.utils.to_categorical(labels, self.classes).astype("float32")
+        return images.astype("float32"), labels
 
-    def _from_threads(self, index: int) -> np.ndarray:
+    def _from_threads(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         futures = self.ahead.pop(index, None) or self._start(index)
         self.ahead.clear()
         if index + 1 < len(self):
             self.ahead[index + 1] = self._start(index + 1)
-        return np.stack([future.result() for future in futures])
+        images, labels = zip(*(future.result() for future in futures), strict=True)
+        return np.stack(images), np.array(labels)
 
     def _start(self, index: int) -> list[Future]:
         """Starts to read a batch. It is one of the current epoch, even if `epoch` changes later."""
         return [self.threads.submit(self._image, int(k), self.epoch) for k in self._chosen(index)]
+
+    def _image(self, k: int, epoch: int) -> tuple[np.ndarray, int]:
+        image, label = self.source.labelled(k, self.mode)
+        return self._changed(image, k, epoch), label
 
 
 class TrainingBatches(_ImageBatches):
@@ -67,8 +74,9 @@ class TrainingBatches(_ImageBatches):
     Several processes divide each batch: with `shard=(index, count)`, this process
     reads only its rows. Put together in the order of the processes, these
     are the batch of one process. Erasing and mixing are the exception: they
-    work on the rows of one process in one step, and their random numbers differ
-    by process. So do those of `augment` only if each process seeds it otherwise.
+    work on the rows of one process in one step, so their numbers depend on
+    the number of processes and steps. `augment` needs another seed in each
+    process, or it draws the same numbers in all.
 
     Args:
         source: The images.
@@ -167,9 +175,8 @@ class TrainingBatches(_ImageBatches):
             share.rows_of(index),
         )
 
-    def _image(self, k: int, epoch: int) -> np.ndarray:
+    def _changed(self, image, k: int, epoch: int) -> np.ndarray:
         rng = np.random.default_rng([self.seed, epoch, k])
-        image = self.source.image(k, self.mode)
         return augment_image(image, self.input_shape, self.augmentation, rng)
 
 
@@ -252,8 +259,7 @@ class EvaluationBatches(_ImageBatches):
     def _from_array(self, index: int) -> np.ndarray:
         return self.array[self._chosen(index)]
 
-    def _image(self, k: int, epoch: int) -> np.ndarray:
-        image = self.source.image(k, self.mode)
+    def _changed(self, image, k: int, epoch: int) -> np.ndarray:
         return fit_image(image, self.input_shape[:2], self.resize, self.interpolation)
 
 

@@ -92,12 +92,20 @@ class ImageSource:
         Raises:
             ValueError: If it cannot be read. The message names the image.
         """
+        return self.labelled(k, mode)[0]
+
+    def labelled(self, k: int, mode: str) -> tuple:
+        """Returns image `k` as `image` does, and its class."""
         try:
-            return self._read(k, mode)
+            return self._read_labelled(k, mode)
         except Exception as error:  # decoders raise errors of many kinds
             raise ValueError(
                 f"{self.describe(k)} cannot be read ({error}). Remove or replace it."
             ) from error
+
+    def _read_labelled(self, k: int, mode: str) -> tuple:
+        """Image `k` and its class, for `labelled`. Override it if one file has both."""
+        return self._read(k, mode), self.labels[k]
 
     def _read(self, k: int, mode: str):
         """Image `k`, for `image`."""

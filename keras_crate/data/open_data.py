@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_crate.checks import check_positive, did_you_mean, is_number, names_arguments
 from keras_crate.data.array_files import is_array_data, read_array_data
+from keras_crate.data.array_records import ArrayRecordSource
 from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
@@ -56,6 +57,9 @@ def open_data(
               `"cifar10"`, `"cifar100"`), which Keras downloads once;
             - a data set of TensorFlow Datasets (`"imagenet2012"`,
               `"oxford_flowers102"`, `"oxford_iiit_pet"`);
+            - a folder that TensorFlow Datasets prepared, of a version, such as
+              `"tensorflow_datasets/imagenet2012/5.1.0"`. TFRecord files are read by
+              TensorFlow, ArrayRecord files (`file_format="array_record"`) without it;
             - a small set that a Python package ships (`"mnist5k"`, `"digits"`);
             - a folder that has one folder of images per class, or a folder
               `train` and possibly `val` (or `validation`, `valid`) and `test`
@@ -140,6 +144,8 @@ def _opened(data, expected: dict) -> LabelledImages:
         return load_keras_set(name)
     if name in TFDS_SPLITS:
         return _open_tfds(name)
+    if (Path(name) / "dataset_info.json").is_file() and (Path(name) / "features.json").is_file():
+        return _open_tfds_folder(Path(name))
     if is_array_data(Path(name)):
         return _open_array_files(Path(name), expected)
     if Path(name).is_dir():
@@ -230,6 +236,31 @@ def _open_tfds(name: str) -> LabelledImages:
     )
 
 
+def _open_tfds_folder(folder: Path) -> LabelledImages:
+    """Opens a folder that TensorFlow Datasets prepared: `dataset_info.json` and records."""
+    with needed("tensorflow-datasets", f"The folder {folder}, of TensorFlow Datasets, needs"):
+        import tensorflow_datasets as tfds
+    builder = tfds.builder_from_directory(folder)
+    splits, features = builder.info.splits, builder.info.features
+    if "train" not in splits or not {"image", "label"} <= {*features}:
+        raise ValueError(
+            f"{folder} must have a split `train`, and features `image` and `label`. Received: "
+            f"splits {', '.join(splits)}; features {', '.join(features)}"
+        )
+    random_access = builder.info.file_format in tfds.core.FileFormat.with_random_access()
+    kind = ArrayRecordSource if random_access else TFDSSource
+    with needed("array_record", f"The ArrayRecord files in {folder} need"):
+        train, validation, test = (
+            kind(builder, split) if split in splits else None
+            for split in ("train", "validation", "test")
+        )
+    label = features["label"]
+    source = f"TensorFlow Datasets, {builder.info.full_name}"
+    return LabelledImages(
+        builder.name, train, validation, tuple(label.names), label.num_classes, source, test
+    )
+
+
 def _load_hugging_face(name: str):
     with needed("datasets", "Hugging Face data sets need"):
         import datasets
@@ -300,7 +331,9 @@ def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) ->
 
 
 def _check_labels(source, opened: LabelledImages) -> None:
-    if source is None or isinstance(source, TFDSSource):  # reading its labels takes long
+    if source is None or isinstance(
+        source, (ArrayRecordSource, TFDSSource)
+    ):  # reading its labels takes long
         return
     if not len(source):
         raise ValueError(f"There must be at least one image. Received: none in {opened.source}")

@@ -38,7 +38,7 @@ def callbacks_of(
         # Before callbacks that may read the weights in an evaluation, which are the averages.
         averages,
         # Before the callbacks that read an epoch's values: it adds two values.
-        Throughput(batches.steps * batches.batch_size),
+        Throughput(batches.images_per_epoch),
         # Before the checkpoints, which ask it for the best epoch.
         history,
         # This and the next two only read the values.

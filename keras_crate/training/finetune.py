@@ -43,7 +43,8 @@ def finetune(
             copied, and must have an output for each class.
         data: As in `keras_crate.data.open_data`, such as `"cifar10"`. By default,
             the recipe's data. Or batches that you prepared: a `tf.data.Dataset`,
-            a PyTorch `DataLoader` or a `keras.utils.PyDataset` of images
+            a PyTorch `DataLoader`, a `keras.utils.PyDataset` or a
+            `grain.MapDataset` of images
             `(n, height, width, channels)` as the model takes them, and labels,
             integers or one-hot; or a pair of them (training, validation). The
             recipe changes nothing in such images, and the model takes their

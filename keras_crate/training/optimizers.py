@@ -25,13 +25,14 @@ def build_optimizer(
     Args:
         recipe: The settings.
         model: The model that will be trained.
-        steps_per_epoch: Batches of an epoch.
+        steps_per_epoch: Steps of an epoch.
 
     Returns:
         A Keras optimizer. With `layer_decay` below 1 the learning rate of block
         i of n, counted from 0, is multiplied by `layer_decay^(n - i)`, and that
         of the stem by `layer_decay^(n + 1)`. Weight decay is proportional to
-        the rate.
+        the rate. With `accumulate` above 1, schedule, clipping, weight decay and
+        moving averages are those of the large batch.
 
     Raises:
         ValueError: If `layer_decay` is below 1 and the model has no blocks.
@@ -54,9 +55,12 @@ def build_optimizer(
             recipe.warmup_epochs,
             steps_per_epoch,
             recipe.final_learning_rate,
+            recipe.accumulate,
         ),
         "global_clipnorm": recipe.clip_norm,
     }
+    if recipe.accumulate > 1:
+        settings |= {"gradient_accumulation_steps": recipe.accumulate}
     if recipe.ema is not None:
         settings |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
@@ -71,25 +75,34 @@ def build_optimizer(
         for variable in layer.trainable_variables
         if _group(layer, variable) in recipe.no_decay
     ]
-    if recipe.layer_decay == 1:
+    # Keras' own optimizers would change the averages at every step.
+    averages_of_updates = recipe.accumulate > 1 and recipe.ema is not None
+    if recipe.layer_decay == 1 and not averages_of_updates:
         optimizer = plain(**settings, weight_decay=recipe.weight_decay)
         if not_decayed and recipe.weight_decay:
             optimizer.exclude_from_weight_decay(var_list=not_decayed)
         return optimizer
+    return scaled(
+        **settings,
+        weight_decay=0.0,
+        scales=_scales(recipe.layer_decay, layers),
+        scaled_weight_decay=recipe.weight_decay,
+        not_decayed=[variable.path for variable in not_decayed],
+    )
+
+
+def _scales(layer_decay: float, layers) -> list[float]:
+    """The factors of the learning rate of the stem, of each block and of the rest; or none."""
+    if layer_decay == 1:
+        return []
     numbers = {block_number(layer.name) for layer in layers} - {None}
     if not numbers:
         raise ValueError(
             "`layer_decay` below 1 needs a model with blocks, layers named block_0_... Received: "
-            f"a {type(model).__name__} without. Leave it at 1."
+            "a model without. Leave it at 1."
         )
     blocks = len(numbers)
-    return scaled(
-        **settings,
-        weight_decay=0.0,
-        scales=[recipe.layer_decay ** (blocks + 1 - depth) for depth in range(blocks + 2)],
-        scaled_weight_decay=recipe.weight_decay,
-        not_decayed=[variable.path for variable in not_decayed],
-    )
+    return [layer_decay ** (blocks + 1 - depth) for depth in range(blocks + 2)]
 
 
 def _group(layer: keras.layers.Layer, variable) -> str | None:

@@ -1,4 +1,4 @@
-"""Batches that the user prepared: a tf.data.Dataset, a DataLoader or a PyDataset."""
+"""Batches that the user prepared, by tf.data, PyTorch, Keras or grain."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,6 +30,8 @@ def kind_of(data) -> str | None:
             return "tf.data.Dataset"
         if (package, base.__name__) == ("torch", "DataLoader"):
             return "DataLoader"
+        if (package, base.__name__) == ("grain", "MapDataset"):
+            return "grain.MapDataset"
     return None
 
 
@@ -66,7 +68,13 @@ class PreparedBatches:
     def recipe(self, recipe: Recipe) -> tuple[Recipe, list[str]]:
         """Returns the recipe without what these batches replace, and what it did to images."""
         left_out = [name for name, none in _NO_CHANGE.items() if getattr(recipe, name) != none]
-        changes = {"image_size": None, "batch_size": self.batch_size, "evaluation_crop": WHOLE}
+        size = self.batch_size * recipe.accumulate  # a batch is one step
+        changes = {"image_size": None, "batch_size": size, "evaluation_crop": WHOLE}
+        if self.steps % recipe.accumulate:
+            raise ValueError(
+                f"The number of batches must be a multiple of accumulate={recipe.accumulate}. "
+                f"Received: {self.steps} batches. Leave {self.steps % recipe.accumulate} out."
+            )
         return recipe.with_changes(**_NO_CHANGE, **changes), left_out
 
 
@@ -177,7 +185,8 @@ class PreparedInput:
     With several processes, each has its own rows of a batch.
 
     Attributes:
-        pipeline, batch_size, steps, first_epoch, for_fit: As in `TrainingInput`.
+        pipeline, images_per_epoch, steps, first_epoch, for_fit: As in `TrainingInput`.
+        batch_size: Images per step.
         validation: What `fit` validates on, or None.
     """
 
@@ -190,6 +199,7 @@ class PreparedInput:
                 )
         self.data, self.options, self.pipeline = data, options, data.source
         self.batch_size, self.steps = data.batch_size * shard[1], data.steps
+        self.images_per_epoch = self.steps * self.batch_size
         self.for_fit = data.train
         # `fit` shuffles the order of a PyDataset's batches by default, and of no other's.
         self.shuffle = data.source == "PyDataset"

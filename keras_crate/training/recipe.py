@@ -45,7 +45,13 @@ class Recipe:
         epochs: Passes over the images.
         warmup_epochs: Number of first epochs in which the learning rate grows.
             They follow the `head_epochs`.
-        batch_size: Images per step.
+        batch_size: Images per update of the weights, of all devices together.
+        accumulate: Number of steps of an update, which divides `batch_size`. Each
+            step has `batch_size / accumulate` images, and the memory of so many.
+            Gradients are averaged over the steps: the update is that of the large
+            batch, except where a model or a change works on the images of one
+            step together (batch normalisation of `CBT`, MixUp, CutMix), and for
+            the random numbers of dropout.
         optimizer: `"lion"`, `"adamw"` or `"sgd"`.
         learning_rate: The highest learning rate. A cosine decay follows it.
         final_learning_rate: The learning rate at the end.
@@ -100,6 +106,7 @@ class Recipe:
     epochs: int = 150
     warmup_epochs: int = 0
     batch_size: int = 128
+    accumulate: int = 1
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     final_learning_rate: float = 0.0
@@ -145,7 +152,7 @@ class Recipe:
                 if not (optional and value is None):
                     checker(name, value)
 
-        check(check_positive, "epochs", "batch_size")
+        check(check_positive, "epochs", "batch_size", "accumulate")
         check(check_positive, "image_size", optional=True)
         check(check_above_zero, "learning_rate")
         check(check_above_zero, "clip_norm", "head_learning_rate", optional=True)
@@ -172,7 +179,11 @@ class Recipe:
             ("layer_decay", _in(decay, 0, 1) and decay > 0, "in (0, 1]"),
             ("ema", self.ema is None or (_in(self.ema, 0, 1) and 0 < self.ema < 1),
              "in (0, 1) or None"),
+            ("accumulate", self.batch_size % self.accumulate == 0,
+             f"a divisor of batch_size, {self.batch_size}"),
             ("simdino", isinstance(self.simdino, Mapping | None), "arguments by name, or None"),
+            ("accumulate", self.simdino is None or self.accumulate == 1,
+             "1 with `simdino`, whose loss compares the images of one step"),
             ("train_only", self.train_only in (None, "head"), '"head" or None'),
             ("train_only", not (self.train_only and self.head_epochs), "None with `head_epochs`"),
             ("evaluation_crop", crop == WHOLE or (_in(crop, 0, 1) and crop > 0),

@@ -146,7 +146,7 @@ def train(
     if isinstance(data, PreparedBatches):
         validation = data.validation
     elif learns_labels(model):
-        size = min(max(recipe.batch_size, 64), 256)
+        size = min(max(recipe.batch_size // recipe.accumulate, 64), 256)
         validation, test = (
             evaluation.batches(
                 source,

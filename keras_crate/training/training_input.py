@@ -6,8 +6,10 @@ import keras
 
 from keras_crate.checks import check_choice
 from keras_crate.data import LabelledImages, TrainingBatches, training_dataset
+from keras_crate.data.array_records import ArrayRecordSource
 from keras_crate.data.batches import image_mode
 from keras_crate.data.image_sources import FileSource, HuggingFaceSource, ImageSource, TFDSSource
+from keras_crate.data.share import share_of_training
 from keras_crate.training.recipe import Recipe
 
 PIPELINES = ("auto", "tf.data", "pydataset")
@@ -18,8 +20,9 @@ class TrainingInput:
 
     Attributes:
         pipeline: What makes the batches, `"tf.data"` or `"pydataset"`.
-        batch_size: At most the number of images.
-        steps: Batches of an epoch.
+        batch_size: Images per update of all processes, at most the number of images.
+        images_per_epoch: Those that fill whole batches.
+        steps: Steps of an epoch, `accumulate` for each batch.
         first_epoch, for_fit: The first epoch and the batches for `fit`. Set by
             `begin`.
     """
@@ -34,14 +37,16 @@ class TrainingInput:
         options,
         shard: tuple[int, int],
     ):
-        self.shard = shard
         self.data, self.source, self.classes, self.options = data, data.train, data.classes, options
         self.pipeline = choose_pipeline(options.pipeline, data.train)
         self.shape = tuple(model.input_shape[1:])
         self.mode = image_mode(self.shape)
         self.augmentation = recipe.augmentation()
-        self.batch_size = min(recipe.batch_size, len(data.train))
-        self.steps = len(data.train) // self.batch_size
+        images = len(data.train)
+        self.share = share_of_training(recipe.batch_size, images, shard, recipe.accumulate)
+        self.batch_size = self.share.batch_size
+        self.images_per_epoch = images // self.batch_size * self.batch_size
+        self.steps = images // self.batch_size * recipe.accumulate
         if self.shape[-1] == 4 and self.augmentation.rand_augment:
             raise ValueError(
                 "`rand_augment` is for grey and RGB images. Received: a model of 4 channels. Set "
@@ -64,9 +69,11 @@ class TrainingInput:
         options = self.options
         arguments = (self.source, self.classes, self.shape, self.batch_size, self.augmentation)
         arguments = (*arguments, options.seed, epoch, options.augment)
+        share = self.share
+        parts = {"shard": (share.index, share.count), "accumulate": share.accumulate}
         if self.pipeline == "tf.data":
-            return training_dataset(*arguments, shard=self.shard)[0]
-        return TrainingBatches(*arguments, options.workers, shard=self.shard)
+            return training_dataset(*arguments, **parts)[0]
+        return TrainingBatches(*arguments, options.workers, **parts)
 
     def name_broken_file(self, error: Exception) -> None:
         """Raises an error with the file's name if TensorFlow could not decode one.
@@ -105,6 +112,8 @@ def choose_pipeline(wanted: str, source: ImageSource) -> str:
     only, kind = None, ""
     if isinstance(source, HuggingFaceSource):
         only, kind = "pydataset", "data sets of Hugging Face"
+    elif isinstance(source, ArrayRecordSource):
+        only, kind = "pydataset", "ArrayRecord files"
     elif isinstance(source, TFDSSource):
         only, kind = "tf.data", "data sets of TensorFlow"
     elif isinstance(source, FileSource):

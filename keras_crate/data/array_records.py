@@ -1,0 +1,55 @@
+"""Images of TensorFlow Datasets in ArrayRecord files, which are read without TensorFlow."""
+
+import functools
+import io
+
+import numpy as np
+
+from keras_crate.data.image_files import open_image
+from keras_crate.data.image_sources import ImageSource
+
+
+class ArrayRecordSource(ImageSource):
+    """A split of a `tfds.core.DatasetBuilder` that was prepared as ArrayRecord, or a part of it.
+
+    In contrast to TFRecord, any record can be read by its number.
+
+    Args:
+        builder: The builder.
+        split: Name of the split.
+        chosen: Numbers of the images, or None for all.
+    """
+
+    def __init__(self, builder, split: str, chosen: np.ndarray | None = None):
+        import tensorflow_datasets as tfds
+
+        self.builder, self.split = builder, split
+        self.records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        self.chosen = np.arange(len(self.records)) if chosen is None else chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """Class of each image. The first access reads all records."""
+        return np.array([self.records[int(k)]["label"] for k in self.chosen], "int64")
+
+    def _read_labelled(self, k: int, mode: str):
+        record = self.records[int(self.chosen[k])]
+        return open_image(io.BytesIO(record["image"]), mode), record["label"]
+
+    def describe(self, k: int) -> str:
+        return f"Image {self.chosen[k]} of {self.builder.name}, split {self.split}"
+
+    @property
+    def channels(self) -> int:
+        return self.builder.info.features["image"].shape[-1] or 3
+
+    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
+        """Cuts off the last images, of all classes together: reading the labels takes long."""
+        first = len(self) - max(1, round(share * len(self)))
+        return self._subset(np.arange(first)), self._subset(np.arange(first, len(self)))
+
+    def _subset(self, chosen: np.ndarray) -> "ArrayRecordSource":
+        return ArrayRecordSource(self.builder, self.split, self.chosen[chosen])
