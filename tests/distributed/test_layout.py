@@ -145,6 +145,10 @@ PARTS = {
 
 
 @jax_only
+@pytest.mark.skipif(
+    "layout" not in signature(keras.optimizers.Optimizer.add_variable).parameters,
+    reason="Keras 3.8 changes the order of images, and does not divide slots",
+)
 def test_eight_devices_train_as_one():
     import jax
 
@@ -160,8 +164,7 @@ def test_eight_devices_train_as_one():
     for name, errors, parts, slots, moved in lines:
         divided = {path: (whole, part) for path, (whole, part) in parts.items() if whole != part}
         assert divided == PARTS[name]
-        if "layout" in signature(keras.optimizers.Optimizer.add_variable).parameters:
-            assert slots, name  # Keras 3.8 does not divide them
+        assert slots, name
         assert moved > 1e-2  # it was trained
         assert max(errors.values()) < 2e-5, (name, errors)
 
