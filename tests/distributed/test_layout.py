@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from inspect import signature
 
 import keras
 import pytest
@@ -56,18 +57,17 @@ def step(make, weights):
     model.set_weights(weights)
     # The momentum after one step is the gradient.
     optimizer = keras.optimizers.SGD(1.0, momentum=0.9)
+    logits, one_batch = Logits(), {"batch_size": len(IMAGES), "shuffle": False, "verbose": 0}
     if isinstance(model, CRATEMAE):
         model.compile(optimizer)
-        logits, loss = 0.0, model.train_on_batch(IMAGES)
+        history = model.fit(IMAGES, **one_batch).history
     else:
-        logits = Logits()
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=[logits])
-        loss, _ = model.train_on_batch(IMAGES, LABELS)
-        logits = np.asarray(logits.last)
-        assert logits.any()
+        history = model.fit(IMAGES, LABELS, **one_batch).history
+        assert np.asarray(logits.last).any()
     return model, {
-        "logits": [logits],
-        "loss": [float(loss)],
+        "logits": [np.asarray(logits.last)],
+        "loss": history["loss"],
         "gradients": [np.asarray(m) for m in optimizer.momentums],
         "weights": model.get_weights(),
     }
@@ -145,12 +145,19 @@ PARTS = {
 
 
 @jax_only
+@pytest.mark.skipif(
+    "layout" not in signature(keras.optimizers.Optimizer.add_variable).parameters,
+    reason="Keras 3.8 changes the order of images, and does not divide slots",
+)
 def test_eight_devices_train_as_one():
-    flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    import jax
+
+    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    if jax.__version_info__ >= (0, 10):
+        flags += " --xla_cpu_use_fusion_emitters=false"  # compiles in a third of the time
+    environment = {**os.environ, "XLA_FLAGS": flags}
     command = [sys.executable, "-c", STEPS]
-    run = subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, "XLA_FLAGS": flags}
-    )
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
     lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('["')]
     assert [name for name, *_ in lines] == list(PARTS)
