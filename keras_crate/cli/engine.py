@@ -11,9 +11,9 @@ _OPTIONS = [field.name for field in dataclasses.fields(RayOptions) if field.name
 
 
 def add_engine(parser) -> None:
-    """Adds `--engine`, and the options of Ray, which `ray_options` reads."""
+    """Adds `--engine` and the options of Ray, which `ray_options` reads."""
     parser.add_argument("--engine", choices=("local", "ray"), default="local",
-                        help="what computes: this process, or a cluster of Ray (default: local)")  # fmt: skip
+                        help="this process, or a cluster of Ray (default: local)")  # fmt: skip
     ray = parser.add_argument_group("options of --engine ray")
     ray.add_argument("--workers", type=int, metavar="N", help="the most copies of the model at "
                      "once (default: one for each GPU, or for two CPUs without GPUs)")  # fmt: skip
@@ -49,8 +49,8 @@ def start_ray() -> None:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 
-def new_folder(name: str, path: str, overwrite: bool) -> Path:
-    """Returns the path of the folder that a command will write.
+def check_new_folder(name: str, path: str, overwrite: bool) -> None:
+    """Checks the folder that a command will write.
 
     Args:
         name: The argument, for the error.
@@ -67,12 +67,11 @@ def new_folder(name: str, path: str, overwrite: bool) -> Path:
         )
     if folder.exists() and not overwrite:
         raise ValueError(f"{folder} exists. Pass --overwrite to replace it.")
-    return folder
 
 
-def report(folder: Path, broken: int) -> int:
+def report(folder: str, broken: int) -> int:
     """Prints what was written. Returns the exit status."""
-    print(f"wrote {folder.resolve()}")
+    print(f"wrote {Path(folder).resolve()}")
     if broken:
         print(f"{broken} images could not be read. The column `error` has the reasons.")
     return int(broken > 0)

@@ -1,10 +1,10 @@
 """Prints the likeliest classes of each image with their probabilities, or writes them to a CSV
-file, or to Parquet files. Folders are searched recursively, and the files of a folder are sorted. Files that cannot be
-read are left out and listed at the end with the reason. The exit status is 0 if all files were
-read, and 1 otherwise. To resume an interrupted run with --csv or --parquet, repeat the command.
-With --engine ray and --parquet FOLDER, a cluster computes, and IMAGE may be Parquet files with
-images. FOLDER gets Parquet files with one row per image: its file or key, the columns of the CSV
-file, and `error`, the reason if it cannot be read.
+file, or to Parquet files. Folders are searched recursively, and the files of a folder are
+sorted. Files that cannot be read are left out and listed at the end with the reason. The exit
+status is 0 if all files were read, and 1 otherwise. To resume an interrupted run with --csv or
+--parquet, repeat the command. With --engine ray and --parquet FOLDER, a cluster computes, and
+IMAGE may be Parquet files with images. FOLDER gets Parquet files with one row per image: its
+file or key, the columns of the CSV file, and `error`, the reason if it cannot be read.
 
     keras-crate predict crate_fashion_mnist photograph.jpg
     keras-crate predict model.keras photographs/ --csv predictions.csv
@@ -15,7 +15,7 @@ import json
 
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_preparation, new_file
-from keras_crate.cli.engine import add_engine, new_folder, ray_options, report, start_ray
+from keras_crate.cli.engine import add_engine, check_new_folder, ray_options, report, start_ray
 from keras_crate.cli.model_and_images import prepared, report_broken
 from keras_crate.evaluation import write_predictions, write_predictions_on_ray
 from keras_crate.evaluation.accuracy import outputs_of
@@ -72,7 +72,8 @@ def run(arguments) -> int:
 
 
 def _run_on_ray(arguments, options: dict, top: int) -> int:
-    out = new_folder("--parquet", arguments.parquet, arguments.overwrite)
+    out = arguments.parquet
+    check_new_folder("--parquet", out, arguments.overwrite)
     start_ray()
     model, evaluation = open_classifier(arguments.model)
     broken = write_predictions_on_ray(

@@ -186,6 +186,11 @@ def _write(
 
     The settings `how` are those that the outputs depend on, beside the model and the images.
     """
+    if "://" in os.fspath(out):
+        raise ValueError(
+            "`out` must be on a file system that every machine sees, such as a mounted bucket. "
+            f"Received: {out}"
+        )
     out, paths = Path(out), as_list(paths)
     _check_out(out, paths)
     parquet = parquet_files(paths)

@@ -72,7 +72,7 @@ def parquet_files(paths: list) -> list[Path]:
             "The paths must all be Parquet files or folders with Parquet files, or all be images "
             f"or folders of images. Received: {', '.join(map(str, paths))}"
         )
-    return sum(found, [])
+    return [file for files in found for file in files]
 
 
 def images_in_files(files: list[Path], listing: Path):
@@ -87,7 +87,7 @@ def images_in_files(files: list[Path], listing: Path):
     import ray
 
     if not listing.exists():  # Ray resumes only what it reads from files
-        # A name that is not valid UTF-8 is escaped. Thus its image is broken: there is no such file.
+        # Names that are not valid UTF-8 are escaped, so that their images are broken.
         names = [os.fsencode(file).decode("utf8", "backslashreplace") for file in files]
         with written_whole(listing) as unfinished:
             pyarrow.parquet.write_table(pyarrow.table({_FILE: names}), unfinished)
@@ -163,11 +163,16 @@ def write_parts(data, parts: Path, key: str, done: Path, options: RayOptions) ->
         options: Sets the size of the files.
     """
     from ray.data.checkpoint import CheckpointConfig
+    from ray.exceptions import RayTaskError
 
     context = data.context  # of this data set only
     context.checkpoint_config = CheckpointConfig(key, str(done), delete_checkpoint_on_success=False)
     context.enable_progress_bars = bool(options.verbose)
-    data.write_parquet(str(parts), min_rows_per_file=options.rows_per_file)
+    context.raise_original_map_exception = True
+    try:
+        data.write_parquet(str(parts), min_rows_per_file=options.rows_per_file)
+    except RayTaskError as error:  # its text is the traceback of a worker
+        raise error.cause from error
 
 
 def number_of_broken(parts: Path) -> int:
@@ -223,11 +228,12 @@ class Worker:
             if pixels.is_valid:
                 image[:] = np.frombuffer(pixels.as_buffer(), "uint8").reshape(shape)
         rows = rows_of(model, reader.stacked(images))[: len(table)]
-        whole = table[_ERROR].is_null().to_pylist()
-        cells = zip(
-            *(row if ok else [None] * len(row) for row, ok in zip(rows, whole, strict=True))
-        )
+        broken = table[_ERROR].is_valid().to_pylist()
+        rows = [
+            [None] * len(types) if is_broken else row
+            for row, is_broken in zip(rows, broken, strict=True)
+        ]
+        cells = zip(*rows, strict=True)
         columns = [pa.array(of, type) for of, type in zip(cells, types.values(), strict=True)]
-        return pa.table(
-            [table[0], *columns, table[_ERROR]], [table.schema.names[0], *types, _ERROR]
-        )
+        names = [table.column_names[0], *types, _ERROR]
+        return pa.table([table[0], *columns, table[_ERROR]], names)
