@@ -4,11 +4,12 @@ sorted. Files that cannot be read are left out and listed at the end with the re
 status is 0 if all files were read, and 1 otherwise. To resume an interrupted run with --csv or
 --parquet, repeat the command. With --engine ray and --parquet FOLDER, a cluster computes, and
 IMAGE may be Parquet files with images. FOLDER gets Parquet files with one row per image: its
-file or key, the columns of the CSV file, and `error`, the reason if it cannot be read.
+file or key, the columns of the CSV file, and `error`, the reason if it cannot be read, for
+which the exit status is 0.
 
     keras-crate predict crate_fashion_mnist photograph.jpg
     keras-crate predict model.keras photographs/ --csv predictions.csv
-    keras-crate predict model.keras photographs/ --parquet predictions --engine ray
+    keras-crate predict model.keras photographs/ --parquet classes --engine ray
 """
 
 import json
@@ -85,7 +86,8 @@ def _run_on_ray(arguments, options: dict, top: int) -> int:
         batch_size=arguments.batch_size,
         **options,
     )
-    return report(out, broken)
+    report(out, broken)
+    return 0
 
 
 def _print(arguments, model, used, top: int) -> int:
