@@ -46,6 +46,8 @@ RUN_ELSEWHERE = (
     "run_demo",
     "run_demo_from_scratch",
     "export",
+    "write_features_on_ray",
+    "write_predictions_on_ray",
     "training_dataset",
     "evaluation_dataset",
 )

@@ -1,11 +1,16 @@
 """Writes a model's features of images to a .npz file of NumPy. The file has the arrays `features`,
-with one row per image, and `files`. For a classifier, the features are taken before its head. For a
-masked autoencoder or SimDINO, they are those of the encoder. Folders are searched recursively, and
-the files of a folder are sorted. Files that cannot be read are left out and listed at the end with
-the reason. The exit status is 0 if all files were read, and 1 otherwise. Partial results are in the
-folder OUT.unfinished. To resume an interrupted run, repeat the command.
+with one row per image, and `files`. For a classifier, the features are taken before its head.
+For a masked autoencoder or SimDINO, they are those of the encoder. Folders are searched
+recursively, and the files of a folder are sorted. Files that cannot be read are left out and
+listed at the end with the reason. The exit status is 0 if all files were read, and 1 otherwise.
+Partial results are in the folder OUT.unfinished. To resume an interrupted run, repeat the
+command. With --engine ray, a cluster computes, IMAGE may be Parquet files with images, and OUT
+is a folder of Parquet files with one row per image: its file or key, `features`, and `error`,
+the reason if it cannot be read, for which the exit status is 0.
 
     keras-crate embed crate_fashion_mnist photographs/ features.npz
+    keras-crate embed crate_fashion_mnist photographs/ features --engine ray
+    keras-crate embed model.keras shards/ features --engine ray --workers 16
 """
 
 from keras_crate.cli.arguments import (
@@ -15,20 +20,25 @@ from keras_crate.cli.arguments import (
     add_preparation,
     new_file,
 )
+from keras_crate.cli.engine import add_engine, check_new_folder, ray_options, report, start_ray
 from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
-from keras_crate.evaluation import write_features
+from keras_crate.evaluation import write_features, write_features_on_ray
 
 
 def add_arguments(parser) -> None:
     """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
-    add_new_file(parser, "the .npz file to write")
+    add_new_file(parser, "the .npz file to write, or the folder with --engine ray")
     add_preparation(parser)
+    add_engine(parser)
 
 
 def run(arguments) -> int:
     """Runs the command."""
+    on_ray = ray_options(arguments)
+    if on_ray is not None:
+        return _run_on_ray(arguments, on_ray)
     out = new_file(arguments, (".npz",))
     model, evaluation = open_encoder(arguments.model)
     broken = write_features(
@@ -41,3 +51,20 @@ def run(arguments) -> int:
     )
     print(f"wrote {out.resolve()}")
     return int(bool(report_broken(broken)))
+
+
+def _run_on_ray(arguments, options: dict) -> int:
+    out = arguments.out
+    check_new_folder("OUT", out, arguments.overwrite)
+    start_ray()
+    model, evaluation = open_encoder(arguments.model)
+    broken = write_features_on_ray(
+        model,
+        arguments.images,
+        out,
+        evaluation=prepared(arguments, model, evaluation),
+        batch_size=arguments.batch_size,
+        **options,
+    )
+    report(out, broken)
+    return 0

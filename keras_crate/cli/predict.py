@@ -1,18 +1,24 @@
 """Prints the likeliest classes of each image with their probabilities, or writes them to a CSV
-file. Folders are searched recursively, and the files of a folder are sorted. Files that cannot be
-read are left out and listed at the end with the reason. The exit status is 0 if all files were
-read, and 1 otherwise. To resume an interrupted run with --csv, repeat the command.
+file, or to Parquet files. Folders are searched recursively, and the files of a folder are
+sorted. Files that cannot be read are left out and listed at the end with the reason. The exit
+status is 0 if all files were read, and 1 otherwise. To resume an interrupted run with --csv or
+--parquet, repeat the command. With --engine ray and --parquet FOLDER, a cluster computes, and
+IMAGE may be Parquet files with images. FOLDER gets Parquet files with one row per image: its
+file or key, the columns of the CSV file, and `error`, the reason if it cannot be read, for
+which the exit status is 0.
 
     keras-crate predict crate_fashion_mnist photograph.jpg
     keras-crate predict model.keras photographs/ --csv predictions.csv
+    keras-crate predict model.keras photographs/ --parquet classes --engine ray
 """
 
 import json
 
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_preparation, new_file
+from keras_crate.cli.engine import add_engine, check_new_folder, ray_options, report, start_ray
 from keras_crate.cli.model_and_images import prepared, report_broken
-from keras_crate.evaluation import write_predictions
+from keras_crate.evaluation import write_predictions, write_predictions_on_ray
 from keras_crate.evaluation.accuracy import outputs_of
 from keras_crate.evaluation.classes import number_of_classes
 from keras_crate.evaluation.probabilities import class_names_or_numbers, likeliest
@@ -32,12 +38,21 @@ def add_arguments(parser) -> None:
         "--csv", dest="out", metavar="FILE", help="write one line per image to FILE, for any "
         "number of images; partial results are in the folder FILE.unfinished",
     )  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    form.add_argument("--parquet", metavar="FOLDER", help="write Parquet files to FOLDER; needs "
+                      "--engine ray")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true",
+                        help="replace FILE or FOLDER if it exists")  # fmt: skip
+    add_engine(parser)
 
 
 def run(arguments) -> int:
     """Runs the command."""
     top = check_positive("top", arguments.top)
+    on_ray = ray_options(arguments)
+    if (on_ray is None) != (arguments.parquet is None):
+        raise ValueError("--engine ray and --parquet FOLDER need each other.")
+    if on_ray is not None:
+        return _run_on_ray(arguments, on_ray, top)
     out = new_file(arguments, (".csv",), name="--csv") if arguments.out else None
     model, evaluation = open_classifier(arguments.model)
     number_of_classes(model)  # a model without classes fails before images are read
@@ -55,6 +70,24 @@ def run(arguments) -> int:
     )
     print(f"wrote {out.resolve()}")
     return int(bool(report_broken(broken)))
+
+
+def _run_on_ray(arguments, options: dict, top: int) -> int:
+    out = arguments.parquet
+    check_new_folder("--parquet", out, arguments.overwrite)
+    start_ray()
+    model, evaluation = open_classifier(arguments.model)
+    broken = write_predictions_on_ray(
+        model,
+        arguments.images,
+        out,
+        top=top,
+        evaluation=prepared(arguments, model, evaluation),
+        batch_size=arguments.batch_size,
+        **options,
+    )
+    report(out, broken)
+    return 0
 
 
 def _print(arguments, model, used, top: int) -> int:

@@ -97,20 +97,16 @@ class ImageFiles:
         batch = []
         for file in self.files:
             try:
-                image = open_image(file, self.mode)
-                batch.append(fit_image(image, self.size, self.resize, self.interpolation))
+                batch.append(self.read_image(file))
             except Exception as error:  # Pillow's decoders raise errors of many kinds
-                unknown = type(error).__name__ == "UnidentifiedImageError"
-                self.broken[file] = (
-                    "it is not an image" if unknown else str(error) or type(error).__name__
-                )
+                self.broken[file] = why_broken(error)
                 continue
             self.read.append(file)
             if len(batch) == self.batch_size:
-                yield self._stacked(batch)
+                yield self.stacked(batch)
                 batch = []
         if batch:
-            yield self._stacked(batch)
+            yield self.stacked(batch)
 
     def part(self, start: int, stop: int) -> "ImageFiles":
         """Returns the images of `files[start:stop]` only."""
@@ -118,7 +114,23 @@ class ImageFiles:
         part.files, part.read, part.broken = self.files[start:stop], [], {}
         return part
 
-    def _stacked(self, images: list[np.ndarray]) -> np.ndarray:
+    def read_image(self, file) -> np.ndarray:
+        """Reads and resizes one image.
+
+        Args:
+            file: A path or binary file.
+
+        Returns:
+            Float32 array `(height, width, channels)`, with whole numbers in [0, 255].
+
+        Raises:
+            Exception: Pillow's decoders raise errors of many kinds.
+        """
+        image = open_image(file, self.mode)
+        return fit_image(image, self.size, self.resize, self.interpolation)
+
+    def stacked(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns images of `read_image` as one batch in the model's data format."""
         batch = np.stack(images)
         return np.moveaxis(batch, -1, 1) if self.data_format == "channels_first" else batch
 
@@ -136,6 +148,12 @@ def open_image(file, mode: str):
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels must have 8 bits, but are of mode {image.mode}")
         return ImageOps.exif_transpose(image).convert(mode)
+
+
+def why_broken(error: Exception) -> str:
+    """Returns why an image cannot be read, for the user."""
+    unknown = type(error).__name__ == "UnidentifiedImageError"
+    return "it is not an image" if unknown else str(error) or type(error).__name__
 
 
 def image_mode(input_shape: tuple[int, int, int]) -> str:

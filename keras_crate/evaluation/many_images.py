@@ -67,7 +67,7 @@ def write_predictions(
     print(open("classes.csv").readline())  # file,class_1,name_1,probability_1
     ```
     """
-    paths = _as_list(paths)
+    paths = as_list(paths)
     top = min(check_positive("top", top), number_of_classes(model))
     images = (evaluation or Evaluation.for_model(model)).images(paths, model, batch_size)
     settings = settings_of(model, paths, images) | {"top": top}
@@ -133,7 +133,7 @@ def write_features(
     print(np.load("features.npz")["features"].shape)
     ```
     """
-    paths = _as_list(paths)
+    paths = as_list(paths)
     encoder = without_head(model)
     images = (evaluation or Evaluation.for_model(model)).images(paths, model, batch_size)
     settings = settings_of(model, paths, images)
@@ -151,5 +151,6 @@ def write_features(
     return broken
 
 
-def _as_list(paths) -> list:
+def as_list(paths) -> list:
+    """Returns one path, or several, as a list."""
     return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)

@@ -28,8 +28,9 @@ from keras_crate.files import (
 from keras_crate.models.fingerprint import fingerprint
 from keras_crate.models.white_box import WhiteBoxModel
 
-SUFFIX = ".unfinished"
-_LOCK, _RECORD = "lock", "run.json"
+SUFFIX = ".unfinished"  # of the folder with partial results
+LOCK, RECORD = "lock", "run.json"
+BUSY = "Another process is writing to {}. Wait until it ends."
 
 
 class Part(NamedTuple):
@@ -75,10 +76,9 @@ def computed(
     """
     check_no_folder(out)
     folder = out.with_name(out.name + SUFFIX)
-    _check(folder)
+    check_unfinished(folder)
     make_folder(folder)
-    message = f"Another process is writing to {folder}. Wait until it ends."
-    with locked(folder / _LOCK, message):
+    with locked(folder / LOCK, BUSY.format(folder)):
         images.files = _files(folder, images.files, settings)
         starts = range(0, len(images.files), images.batch_size)
         parts = [folder / f"{start:09}.npz" for start in starts]
@@ -94,8 +94,8 @@ def computed(
             file.unlink()
         for left in folder.glob(f"{UNFINISHED}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        (folder / _RECORD).unlink()  # last: without it, the other files would be refused
-    (folder / _LOCK).unlink(missing_ok=True)
+        (folder / RECORD).unlink()  # last: without it, the other files would be refused
+    (folder / LOCK).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # it has files of the user
         folder.rmdir()
 
@@ -113,43 +113,56 @@ def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: 
     }
 
 
-def _check(folder: Path) -> None:
+def check_unfinished(folder: Path) -> None:
     """Refuses a folder that has files, but no unfinished run."""
-    if not folder.is_dir() or (folder / _RECORD).exists():
+    if not folder.is_dir() or (folder / RECORD).exists():
         return
     names = {path.name for path in folder.iterdir() if not path.name.startswith(UNFINISHED)}
-    if others := names - {_LOCK}:
+    if others := names - {LOCK}:
         raise ValueError(
             f"The unfinished run would be in {folder}. Received: {folder} has {min(others)} and no "
-            f"{_RECORD}. Choose another `out`, or move the folder."
+            f"{RECORD}. Choose another `out`, or move the folder."
         )
 
 
-def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
-    """Returns the files of a run. A resumed run keeps its original list.
+def begun(folder: Path, values: dict) -> dict:
+    """Begins a run in a folder, or resumes it. Returns the values with which it was begun.
+
+    Args:
+        folder: The folder of the unfinished run.
+        values: JSON values. Those of `settings` must be the same when a run is resumed.
 
     Raises:
         ValueError: If the unfinished run has other settings, or run.json is damaged.
     """
-    record = folder / _RECORD
+    record = folder / RECORD
     if not record.exists():
-        write_json(record, {"settings": settings, "files": [str(file) for file in files]})
+        write_json(record, values)
+    now = json.loads(json.dumps(values["settings"]))
     try:
-        begun = json.loads(record.read_text("utf8"))
-        original, names = dict(begun["settings"]), list(begun["files"])
-    except (ValueError, TypeError, KeyError):
+        original = json.loads(record.read_text("utf8"))
+        settings = dict(original["settings"])
+        missing = values.keys() - original.keys()
+    except (ValueError, TypeError, KeyError, AttributeError):
+        missing = True
+    if missing:
         raise ValueError(
             f"{record} does not describe an unfinished run, or is damaged. Remove the folder to "
             "begin again."
-        ) from None
-    now = json.loads(json.dumps(settings))
-    changed = [name for name in now if original.get(name) != now[name]]
+        )
+    changed = [name for name in now if settings.get(name) != now[name]]
     if changed:
         raise ValueError(
             f"The unfinished run in {folder} has another {', '.join(changed)}. Repeat the original "
             "call to resume the run, or remove the folder to start again."
         )
-    found = [Path(name) for name in names]
+    return original
+
+
+def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
+    """Returns the files of a run. A resumed run keeps its original list."""
+    original = begun(folder, {"settings": settings, "files": [str(file) for file in files]})
+    found = [Path(name) for name in original["files"]]
     if found != files:
         warnings.warn(
             f"The run is resumed with its original list of {len(found)} images. The paths now have "

@@ -1,0 +1,76 @@
+"""The arguments of commands that can run on Ray."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+from keras_crate.evaluation import RayOptions
+from keras_crate.evaluation.ray_images import connect
+
+_OPTIONS = [field.name for field in dataclasses.fields(RayOptions) if field.name != "verbose"]
+
+
+def add_engine(parser) -> None:
+    """Adds `--engine` and the options of Ray, which `ray_options` reads."""
+    parser.add_argument("--engine", choices=("local", "ray"), default="local",
+                        help="this process, or a cluster of Ray (default: local)")  # fmt: skip
+    ray = parser.add_argument_group("options of --engine ray")
+    ray.add_argument("--workers", type=int, metavar="N", help="the most copies of the model at "
+                     "once (default: one for each GPU, or for two CPUs without GPUs)")  # fmt: skip
+    ray.add_argument("--gpus", type=float, metavar="N", help="GPUs for each worker, such as 0.5 "
+                     "(default: 1 if the cluster has GPUs)")  # fmt: skip
+    ray.add_argument("--rows-per-file", type=int, metavar="N",
+                     help="rows of each Parquet file (default: 8192)")  # fmt: skip
+    ray.add_argument("--column", metavar="NAME", help="column of Parquet files with the images: "
+                     "bytes, or structs with bytes (default: image)")  # fmt: skip
+    ray.add_argument("--key", metavar="NAME", help="column of Parquet files that names each image "
+                     "(default: path or id, else Ray's row_hash)")  # fmt: skip
+
+
+def ray_options(arguments) -> dict | None:
+    """Returns the options of Ray, or None for the local engine.
+
+    Raises:
+        ValueError: If there are options of Ray for the local engine.
+    """
+    values = {name: getattr(arguments, name) for name in _OPTIONS}
+    given = {name: value for name, value in values.items() if value is not None}
+    if arguments.engine == "ray":
+        return given | {"verbose": 1}
+    if given:
+        raise ValueError(f"--{min(given).replace('_', '-')} needs --engine ray.")
+    return None
+
+
+def start_ray() -> None:
+    """Connects to Ray. After that, this process leaves the memory of GPUs to the workers."""
+    connect()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
+def check_new_folder(name: str, path: str, overwrite: bool) -> None:
+    """Checks the folder that a command will write.
+
+    Args:
+        name: The argument, for the error.
+        path: The folder.
+        overwrite: Whether it may exist.
+
+    Raises:
+        ValueError: If it is named like a file, or exists and may not.
+    """
+    folder = Path(path)
+    if folder.suffix:
+        raise ValueError(
+            f"{name} must be a folder with --engine ray, for Parquet files. Received: {folder}"
+        )
+    if folder.exists() and not overwrite:
+        raise ValueError(f"{folder} exists. Pass --overwrite to replace it.")
+
+
+def report(folder: str, broken: int) -> None:
+    """Prints what was written, and how many images are broken. They have rows in the output too."""
+    print(f"wrote {Path(folder).resolve()}")
+    if broken:
+        print(f"{broken} images could not be read. The column `error` has the reasons.")
