@@ -3,7 +3,16 @@
 from keras_crate.cli.arguments import add_named_values, add_output, add_seed, named_values
 from keras_crate.training.recipe import Recipe, load_recipe, parse_value
 
-_OPTIONS = ("validation", "limit", "seed", "pipeline", "workers", "tensorboard", "wandb", "distribute")
+_OPTIONS = (
+    "validation",
+    "limit",
+    "seed",
+    "pipeline",
+    "workers",
+    "tensorboard",
+    "wandb",
+    "distribute",
+)
 
 
 def add_training(parser, output: str) -> None:

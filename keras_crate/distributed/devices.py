@@ -40,21 +40,23 @@ class Devices:
         """Context in which models are made, compiled and trained."""
         return contextlib.nullcontext()
 
-    def check(self, batch_size: int, pipeline: str, precision: str) -> None:
-        """Refuses what these devices cannot train with.
+    def check(self, model: keras.Model, images: int, pipeline: str) -> None:
+        """Refuses what these devices cannot train.
 
         Args:
-            batch_size: Images of a batch, over all replicas.
+            model: The model.
+            images: Images of a step, over all replicas.
             pipeline: What makes the batches.
-            precision: The model's dtype policy.
 
         Raises:
-            ValueError: If the replicas do not divide the batch, for example.
+            ValueError: If the replicas do not divide a step's images, for example.
         """
-        if batch_size % self.replicas:
+        if images % self.replicas:
             raise ValueError(
-                f"`batch_size` must be a multiple of the {self.replicas} devices that share a "
-                f"batch. Received: batch_size={batch_size}"
+                f"{self.replicas} devices share the images of a step, and must divide them. "
+                f"Received: {images} images.\n"
+                f"Choose a `batch_size` so that `batch_size / accumulate` is a multiple of "
+                f"{self.replicas}."
             )
 
     def prepared(self, model: keras.Model):
@@ -93,9 +95,9 @@ class Devices:
         """Waits until all processes are here."""
 
 
-def check_no_loss_scale(precision: str) -> None:
+def check_no_loss_scale(model: keras.Model) -> None:
     """Refuses mixed_float16, for which Keras scales the loss by the gradients of each replica."""
-    if precision == "mixed_float16":
+    if model.dtype_policy.name == "mixed_float16":
         raise ValueError(
             "`precision` must not be mixed_float16 on several devices of this backend. Use "
             "mixed_bfloat16, or the JAX backend."

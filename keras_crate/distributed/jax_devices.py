@@ -7,7 +7,7 @@ import keras
 from jax.experimental import multihost_utils
 
 from keras_crate.distributed.devices import Devices
-from keras_crate.distributed.layout import layout_map
+from keras_crate.distributed.layout import check_divided, check_layout, layout_map
 
 
 def _is_launched() -> bool:
@@ -37,6 +37,15 @@ def open_devices(parts: int) -> Devices:
     return JaxDevices(parts)
 
 
+class _DividedModel(keras.distribution.ModelParallel):
+    """Refuses a weight that the devices do not divide by name, before it is made."""
+
+    def get_variable_layout(self, variable):
+        layout = super().get_variable_layout(variable)
+        check_divided(variable, layout)
+        return layout
+
+
 class JaxDevices(Devices):
     """All devices of all processes. JAX computes as one device with the whole batch.
 
@@ -55,13 +64,18 @@ class JaxDevices(Devices):
         else:
             shape = (len(devices) // parts, parts)
             mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], devices)
-            self.distribution = keras.distribution.ModelParallel(
+            self.distribution = _DividedModel(
                 layout_map=layout_map(mesh), batch_dim_name="batch", auto_shard_dataset=False
             )
         self.process, self.processes = jax.process_index(), jax.process_count()
         self.replicas = len(devices) // parts
         # A group of devices that share the weights may be of several processes.
         self.shard = (self.distribution.data_shard_id, min(self.replicas, self.processes))
+
+    def check(self, model, images, pipeline):
+        super().check(model, images, pipeline)
+        if isinstance(self.distribution, _DividedModel):
+            check_layout(model, self.distribution.device_mesh)
 
     def scope(self):
         return self.distribution.scope()
@@ -87,4 +101,3 @@ class JaxDevices(Devices):
     def wait(self):
         if self.processes > 1:
             multihost_utils.sync_global_devices("wait")
-

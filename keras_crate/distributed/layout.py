@@ -106,6 +106,22 @@ def check_layout(model: keras.Model, device_mesh: keras.distribution.DeviceMesh)
         )
 
 
+def check_divided(variable: keras.Variable, layout: keras.distribution.TensorLayout) -> None:
+    """Refuses a variable that a layout does not divide into equal parts.
+
+    Raises:
+        ValueError: If an axis is not a multiple of the devices along it.
+    """
+    mesh = layout.device_mesh
+    for size, axis in zip(variable.shape, layout.axes, strict=True):
+        parts = 1 if axis is None else mesh.shape[mesh.axis_names.index(axis)]
+        if size % parts:
+            raise ValueError(
+                f"{parts} devices cannot divide {variable.path}, of shape {tuple(variable.shape)}."
+                "\nChoose another number of devices (`distribute`)."
+            )
+
+
 def _parts(device_mesh) -> int:
     """The number of parts of a divided weight."""
     if MODEL_AXIS not in device_mesh.axis_names:

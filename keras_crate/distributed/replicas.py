@@ -5,7 +5,6 @@ strategies and PyTorch's processes compute their own rows of the batch.
 """
 
 import keras
-from keras import ops
 
 
 def replica() -> tuple:
@@ -51,9 +50,9 @@ def of_all_replicas(x):
         import tensorflow as tf
 
         return tf.distribute.get_replica_context().all_gather(x, axis=0)
-    from torch.distributed.nn import functional
+    from keras_crate.distributed.torch_processes import RowsOfAll
 
-    return ops.concatenate(functional.all_gather(x.contiguous()))
+    return RowsOfAll.apply(x)
 
 
 def share_of_replica(loss):

@@ -20,7 +20,9 @@ from keras_crate.keras_internals import (
 
 def _workers() -> int:
     """The count of processes in TF_CONFIG."""
-    return len(json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [0]))
+    return len(
+        json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [0])
+    )
 
 
 def check_alone() -> None:
@@ -53,9 +55,9 @@ class Replicas(Devices):
     def scope(self):
         return self.strategy.scope()
 
-    def check(self, batch_size, pipeline, precision):
-        super().check(batch_size, pipeline, precision)
-        check_no_loss_scale(precision)
+    def check(self, model, images, pipeline):
+        super().check(model, images, pipeline)
+        check_no_loss_scale(model)
 
     @contextlib.contextmanager
     def prepared(self, model):
@@ -84,8 +86,8 @@ class Workers(Replicas):
         self.process, self.processes = resolver.task_id, _workers()
         self.shard = (self.process, self.processes)
 
-    def check(self, batch_size, pipeline, precision):
-        super().check(batch_size, pipeline, precision)
+    def check(self, model, images, pipeline):
+        super().check(model, images, pipeline)
         if not pipeline.startswith("tf.data"):
             raise ValueError(
                 "`pipeline` must be tf.data for several processes of TensorFlow. Received: "
@@ -137,7 +139,5 @@ def _dataset(batches: keras.utils.PyDataset):
     def read():
         yield from (batches[k] for k in range(len(batches)))
 
-    signature = tuple(
-        tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0]
-    )
+    signature = tuple(tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in batches[0])
     return tf.data.Dataset.from_generator(read, output_signature=signature)

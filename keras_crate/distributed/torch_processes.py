@@ -6,7 +6,6 @@ import os
 import keras
 import torch
 from torch import distributed
-from torch.distributed.nn import functional
 
 from keras_crate.distributed.devices import Devices, check_no_loss_scale
 from keras_crate.keras_internals import changed_gradients, changed_moments, changed_results
@@ -61,9 +60,9 @@ class TorchProcesses(Devices):
         finally:
             _active.remove(self)
 
-    def check(self, batch_size, pipeline, precision):
-        super().check(batch_size, pipeline, precision)
-        check_no_loss_scale(precision)
+    def check(self, model, images, pipeline):
+        super().check(model, images, pipeline)
+        check_no_loss_scale(model)
 
     @contextlib.contextmanager
     def prepared(self, model):
@@ -104,9 +103,38 @@ def _add_up(model: keras.Model) -> None:
             distributed.all_reduce(variable.value.data)
 
 
+class RowsOfAll(torch.autograd.Function):
+    """The rows of all processes, in their order. The gradients of all go back to each row."""
+
+    @staticmethod
+    def forward(context, rows):
+        found = [torch.empty_like(rows) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(found, rows.contiguous())
+        return torch.cat(found)
+
+    @staticmethod
+    def backward(context, gradient):
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(gradient)
+        return gradient.chunk(distributed.get_world_size())[distributed.get_rank()]
+
+
+class _MeanOfAll(torch.autograd.Function):
+    """The mean of the processes' tensors."""
+
+    @staticmethod
+    def forward(context, x):
+        [mean] = _mean([x])
+        return mean
+
+    @staticmethod
+    def backward(context, gradient):
+        [mean] = _mean([gradient])
+        return mean
+
+
 def _moments(inputs, axes):
     """The mean and the variance of a batch normalisation, over the rows of all processes."""
-    count = distributed.get_world_size()
-    mean = functional.all_reduce(inputs.mean(axes, keepdim=True)) / count
-    variance = functional.all_reduce((inputs - mean).square().mean(axes)) / count
+    mean = _MeanOfAll.apply(inputs.mean(axes, keepdim=True))
+    variance = _MeanOfAll.apply((inputs - mean).square().mean(axes))
     return mean.reshape(variance.shape), variance

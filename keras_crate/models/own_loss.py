@@ -39,4 +39,3 @@ class OwnLoss:
 
     def get_compile_config(self) -> dict:
         return public_optimizers(super().get_compile_config())
-

@@ -19,9 +19,7 @@ def learns_labels(model: keras.Model) -> bool:
     return not isinstance(model, (CRATEMAE, SimDINO))
 
 
-def compile_model(
-    model: keras.Model, recipe: Recipe, steps: int, metrics: str = "metrics"
-) -> None:
+def compile_model(model: keras.Model, recipe: Recipe, steps: int, metrics: str = "metrics") -> None:
     """Compiles a model with a recipe's optimizer and loss, for epochs of some steps.
 
     Args:

@@ -3,6 +3,8 @@
 import copy
 import dataclasses
 import os
+import tempfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,8 +15,8 @@ from keras_crate.distributed.devices import Devices
 from keras_crate.hub.open_model import open_model
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
-from keras_crate.models.made_anew import made_anew
 from keras_crate.models.rebuild import adapted
+from keras_crate.models.saving import save_model
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.training.prepared_batches import PreparedBatches
 from keras_crate.training.recipe import Recipe
@@ -86,17 +88,21 @@ def open_trained(model: "str | os.PathLike | keras.Model", devices: Devices) -> 
     The model itself is copied, if the devices can only train one that was made in their scope.
     """
     if isinstance(model, keras.Model):
-        if not devices.trains_copies:
-            return model
-        copy = made_anew(model)
-        copy.set_weights(model.get_weights())
-        return copy
+        return _copy(model) if devices.trains_copies else model
     if isinstance(model, (str, os.PathLike)):
         return open_model(str(model))[0]
     raise ValueError(
         "`model` must be a Keras model, a .keras file or a name. Received: a "
         f"{type(model).__name__}"
     )
+
+
+def _copy(model: keras.Model) -> keras.Model:
+    """Returns a copy that has all of the model, also adapters of LoRA."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        save_model(model, file)
+        return keras.saving.load_model(file, compile=False)
 
 
 def adapt_model(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
-import numpy as np
 
 from keras_crate.checks import check_choice, check_positive, names_arguments
 from keras_crate.data import LabelledImages
@@ -133,7 +132,7 @@ def train(
         batches = PreparedInput(data, options, devices.shard)
     else:
         batches = TrainingInput(model, data, recipe, options, devices.shard)
-    devices.check(batches.batch_size, batches.pipeline, model.dtype_policy.name)
+    devices.check(model, batches.batch_size // recipe.accumulate, batches.pipeline)
     phases = phases_of(recipe)
     for phase in phases:  # what does not fit the model is refused before the folder is made
         with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):

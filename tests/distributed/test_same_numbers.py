@@ -1,0 +1,78 @@
+"""Several devices train as one does: the same history and weights, up to rounding."""
+
+import json
+import os
+
+import keras
+import numpy as np
+import pytest
+
+import training_cases
+from training_processes import outputs, start
+
+BACKEND = keras.backend.backend()
+NAMES = list(training_cases.CASES)
+# (distribute, processes, devices of each)
+ENGINES = {
+    "jax": [("data", 1, 4), ("model:2", 1, 4), ("data", 2, 2), ("model:4", 2, 2)],
+    "tensorflow": [("data", 1, 2), ("data", 2, 1)],
+    "torch": [("data", 2, 1)],
+}[BACKEND]
+# In each engine, what differs most: moving averages and clipping; normalisation by the batch.
+FAST = {
+    ("jax", "data", 1): ["crate", "mae"],
+    ("jax", "model:2", 1): ["crate"],
+    ("jax", "data", 2): ["crate"],
+    ("tensorflow", "data", 1): ["crate", "cbt", "mae"],
+    ("tensorflow", "data", 2): ["crate"],
+    ("torch", "data", 2): NAMES,
+}
+
+
+@pytest.fixture(scope="module")
+def on_one_device(tmp_path_factory):
+    """Function from a case and a pipeline to its numbers on one device."""
+    known = {}
+
+    def numbers(case, pipeline):
+        if (case, pipeline) not in known:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PIPELINE", pipeline)
+                folder = tmp_path_factory.mktemp(f"one-{pipeline}")
+                known[case, pipeline] = training_cases.train(case, folder, None)
+        return known[case, pipeline]
+
+    return numbers
+
+
+def compared(cases, engine, on_one_device, folder, **variables):
+    distribute, processes, devices = engine
+    started = start([distribute, folder, *cases], processes, devices, **variables)
+    for process, output in zip(started, outputs(started), strict=True):
+        assert process.returncode == 0, output
+    pipeline = "tf.data" if (BACKEND, processes) == ("tensorflow", 2) else "pydataset"
+    for case in cases:
+        one = on_one_device(case, pipeline)
+        for number in range(processes):
+            found = json.loads((folder / f"{case}-{number}.json").read_text())
+            assert_equal(found, one, case)
+
+
+def assert_equal(found, expected, what):
+    for part in ("history", "weights"):
+        assert found[part].keys() == expected[part].keys()
+        for name, values in expected[part].items():
+            np.testing.assert_allclose(
+                found[part][name], values, rtol=2e-4, atol=2e-5, err_msg=f"{what} {name}"
+            )
+
+
+@pytest.mark.parametrize("engine", [e for e in ENGINES if (BACKEND, *e[:2]) in FAST], ids=str)
+def test_several_devices_train_as_one(engine, on_one_device, tmp_path):
+    compared(FAST[(BACKEND, *engine[:2])], engine, on_one_device, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ENGINES, ids=str)
+def test_each_family_trains_as_on_one_device(engine, on_one_device, tmp_path):
+    compared(NAMES, engine, on_one_device, tmp_path)

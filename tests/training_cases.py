@@ -1,0 +1,99 @@
+"""Trains small models, on one device or several; `test_same_numbers.py` compares the numbers.
+
+    python training_cases.py DISTRIBUTE FOLDER CASE...
+
+writes FOLDER/CASE, a run, and FOLDER/CASE-PROCESS.json, its numbers.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+PROCESS = int(os.environ.get("PROCESS", 0))
+if __name__ == "__main__" and os.environ.get("KERAS_BACKEND") == "tensorflow":
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    virtual = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
+    tf.config.set_logical_device_configuration(cpu, virtual)
+
+import keras
+import numpy as np
+
+from keras_crate import CBT, CRATE, CRATEMAE, CRATEAlpha
+from keras_crate.training import Recipe, SimDINO, finetune, pretrain
+from keras_crate.training.multi_crop import MultiCrop
+
+SIZE = dict(dim=16, depth=1, heads=4, input_shape=(8, 8, 1), patch_size=4)
+RECIPE = dict(
+    epochs=2, batch_size=8, learning_rate=1e-2, crop_area=None, evaluation_crop="whole"
+)
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (24, 8, 8, 1)).astype("uint8")
+DATA = IMAGES, np.arange(24) % 3
+VALIDATION = IMAGES[:11], np.arange(11) % 3  # no number of devices divides them
+
+# name: how the model is made, and changes of the recipe
+CASES = {
+    "crate": (
+        lambda: CRATE(**SIZE, classes=3),
+        dict(ema=0.9, layer_decay=0.7, clip_norm=0.05, warmup_epochs=1),
+    ),
+    "alpha": (lambda: CRATEAlpha(**SIZE, classes=3), dict(optimizer="lion", learning_rate=1e-3)),
+    "cbt": (lambda: CBT(**SIZE, classes=3, representatives=(1, 2)), {}),
+    "mae": (lambda: CRATEMAE(**SIZE, seed=0), {}),
+    "lora": (lambda: _with_lora(CRATE(**SIZE, classes=3)), {}),
+    "simdino": (
+        lambda: _simdino(CRATE(**SIZE, include_top=False)),
+        dict(optimizer="sgd", learning_rate=0.01),
+    ),
+    "accumulated": (lambda: CRATE(**SIZE, classes=3), dict(accumulate=2, clip_norm=0.05)),
+}
+
+
+def _with_lora(model):
+    model.enable_lora(2)
+    return model
+
+
+def _simdino(encoder):
+    # Crops that depend on the image alone.
+    MultiCrop.call = lambda self, x: (keras.ops.concatenate([x * 1.0, x * 0.7]), None)
+    return SimDINO(encoder, local_crops=0, projection_dim=8, hidden_dim=16)
+
+
+def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
+    """Trains a case in `folder / case`, and returns its numbers."""
+    make, settings = CASES[case]
+    keras.utils.set_random_seed(0)
+    model = make()
+    options = {} if case == "lora" else {"from_scratch": False}
+    run = (finetune if case == "lora" else pretrain)(
+        model,
+        DATA,
+        folder / case,
+        recipe=Recipe(**{**RECIPE, **settings, **changes}),
+        validation=0 if case in ("mae", "simdino") else VALIDATION,
+        pipeline=os.environ.get("PIPELINE", "pydataset"),
+        distribute=distribute,
+        verbose=0,
+        **options,
+    )
+    return numbers(run)
+
+
+def numbers(run) -> dict:
+    """The history of a run, without times, and the weights in its file."""
+    history = {k: v for k, v in run.history.items() if k != "images_per_second"}
+    saved = keras.saving.load_model(run.file, compile=False)
+    weights = {w.path: w.numpy() for w in saved.trainable_variables}
+    return {"history": history, "weights": {k: w.ravel().tolist() for k, w in weights.items()}}
+
+
+if __name__ == "__main__":
+    distribute, folder, *cases = sys.argv[1:]
+    for case in cases:
+        changes = json.loads(os.environ.get("CHANGES", "{}"))
+        found = train(case, Path(folder), distribute, **changes)
+        Path(folder, f"{case}-{PROCESS}.json").write_text(json.dumps(found))
