@@ -13,7 +13,11 @@ __version__ = "0.1.0"
 _NO_BACKEND = choose_backend()
 if _NO_BACKEND is None:
     from keras_crate import layers, models
-    from keras_crate.compiled import labels, scaled_optimizers  # noqa: F401, saved models name them
+    from keras_crate.compiled import (  # noqa: F401, saved models name them
+        cosine_of_updates,
+        labels,
+        scaled_optimizers,
+    )
     from keras_crate.models import (
         CBT,
         CRATE,

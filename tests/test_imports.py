@@ -20,7 +20,7 @@ def _python(code, **environment):
 def test_importing_adds_nothing_to_what_keras_imports_and_registers_what_files_name():
     names = ("CRATE", "MSSA", "ISTA", "PatchEmbedding", "TokenEmbedding", "TokenPooling")
     names += ("Crossentropy", "Accuracy", "TopAccuracy", "SmoothedBinaryCrossentropy")
-    names += ("ScaledAdamW", "ScaledLion", "ScaledSGD")  # of the files of runs
+    names += ("ScaledAdamW", "ScaledLion", "ScaledSGD", "CosineOfUpdates")  # of the files of runs
     code = (
         "import json, keras, sys\n"
         "before = {module.split('.')[0] for module in sys.modules}\n"

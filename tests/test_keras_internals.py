@@ -9,6 +9,7 @@ from marks import TORCH, needs_remat
 
 from keras_crate import CRATE, CRATEMAE
 from keras_crate.keras_internals import (
+    AveragesOfUpdates,
     check_before_quantize,
     compile_steps_anew,
     outside_remat_scopes,
@@ -97,6 +98,21 @@ def test_variable_path():
     optimizer.build(dense.trainable_variables)
     paths = [variable_path(optimizer, variable) for variable in dense.trainable_variables]
     assert paths == ["one/kernel", "one/bias"]
+
+
+def test_averages_of_updates():
+    """1, 0.5 and 0 are the weight's values. Keras alone would add each of them twice."""
+
+    class SGD(AveragesOfUpdates, keras.optimizers.SGD):
+        pass
+
+    weight = keras.Variable(1.0)
+    optimizer = SGD(0.5, use_ema=True, ema_momentum=0.5, gradient_accumulation_steps=2)
+    averages = []
+    for _ in range(4):
+        optimizer.apply([keras.ops.ones(())], [weight])
+        averages.append(float(optimizer._model_variables_moving_average[0].numpy()))
+    np.testing.assert_allclose(averages[1:], [0.5, 0.5, 0.25], atol=1e-6)
 
 
 def test_check_before_quantize():

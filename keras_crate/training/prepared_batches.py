@@ -1,6 +1,7 @@
 """Batches that the user prepared, by tf.data, PyTorch, Keras or grain."""
 
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,7 +123,7 @@ def _number(data, kind: str) -> int:
         number = int(data.cardinality()) if kind == "tf.data.Dataset" else len(data)
     except TypeError:  # of an iterable data set, or of an endless PyDataset
         number = -1
-    if number < 1:
+    if not 1 <= number < sys.maxsize:  # as grain counts endless batches
         raise ValueError(
             f"The {kind} must have one batch or more, and know their number: the learning rate "
             "depends on it.\nGive it a length, such as by "
