@@ -18,6 +18,7 @@ from keras_crate.files import written_whole
 PARQUET = ".parquet"
 _FILE, _PIXELS, _ERROR = "file", "pixels", "error"  # columns
 _KEYS, _ROW_HASH = ("path", "id"), "row_hash"  # columns that name an image; the last is Ray's
+_OTHER_CPUS = 2  # beside the workers': for a task, and for the actor that finds finished images
 _BLOCK = 4  # batches that Ray moves from process to process at a time
 
 
@@ -44,13 +45,13 @@ def connect() -> None:
     Raises:
         ImportError: If Ray is not installed.
     """
-    with needed("'ray[data]'", "The engine ray needs"):
+    with needed("'ray[data]>=2.60' aiohttp", "The engine ray needs"):
+        import aiohttp  # noqa: F401  (threads of Ray fail at its import if it is missing)
         import ray
-        import ray.data
+        import ray.data.checkpoint
     if ray.is_initialized():
         return
-    # Reading, writing and resuming take a CPU each, beside the workers.
-    alone = {"num_cpus": max(4, os.cpu_count() or 1), "include_dashboard": False}
+    alone = {"num_cpus": max(2 + _OTHER_CPUS, os.cpu_count() or 1), "include_dashboard": False}
     try:
         ray.init(**alone)
     except ValueError:  # there is a cluster, which has its own number of CPUs
@@ -131,9 +132,7 @@ def with_outputs(
     """
     import ray
 
-    has = ray.cluster_resources()
-    gpus = min(1, has.get("GPU", 0)) if options.gpus is None else options.gpus
-    workers = options.workers or int(has.get("GPU", 0) / gpus if gpus else has["CPU"] / 2) or 1
+    gpus, most, first = _sizes(ray.cluster_resources(), options)
     reader = images.part(0, 0)  # without the files' names
     each = {
         "batch_size": images.batch_size,
@@ -146,10 +145,31 @@ def with_outputs(
     return data.map_batches(
         Worker,
         fn_constructor_args=(ray.put(outputs), reader),
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=first),
         num_gpus=gpus or None,
         **each,
     )
+
+
+def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, int]:
+    """Returns the GPUs of each worker, the most workers, and the workers at the beginning.
+
+    Raises:
+        ValueError: If the cluster has too few CPUs, with which Ray would wait for ever.
+    """
+    has_cpus, has_gpus = (int(cluster.get(name, 0)) for name in ("CPU", "GPU"))
+    if 0 < has_cpus < 1 + _OTHER_CPUS:  # with 0, the cluster has not begun to grow
+        raise ValueError(
+            f"Ray must have {1 + _OTHER_CPUS} CPUs or more: one for a worker, and {_OTHER_CPUS} to "
+            f"read, write and resume. Received: a cluster with {has_cpus}"
+        )
+    gpus = min(1, has_gpus) if options.gpus is None else options.gpus
+    if gpus:
+        most = first = int(has_gpus / gpus)
+    else:
+        most, first = has_cpus // 2, has_cpus - _OTHER_CPUS
+    most = options.workers or max(1, most)
+    return gpus, most, max(1, min(most, first))
 
 
 def write_parts(data, parts: Path, key: str, done: Path, options: RayOptions) -> None:

@@ -34,9 +34,9 @@ from keras_crate.evaluation import ray_images  # noqa: E402
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster():
-    """A Ray of this machine: two workers, and a CPU that reads and writes."""
+    """A Ray of this machine: CPUs for two workers, for reading and writing, and for resuming."""
     small = {"include_dashboard": False, "object_store_memory": 100_000_000}
-    context = ray.init("local", num_cpus=3, **small)
+    context = ray.init("local", num_cpus=4, **small)
     yield context.address_info["gcs_address"]
     ray.shutdown()
 
@@ -214,6 +214,22 @@ def test_keys_of_images_in_parquet(tmp_path, rng):
     for options in ({"column": "photo"}, {"key": "id"}):
         with pytest.raises(ValueError, match=r"0\.parquet: image, name. Received: \w+='"):
             ray_images.images_in_parquet(files, RayOptions(**options))
+
+
+def test_numbers_of_workers():
+    """GPUs of each worker, the most workers, and those at the beginning."""
+    for cluster, options, expected in (
+        ({"CPU": 4.0}, {}, (0, 2, 2)),
+        ({"CPU": 4.0}, {"workers": 8}, (0, 8, 2)),
+        ({"CPU": 3.0}, {"workers": 2}, (0, 2, 1)),
+        ({"CPU": 64.0, "GPU": 4.0}, {}, (1, 4, 4)),
+        ({"CPU": 64.0, "GPU": 4.0}, {"gpus": 0.5}, (0.5, 8, 8)),
+        ({"CPU": 64.0, "GPU": 4.0}, {"gpus": 0, "workers": 3}, (0, 3, 3)),
+        ({}, {"workers": 16, "gpus": 1}, (1, 16, 1)),  # it grows
+    ):
+        assert ray_images._sizes(cluster, RayOptions(**options)) == expected
+    with pytest.raises(ValueError, match=r"must have 3 CPUs or more.* cluster with 2"):
+        ray_images._sizes({"CPU": 2.0}, RayOptions())
 
 
 def test_what_is_refused(model, photographs, tmp_path):
