@@ -8,10 +8,10 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+import scaling  # noqa: E402
 from benchmarks_page import benchmarks_page  # noqa: E402
 from command_line_page import command_line_page  # noqa: E402
 from pack_variant import card_of, layers_of  # noqa: E402
-import scaling  # noqa: E402
 from recipes_page import recipes_page  # noqa: E402
 from training_cost import cost_table  # noqa: E402
 from zoo_page import readme_table, sizes_table, zoo_page  # noqa: E402

@@ -1,10 +1,10 @@
 """benchmarks/scaling.py: the formulas agree with the training steps that XLA compiles."""
 
 import json
-import re
 
 import pytest
 import scaling
+from multiplications import of_size
 from virtual_devices import needs_distribution, run_on_devices
 from write_pages import ROOT
 
@@ -75,7 +75,7 @@ def test_bytes_that_are_sent_and_bytes_of_the_state():
 
 @pytest.mark.slow
 @needs_distribution
-@pytest.mark.parametrize("family, dim", [("CRATE", 64), ("CRATE", 128), ("CRATEAlpha", 128)])
+@pytest.mark.parametrize("family, dim", [("CRATE", 128), ("CRATEAlpha", 128)])
 def test_activations(family, dim):
     """By the difference between 16 and 32 images, and that between 1 and 3 blocks."""
     for parts in (1, 2, 4):
@@ -85,7 +85,8 @@ def test_activations(family, dim):
         few, more, few_deep, more_deep = (found["temporary"] for found in compiled(cases))
         net = scaling.Network(family, dim, 2, 4, 65, 0)
         kept = scaling.kept_bytes(net, 16, parts, scaling.FLOAT32)
-        assert (more_deep - few_deep) - (more - few) == pytest.approx(kept, rel=0.1), parts
+        tolerance = 0.03 if parts == 1 else 0.15
+        assert (more_deep - few_deep) - (more - few) == pytest.approx(kept, rel=tolerance), parts
 
 
 @needs_distribution  # for `keras.RematScope`
@@ -136,9 +137,30 @@ def test_the_script_prints_the_table(capsys):
 @pytest.mark.any_backend
 def test_numbers_in_the_text_of_the_page():
     page = (ROOT / "docs" / "scaling.md").read_text("utf8")
-    chip = scaling.CHIPS["TPU v5e"]
-    step = scaling.training_step("CRATELarge", chip, 256, 4096)
-    assert re.search(
-        rf"all-reduces {1e-6 * scaling.gradient_bytes(scaling.network('CRATELarge')):.0f} MB", page
+    step = scaling.training_step("CRATELarge", scaling.CHIPS["TPU v5e"], 256, 4096)
+    assert f"efficiency on TPU v5e is {step.efficiency:.0%}" in page
+    sent = 1e-6 * scaling.gradient_bytes(scaling.network("CRATELarge"))
+    assert f"all-reduces {sent:.0f} MB" in page
+    entries = json.loads((ROOT / "benchmarks/results/throughput_h200.json").read_text("utf8"))
+    (rate,) = (
+        entry["images_per_second_training"] for entry in entries if entry["model"] == "CRATELarge"
     )
-    assert f"{step.efficiency:.0%}" in page
+    operations = 2 * scaling.PASSES * of_size("CRATELarge")
+    assert f"reached {rate * operations / scaling.CHIPS['H100 SXM'].flops:.0%} of" in page
+
+
+@pytest.mark.any_backend
+def test_no_published_size_needs_divided_weights():
+    for size in SIZES:
+        if family_of(size) in scaling.BLOCKS:
+            net = scaling.network(size)
+            needed = scaling.state_bytes(net, slots=ADAMW, ema=True) + scaling.step_bytes(net)
+            needed += scaling.rematerialised_bytes(net, 1)
+            assert needed < 0.9 * scaling.CHIPS["TPU v5e"].memory
+
+
+@pytest.mark.any_backend
+def test_the_page_says_what_was_not_measured():
+    page = (ROOT / "docs" / "scaling.md").read_text("utf8")
+    there = [*(ROOT / "benchmarks" / "results").glob("distributed_*.json")]
+    assert ("not measured" in page) == (not there), "fill in the table of docs/scaling.md"
