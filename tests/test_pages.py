@@ -3,8 +3,10 @@
 import ast
 import re
 import shlex
+import subprocess
 
 import pytest
+import yaml
 from write_pages import ROOT, pages
 
 from keras_crate.cli.training_run import recipe_of
@@ -28,6 +30,7 @@ def commands(text: str) -> list[list[str]]:
     blocks = re.findall(r"```(?:bash|text)\n(.*?)```", text, re.DOTALL)
     lines = re.findall(r"`(keras-crate [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     lines += re.findall(r"keras-crate [^&|>\n]*", "\n".join(blocks))
+    lines += re.findall(r"-m (keras_crate [^&|>\n]*)", "\n".join(blocks))
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
@@ -48,10 +51,41 @@ def test_commands_are_spelled_right(page):
                 recipe_of(arguments, "imagenet1k-paper")  # checks --recipe and --set
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_scripts_and_files_in_pages_can_be_read(page):
+    text = page.read_text("utf8")
+    for script in re.findall(r"```bash\n(.*?)```", text, re.S):
+        run = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+        assert run.returncode == 0 and not run.stderr, script + run.stderr
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.S):
+        for document in yaml.safe_load_all(block):
+            for name, *words in commands_in_file(document):
+                parser_of(name).parse_args(words)
+
+
+def commands_in_file(value) -> list[list[str]]:
+    """The words of each `keras-crate ...` in a file of Kubernetes."""
+    if isinstance(value, str):
+        return [shlex.split(value)[1:]] if value.startswith("keras-crate ") else []
+    if isinstance(value, list) and value and value[0] == "keras-crate":
+        return [value[1:]]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [words for part in parts for words in commands_in_file(part)]
+
+
 def test_what_is_found_in_a_page():
     page = "`keras-crate weights`, `pip`\n```bash\npip install x && keras-crate demo\n"
-    page += "keras-crate pretrain base \\\n  --output a  # long\n```\n"
-    assert commands(page) == [["weights"], ["demo"], ["pretrain", "base", "--output", "a"]]
+    page += (
+        "keras-crate pretrain base \\\n  --output a  # long\ntorchrun -m keras_crate look\n```\n"
+    )
+    assert commands(page) == [
+        ["weights"],
+        ["demo"],
+        ["pretrain", "base", "--output", "a"],
+        ["look"],
+    ]
+    file = yaml.safe_load("{a: [{command: [keras-crate, demo]}], b: keras-crate look x}")
+    assert commands_in_file(file) == [["demo"], ["look", "x"]]
     assert len(commands((ROOT / "weights" / "README.md").read_text("utf8"))) >= 10
 
 

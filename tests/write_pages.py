@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+import scaling  # noqa: E402
 from benchmarks_page import benchmarks_page  # noqa: E402
 from command_line_page import command_line_page  # noqa: E402
 from pack_variant import card_of, layers_of  # noqa: E402
@@ -35,6 +36,7 @@ def pages() -> dict[Path, str]:
         docs / "export.md": _with_part(docs / "export.md", format_table().strip()),
         docs / "models.md": _with_part(docs / "models.md", sizes_table()),
         docs / "recipes.md": recipes_page(),
+        docs / "scaling.md": _with_part(docs / "scaling.md", scaling.table()),
         docs / "zoo.md": zoo_page(),
         readme: _with_part(readme, readme_table()),
         weights: _with_part(weights, cost_table()),

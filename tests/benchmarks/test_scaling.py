@@ -1,20 +1,14 @@
 """benchmarks/scaling.py: the formulas agree with the training steps that XLA compiles."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 
-import keras
 import pytest
 import scaling
-from write_pages import ROOT
+from virtual_devices import needs_distribution, run_on_devices
 
 from keras_crate import CRATE, CRATEAlpha
 from keras_crate.weights.sizes import SIZES, family_of
 
-# In a process of its own, since JAX divides the processor before it computes.
 PROGRAM = """
 import json, sys
 import keras
@@ -43,28 +37,14 @@ for case in json.loads(sys.argv[1]):
 
 
 def compiled(cases):
-    import jax
-
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    if jax.__version_info__ >= (0, 10):
-        flags += " --xla_cpu_use_fusion_emitters=false"  # compiles in a third of the time
-    path = os.pathsep.join([str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": path}
-    command = [sys.executable, "-c", PROGRAM, json.dumps(cases)]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert run.returncode == 0, run.stderr
-    return [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    printed = run_on_devices(8, PROGRAM, json.dumps(cases)).splitlines()
+    return [json.loads(line) for line in printed if line.startswith("{")]
 
 
-jax_only = pytest.mark.skipif(keras.backend.backend() != "jax", reason="XLA's programs are JAX's")
-new_keras = pytest.mark.skipif(
-    keras.__version__.startswith("3.8."), reason="Keras 3.8 does not divide optimizers' slots"
-)
 ADAMW = scaling.SLOTS["adamw"]
 
 
-@jax_only
-@new_keras
+@needs_distribution
 def test_bytes_that_are_sent_and_bytes_of_the_state():
     cases = [
         [family, 64, 2, 4, 32, parts, 8 // parts, 64]
@@ -92,9 +72,8 @@ def test_bytes_that_are_sent_and_bytes_of_the_state():
 
 
 @pytest.mark.slow
-@jax_only
-@new_keras
-@pytest.mark.parametrize("family, dim", [("CRATE", 64), ("CRATE", 128), ("CRATEAlpha", 128)])
+@needs_distribution
+@pytest.mark.parametrize("family, dim", [("CRATE", 128), ("CRATEAlpha", 128)])
 def test_activations(family, dim):
     """By the difference between 16 and 32 images, and that between 1 and 3 blocks."""
     for parts in (1, 2, 4):
@@ -104,14 +83,13 @@ def test_activations(family, dim):
         few, more, few_deep, more_deep = (found["temporary"] for found in compiled(cases))
         net = scaling.Network(family, dim, 2, 4, 65, 0)
         kept = scaling.kept_bytes(net, 16, parts, scaling.FLOAT32)
-        assert (more_deep - few_deep) - (more - few) == pytest.approx(kept, rel=0.1), parts
+        tolerance = 0.03 if parts == 1 else 0.15
+        assert (more_deep - few_deep) - (more - few) == pytest.approx(kept, rel=tolerance), parts
 
 
-@jax_only
+@needs_distribution  # for `keras.RematScope`
 @pytest.mark.parametrize("make", [CRATE, CRATEAlpha])
 def test_activations_of_rematerialised_blocks(make):
-    if keras.__version__.startswith("3.8."):
-        pytest.skip("needs `keras.RematScope`")
     from compiled_step import kept_numbers
 
     def kept(depth, batch):
@@ -155,11 +133,10 @@ def test_the_script_prints_the_table(capsys):
 
 
 @pytest.mark.any_backend
-def test_numbers_in_the_text_of_the_page():
-    page = (ROOT / "docs" / "scaling.md").read_text("utf8")
-    chip = scaling.CHIPS["TPU v5e"]
-    step = scaling.training_step("CRATELarge", chip, 256, 4096)
-    assert re.search(
-        rf"all-reduces {1e-6 * scaling.gradient_bytes(scaling.network('CRATELarge')):.0f} MB", page
-    )
-    assert f"{step.efficiency:.0%}" in page
+def test_no_published_size_needs_divided_weights():
+    for size in SIZES:
+        if family_of(size) in scaling.BLOCKS:
+            net = scaling.network(size)
+            needed = scaling.state_bytes(net, slots=ADAMW, ema=True) + scaling.step_bytes(net)
+            needed += scaling.rematerialised_bytes(net, 1)
+            assert needed < 0.9 * scaling.CHIPS["TPU v5e"].memory

@@ -2,24 +2,16 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
-from inspect import signature
 
 import keras
 import pytest
+from virtual_devices import needs_distribution, run_on_devices
 
 from keras_crate import CBT, CRATE, CRATEMAE, CRATEAlpha
 from keras_crate.distributed.layout import check_layout
 from keras_crate.layers import ISTA
 from keras_crate.training import SimDINO, layout_map
 
-jax_only = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="the layout is for `keras.distribution` under JAX"
-)
-
-# In a process of its own, since JAX divides the processor before it computes.
 STEPS = """
 import json
 import keras
@@ -144,22 +136,10 @@ PARTS = {
 }
 
 
-@jax_only
-@pytest.mark.skipif(
-    "layout" not in signature(keras.optimizers.Optimizer.add_variable).parameters,
-    reason="Keras 3.8 changes the order of images, and does not divide slots",
-)
+@needs_distribution
 def test_eight_devices_train_as_one():
-    import jax
-
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-    if jax.__version_info__ >= (0, 10):
-        flags += " --xla_cpu_use_fusion_emitters=false"  # compiles in a third of the time
-    environment = {**os.environ, "XLA_FLAGS": flags}
-    command = [sys.executable, "-c", STEPS]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert run.returncode == 0, run.stderr
-    lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('["')]
+    printed = run_on_devices(8, STEPS).splitlines()
+    lines = [json.loads(line) for line in printed if line.startswith('["')]
     assert [name for name, *_ in lines] == list(PARTS)
     for name, errors, parts, slots, moved in lines:
         divided = {path: (whole, part) for path, (whole, part) in parts.items() if whole != part}
