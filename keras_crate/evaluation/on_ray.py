@@ -191,7 +191,7 @@ def _write(
             "`out` must be on a file system that every machine sees, such as a mounted bucket. "
             f"Received: {out}"
         )
-    out, paths = Path(out), as_list(paths)
+    out, paths = Path(os.path.abspath(out)), as_list(paths)
     _check_out(out, paths)
     parquet = parquet_files(paths)
     images = (evaluation or Evaluation.for_model(model)).images(parquet or paths, model, batch_size)

@@ -65,7 +65,7 @@ def parquet_files(paths: list) -> list[Path]:
         ValueError: If some paths have Parquet files and others do not.
     """
     found = []
-    for path in map(Path, paths):
+    for path in map(Path, map(os.path.abspath, paths)):
         files = sorted(path.glob(f"*{PARQUET}")) if path.is_dir() else [path]
         found.append([file for file in files if file.suffix == PARQUET])
     if any(found) and not all(found):
@@ -91,7 +91,8 @@ def images_in_files(files: list[Path], listing: Path):
         # Names that are not valid UTF-8 are escaped, so that their images are broken.
         names = [os.fsencode(file).decode("utf8", "backslashreplace") for file in files]
         with written_whole(listing) as unfinished:
-            pyarrow.parquet.write_table(pyarrow.table({_FILE: names}), unfinished)
+            table = pyarrow.table({_FILE: list(dict.fromkeys(names))})  # each file once
+            pyarrow.parquet.write_table(table, unfinished)
     return ray.data.read_parquet(str(listing)), _FILE, _FILE
 
 
@@ -141,7 +142,8 @@ def with_outputs(
         "runtime_env": {"env_vars": {"KERAS_BACKEND": keras.backend.backend()}},
     }
     data = data.repartition(target_num_rows_per_block=_BLOCK * images.batch_size)
-    data = data.map_batches(read_images, fn_args=(reader, key, column), **each)
+    here = os.getcwd()
+    data = data.map_batches(read_images, fn_args=(reader, key, column, here), **each)
     return data.map_batches(
         Worker,
         fn_constructor_args=(ray.put(outputs), reader),
@@ -203,14 +205,17 @@ def number_of_broken(parts: Path) -> int:
     return results.count_rows(filter=pyarrow.dataset.field(_ERROR).is_valid())
 
 
-def read_images(table, reader: ImageFiles, key: str, column: str):
-    """Returns a batch's keys, the pixels of its images, and why an image is broken."""
+def read_images(table, reader: ImageFiles, key: str, column: str, folder: str):
+    """Returns a batch's keys, the pixels of its images, and why an image is broken.
+
+    Names of files may be relative to `folder`, in which a process of Ray need not run.
+    """
     import pyarrow as pa
 
     pixels, errors = [], []
     for value in table[column].to_pylist():
         try:
-            image, error = reader.read_image(_file(value)).astype("uint8").tobytes(), None
+            image, error = reader.read_image(_file(value, folder)).astype("uint8").tobytes(), None
         except Exception as broken:  # Pillow's decoders raise errors of many kinds
             image, error = None, why_broken(broken)
         pixels.append(image)
@@ -219,13 +224,13 @@ def read_images(table, reader: ImageFiles, key: str, column: str):
     return pa.table({key: table[key], **columns})
 
 
-def _file(value):
+def _file(value, folder: str):
     """Returns what Pillow opens: the name of a file, or the bytes of an image as a file."""
     if isinstance(value, dict):
         value = value.get("bytes")
     if value is None:
         raise ValueError("it is null")
-    return io.BytesIO(value) if isinstance(value, bytes) else value
+    return io.BytesIO(value) if isinstance(value, bytes) else os.path.join(folder, value)
 
 
 class Worker:
