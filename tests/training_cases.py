@@ -7,16 +7,9 @@ writes FOLDER/CASE, a run, and FOLDER/CASE-PROCESS.json, its numbers.
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
-
-PROCESS = int(os.environ.get("PROCESS", 0))
-if __name__ == "__main__" and os.environ.get("KERAS_BACKEND") == "tensorflow":
-    import tensorflow as tf
-
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    virtual = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
-    tf.config.set_logical_device_configuration(cpu, virtual)
 
 import keras
 import numpy as np
@@ -26,13 +19,13 @@ from keras_crate.training import Recipe, SimDINO, finetune, pretrain
 from keras_crate.training.multi_crop import MultiCrop
 
 SIZE = dict(dim=16, depth=1, heads=4, input_shape=(8, 8, 1), patch_size=4)
-RECIPE = dict(
-    epochs=2, batch_size=8, learning_rate=1e-2, crop_area=None, evaluation_crop="whole"
-)
+RECIPE = dict(epochs=2, batch_size=8, learning_rate=1e-2, crop_area=None, evaluation_crop="whole")
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (24, 8, 8, 1)).astype("uint8")
 DATA = IMAGES, np.arange(24) % 3
 VALIDATION = IMAGES[:11], np.arange(11) % 3  # no number of devices divides them
+
+PROCESS = int(os.environ.get("PROCESS", 0))
 
 # name: how the model is made, and changes of the recipe
 CASES = {
@@ -63,6 +56,26 @@ def _simdino(encoder):
     return SimDINO(encoder, local_crops=0, projection_dim=8, hidden_dim=16)
 
 
+class _Kill(keras.callbacks.Callback):
+    """Kills this process after a step, as KILL="PROCESS EPOCH STEP" says."""
+
+    def __init__(self, epoch: int, step: int):
+        super().__init__()
+        self.at, self.epoch = (epoch, step), 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _callbacks() -> list[keras.callbacks.Callback]:
+    process, *at = map(int, os.environ.get("KILL", "-1").split())
+    return [_Kill(*at)] if process == PROCESS else []
+
+
 def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
     """Trains a case in `folder / case`, and returns its numbers."""
     make, settings = CASES[case]
@@ -77,10 +90,16 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
         validation=0 if case in ("mae", "simdino") else VALIDATION,
         pipeline=os.environ.get("PIPELINE", "pydataset"),
         distribute=distribute,
+        callbacks=_callbacks(),
         verbose=0,
         **options,
     )
     return numbers(run)
+
+
+def read(folder: Path, case: str) -> dict:
+    """Returns the numbers that process 0 wrote."""
+    return json.loads((folder / f"{case}-0.json").read_text())
 
 
 def numbers(run) -> dict:
@@ -91,7 +110,22 @@ def numbers(run) -> dict:
     return {"history": history, "weights": {k: w.ravel().tolist() for k, w in weights.items()}}
 
 
+def assert_equal(found, expected, what):
+    for part in ("history", "weights"):
+        assert found[part].keys() == expected[part].keys()
+        for name, values in expected[part].items():
+            np.testing.assert_allclose(
+                found[part][name], values, rtol=2e-4, atol=2e-5, err_msg=f"{what} {name}"
+            )
+
+
 if __name__ == "__main__":
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        virtual = [tf.config.LogicalDeviceConfiguration()] * int(os.environ["DEVICES"])
+        tf.config.set_logical_device_configuration(cpu, virtual)
     distribute, folder, *cases = sys.argv[1:]
     for case in cases:
         changes = json.loads(os.environ.get("CHANGES", "{}"))

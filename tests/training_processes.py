@@ -45,7 +45,9 @@ def outputs(started: list, seconds: int = 240) -> list[str]:
 
 def _environment(number: int, processes: int, devices: int, ports: list[int]) -> dict[str, str]:
     if BACKEND == "jax":
-        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        flags = (
+            f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+        )
         if processes == 1:
             return {"XLA_FLAGS": flags}
         return {

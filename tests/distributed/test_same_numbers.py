@@ -1,13 +1,11 @@
 """Several devices train as one does: the same history and weights, up to rounding."""
 
 import json
-import os
 
 import keras
-import numpy as np
 import pytest
-
 import training_cases
+from training_cases import assert_equal
 from training_processes import outputs, start
 
 BACKEND = keras.backend.backend()
@@ -56,15 +54,6 @@ def compared(cases, engine, on_one_device, folder, **variables):
         for number in range(processes):
             found = json.loads((folder / f"{case}-{number}.json").read_text())
             assert_equal(found, one, case)
-
-
-def assert_equal(found, expected, what):
-    for part in ("history", "weights"):
-        assert found[part].keys() == expected[part].keys()
-        for name, values in expected[part].items():
-            np.testing.assert_allclose(
-                found[part][name], values, rtol=2e-4, atol=2e-5, err_msg=f"{what} {name}"
-            )
 
 
 @pytest.mark.parametrize("engine", [e for e in ENGINES if (BACKEND, *e[:2]) in FAST], ids=str)

@@ -1,0 +1,52 @@
+"""A process of a training is killed: the others name it, and a restart gives the same numbers."""
+
+import keras
+import numpy as np
+import pytest
+import training_cases
+from training_cases import assert_equal
+from training_processes import outputs, start
+
+BACKEND = keras.backend.backend()
+PIPELINE = "tf.data" if BACKEND == "tensorflow" else "pydataset"
+
+
+def kill(folder, number: int, epoch: int, step: int) -> None:
+    """Trains with two processes, one of which kills itself after a step."""
+    started = start(["data", folder, "crate"], 2, KILL=f"{number} {epoch} {step}")
+    printed = outputs(started)
+    assert started[number].returncode == -9, printed[number]
+    other = 1 - number
+    assert started[other].returncode not in (0, -9), printed[other]
+    # JAX and TensorFlow may end the process themselves, and call processes tasks.
+    assert (
+        f"Process {number} of 2 has ended" in printed[other] or f"task:{number}" in printed[other]
+    ), printed[other]
+
+
+@pytest.fixture
+def undisturbed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIPELINE", PIPELINE)
+    return training_cases.train("crate", tmp_path / "one", None)
+
+
+def test_a_killed_process_is_named_and_the_run_resumed(tmp_path, undisturbed):
+    several = tmp_path / "several"
+    several.mkdir()
+    kill(several, 1, 0, 1)
+    kill(several, 0, 1, 1)  # the one that writes
+    # Another number of devices: one.
+    assert_equal(training_cases.train("crate", several, None), undisturbed, "resumed")
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(tmp_path, undisturbed):
+    rng = np.random.default_rng(0)
+    for attempt in range(6):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        kill(folder, *map(int, rng.integers(0, (2, 2, 3))))
+        [*printed] = outputs(start(["data", folder, "crate"], 2))
+        assert "Error" not in "".join(printed), printed
+        found = training_cases.read(folder, "crate")
+        assert_equal(found, undisturbed, f"attempt {attempt}")
