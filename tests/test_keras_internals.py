@@ -10,6 +10,9 @@ from marks import TORCH, needs_remat
 from keras_crate import CRATE, CRATEMAE
 from keras_crate.keras_internals import (
     AveragesOfUpdates,
+    changed_gradients,
+    changed_moments,
+    changed_results,
     check_before_quantize,
     compile_steps_anew,
     outside_remat_scopes,
@@ -170,3 +173,35 @@ def test_outside_remat_scopes():
         assert keras.layers.Dense(1)._remat_mode.mode == "full"
     with outside_remat_scopes() as found:
         assert found is None
+
+
+def test_changed_gradients():
+    variable = keras.Variable([0.0])
+    optimizer = keras.optimizers.SGD(1.0, global_clipnorm=1.0)
+    optimizer.build([variable])
+    gradient = keras.ops.convert_to_tensor([0.25])
+    with changed_gradients(optimizer, lambda gradients: [8 * each for each in gradients]):
+        optimizer.apply([gradient], [variable])
+    assert_close(variable, [-1.0], atol=1e-6)  # changed to 2, then clipped
+    optimizer.apply([gradient], [variable])
+    assert_close(variable, [-1.25], atol=1e-6)  # as before
+
+
+def test_changed_results():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    calls, data = [], (np.zeros((6, 1)), np.zeros((6, 1)))
+    with changed_results(model, lambda: calls.append(1)):
+        model.fit(*data, batch_size=2, epochs=2, validation_data=data, verbose=0)
+    assert len(calls) == 4  # each epoch, and its validation; not each step
+    model.evaluate(*data, verbose=0)
+    assert len(calls) == 4
+
+
+def test_changed_moments():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(momentum=0.0)])
+    zero, one = keras.ops.zeros((3,)), keras.ops.ones((3,))
+    x = np.array([[2.0, 3.0, 4.0]], "float32")
+    with changed_moments(model, lambda inputs, axes: (zero, one)):
+        assert_close(model(x, training=True), x, atol=1e-2)
+    assert_close(model(x, training=True), 0 * x, atol=1e-2)

@@ -80,7 +80,8 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
     """Trains a case in `folder / case`, and returns its numbers."""
     make, settings = CASES[case]
     keras.utils.set_random_seed(0)
-    model = make()
+    given = folder / f"{case}.keras"  # TensorFlow's processes cannot be given a model
+    model = str(given) if given.exists() else make()
     options = {} if case == "lora" else {"from_scratch": False}
     run = (finetune if case == "lora" else pretrain)(
         model,
@@ -95,6 +96,14 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
         **options,
     )
     return numbers(run)
+
+
+def make_files(cases: list[str], folder: Path) -> None:
+    """Writes the initial models, from which `train` then begins."""
+    for case in cases:
+        make, _ = CASES[case]
+        keras.utils.set_random_seed(0)
+        make().save(folder / f"{case}.keras")
 
 
 def read(folder: Path, case: str) -> dict:

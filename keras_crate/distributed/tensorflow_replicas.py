@@ -1,6 +1,7 @@
 """TensorFlow: replicas of a model by `MirroredStrategy`, in one process or several."""
 
 import contextlib
+import functools
 import json
 import os
 import tempfile
@@ -37,10 +38,23 @@ def check_alone() -> None:
 def open_devices(parts: int) -> Devices:
     """Makes the strategy of all GPUs, or of all logical CPUs without a GPU."""
     if _workers() > 1:
-        return Workers(tf.distribute.MultiWorkerMirroredStrategy())
+        return Workers(_strategy())
+    return Replicas(_strategy())
+
+
+@functools.cache  # a second strategy in a process would mix its sums with those of the first
+def _strategy():
+    if _workers() > 1:
+        try:
+            return tf.distribute.MultiWorkerMirroredStrategy()
+        except RuntimeError as error:
+            raise ValueError(
+                "TensorFlow must join its processes before it computes: pass the name or the file "
+                "of a model, not a model."
+            ) from error
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     names = [device.name for device in tf.config.list_logical_devices(kind)]
-    return Replicas(tf.distribute.MirroredStrategy(names))
+    return tf.distribute.MirroredStrategy(names)
 
 
 class Replicas(Devices):

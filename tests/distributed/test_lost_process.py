@@ -33,6 +33,7 @@ def undisturbed(tmp_path, monkeypatch):
 def test_a_killed_process_is_named_and_the_run_resumed(tmp_path, undisturbed):
     several = tmp_path / "several"
     several.mkdir()
+    training_cases.make_files(["crate"], several)
     kill(several, 1, 0, 1)
     kill(several, 0, 1, 1)  # the one that writes
     # Another number of devices: one.
@@ -45,6 +46,7 @@ def test_kills_at_random_moments(tmp_path, undisturbed):
     for attempt in range(6):
         folder = tmp_path / str(attempt)
         folder.mkdir()
+        training_cases.make_files(["crate"], folder)
         kill(folder, *map(int, rng.integers(0, (2, 2, 3))))
         [*printed] = outputs(start(["data", folder, "crate"], 2))
         assert "Error" not in "".join(printed), printed

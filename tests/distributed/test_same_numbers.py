@@ -45,6 +45,7 @@ def on_one_device(tmp_path_factory):
 
 def compared(cases, engine, on_one_device, folder, **variables):
     distribute, processes, devices = engine
+    training_cases.make_files(cases, folder)
     started = start([distribute, folder, *cases], processes, devices, **variables)
     for process, output in zip(started, outputs(started), strict=True):
         assert process.returncode == 0, output
