@@ -56,7 +56,7 @@ def test_updates_are_those_of_the_large_batch(settings):
     assert len({*rates}) == UPDATES
     np.testing.assert_allclose(losses, many_losses, rtol=1e-4)
     for one, many in zip(weights, many_weights, strict=True):
-        np.testing.assert_allclose(one, many, rtol=0, atol=1e-4)
+        np.testing.assert_allclose(one, many, rtol=0, atol=1e-5)
 
 
 RECIPE = Recipe(
