@@ -109,6 +109,7 @@ def test_a_killed_worker_loses_no_image(model, photographs, tmp_path, monkeypatc
     )
 
 
+@pytest.mark.slow  # four processes import the backend
 def test_a_killed_program_goes_on(model, photographs, tmp_path, cluster, capsys, monkeypatch):
     """The program waits for an image that does not come, and is killed."""
     monkeypatch.chdir(tmp_path)  # Ray's processes run elsewhere
