@@ -40,13 +40,14 @@ class Devices:
         """Context in which models are made, compiled and trained."""
         return contextlib.nullcontext()
 
-    def check(self, model: keras.Model, images: int, pipeline: str) -> None:
+    def check(self, model: keras.Model, images: int, pipeline: str, accumulate: int) -> None:
         """Refuses what these devices cannot train.
 
         Args:
             model: The model.
             images: Images of a step, over all replicas.
             pipeline: What makes the batches.
+            accumulate: Steps of an update.
 
         Raises:
             ValueError: If the replicas do not divide a step's images, for example.

@@ -27,7 +27,14 @@ def check_alone() -> None:
 def open_devices(parts: int) -> Devices:
     """Joins the processes that the environment names, and takes all their devices."""
     if _is_launched() and not jax.distributed.is_initialized():
-        keras.distribution.initialize()
+        try:
+            keras.distribution.initialize()
+        except RuntimeError as error:
+            raise ValueError(
+                f"JAX could not join its processes: {str(error).splitlines()[0]}\n"
+                "If a model was made before, call `keras.distribution.initialize()` before it, or "
+                "pass the model's name or file."
+            ) from error
     count = jax.device_count()
     if count % parts:
         raise ValueError(
@@ -72,8 +79,8 @@ class JaxDevices(Devices):
         # A group of devices that share the weights may be of several processes.
         self.shard = (self.distribution.data_shard_id, min(self.replicas, self.processes))
 
-    def check(self, model, images, pipeline):
-        super().check(model, images, pipeline)
+    def check(self, model, images, pipeline, accumulate):
+        super().check(model, images, pipeline, accumulate)
         if isinstance(self.distribution, _DividedModel):
             check_layout(model, self.distribution.device_mesh)
 

@@ -69,9 +69,14 @@ class Replicas(Devices):
     def scope(self):
         return self.strategy.scope()
 
-    def check(self, model, images, pipeline):
-        super().check(model, images, pipeline)
+    def check(self, model, images, pipeline, accumulate):
+        super().check(model, images, pipeline, accumulate)
         check_no_loss_scale(model)
+        if accumulate > 1:  # Keras would add up the replicas' gradients in a branch
+            raise ValueError(
+                "`accumulate` must be 1 on several devices of TensorFlow. Received: "
+                f"accumulate={accumulate}. Use more devices, or JAX or PyTorch."
+            )
 
     @contextlib.contextmanager
     def prepared(self, model):
@@ -100,8 +105,8 @@ class Workers(Replicas):
         self.process, self.processes = resolver.task_id, _workers()
         self.shard = (self.process, self.processes)
 
-    def check(self, model, images, pipeline):
-        super().check(model, images, pipeline)
+    def check(self, model, images, pipeline, accumulate):
+        super().check(model, images, pipeline, accumulate)
         if not pipeline.startswith("tf.data"):
             raise ValueError(
                 "`pipeline` must be tf.data for several processes of TensorFlow. Received: "

@@ -60,8 +60,8 @@ class TorchProcesses(Devices):
         finally:
             _active.remove(self)
 
-    def check(self, model, images, pipeline):
-        super().check(model, images, pipeline)
+    def check(self, model, images, pipeline, accumulate):
+        super().check(model, images, pipeline, accumulate)
         check_no_loss_scale(model)
 
     @contextlib.contextmanager

@@ -132,7 +132,8 @@ def train(
         batches = PreparedInput(data, options, devices.shard)
     else:
         batches = TrainingInput(model, data, recipe, options, devices.shard)
-    devices.check(model, batches.batch_size // recipe.accumulate, batches.pipeline)
+    images = batches.batch_size // recipe.accumulate
+    devices.check(model, images, batches.pipeline, recipe.accumulate)
     phases = phases_of(recipe)
     for phase in phases:  # what does not fit the model is refused before the folder is made
         with dataclasses.replace(phase, is_final=False).compiled(model, batches.steps):

@@ -17,6 +17,7 @@ ENGINES = {
     "torch": [("data", 2, 1)],
 }[BACKEND]
 # In each engine, what differs most: moving averages and clipping; normalisation by the batch.
+NAMES = [n for n in NAMES if (BACKEND, n) != ("tensorflow", "accumulated")]  # refused
 FAST = {
     ("jax", "data", 1): ["crate", "mae"],
     ("jax", "model:2", 1): ["crate"],
