@@ -125,44 +125,34 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # ## Several devices
 #
-# The commands have no option for several devices yet. In Python, use what Keras offers for `fit`. It depends on the
-# backend:
+# `distribute="data"` divides each batch among all devices. The loss and the weights are those of one device, up to
+# rounding. A batch that the devices do not divide is refused before the first step. `"auto"` is the same where there
+# are several devices, and one device otherwise. The batch size stays that of the whole batch.
+
+# %%
+recipe = training.load_recipe("digits-small", epochs=1)
+options = {"recipe": recipe, "limit": 128, "distribute": "auto", "verbose": 0}
+several = training.finetune("crate_digits", "digits", "several", **options)
+print(f"validation accuracy {several.metrics['val_accuracy']:.1%}")
+
+# %% [markdown]
+# On the command line, the option is `--distribute`. JAX and TensorFlow take all devices of the machine. PyTorch needs
+# one process for each device, which `torchrun` starts. This tries it on a CPU, with two virtual devices or two
+# processes:
 #
-# | backend | what works | what does not |
-# | --- | --- | --- |
-# | JAX | `keras.distribution`: `DataParallel`, `ModelParallel` | a last batch that the devices do not divide |
-# | TensorFlow | `tf.distribute.MirroredStrategy` | |
-# | PyTorch | one device a process | `keras.distribution` of Keras 3.15 |
-#
-# Each program below runs as it stands, on a CPU that is divided into virtual devices. On GPUs, leave out the lines
-# that make virtual devices.
-#
-# ### JAX: data parallel
-#
-# Every device has all weights and a part of each batch. The batch size must be a multiple of the number of
-# devices, and so must the number of images.
-#
-# ```python
-# import os
-#
-# os.environ["KERAS_BACKEND"] = "jax"
-# os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"  # virtual devices
-#
-# import keras_crate
-# import keras
-#
-# keras.distribution.set_distribution(keras.distribution.DataParallel())
-# digits = keras_crate.data.load("mnist5k").train
-# model = keras_crate.CRATE(32, 1, 2, input_shape=(28, 28, 1), patch_size=7, classes=10)
-# model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
-# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=1, verbose=2)
-# print(len(model.weights[-1].value.sharding.device_set), "devices")  # 4 devices
+# ```bash
+# XLA_FLAGS=--xla_force_host_platform_device_count=2 KERAS_BACKEND=jax \
+#   keras-crate finetune --weights crate_digits --data digits --recipe digits-small --distribute data
+# KERAS_BACKEND=torch torchrun --nproc-per-node=2 -m keras_crate \
+#   finetune --weights crate_digits --data digits --recipe digits-small --distribute data
 # ```
 #
-# ### JAX: model parallel
+# [Train on many devices](../scaling.md) has several machines, SLURM, Kubernetes and TPUs, and what large models need.
 #
-# The weights of the operators are also divided among devices, for models that do not fit on one device. A layout map
-# selects weights by their paths. Here the projections of MSSA and the dictionaries of ISTA are divided by columns.
+# ### With your own `fit`
+#
+# The models also train with what Keras offers. This program divides the weights of a model among JAX devices.
+# `training.layout_map` says which: the projections of MSSA by heads, the dictionaries of ISTA by columns.
 #
 # ```python
 # import os
@@ -174,9 +164,7 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 # import keras
 #
 # mesh = keras.distribution.DeviceMesh((2, 2), ["batch", "model"])
-# layout = keras.distribution.LayoutMap(mesh)
-# layout["block_.*_mssa/.*kernel"] = (None, "model")
-# layout["block_.*_ista/.*kernel"] = (None, "model")
+# layout = keras_crate.training.layout_map(mesh)
 # keras.distribution.set_distribution(
 #     keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
 # )
@@ -186,32 +174,6 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 # model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=1, verbose=2)
 # dictionary = model.get_layer("block_0_ista").weights[0]  # (32, 32), a half on each device
 # print(dictionary.value.addressable_shards[0].data.shape)  # (32, 16)
-# ```
-#
-# ### TensorFlow: MirroredStrategy
-#
-# Make and compile the model inside the strategy's scope.
-#
-# ```python
-# import os
-#
-# os.environ["KERAS_BACKEND"] = "tensorflow"
-#
-# import keras_crate
-# import keras
-# import tensorflow as tf
-#
-# [cpu] = tf.config.list_physical_devices("CPU")
-# virtual = [tf.config.LogicalDeviceConfiguration()] * 2
-# tf.config.set_logical_device_configuration(cpu, virtual)
-#
-# strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-# digits = keras_crate.data.load("mnist5k").train
-# with strategy.scope():
-#     model = keras_crate.CRATE(32, 1, 2, input_shape=(28, 28, 1), patch_size=7, classes=10)
-#     model.compile(keras.optimizers.AdamW(1e-3), "sparse_categorical_crossentropy")
-# model.fit(digits.images[:512], digits.labels[:512], batch_size=128, epochs=1, verbose=2)
-# print(strategy.num_replicas_in_sync, "replicas")  # 2 replicas
 # ```
 #
 # ## See also

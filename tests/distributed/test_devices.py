@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from virtual_devices import CAN_DISTRIBUTE, needs_distribution
 
 from keras_crate import CRATE
 from keras_crate.distributed import replicas
@@ -27,13 +28,16 @@ def test_weights_are_divided_under_jax_only():
         pass
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX divides weights")
+@needs_distribution
 def test_more_parts_than_devices_are_refused():
     refused = pytest.raises(ValueError, match="the 1 devices.*Received: model:3")
     with refused, distributed("model:3"):
         pass
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "jax" and not CAN_DISTRIBUTE, reason="refused under Keras 3.8"
+)
 def test_auto_is_one_device_where_there_is_one():
     with distributed("auto") as devices:
         assert type(devices) is Devices

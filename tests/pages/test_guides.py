@@ -135,6 +135,7 @@ def test_scale_out(run):
     names = run("scale_out")
     assert names["same"] and names["resumed"].metrics["resumed_after"] == 1
     assert names["difference"] < 1e-6
+    assert names["several"].metrics["epochs"] == 1
 
 
 @pytest.mark.any_backend
@@ -152,11 +153,10 @@ def programs() -> list:
     """The programs of scale_out for several devices, each with its backend."""
     text = re.sub(r"^# ?", "", (GUIDES / "scale_out.py").read_text("utf8"), flags=re.MULTILINE)
     found = re.findall(r"^### (.*?)\n.*?```python\n(.*?)```", text, re.DOTALL | re.MULTILINE)
-    # The second takes half a minute, as the first.
-    slow = {"JAX: model parallel": pytest.mark.slow}
-    return [pytest.param(program, id=title, marks=slow.get(title, ())) for title, program in found]
+    return [pytest.param(program, id=title) for title, program in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", programs())
 def test_a_program_for_several_devices(program, tmp_path):
     """It prints what it says."""
