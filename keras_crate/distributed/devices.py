@@ -72,6 +72,10 @@ class Devices:
         """The count of steps that `fit` and `evaluate` must be told for validation batches."""
         return None
 
+    def own_seed(self, value: int) -> int:
+        """Returns the seed of this process' global generators, from that of one device."""
+        return value
+
     def seed(self, state, value: int) -> None:
         """Sets the state of a random generator, which differs between replicas.
 

@@ -75,8 +75,11 @@ class TorchProcesses(Devices):
         ):
             yield
 
+    def own_seed(self, value):
+        return (value + 7919 * self.process) % 2**31
+
     def seed(self, state, value):
-        super().seed(state, (value + 7919 * self.process) % 2**31)
+        super().seed(state, self.own_seed(value))
 
     def wait(self):
         distributed.barrier()

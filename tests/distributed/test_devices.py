@@ -96,11 +96,17 @@ def test_accumulation_by_replicas_of_tensorflow_is_refused(tmp_path):
 def test_processes_of_pytorch_drop_different_units():
     from keras_crate.distributed.torch_processes import TorchProcesses
 
-    values = []
+    # One draws by its own state, the other by PyTorch's global generator.
+    layers = [keras.layers.Dropout(0.5, seed=seed) for seed in (1, None)]
+    model = keras.Sequential([keras.Input((100,)), *layers])
+    found = []
     for number in range(2):
         processes = TorchProcesses.__new__(TorchProcesses)
         processes.process = number
-        state = keras.random.SeedGenerator(0).state
-        processes.seed(state, 5)
-        values.append(state.numpy().tolist())
-    assert values[0] == [5, 0] and values[1] != values[0]
+        callback = EpochSeeds(0, processes)
+        callback.set_model(model)
+        callback.on_epoch_begin(0)
+        ones = np.ones((1, 100), "float32")
+        found.append([keras.ops.convert_to_numpy(layer(ones, training=True)) for layer in layers])
+    for one, other in zip(*found, strict=True):
+        assert not np.array_equal(one, other)
