@@ -232,12 +232,14 @@ class SimDINO(OwnLoss, keras.Model):
         Returns:
             A scalar tensor.
         """
+        # Before other replicas' images are awaited: they add their own terms meanwhile.
+        penalty = sum(self.student.losses)
         student, teacher = (ops.transpose(of_all_replicas(z), (1, 0, 2)) for z in y_pred)
         s = self.settings
         loss = simdino_loss(student, teacher, s.eps, s.coefficient, s.smooth)
         self.compression.update_state(loss.compression)
         self.coding_rate.update_state(loss.coding_rate)
-        return share_of_replica(loss.total + sum(self.student.losses))
+        return share_of_replica(loss.total + penalty)
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, **options):
         """As `keras.Model.fit`, without labels. The momentum rises until the last epoch's end."""
