@@ -84,4 +84,4 @@ def test_two_replicas_train_as_one_device():
         one, two = json.loads(line)
         assert one["loss"][0] != one["loss"][1]  # it was trained
         for what in one:
-            assert two[what] == pytest.approx(one[what], abs=1e-5, rel=1e-5), what
+            assert two[what] == pytest.approx(one[what], abs=1e-5, rel=1e-4), what
