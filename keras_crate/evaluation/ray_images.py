@@ -154,10 +154,10 @@ def with_outputs(
 
 
 def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, int]:
-    """Returns the GPUs of each worker, the most workers, and the workers at the beginning.
+    """Returns the GPUs per worker, the largest and the initial number of workers.
 
     Raises:
-        ValueError: If the cluster has too few CPUs, with which Ray would wait for ever.
+        ValueError: If the cluster has too few CPUs: Ray would wait forever.
     """
     has_cpus, has_gpus = (int(cluster.get(name, 0)) for name in ("CPU", "GPU"))
     if 0 < has_cpus < 1 + _OTHER_CPUS:  # with 0, the cluster has not begun to grow
@@ -175,7 +175,7 @@ def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, 
 
 
 def write_parts(data, parts: Path, key: str, done: Path, options: RayOptions) -> None:
-    """Computes a data set and writes it to Parquet files. Rows that are there are not repeated.
+    """Computes a data set and writes it to Parquet files. Rows in whole files are not repeated.
 
     Args:
         data: The result of `with_outputs`.
@@ -234,7 +234,7 @@ def _file(value, folder: str):
 
 
 class Worker:
-    """An actor of Ray: it has the model, and computes the outputs of prepared images."""
+    """An actor of Ray with a copy of the model, which computes the outputs of prepared images."""
 
     def __init__(self, outputs, reader: ImageFiles):
         import ray
