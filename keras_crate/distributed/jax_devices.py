@@ -45,7 +45,8 @@ def open_devices(parts: int) -> Devices:
     count = jax.device_count()
     if count % parts:
         raise ValueError(
-            f"The N of `distribute` model:N must divide the {count} devices. Received: model:{parts}"
+            f"The N of `distribute` model:N must divide the {count} devices. Received: "
+            f"model:{parts}"
         )
     return JaxDevices(parts)
 
