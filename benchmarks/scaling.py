@@ -227,7 +227,8 @@ def table(
     """The table of docs/scaling.md, in Markdown. `layouts` has the N of `model:N`; 1 is `data`."""
     optimizers = {"CRATE": "lion", "CRATEAlpha": "adamw"}
     head = (
-        "size, optimizer", "chips", "layout", "weights, slots", "gradients", "activations",
+        "size, optimizer", "chips", "layout", "weights, slots",
+        "gradients, bfloat16 weights", "activations",
         "rematerialised", "sent per step", "computing", "sending", "efficiency",
     )  # fmt: skip
     rows = [head, ("---",) * 3 + ("---:",) * 8]

@@ -125,9 +125,9 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # ## Several devices
 #
-# `distribute="data"` divides each batch among all devices. Losses and weights match those of one device, up to rounding.
-# The recipe's `batch_size` is the global batch, of all devices together. It must be a multiple of the number of devices.
-# `distribute="auto"` does the same if there are several devices, and else trains on one.
+# `distribute="data"` divides each batch among all devices. Losses and weights match those of one device, up to
+# rounding. The recipe's `batch_size` is the global batch, of all devices together. It must be a multiple of the number
+# of devices. `distribute="auto"` does the same if there are several devices, and else trains on one.
 
 # %%
 recipe = training.load_recipe("digits-small", epochs=1)

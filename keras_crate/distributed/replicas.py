@@ -31,7 +31,7 @@ def rows_of_replica(draw, rows):
     The rows do not depend on the number of replicas, if all have the same random state.
 
     Args:
-        draw: Function from the number of rows to a tensor of so many.
+        draw: Function from a number of rows to a random tensor with that many rows.
         rows: Number of this replica's rows.
     """
     number, count = replica()

@@ -188,7 +188,7 @@ def _write(
     """
     if "://" in os.fspath(out):
         raise ValueError(
-            "`out` must be on a file system that every machine sees, such as a mounted bucket. "
+            "`out` must be a path on a file system that every machine sees, not an address. "
             f"Received: {out}"
         )
     out, paths = Path(os.path.abspath(out)), as_list(paths)
