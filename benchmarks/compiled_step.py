@@ -1,4 +1,4 @@
-"""What JAX's compiled training step keeps and sends, read from the program that XLA made.
+"""Memory and communication of a training step under JAX, read from XLA's compiled program.
 
 The process needs virtual devices: XLA_FLAGS=--xla_force_host_platform_device_count=8.
 """
@@ -19,9 +19,9 @@ class CompiledStep(NamedTuple):
     """Bytes on one device.
 
     Attributes:
-        sent: Size of the results by the kind of collective operation.
+        sent: Size of the results of collective operations, by kind.
         arguments: Weights, optimizer, metrics and the batch.
-        temporary: Everything else that the step keeps at one time.
+        temporary: Peak of all other memory.
     """
 
     sent: Counter
@@ -34,7 +34,7 @@ def compiled_step(model: keras.Model, batch: int, distribution=None) -> Compiled
 
     Args:
         model: Classifier, made and compiled under the distribution.
-        batch: Images of the step, on all devices.
+        batch: Images per step, on all devices.
         distribution: A distribution of `keras.distribution`.
     """
     model.optimizer.build(model.trainable_variables)
@@ -79,11 +79,11 @@ def collectives(program: str) -> Counter:
 
 
 def kept_numbers(model: keras.Model, batch: int) -> int:
-    """How many numbers JAX's differentiation of the outputs keeps, before XLA optimises.
+    """Returns how many numbers JAX keeps for the gradient, before XLA optimises the program.
 
     Args:
         model: A model of images.
-        batch: Images of the step.
+        batch: Images per step.
     """
     weights = [variable.value for variable in model.trainable_variables]
     others = [variable.value for variable in model.non_trainable_variables]

@@ -2,13 +2,13 @@
 
     KERAS_BACKEND=jax python benchmarks/distributed.py --size CRATELarge --layouts data model:8
 
-Each device gets the same number of images, random ones of 224 x 224 pixels that lie on the
-devices. A step is forward, backward and AdamW: Keras' own `train_step`, compiled for all devices.
-The efficiency is images per second, divided by the number of devices and by the images per second
-of one device. `model:N` divides the weights of operators among N devices
+Each device gets the same number of random images of 224 x 224 pixels, which are on the devices
+before the steps begin. A step is forward, backward and AdamW: Keras' own `train_step`, compiled for
+all devices. The efficiency is images per second, divided by the number of devices and by the images
+per second of one device. `model:N` divides the weights of operators among N devices
 (`keras_crate.training.layout_map`), and needs a multiple of N devices.
 
-A CPU that is divided into devices can try the script, and no file is written then:
+This command tries the script on a CPU with virtual devices. It writes no file:
 
     XLA_FLAGS=--xla_force_host_platform_device_count=8 KERAS_BACKEND=jax \\
       python benchmarks/distributed.py --size CRATETiny --batch 1
@@ -56,7 +56,7 @@ def make_step(size: str, layout: str, devices: list[str], batch: int, policy: st
         size: Constructor's name.
         layout: `data` or `model:N`.
         devices: Names of devices.
-        batch: Images of a device.
+        batch: Images per device.
         policy: Dtype policy.
     """
     import jax
@@ -131,7 +131,7 @@ def main(words: list[str] | None = None) -> None:
                          help="data, model:N (data)")  # fmt: skip
     options.add_argument("--devices", nargs="+", type=int, metavar="N",
                          help="numbers of devices (1, 2, 4, ... up to all)")  # fmt: skip
-    options.add_argument("--batch", type=int, default=128, help="images of a device (%(default)s)")
+    options.add_argument("--batch", type=int, default=128, help="images per device (%(default)s)")
     options.add_argument("--dtype", default="mixed_bfloat16", help="dtype policy (%(default)s)")
     options.add_argument("--seconds", type=float, default=5.0,
                          help="how long steps are counted (%(default)s)")  # fmt: skip
@@ -159,7 +159,7 @@ def main(words: list[str] | None = None) -> None:
     }  # fmt: skip
     print(table(results))
     if results["machine"]["accelerator"] is None:
-        print("No file is written: parts of one CPU say nothing of several devices.")
+        print("No file is written: virtual devices of one CPU do not show how devices scale.")
     else:
         write_results(arguments.output, "distributed", results)
 

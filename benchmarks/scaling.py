@@ -1,4 +1,4 @@
-"""What a training step takes on many chips, by formulas: memory, bytes sent, expected efficiency.
+"""Estimates a training step on many chips by formulas: memory, bytes sent, efficiency.
 
     python benchmarks/scaling.py --sizes CRATELarge --chips 256 --batch 4096
 
@@ -7,9 +7,9 @@ N chips divide the operators' weights (`keras_crate.training.layout_map`). The c
 are those of the training steps that XLA compiles, which `compiled_step.py` reads.
 `tests/benchmarks/test_scaling.py` compares formulas and compiled steps.
 
-The efficiency is the time to compute, divided by the time to compute and then to send. Engines
-send while they compute, so it is a lower bound in this respect. Latencies, input and uneven work
-are left out.
+The efficiency is the computing time, divided by the sum of computing and sending time. Engines can
+send while they compute, which increases the efficiency. Latencies, input and uneven work are left
+out.
 """
 
 import argparse
@@ -29,10 +29,11 @@ class Block(NamedTuple):
 
     Attributes:
         matrices: Matrices of d x d that `layout_map` divides.
-        repeated: Matrices of d x d whose gradient is sent more than once, since the weight is
-            used more than once.
-        kept: Numbers kept for the gradient, in units of n x d, that every chip of a group has.
-        divided: Those that a group divides. It also divides the heads x n x n scores.
+        repeated: Further gradients of d x d that are sent, because a weight is used more than
+            once.
+        kept: Numbers kept for the gradient on every chip of a group, in units of n x d.
+        divided: Numbers kept for the gradient that a group divides, in units of n x d. A group
+            also divides the heads x n x n scores.
         reduced: All-reduces of the tokens within a group, forward and backward.
         gathered: All-gathers of the tokens within a group.
         weights: All-gathers of matrices of d x d within a group.
@@ -55,13 +56,13 @@ REMATERIALISED = 8  # numbers kept in a block with `rematerialise`, in units of 
 
 
 class Chip(NamedTuple):
-    """A chip's peak, by its maker's data sheet.
+    """A chip's peak, from its maker's data sheet.
 
     Attributes:
-        flops: bfloat16 operations a second, dense.
+        flops: bfloat16 operations per second, dense.
         memory: Bytes.
-        between: Bytes a second that a chip sends to all others, in a ring.
-        within: The same within a group of `model:N`.
+        between: Bytes per second that a chip sends in a ring of all chips.
+        within: Bytes per second that a chip sends in a ring of a group of `model:N`.
         source: Where the numbers are from.
     """
 
@@ -73,7 +74,7 @@ class Chip(NamedTuple):
 
 
 CHIPS = {
-    # 8 GPUs a machine: NVLink within it, 8 adapters of 400 Gbit/s between machines.
+    # 8 GPUs per machine: NVLink within it, 8 adapters of 400 Gbit/s between machines.
     "H100 SXM": Chip(989e12, 80e9, 400e9, 450e9, "https://www.nvidia.com/en-us/data-center/h100/"),
     # 400 GB/s in both directions over 4 ports, in a 2D torus. A group lies along one axis.
     "TPU v5e": Chip(197e12, 16e9, 200e9, 100e9, "https://cloud.google.com/tpu/docs/v5e"),
@@ -95,7 +96,7 @@ class Network(NamedTuple):
         return BLOCKS[self.family]
 
     def matrices(self, number: int) -> int:
-        """Numbers in so many matrices of d x d in each block."""
+        """Numbers in `number` matrices of d x d per block."""
         return number * self.depth * self.dim**2
 
 
@@ -107,7 +108,7 @@ def network(size: str) -> Network:
 
 
 def weights_of_chip(net: Network, parts: int = 1) -> float:
-    """Parameters on one chip, if groups of so many chips divide the operators' weights."""
+    """Parameters on one chip, if groups of `parts` chips divide the operators' weights."""
     divided = net.matrices(net.block.matrices)
     return net.parameters - divided + divided / parts
 
@@ -118,7 +119,7 @@ def state_bytes(net: Network, parts: int = 1, slots: int = 1, ema: bool = False)
 
 
 def step_bytes(net: Network, parts: int = 1, number: int = BFLOAT16) -> float:
-    """Gradients in float32, and the weights' copy in the compute dtype if that is another."""
+    """Gradients in float32, and the weights' copy if the compute dtype is not float32."""
     copy = number if number != FLOAT32 else 0
     return (FLOAT32 + copy) * weights_of_chip(net, parts)
 
@@ -138,7 +139,7 @@ def kept_bytes(net: Network, images: float, parts: int = 1, number: int = BFLOAT
 
 
 def rematerialised_bytes(net: Network, images: float, number: int = BFLOAT16) -> float:
-    """The same with `rematerialise=True` and the layout `data`: one block is computed again."""
+    """As `kept_bytes` with `rematerialise=True`, for `data`. One block at a time is recomputed."""
     grid = net.tokens * net.dim
     one_block = kept_bytes(net, images, number=number) / net.depth
     return number * images * net.depth * REMATERIALISED * grid + one_block
@@ -162,7 +163,7 @@ def gathered_bytes(net: Network, images: float, number: int = BFLOAT16) -> float
 
 
 def ring(chips: int) -> float:
-    """What each chip sends in an all-gather, as a share of the result; all-reduce is twice that."""
+    """Share of an all-gather's result that each chip sends. An all-reduce sends twice that."""
     return (chips - 1) / chips
 
 
@@ -193,9 +194,9 @@ def training_step(
         size: Constructor's name.
         chip: One of `CHIPS`.
         chips: Number of chips.
-        batch: Images of a step on all chips.
+        batch: Images per step, on all chips.
         parts: Chips of a group that divides the weights; 1 is the layout `data`.
-        slots: Numbers that the optimizer keeps for each weight.
+        slots: Numbers that the optimizer keeps per weight.
         ema: Whether the weights' moving average is kept.
         share: Share of the chip's peak that computing reaches.
     """
@@ -226,8 +227,9 @@ def table(
     """The table of docs/scaling.md, in Markdown. `layouts` has the N of `model:N`; 1 is `data`."""
     optimizers = {"CRATE": "lion", "CRATEAlpha": "adamw"}
     head = (
-        "size, optimizer", "chips", "layout", "weights, slots", "gradients", "activations",
-        "rematerialised", "sent a step", "computes", "sends", "efficiency",
+        "size, optimizer", "chips", "layout", "weights, slots",
+        "gradients, bfloat16 weights", "activations",
+        "rematerialised", "sent per step", "computing", "sending", "efficiency",
     )  # fmt: skip
     rows = [head, ("---",) * 3 + ("---:",) * 8]
     for size in sizes:
@@ -261,7 +263,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--layouts", nargs="+", type=int, default=(1, 8), metavar="N",
                         help="N of model:N; 1 is data (1 8)")  # fmt: skip
     parser.add_argument("--chips", type=int, default=256, help="number of chips (%(default)s)")
-    parser.add_argument("--batch", type=int, default=4096, help="images of a step (%(default)s)")
+    parser.add_argument("--batch", type=int, default=4096, help="images per step (%(default)s)")
     parser.add_argument("--share", type=float, default=0.5,
                         help="share of its peak that a chip reaches (%(default)s)")  # fmt: skip
     arguments = parser.parse_args(words)

@@ -52,9 +52,9 @@ def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
 class AveragesOfUpdates:
     """Mixin for a Keras optimizer: moving averages of the weights change only at updates.
 
-    With `gradient_accumulation_steps`, the weights change at some steps, and Keras adds
-    them to the averages at every step, by `_update_model_variables_moving_average`.
-    Without this, the averages would decay faster than those of one large batch.
+    With `gradient_accumulation_steps`, the weights change only at some steps. Keras updates
+    the averages at every step, in `_update_model_variables_moving_average`. Without this,
+    the averages would decay faster than those of one large batch.
     """
 
     def _update_model_variables_moving_average(self, trainable_variables):
@@ -159,7 +159,7 @@ def changed_gradients(optimizer: keras.optimizers.Optimizer, change: Callable) -
 
     Keras clips the gradients of each replica, and TensorFlow's optimizers add them up
     later. Without this, `global_clipnorm` would have another effect on several devices.
-    With gradient accumulation, Keras clips the sum, once an update.
+    With gradient accumulation, Keras clips once per update.
 
     Args:
         optimizer: The optimizer.
@@ -232,10 +232,10 @@ def changed_moments(model: keras.Model, moments: Callable) -> Iterator[None]:
 def trained_by_workers(model: keras.Model, strategy) -> Iterator[None]:
     """In its `with` statement, a model can be trained by `MultiWorkerMirroredStrategy`.
 
-    Keras averages a batch over all workers to build the metrics, and a step's values along
-    their first axis. Both fail, the second since the values are numbers. Here the model is
-    built from a batch of this worker, and a step's values get an axis. Without this, several
-    processes could not train under TensorFlow.
+    To build the metrics, Keras averages a batch over all workers. After a step, it averages
+    the step's values along their first axis. Both fail, the second because the values are
+    scalars. Here, the model is built from a batch of this worker, and the values get a first
+    axis. Without this, several processes could not train under TensorFlow.
 
     Args:
         model: The model.

@@ -125,9 +125,9 @@ left_out = evaluation.write_predictions(exact, ["scans"], "predictions.csv", top
 #
 # ## Several devices
 #
-# `distribute="data"` divides each batch among all devices. The loss and the weights are those of one device, up to
-# rounding. A batch that the devices do not divide is refused before the first step. `"auto"` is the same where there
-# are several devices, and one device otherwise. The batch size stays that of the whole batch.
+# `distribute="data"` divides each batch among all devices. Losses and weights match those of one device, up to
+# rounding. The recipe's `batch_size` is the global batch, of all devices together. It must be a multiple of the number
+# of devices. `distribute="auto"` does the same if there are several devices, and else trains on one.
 
 # %%
 recipe = training.load_recipe("digits-small", epochs=1)
@@ -136,9 +136,9 @@ several = training.finetune("crate_digits", "digits", "several", **options)
 print(f"validation accuracy {several.metrics['val_accuracy']:.1%}")
 
 # %% [markdown]
-# On the command line, the option is `--distribute`. JAX and TensorFlow take all devices of the machine. PyTorch needs
-# one process for each device, which `torchrun` starts. This tries it on a CPU, with two virtual devices or two
-# processes:
+# On the command line, the option is `--distribute`. JAX and TensorFlow use all devices of the machine in one process.
+# PyTorch needs one process per device, which `torchrun` starts. These commands try both on a CPU, with two virtual
+# devices and with two processes:
 #
 # ```bash
 # XLA_FLAGS=--xla_force_host_platform_device_count=2 KERAS_BACKEND=jax \
@@ -147,12 +147,13 @@ print(f"validation accuracy {several.metrics['val_accuracy']:.1%}")
 #   finetune --weights crate_digits --data digits --recipe digits-small --distribute data
 # ```
 #
-# [Train on many devices](../scaling.md) has several machines, SLURM, Kubernetes and TPUs, and what large models need.
+# [Train on many devices](../scaling.md) explains several machines, SLURM, Kubernetes, TPUs and large models.
 #
 # ### With your own `fit`
 #
-# The models also train with what Keras offers. This program divides the weights of a model among JAX devices.
-# `training.layout_map` says which: the projections of MSSA by heads, the dictionaries of ISTA by columns.
+# The models also train with `keras.distribution` and `fit`. This program divides the weights of a model among JAX
+# devices. `training.layout_map` returns which weights are divided: the projections of MSSA by heads, and the
+# dictionaries of ISTA by columns.
 #
 # ```python
 # import os

@@ -4,9 +4,10 @@ For a masked autoencoder or SimDINO, they are those of the encoder. Folders are 
 recursively, and the files of a folder are sorted. Files that cannot be read are left out and
 listed at the end with the reason. The exit status is 0 if all files were read, and 1 otherwise.
 Partial results are in the folder OUT.unfinished. To resume an interrupted run, repeat the
-command. With --engine ray, a cluster computes, IMAGE may be Parquet files with images, and OUT
-is a folder of Parquet files with one row per image: its file or key, `features`, and `error`,
-the reason if it cannot be read, for which the exit status is 0.
+command. With --engine ray, Ray computes on all cores or GPUs of this machine or of a cluster.
+IMAGE may then be Parquet files with images. OUT is a folder of Parquet files with one row per
+image: its file or key, `features`, and `error`, the reason if the image cannot be read. The
+exit status is then 0 even if some images cannot be read.
 
     keras-crate embed crate_fashion_mnist photographs/ features.npz
     keras-crate embed crate_fashion_mnist photographs/ features --engine ray

@@ -13,17 +13,18 @@ _OPTIONS = [field.name for field in dataclasses.fields(RayOptions) if field.name
 def add_engine(parser) -> None:
     """Adds `--engine` and the options of Ray, which `ray_options` reads."""
     parser.add_argument("--engine", choices=("local", "ray"), default="local",
-                        help="this process, or a cluster of Ray (default: local)")  # fmt: skip
+                        help="this process, or Ray (default: local)")  # fmt: skip
     ray = parser.add_argument_group("options of --engine ray")
-    ray.add_argument("--workers", type=int, metavar="N", help="the most copies of the model at "
-                     "once (default: one for each GPU, or for two CPUs without GPUs)")  # fmt: skip
-    ray.add_argument("--gpus", type=float, metavar="N", help="GPUs for each worker, such as 0.5 "
+    ray.add_argument("--workers", type=int, metavar="N", help="largest number of workers; each "
+                     "has a copy of the model (default: one per GPU, or without GPUs one per two "
+                     "CPUs)")  # fmt: skip
+    ray.add_argument("--gpus", type=float, metavar="N", help="GPUs per worker, such as 0.5 "
                      "(default: 1 if the cluster has GPUs)")  # fmt: skip
     ray.add_argument("--rows-per-file", type=int, metavar="N",
                      help="rows of each Parquet file (default: 8192)")  # fmt: skip
-    ray.add_argument("--column", metavar="NAME", help="column of Parquet files with the images: "
-                     "bytes, or structs with bytes (default: image)")  # fmt: skip
-    ray.add_argument("--key", metavar="NAME", help="column of Parquet files that names each image "
+    ray.add_argument("--column", metavar="NAME", help="column of Parquet input with the images, as "
+                     "bytes or structs with bytes (default: image)")  # fmt: skip
+    ray.add_argument("--key", metavar="NAME", help="column of Parquet input that names each image "
                      "(default: path or id, else Ray's row_hash)")  # fmt: skip
 
 
@@ -31,7 +32,7 @@ def ray_options(arguments) -> dict | None:
     """Returns the options of Ray, or None for the local engine.
 
     Raises:
-        ValueError: If there are options of Ray for the local engine.
+        ValueError: If options of Ray are given with the local engine.
     """
     values = {name: getattr(arguments, name) for name in _OPTIONS}
     given = {name: value for name, value in values.items() if value is not None}
@@ -70,7 +71,7 @@ def check_new_folder(name: str, path: str, overwrite: bool) -> None:
 
 
 def report(folder: str, broken: int) -> None:
-    """Prints what was written, and how many images are broken. They have rows in the output too."""
+    """Prints the folder, and the number of images that could not be read."""
     print(f"wrote {Path(folder).resolve()}")
     if broken:
         print(f"{broken} images could not be read. The column `error` has the reasons.")

@@ -1,11 +1,12 @@
 """Prints the likeliest classes of each image with their probabilities, or writes them to a CSV
-file, or to Parquet files. Folders are searched recursively, and the files of a folder are
+file or to Parquet files. Folders are searched recursively, and the files of a folder are
 sorted. Files that cannot be read are left out and listed at the end with the reason. The exit
 status is 0 if all files were read, and 1 otherwise. To resume an interrupted run with --csv or
---parquet, repeat the command. With --engine ray and --parquet FOLDER, a cluster computes, and
-IMAGE may be Parquet files with images. FOLDER gets Parquet files with one row per image: its
-file or key, the columns of the CSV file, and `error`, the reason if it cannot be read, for
-which the exit status is 0.
+--parquet, repeat the command. With --engine ray and --parquet FOLDER, Ray computes on all cores
+or GPUs of this machine or of a cluster. IMAGE may then be Parquet files with images. FOLDER gets
+Parquet files with one row per image: its file or key, the columns of the CSV file, and `error`,
+the reason if the image cannot be read. The exit status is then 0 even if some images cannot be
+read.
 
     keras-crate predict crate_fashion_mnist photograph.jpg
     keras-crate predict model.keras photographs/ --csv predictions.csv

@@ -42,8 +42,8 @@ def add_training(parser, output: str) -> None:
     add_seed(run)
     run.add_argument(
         "--distribute", metavar="auto|data|model:N",
-        help="train on all devices: each batch is shared (data), also if there is one device only "
-        "(auto), or groups of N devices share the weights (JAX)",
+        help="train on all devices: data divides each batch among them; auto does so if there are "
+        "several; model:N also divides the weights among N devices (JAX only)",
     )  # fmt: skip
     run.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
     run.add_argument("--wandb", metavar="PROJECT", help="also log to Weights & Biases")

@@ -7,8 +7,8 @@ import keras
 class CosineOfUpdates(keras.optimizers.schedules.CosineDecay):
     """A `CosineDecay` that counts updates, of `accumulate` steps each.
 
-    Keras' optimizers call a schedule with the number of steps, also if they change the weights
-    only at every `accumulate`-th of them.
+    Keras' optimizers pass the number of steps to a schedule, even if they change the weights only
+    at every `accumulate`-th step.
     """
 
     def __init__(self, *args, accumulate: int = 1, **kwargs):

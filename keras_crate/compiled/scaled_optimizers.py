@@ -11,8 +11,8 @@ _STEM = ("patch_embedding", "token_embedding", "patch_masking", "preprocessing")
 class _ScaledSteps(AveragesOfUpdates):
     """Mixin for a Keras optimizer: a factor of the learning rate for each depth of the model.
 
-    `scales` are the factors of the stem, of each block and of the rest; without
-    any, all are 1. Weight decay is proportional to the scaled rate, and leaves
+    `scales` are the factors of the stem, of each block and of the rest. By
+    default, all are 1. Weight decay is proportional to the scaled rate, and leaves
     out the variables whose paths are in `not_decayed`. If gradients are
     accumulated, moving averages change only at updates.
     """

@@ -1,4 +1,4 @@
-"""Images of TensorFlow Datasets in ArrayRecord files, which are read without TensorFlow."""
+"""Images of TensorFlow Datasets in ArrayRecord files, read without TensorFlow."""
 
 import functools
 import io
@@ -12,7 +12,7 @@ from keras_crate.data.image_sources import ImageSource
 class ArrayRecordSource(ImageSource):
     """A split of a `tfds.core.DatasetBuilder` that was prepared as ArrayRecord, or a part of it.
 
-    In contrast to TFRecord, any record can be read by its number.
+    Unlike in TFRecord files, any record can be read by its number.
 
     Args:
         builder: The builder.
@@ -47,7 +47,7 @@ class ArrayRecordSource(ImageSource):
         return self.builder.info.features["image"].shape[-1] or 3
 
     def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
-        """Cuts off the last images, of all classes together: reading the labels takes long."""
+        """Cuts off the last images, whatever their classes: reading all labels takes long."""
         first = len(self) - max(1, round(share * len(self)))
         return self._subset(np.arange(first)), self._subset(np.arange(first, len(self)))
 

@@ -71,12 +71,12 @@ class TrainingBatches(_ImageBatches):
     random numbers of `augment`. A resumed run gets the batches of an
     uninterrupted one.
 
-    Several processes divide each batch: with `shard=(index, count)`, this process
-    reads only its rows. Put together in the order of the processes, these
-    are the batch of one process. Erasing and mixing are the exception: they
-    work on the rows of one process in one step, so their numbers depend on
-    the number of processes and steps. `augment` needs another seed in each
-    process, or it draws the same numbers in all.
+    With `shard=(index, count)`, this process reads only its rows of each batch.
+    The rows of all processes together, in the order of the processes, are the
+    batch of one process. Erasing and mixing are an exception: they work on the
+    rows of one process in one step, so the result depends on the number of
+    processes and steps. Give `augment` another seed in each process: with one
+    seed, all processes draw the same numbers.
 
     Args:
         source: The images.
@@ -94,8 +94,8 @@ class TrainingBatches(_ImageBatches):
         workers: Number of threads that read images. It does not change the
             batches.
         shard: Number of this process, from 0, and number of processes.
-        accumulate: Number of steps of a batch. Each gets an equal part of it, for an
-            optimizer with as many `gradient_accumulation_steps`.
+        accumulate: Number of steps per batch. Each step gets an equal part of the
+            batch. The optimizer needs as many `gradient_accumulation_steps`.
 
     Raises:
         ValueError: If an argument is out of range, the batch cannot be divided
@@ -183,11 +183,12 @@ class TrainingBatches(_ImageBatches):
 class EvaluationBatches(_ImageBatches):
     """Batches of images with one-hot labels, in order, for measuring accuracy.
 
-    With `multiple_of` above 1, as several devices need it, each batch has a third
-    part: one weight for each image. The last batch is padded with an image of
-    weight 0. The weight of every other image is `padded / real`, the number of
-    images with padding by the number without it. Then the loss and the
-    `weighted_metrics` of `model.evaluate` are the means over the real images.
+    Several devices need batches whose size is a multiple of their number. With
+    `multiple_of` above 1, the last batch is padded by repeating the last image, and each
+    batch has a third part: the weights of the images. The padding has weight 0. Every
+    other image has the weight `padded / real`: the number of images with padding,
+    divided by the number without. The loss and the `weighted_metrics` of
+    `model.evaluate` are then means over the real images.
 
     Args:
         source, classes, input_shape, workers: As in `TrainingBatches`.
@@ -246,7 +247,7 @@ class EvaluationBatches(_ImageBatches):
         return *batch, is_real.astype("float32") * (self.padded / len(self.source))
 
     def _places(self, index: int) -> np.ndarray:
-        """The places of this process' rows among all images and the padding."""
+        """The places of this process's rows among all images and the padding."""
         first = index * self.batch_size
         rows = np.array_split(
             np.arange(first, min(first + self.batch_size, self.padded)), self.share.count

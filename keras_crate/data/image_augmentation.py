@@ -38,8 +38,8 @@ def shift_and_flip(
     """Moves and flips images of one array at random, each in its own way.
 
     This does in one step, without Pillow, what `augment_image` does if it neither
-    crops nor changes pixels. The images are the chosen rows of a batch. Numbers are drawn
-    for the whole batch, so that each row is changed the same way with any other rows.
+    crops nor changes pixels. The images are the `chosen` rows of a batch. Random numbers are
+    drawn for the whole batch, so a row's change does not depend on which rows are chosen.
     """
     count, height, width, _ = images.shape
     if shift := augmentation.shift:

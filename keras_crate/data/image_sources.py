@@ -285,11 +285,11 @@ class TFDSSource(ImageSource):
         """Returns a `tf.data.Dataset` of pairs: an encoded image and its class.
 
         Args:
-            index, count: Number of this process, and number of processes. Each of
-                several reads its own files; or if there are fewer files than
-                processes, its own part of the images.
-            file_seed: A seed by which the files are shuffled, or None for their
-                stored order.
+            index, count: Number of this process, and number of processes. Each
+                process reads its own files, or its own part of the images if there
+                are fewer files than processes.
+            file_seed: Seed of the files' random order, or None for their stored
+                order.
         """
         import tensorflow as tf
         import tensorflow_datasets as tfds
@@ -311,13 +311,13 @@ class TFDSSource(ImageSource):
         ).map(lambda example: (example["image"], example["label"]))
 
     def padded_part(self, index: int, count: int, total: int):
-        """Returns one of `count` equal parts of the images and padding, `total` together.
+        """Returns one of `count` equal parts of the images, padded to `total` images.
 
         The padding repeats the last image.
 
         Returns:
-            A data set as `encoded` returns it, and the number of its first images that
-            are not padding.
+            A data set as `encoded` returns it, and the number of its images before the
+            padding.
         """
         size, images = total // count, len(self)
         first, end = (min(k * size, images) for k in (index, index + 1))

@@ -57,9 +57,9 @@ def open_data(
               `"cifar10"`, `"cifar100"`), which Keras downloads once;
             - a data set of TensorFlow Datasets (`"imagenet2012"`,
               `"oxford_flowers102"`, `"oxford_iiit_pet"`);
-            - a folder that TensorFlow Datasets prepared, of a version, such as
-              `"tensorflow_datasets/imagenet2012/5.1.0"`. TFRecord files are read by
-              TensorFlow, ArrayRecord files (`file_format="array_record"`) without it;
+            - a folder that TensorFlow Datasets prepared, such as
+              `"tensorflow_datasets/imagenet2012/5.1.0"`. Reading TFRecord files needs
+              TensorFlow. ArrayRecord files (`file_format="array_record"`) do not;
             - a small set that a Python package ships (`"mnist5k"`, `"digits"`);
             - a folder that has one folder of images per class, or a folder
               `train` and possibly `val` (or `validation`, `valid`) and `test`

@@ -1,4 +1,4 @@
-"""The rows of a batch that one process takes in one step."""
+"""The shard of a process: its rows of a batch in each step."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ class Share:
         return slice(first, first + self.rows)
 
     def positions(self, steps: int) -> np.ndarray:
-        """The places in the epoch's order that this process takes in all steps, one by one."""
+        """The places in the epoch's order of all images of this process, in its order."""
         first = (np.arange(steps) * self.count + self.index) * self.rows
         return (first[:, None] + np.arange(self.rows)).ravel()
 
@@ -52,7 +52,7 @@ def share_of_training(
     if batch_size % (count * accumulate):
         raise ValueError(
             f"A batch must be cut into {count * accumulate} equal parts, for {count} processes "
-            f"and {accumulate} steps an update. Received: a batch of {batch_size} of {images:,} "
+            f"and {accumulate} steps per update. Received: a batch of {batch_size} of {images:,} "
             "images. Choose another `batch_size`."
         )
     return Share(batch_size, index, count, accumulate)
@@ -61,7 +61,7 @@ def share_of_training(
 def share_of_evaluation(
     batch_size: int, images: int, shard: tuple[int, int] = (0, 1), multiple_of: int = 1
 ) -> Share:
-    """Returns the share of one process in batches whose sizes are multiples of a number.
+    """Returns the share of one process in evaluation batches, of sizes that are multiples.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -85,7 +85,7 @@ def check_shard(shard) -> tuple[int, int]:
     """Returns a pair (index, count) of integers with 0 <= index < count.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not such a pair.
     """
     is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
     if (

@@ -34,12 +34,11 @@ def training_dataset(
     Datasets stores in up to 2 GiB is kept in memory. EXIF orientations are
     ignored.
 
-    Of a set of TensorFlow Datasets, each of several processes reads only its own files
+    With several processes, each reads only its own files of a set of TensorFlow Datasets
     (`tfds.ReadConfig` with a `tf.distribute.InputContext`), or its own part of the
-    images if there are fewer files than processes. Files are shuffled, and images
-    in a buffer of up to 16,384. The order is thus another than that of one
-    process. Where the files differ in size, an epoch may have some images twice
-    or not.
+    images if there are fewer files than processes. The files are shuffled, and the
+    images in a buffer of up to 16,384. The order differs from that of one process.
+    If the files differ in size, an epoch may repeat some images and leave out others.
 
     Args:
         source: Images in arrays, in files or in a set of TensorFlow Datasets.
@@ -123,9 +122,9 @@ def evaluation_dataset(
 ):
     """Makes a `tf.data.Dataset` of the batches of `keras_crate.data.EvaluationBatches`.
 
-    Images are prepared by Pillow too, so the pixels are the same. Each of several processes
-    gets an equal part of the images, in the stored order, and the same number of rows in
-    each batch; these are other images than `EvaluationBatches` gives it.
+    Images are prepared by Pillow too, so the pixels are the same. With several processes,
+    each gets an equal part of the images, in the stored order. Its images are not those
+    that `EvaluationBatches` gives it.
 
     Args:
         source: Images of a set of TensorFlow Datasets.

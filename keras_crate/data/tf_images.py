@@ -24,9 +24,9 @@ def fold_in(key, number):
 def shuffled_images(source: ImageSource, mode: str, share: Share, steps: int) -> Callable:
     """Returns a function from a random key to a data set of images in a random order.
 
-    The data set has the images of one process in an epoch of some steps. Each comes with its
-    place in the epoch, which no other image has: `(place, (image, class))`. An image is
-    an array of pixels in Pillow's mode, or the content of an image file.
+    The data set has the images of one process in an epoch of `steps` steps. Its elements are
+    `(place, (image, class))`. The place in the epoch is unique. An image is an array of pixels
+    in Pillow's mode, or the content of an image file.
     """
     if isinstance(source, TFDSSource):
         return _shuffled_stream(source, share)
@@ -60,7 +60,7 @@ def _in_mode(source: ArraySource, mode: str) -> np.ndarray:
 
 
 def _shuffled_stream(source: TFDSSource, share: Share) -> Callable:
-    """As `shuffled_images`, without end if there are several processes."""
+    """As `shuffled_images`. With several processes, the data set does not end."""
     alone, is_small = share.count == 1, source.builder.info.dataset_size <= CACHED
     buffer = len(source) if is_small else min(len(source), SHUFFLED)
     stored = source.encoded(share.index, share.count)

@@ -1,1 +1,1 @@
-"""Training on several devices and processes, by the engines of JAX, TensorFlow and PyTorch."""
+"""Training on several devices and processes, with the engines of JAX, TensorFlow and PyTorch."""

@@ -1,4 +1,4 @@
-"""What a run trains on: one device, or several by the engine of the backend."""
+"""The devices of a run: one, or several with the engine of the backend."""
 
 import contextlib
 import importlib
@@ -17,12 +17,12 @@ _ENGINES = {
 
 
 class Devices:
-    """One device. Subclasses are several, by an engine.
+    """One device. Each engine has a subclass for several devices.
 
     Attributes:
-        process, processes: Number of this process, from 0, and the count.
-        replicas: Copies of the model that share a batch. It divides the batch.
-        shard: The part of each batch that this process reads: its number and the count of parts.
+        process, processes: Number of this process, from 0, and number of processes.
+        replicas: Number of copies of the model, each of which computes an equal part of a batch.
+        shard: The part of each batch that this process reads: its number, and number of parts.
         trains_copies: Whether a model that was made outside the scope must be copied into it.
     """
 
@@ -33,7 +33,7 @@ class Devices:
 
     @property
     def is_writer(self) -> bool:
-        """Whether this process writes the files: one does."""
+        """Whether this process writes the files. Only process 0 does."""
         return self.process == 0
 
     def scope(self):
@@ -45,18 +45,18 @@ class Devices:
 
         Args:
             model: The model.
-            images: Images of a step, over all replicas.
+            images: Number of images per step, over all replicas.
             pipeline: What makes the batches.
-            accumulate: Steps of an update.
+            accumulate: Number of steps per update.
 
         Raises:
-            ValueError: If the replicas do not divide a step's images, for example.
+            ValueError: If the images are not a multiple of the replicas, for example.
         """
         if images % self.replicas:
             raise ValueError(
-                f"{self.replicas} devices share the images of a step, and must divide them. "
-                f"Received: {images} images.\n"
-                f"Choose a `batch_size` so that `batch_size / accumulate` is a multiple of "
+                f"Each step must have an equal number of images for each of {self.replicas} "
+                f"replicas. Received: {images} images.\n"
+                "Choose a `batch_size` so that `batch_size / accumulate` is a multiple of "
                 f"{self.replicas}."
             )
 
@@ -69,7 +69,7 @@ class Devices:
         return batches
 
     def steps(self, batches) -> int | None:
-        """The count of steps that `fit` and `evaluate` must be told for validation batches."""
+        """Number of validation steps to pass to `fit` and `evaluate`, or None."""
         return None
 
     def own_seed(self, value: int) -> int:
@@ -77,7 +77,7 @@ class Devices:
         return value
 
     def seed(self, state, value: int) -> None:
-        """Sets the state of a random generator, which differs between replicas.
+        """Sets the state of a random generator, to another value on each replica.
 
         Args:
             state: The variable of a `keras.random.SeedGenerator`.
@@ -86,7 +86,7 @@ class Devices:
         state.assign(np.array([value, 0]))
 
     def save(self, model: keras.Model, write: Callable[[Path], None], file: Path) -> None:
-        """Writes a file of a model in the writer. All processes call it.
+        """Writes a file of a model. All processes call it, and process 0 writes.
 
         Args:
             model: The model.
@@ -97,11 +97,11 @@ class Devices:
             write(file)
 
     def wait(self) -> None:
-        """Waits until all processes are here."""
+        """Waits until all processes have called it."""
 
 
 def check_no_loss_scale(model: keras.Model) -> None:
-    """Refuses mixed_float16, for which Keras scales the loss by the gradients of each replica."""
+    """Refuses mixed_float16: each replica would choose its own scale of the loss."""
     if model.dtype_policy.name == "mixed_float16":
         raise ValueError(
             "`precision` must not be mixed_float16 on several devices of this backend. Use "
@@ -128,9 +128,7 @@ def distributed(distribute: str | None) -> Iterator[Devices]:
     """Opens the devices of a run. Models are made and trained in its `with` statement.
 
     Args:
-        distribute: None for one device. `"data"` divides each batch among all
-            devices. `"auto"` does so if there are several. `"model:N"` divides the
-            weights among N devices, and each batch among groups of N.
+        distribute: As in `keras_crate.training.RunOptions`.
 
     Raises:
         ValueError: If the backend or the devices cannot do it.
@@ -144,8 +142,8 @@ def distributed(distribute: str | None) -> Iterator[Devices]:
     parts = int(distribute.partition(":")[2] or 1)
     if parts > 1 and keras.backend.backend() != "jax":
         raise ValueError(
-            f"`distribute` model:N needs the JAX backend. Received: {distribute} on "
-            f"{keras.backend.backend()}. Use data, or set KERAS_BACKEND=jax."
+            f"`distribute` model:N needs the JAX backend. Received: {distribute} under "
+            f"{keras.backend.backend()}. Choose data, or set KERAS_BACKEND=jax."
         )
     devices = engine.open_devices(parts)
     if distribute == "auto" and devices.replicas == devices.processes == 1:

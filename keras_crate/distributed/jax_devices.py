@@ -1,4 +1,4 @@
-"""JAX: the devices of `keras.distribution`, of this process and others."""
+"""JAX: the devices of all processes, with `keras.distribution`."""
 
 import inspect
 import os
@@ -12,21 +12,22 @@ from keras_crate.distributed.layout import check_divided, check_layout, layout_m
 
 
 def _is_launched() -> bool:
-    """Whether the environment has the processes of `keras.distribution.initialize`."""
+    """Whether variables for `keras.distribution.initialize` are set."""
     return any(name.startswith("KERAS_DISTRIBUTION_") for name in os.environ)
 
 
 def check_alone() -> None:
-    """Refuses to train in each of several processes by itself."""
+    """Refuses several processes without `distribute`, each of which would train alone."""
     if _is_launched() or jax.distributed.is_initialized():
         raise ValueError(
-            "`distribute` must be given if JAX has several processes. Received: none, with the "
-            "variables KERAS_DISTRIBUTION_... Pass data (`--distribute data`)."
+            "`distribute` must be given if JAX has several processes. Received: None, with the "
+            "variables KERAS_DISTRIBUTION_...\n"
+            'Pass distribute="data" (`--distribute data` on the command line).'
         )
 
 
 def open_devices(parts: int) -> Devices:
-    """Joins the processes that the environment names, and takes all their devices."""
+    """Connects the processes that the environment names, and takes all their devices."""
     if "layout" not in inspect.signature(keras.optimizers.Optimizer.add_variable).parameters:
         raise ValueError(  # Keras 3.8 changes the order of images, and does not divide slots
             "`distribute` needs a newer Keras under JAX. Received: Keras "
@@ -37,21 +38,21 @@ def open_devices(parts: int) -> Devices:
             keras.distribution.initialize()
         except RuntimeError as error:
             raise ValueError(
-                f"JAX could not join its processes: {str(error).splitlines()[0]}\n"
-                "If a model was made before, call `keras.distribution.initialize()` before it, or "
-                "pass the model's name or file."
+                f"JAX could not connect its processes: {str(error).splitlines()[0]}\n"
+                "Pass the model's name or file, or call `keras.distribution.initialize()` before "
+                "the model is made."
             ) from error
     count = jax.device_count()
     if count % parts:
         raise ValueError(
-            f"`distribute` must name a number that divides the {count} devices. Received: "
+            f"The N of `distribute` model:N must divide the {count} devices. Received: "
             f"model:{parts}"
         )
     return JaxDevices(parts)
 
 
 class _DividedModel(keras.distribution.ModelParallel):
-    """Refuses a weight that the devices do not divide by name, before it is made."""
+    """Names a weight that cannot be divided into equal parts, before it is made."""
 
     def get_variable_layout(self, variable):
         layout = super().get_variable_layout(variable)
@@ -60,10 +61,10 @@ class _DividedModel(keras.distribution.ModelParallel):
 
 
 class JaxDevices(Devices):
-    """All devices of all processes. JAX computes as one device with the whole batch.
+    """All devices of all processes. A step is one program for the whole batch.
 
     Args:
-        parts: Number of devices that share the weights.
+        parts: Number of devices that divide the weights: the N of `model:N`, or 1.
     """
 
     trains_copies = True  # variables are divided when they are made
@@ -82,7 +83,7 @@ class JaxDevices(Devices):
             )
         self.process, self.processes = jax.process_index(), jax.process_count()
         self.replicas = len(devices) // parts
-        # A group of devices that share the weights may be of several processes.
+        # A group of devices that divide the weights may belong to several processes.
         self.shard = (self.distribution.data_shard_id, min(self.replicas, self.processes))
 
     def check(self, model, images, pipeline, accumulate):
@@ -102,7 +103,7 @@ class JaxDevices(Devices):
         before = [variable.value for variable in variables]
         for variable in variables:  # all processes take part, one variable after the other
             variable._value = multihost_utils.process_allgather(variable.value, tiled=True)
-        # One process alone may not put an array on the devices of all.
+        # One process alone cannot put an array on the devices of all processes.
         keras.distribution.set_distribution(None)
         try:
             super().save(model, write, file)

@@ -8,8 +8,8 @@ from keras_crate.checks import names_arguments
 
 MODEL_AXIS = "model"
 
-# A tensor divided by columns is followed by one divided by rows wherever the operator has two,
-# so that the numbers between the two stay where they are computed. Heads are blocks of columns.
+# In an operator with two matrices, the first is divided by columns and the second by rows. The
+# numbers between the two are then not sent to other devices. Heads are blocks of columns.
 _COLUMNS, _ROWS = (None, MODEL_AXIS), (MODEL_AXIS, None)
 LAYOUTS = {
     # MSSA, TSSA and CBSA: U by heads, and the output map by the heads that it reads.
@@ -26,10 +26,10 @@ LAYOUTS = {
 
 @names_arguments
 def layout_map(device_mesh: keras.distribution.DeviceMesh) -> keras.distribution.LayoutMap:
-    """Returns which weights of a CRATE each device has, for `keras.distribution.ModelParallel`.
+    """Returns which weights are divided among devices, for `keras.distribution.ModelParallel`.
 
-    The weights of the operators are divided along the mesh's axis `"model"`. All others, which
-    are few, are on every device.
+    The weights of the operators are divided along the mesh's axis `"model"`. Every device has all
+    other weights, which are few.
 
     | operator | divided |
     | --- | --- |
@@ -102,7 +102,7 @@ def check_layout(model: keras.Model, device_mesh: keras.distribution.DeviceMesh)
     if not divided:
         raise ValueError(
             f"{model.name!r} has no weights to divide among devices: none of its operators is "
-            "one of this package.\nTrain it data parallel."
+            'one of this package.\nChoose distribute="data".'
         )
 
 
@@ -118,7 +118,7 @@ def check_divided(variable: keras.Variable, layout: keras.distribution.TensorLay
         if size % parts:
             raise ValueError(
                 f"{parts} devices cannot divide {variable.path}, of shape {tuple(variable.shape)}."
-                "\nChoose another number of devices (`distribute`)."
+                "\nChoose another N in `distribute` model:N."
             )
 
 

@@ -1,14 +1,14 @@
-"""The copies of a model that share a batch, each on a device: which is this, and values of all.
+"""Inside a training step: which replica computes, and values of all replicas.
 
-JAX computes a batch as if one device had it, so it has one replica here. TensorFlow's
-strategies and PyTorch's processes compute their own rows of the batch.
+A replica is a copy of the model, which computes its rows of a batch. Under JAX, a step is one
+program for the whole batch, so these functions see one replica.
 """
 
 import keras
 
 
 def replica() -> tuple:
-    """Returns the number of the replica that computes now, from 0, and the count of replicas.
+    """Returns the number of this replica, from 0, and the number of replicas.
 
     Under TensorFlow the number may be a tensor.
     """
@@ -28,10 +28,10 @@ def replica() -> tuple:
 def rows_of_replica(draw, rows):
     """Draws random rows for the whole batch, and returns those of this replica.
 
-    The rows do not depend on the count of replicas, if all have the same random state.
+    The rows do not depend on the number of replicas, if all have the same random state.
 
     Args:
-        draw: Function from the number of rows to a tensor of so many.
+        draw: Function from a number of rows to a random tensor with that many rows.
         rows: Number of this replica's rows.
     """
     number, count = replica()
@@ -39,10 +39,10 @@ def rows_of_replica(draw, rows):
 
 
 def of_all_replicas(x):
-    """Returns the rows of all replicas, in their order. Gradients go back to each replica.
+    """Returns the rows of all replicas, in order. Gradients flow back to each replica.
 
     Args:
-        x: Tensor with the rows of this replica, as many as every other has.
+        x: Tensor with the rows of this replica. All replicas have equally many.
     """
     if replica()[1] == 1:
         return x
@@ -56,10 +56,10 @@ def of_all_replicas(x):
 
 
 def share_of_replica(loss):
-    """Divides a loss by the count of replicas if their gradients are added up, as in TensorFlow.
+    """Divides a loss by the number of replicas under TensorFlow, where gradients are summed.
 
-    Keras divides its own losses so, and multiplies the loss that it reports. PyTorch's
-    processes average their gradients.
+    Keras also divides its own losses, and multiplies the loss that it reports. Under PyTorch,
+    gradients are averaged.
 
     Args:
         loss: The loss of a model on one replica's images, a scalar tensor.

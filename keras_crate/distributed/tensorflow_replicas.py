@@ -1,4 +1,4 @@
-"""TensorFlow: replicas of a model by `MirroredStrategy`, in one process or several."""
+"""TensorFlow: replicas with `MirroredStrategy`, in one process or several."""
 
 import contextlib
 import functools
@@ -20,23 +20,24 @@ from keras_crate.keras_internals import (
 
 
 def _workers() -> int:
-    """The count of processes in TF_CONFIG."""
+    """The number of processes in TF_CONFIG."""
     return len(
         json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [0])
     )
 
 
 def check_alone() -> None:
-    """Refuses to train in each of several processes by itself."""
+    """Refuses several processes without `distribute`, each of which would train alone."""
     if _workers() > 1:
         raise ValueError(
-            "`distribute` must be given if TF_CONFIG names several workers. Received: none, with "
-            f"{_workers()} workers. Pass data (`--distribute data`)."
+            "`distribute` must be given if TF_CONFIG names several workers. Received: None, with "
+            f"{_workers()} workers.\n"
+            'Pass distribute="data" (`--distribute data` on the command line).'
         )
 
 
 def open_devices(parts: int) -> Devices:
-    """Makes the strategy of all GPUs, or of all logical CPUs without a GPU."""
+    """Makes the strategy for all GPUs, or for all logical CPUs if there is no GPU."""
     if _workers() > 1:
         return Workers(_strategy())
     return Replicas(_strategy())
@@ -49,8 +50,8 @@ def _strategy():
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             raise ValueError(
-                "TensorFlow must join its processes before it computes: pass the name or the file "
-                "of a model, not a model."
+                "TensorFlow must connect its processes before it computes. Pass the name or the "
+                "file of a model, not a model."
             ) from error
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     names = [device.name for device in tf.config.list_logical_devices(kind)]
@@ -74,7 +75,7 @@ class Replicas(Devices):
         check_no_loss_scale(model)
         if accumulate > 1:  # Keras would add up the replicas' gradients in a branch
             raise ValueError(
-                "`accumulate` must be 1 on several devices of TensorFlow. Received: "
+                "`accumulate` must be 1 on several devices under TensorFlow. Received: "
                 f"accumulate={accumulate}. Use more devices, or JAX or PyTorch."
             )
 
@@ -97,7 +98,7 @@ class Replicas(Devices):
 
 
 class Workers(Replicas):
-    """The replicas of a `tf.distribute.MultiWorkerMirroredStrategy`, of this process and others."""
+    """The replicas of a `tf.distribute.MultiWorkerMirroredStrategy`, in several processes."""
 
     def __init__(self, strategy):
         super().__init__(strategy)
@@ -109,7 +110,7 @@ class Workers(Replicas):
         super().check(model, images, pipeline, accumulate)
         if not pipeline.startswith("tf.data"):
             raise ValueError(
-                "`pipeline` must be tf.data for several processes of TensorFlow. Received: "
+                "`pipeline` must be tf.data in several processes under TensorFlow. Received: "
                 f"{pipeline}"
             )
 
@@ -127,7 +128,7 @@ class Workers(Replicas):
             divided = (tf.reshape(part, (here, -1, *part.shape[1:])) for part in parts)
             return tf.data.Dataset.from_tensor_slices(tuple(divided))
 
-        # A step in which the batches end would count as one more: they do not end.
+        # Without end: Keras would count the end of the batches as one more step.
         batches = batches.flat_map(of_replicas).repeat()
         return self.strategy.distribute_datasets_from_function(lambda context: batches)
 
@@ -140,7 +141,7 @@ class Workers(Replicas):
         if self.is_writer:
             write(file)
             return
-        with tempfile.TemporaryDirectory() as folder:  # Keras makes variables, with all workers
+        with tempfile.TemporaryDirectory() as folder:  # saving makes variables, in all workers
             write(Path(folder) / file.name)
 
     def wait(self):

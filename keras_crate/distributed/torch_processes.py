@@ -1,4 +1,4 @@
-"""PyTorch: one process a device, started by `torchrun`. Gradients are averaged."""
+"""PyTorch: one process per device, started by `torchrun`. Gradients are averaged."""
 
 import contextlib
 import os
@@ -14,27 +14,28 @@ _active: list["TorchProcesses"] = []  # the innermost open scope is last
 
 
 def process() -> tuple[int, int]:
-    """Returns the number of this process and the count, in the scope of `TorchProcesses`."""
+    """Returns this process's number and the number of processes, in `TorchProcesses.scope`."""
     return (_active[-1].process, _active[-1].processes) if _active else (0, 1)
 
 
 def check_alone() -> None:
-    """Refuses to train in each of several processes by itself."""
+    """Refuses several processes without `distribute`, each of which would train alone."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and "TORCHELASTIC_RUN_ID" in os.environ:
         raise ValueError(
-            "`distribute` must be given if torchrun starts several processes. Received: none, in "
-            f"{os.environ['WORLD_SIZE']} processes. Pass data (`--distribute data`)."
+            "`distribute` must be given if torchrun starts several processes. Received: None, in "
+            f"{os.environ['WORLD_SIZE']} processes.\n"
+            'Pass distribute="data" (`--distribute data` on the command line).'
         )
 
 
 def open_devices(parts: int) -> Devices:
-    """Joins the processes that torchrun has started."""
+    """Connects the processes that torchrun has started."""
     if not distributed.is_initialized():
         if "WORLD_SIZE" not in os.environ:
             count = torch.cuda.device_count()
             if count > 1:
                 raise ValueError(
-                    f"PyTorch needs a process for each of the {count} GPUs. Start them with:\n"
+                    f"PyTorch needs one process for each of the {count} GPUs. Start them with:\n"
                     f"torchrun --nproc-per-node={count} -m keras_crate ..."
                 )
             return Devices()
@@ -45,7 +46,7 @@ def open_devices(parts: int) -> Devices:
 
 
 class TorchProcesses(Devices):
-    """Processes that each train on their rows of a batch, with the mean of all gradients."""
+    """Processes that each compute their rows of a batch, and average their gradients."""
 
     def __init__(self):
         self.process, self.processes = distributed.get_rank(), distributed.get_world_size()
@@ -86,7 +87,7 @@ class TorchProcesses(Devices):
 
 
 def _mean(gradients: list) -> list:
-    """Averages gradients over the processes, all of a dtype at once."""
+    """Averages gradients over the processes, in one all-reduce per dtype."""
     means = list(gradients)
     for dtype in {gradient.dtype for gradient in gradients}:
         chosen = [k for k, gradient in enumerate(gradients) if gradient.dtype == dtype]
@@ -107,7 +108,7 @@ def _add_up(model: keras.Model) -> None:
 
 
 class RowsOfAll(torch.autograd.Function):
-    """The rows of all processes, in their order. The gradients of all go back to each row."""
+    """The rows of all processes, in order. A row gets the sum of its gradients of all processes."""
 
     @staticmethod
     def forward(context, rows):
@@ -123,7 +124,7 @@ class RowsOfAll(torch.autograd.Function):
 
 
 class _MeanOfAll(torch.autograd.Function):
-    """The mean of the processes' tensors."""
+    """The mean of a tensor over the processes."""
 
     @staticmethod
     def forward(context, x):

@@ -1,4 +1,4 @@
-"""Writes a model's outputs for many images to Parquet files, computed on a cluster of Ray."""
+"""Writes a model's outputs for many images to Parquet files, computed on Ray."""
 
 import contextlib
 import os
@@ -39,8 +39,8 @@ from keras_crate.evaluation.resumable import (
 )
 from keras_crate.files import locked, make_folder
 
-# In the folder of an unfinished run: the results, Ray's list of the images that are in them, and
-# the list of all image files.
+# In the folder of an unfinished run: the partial results, Ray's list of the images that they have,
+# and the list of all image files.
 _NAMES = ("parts", "done", "files.parquet")
 
 
@@ -65,17 +65,17 @@ def write_predictions_on_ray(
       null for an image that cannot be read;
     - `error`: why the image cannot be read. It is null for all other images.
 
-    Until the last image is read, the results are in the folder `OUT.unfinished`. If a
-    worker ends, Ray gives its images to another. If the program ends, repeat the call to
-    resume the run. Images in finished files are not read again. A resumed run keeps its
-    original list of image files.
+    Until the run is complete, partial results are in the folder `OUT.unfinished`. If a
+    worker is lost, Ray gives its images to another. If the program is interrupted,
+    repeat the call to resume the run. It does not repeat images in finished files, and
+    keeps its original list of image files.
 
     The cluster is the one that Ray is connected to, or that the environment variable
     `RAY_ADDRESS` names. If there is none, Ray starts on this machine. All machines of a
-    cluster must see the images and `out` at the same paths, and must have this package.
+    cluster must have this package, and the same paths for the images and `out`.
 
     Args:
-        model: A classifier. Each worker gets a copy of it once.
+        model: A classifier. Each worker gets a copy.
         paths: Image files, and folders, which are searched recursively. Or Parquet files,
             and folders with Parquet files.
         out: The folder to write. If it exists, it is replaced at the end.
@@ -135,10 +135,10 @@ def write_features_on_ray(
     """Writes a model's features of many images to Parquet files, by Ray Data.
 
     The files, the cluster and how a run is resumed are as in `write_predictions_on_ray`.
-    In place of the classes there is the column `features`: a list of d numbers, float32.
+    The column `features`, a list of float32, replaces those of the classes.
 
     Args:
-        model: A model that gives one vector an image. The features of a classifier
+        model: A model that returns one vector per image. The features of a classifier
             of this package are taken before its head.
         paths, out, evaluation, batch_size, options: As in `write_predictions_on_ray`.
 
@@ -146,7 +146,7 @@ def write_features_on_ray(
         The number of images that could not be read.
 
     Raises:
-        ValueError: If the model does not give one vector an image, or as in
+        ValueError: If the model does not return one vector per image, or as in
             `write_predictions_on_ray`.
         OSError: If `out` has files that are not Parquet, or cannot be written.
         ImportError: If Ray is not installed.
@@ -184,11 +184,11 @@ def _write(
 ) -> int:
     """Writes the outputs of all images to `out`. Returns the number of broken images.
 
-    The settings `how` are those that the outputs depend on, beside the model and the images.
+    `how` has the settings, besides the model and the images, that the outputs depend on.
     """
     if "://" in os.fspath(out):
         raise ValueError(
-            "`out` must be on a file system that every machine sees, such as a mounted bucket. "
+            "`out` must be a path on a file system that every machine sees, not an address. "
             f"Received: {out}"
         )
     out, paths = Path(os.path.abspath(out)), as_list(paths)
@@ -196,7 +196,7 @@ def _write(
     parquet = parquet_files(paths)
     images = (evaluation or Evaluation.for_model(model)).images(parquet or paths, model, batch_size)
     settings = settings_of(model, paths, images) | how | {"key": options.key}
-    del settings["batch_size"]  # with any other, the numbers are the same
+    del settings["batch_size"]  # it does not change the outputs
     folder = out.with_name(out.name + SUFFIX)
     parts, done, listing = (folder / name for name in _NAMES)
     check_unfinished(folder)
@@ -241,7 +241,7 @@ def _check_out(out: Path, paths: list) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Removes what a run has written to its folder, but its parts."""
+    """Removes what a run has written to its folder, except its parts."""
     _, done, listing = (folder / name for name in _NAMES)
     shutil.rmtree(done, ignore_errors=True)
     listing.unlink(missing_ok=True)

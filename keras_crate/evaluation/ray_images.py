@@ -1,4 +1,4 @@
-"""Images as a data set of Ray Data, which its tasks read and the workers' models see."""
+"""Images as a data set of Ray Data: how its tasks read them and its workers compute outputs."""
 
 import io
 import os
@@ -18,15 +18,15 @@ from keras_crate.files import written_whole
 PARQUET = ".parquet"
 _FILE, _PIXELS, _ERROR = "file", "pixels", "error"  # columns
 _KEYS, _ROW_HASH = ("path", "id"), "row_hash"  # columns that name an image; the last is Ray's
-_OTHER_CPUS = 2  # beside the workers': for a task, and for the actor that finds finished images
-_BLOCK = 4  # batches that Ray moves from process to process at a time
+_OTHER_CPUS = 2  # besides the workers': for a task, and for the actor that finds finished images
+_BLOCK = 4  # batches that Ray passes between processes at a time
 
 
 class Outputs(NamedTuple):
     """What the workers compute.
 
     Attributes:
-        model: The model, of which each worker gets a copy once.
+        model: The model. Each worker gets a copy.
         rows_of: Function from the model and a batch to the cells of each image.
         types: Arrow's type of each cell, by the name of its column.
     """
@@ -37,7 +37,7 @@ class Outputs(NamedTuple):
 
 
 def connect() -> None:
-    """Connects to Ray, unless the program is connected.
+    """Connects to Ray, unless the program is already connected.
 
     The cluster is that of the environment variable `RAY_ADDRESS`, or the one that `ray start`
     has started here. If there is none, Ray starts on this machine.
@@ -46,7 +46,7 @@ def connect() -> None:
         ImportError: If Ray is not installed.
     """
     with needed("'ray[data]>=2.60' aiohttp", "The engine ray needs"):
-        import aiohttp  # noqa: F401  (threads of Ray fail at its import if it is missing)
+        import aiohttp  # noqa: F401  (threads of Ray import it)
         import ray
         import ray.data.checkpoint
     if ray.is_initialized():
@@ -59,7 +59,7 @@ def connect() -> None:
 
 
 def parquet_files(paths: list) -> list[Path]:
-    """Returns the Parquet files that the paths name, sorted in each folder. None for images.
+    """Returns the Parquet files that the paths name, sorted in each folder; none for images.
 
     Raises:
         ValueError: If some paths have Parquet files and others do not.
@@ -154,16 +154,16 @@ def with_outputs(
 
 
 def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, int]:
-    """Returns the GPUs of each worker, the most workers, and the workers at the beginning.
+    """Returns the GPUs per worker, the largest and the initial number of workers.
 
     Raises:
-        ValueError: If the cluster has too few CPUs, with which Ray would wait for ever.
+        ValueError: If the cluster has too few CPUs: Ray would wait forever.
     """
     has_cpus, has_gpus = (int(cluster.get(name, 0)) for name in ("CPU", "GPU"))
     if 0 < has_cpus < 1 + _OTHER_CPUS:  # with 0, the cluster has not begun to grow
         raise ValueError(
             f"Ray must have {1 + _OTHER_CPUS} CPUs or more: one for a worker, and {_OTHER_CPUS} to "
-            f"read, write and resume. Received: a cluster with {has_cpus}"
+            f"read, write and resume. Received: a cluster with {has_cpus} CPUs"
         )
     gpus = min(1, has_gpus) if options.gpus is None else options.gpus
     if gpus:
@@ -175,7 +175,7 @@ def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, 
 
 
 def write_parts(data, parts: Path, key: str, done: Path, options: RayOptions) -> None:
-    """Computes a data set and writes it to Parquet files. Rows that are there are not repeated.
+    """Computes a data set and writes it to Parquet files. Rows in whole files are not repeated.
 
     Args:
         data: The result of `with_outputs`.
@@ -234,7 +234,7 @@ def _file(value, folder: str):
 
 
 class Worker:
-    """An actor of Ray: it has the model, and computes the outputs of prepared images."""
+    """An actor of Ray with a copy of the model, which computes the outputs of prepared images."""
 
     def __init__(self, outputs, reader: ImageFiles):
         import ray

@@ -11,17 +11,17 @@ class RayOptions:
     """How `write_features_on_ray` and `write_predictions_on_ray` run.
 
     Attributes:
-        workers: The most copies of the model at once, >= 1. By default, one for each
-            GPU of the cluster, or without GPUs one for every two CPUs.
-        gpus: GPUs for each worker, >= 0. With 0.5, two workers share a GPU. By default
+        workers: Largest number of workers, >= 1. Each has a copy of the model. By default,
+            one per GPU of the cluster, or without GPUs one per two CPUs.
+        gpus: GPUs per worker, >= 0. With 0.5, two workers share a GPU. By default
             1 if the cluster has GPUs, else 0.
         rows_per_file: Rows of each Parquet file that is written, >= 1. The last files may
-            have fewer. A run that is interrupted repeats the images of unfinished files.
-        column: Column of Parquet files that has the images: the bytes of an encoded
-            image, such as JPEG, or a struct with `bytes`, as in data sets of Hugging Face.
-        key: Column of Parquet files that names the image. Its values must differ, and
-            must not be null. By default `path` or `id` if there is one, else
-            `row_hash`: Ray's hash of the file's path and the row's number.
+            have fewer. A resumed run repeats the images of unfinished files.
+        column: Column of Parquet input with the images. Each is an encoded image, such
+            as JPEG, as bytes or as a struct with `bytes`, as in data sets of Hugging Face.
+        key: Column of Parquet input that names the image. Its values must be unique, and
+            not null. By default `path` or `id` if there is one, else `row_hash`: Ray's
+            hash of the file's path and the row's number.
         verbose: 1 for Ray's progress bars.
 
     Raises:

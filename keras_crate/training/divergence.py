@@ -21,7 +21,7 @@ class FiniteLoss(keras.callbacks.Callback):
     No step waits for its loss: Keras hands the losses to this callback from
     other threads, which ask `fit` to stop. To name the first broken layer, the
     epoch is then repeated from its backup, with the same batches and random
-    numbers, up to the step that went wrong. On several devices it is not.
+    numbers, up to the step that went wrong. On several devices, it is not repeated.
     """
 
     async_safe = True  # else Keras waits for every callback at each step
@@ -46,7 +46,7 @@ class FiniteLoss(keras.callbacks.Callback):
         loss = logs.get("loss", 0.0)
         if not np.isfinite(loss):
             self.losses[batch] = loss
-            # Processes must do the same steps, and may see this at different ones.
+            # All processes must do the same steps, but may see this loss at different steps.
             self.trained.stop_training = self.is_alone
 
     def on_test_begin(self, logs=None):
@@ -104,7 +104,7 @@ class FiniteLoss(keras.callbacks.Callback):
         broken = [
             weight.path
             for weight in self.model.trainable_variables
-            if not keras.ops.all(keras.ops.isfinite(weight))  # NumPy may not see all of it
+            if not keras.ops.all(keras.ops.isfinite(weight))  # NumPy may see a part
         ]
         if not broken:
             return ""

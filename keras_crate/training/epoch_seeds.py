@@ -15,8 +15,8 @@ class EpochSeeds(keras.callbacks.Callback):
     seeds of dropout, drop-path and masks, which Keras does not save with the
     weights; the global generators, one of which PyTorch's dropout uses; and the
     epoch of a `keras_crate.data.TrainingBatches`, which Keras counts once too
-    often. Replicas of the model draw different numbers, but for `PatchNoise`,
-    which draws those of all replicas.
+    often. Each replica of the model draws other numbers. `PatchNoise` is the
+    exception: it draws the numbers of all replicas.
     """
 
     def __init__(self, seed: int, devices: Devices, batches=None):

@@ -23,8 +23,8 @@ def compile_model(model: keras.Model, recipe: Recipe, steps: int, metrics: str =
     """Compiles a model with a recipe's optimizer and loss, for epochs of some steps.
 
     Args:
-        metrics: The argument of `compile` that gets the metrics: `"weighted_metrics"` if the
-            images of validation batches have weights.
+        metrics: The argument of `compile` for the metrics: `"weighted_metrics"` if
+            validation images have weights, else `"metrics"`.
     """
     optimizer = build_optimizer(recipe, model, steps)
     if learns_labels(model):

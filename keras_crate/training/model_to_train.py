@@ -85,7 +85,7 @@ def model_name(model: "str | os.PathLike | keras.Model") -> str:
 def open_trained(model: "str | os.PathLike | keras.Model", devices: Devices) -> keras.Model:
     """Returns the model itself, or opens that of a file, a variant or a repository.
 
-    The model itself is copied, if the devices can only train one that was made in their scope.
+    The model is copied if the devices can train only models that were made in their scope.
     """
     if isinstance(model, keras.Model):
         return _copy(model) if devices.trains_copies else model
@@ -98,7 +98,7 @@ def open_trained(model: "str | os.PathLike | keras.Model", devices: Devices) -> 
 
 
 def _copy(model: keras.Model) -> keras.Model:
-    """Returns a copy that has all of the model, also adapters of LoRA."""
+    """Returns a complete copy of a model, including adapters of LoRA."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         save_model(model, file)

@@ -1,4 +1,4 @@
-"""Names the processes of a run that have ended, which the others wait for."""
+"""Names the processes of a run that have ended, if training fails in another."""
 
 import contextlib
 import shutil
@@ -12,10 +12,10 @@ from keras_crate.files import locked
 
 @contextlib.contextmanager
 def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
-    """Raises an error that names the other processes that have ended, if training fails.
+    """If training fails, raises an error that names the other processes that have ended.
 
-    Each process holds the lock of a file in its `with` statement, until it ends. The
-    engines of the backends report a lost connection, without a name.
+    Each process locks a file of its own in the `with` statement, until it ends. The engines
+    of the backends report a lost connection only, without a process.
 
     Args:
         folder: Folder of the lock files, which all processes share.
@@ -28,7 +28,7 @@ def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
         yield
         return
     folder.mkdir(exist_ok=True)
-    own = f"Process {devices.process} of this run is running already. Wait for its end."
+    own = f"Process {devices.process} of this run is already running. Wait until it ends."
     with locked(folder / str(devices.process), own):
         try:
             devices.wait()

@@ -1,4 +1,4 @@
-"""Batches that the user prepared, by tf.data, PyTorch, Keras or grain."""
+"""Batches that the user prepared, with tf.data, PyTorch, Keras or grain."""
 
 import dataclasses
 import sys
@@ -183,7 +183,7 @@ def _classes(labels: np.ndarray, names: tuple | None, model: keras.Model) -> int
 class PreparedInput:
     """Prepared batches as the training batches of a run; like `TrainingInput`.
 
-    With several processes, each has its own rows of a batch.
+    With several processes, each prepares its own part of every batch.
 
     Attributes:
         pipeline, images_per_epoch, steps, first_epoch, for_fit: As in `TrainingInput`.

@@ -67,8 +67,8 @@ def pretrain(
             - a `.keras` file, `hf://user/repository` or a folder of its files: the
               model with its weights;
             - a Keras classifier, `CRATEMAE` or `SimDINO`: with its weights. It is
-              trained itself, or a copy if the recipe has other rates or another
-              dtype or loss, or under JAX and TensorFlow with `distribute`.
+              trained itself. A copy is trained if the recipe has other rates or
+              another dtype or loss, or with `distribute` under JAX and TensorFlow.
 
             The last three keep their image size. By a recipe of SimDINO, any of
             them but a `CRATEMAE` is trained as an encoder.

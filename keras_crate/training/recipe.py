@@ -46,12 +46,11 @@ class Recipe:
         warmup_epochs: Number of first epochs in which the learning rate grows.
             They follow the `head_epochs`.
         batch_size: Images per update of the weights, of all devices together.
-        accumulate: Number of steps of an update, which divides `batch_size`. Each
-            step has `batch_size / accumulate` images, and the memory of so many.
-            Gradients are averaged over the steps: the update is that of the large
-            batch, except where a model or a change works on the images of one
-            step together (batch normalisation of `CBT`, MixUp, CutMix), and for
-            the random numbers of dropout.
+        accumulate: Number of steps per update. `batch_size` must be a multiple of it.
+            Each step computes `batch_size / accumulate` images, and needs the memory
+            for these only. Gradients are averaged over the steps, so the update is
+            that of the whole batch. Exceptions: batch normalisation (`CBT`), MixUp
+            and CutMix use the images of one step, and dropout draws other numbers.
         optimizer: `"lion"`, `"adamw"` or `"sgd"`.
         learning_rate: The highest learning rate. A cosine decay follows it.
         final_learning_rate: The learning rate at the end.

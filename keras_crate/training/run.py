@@ -49,9 +49,9 @@ class RunOptions:
         tensorboard: Whether to write records of TensorBoard to the folder.
         wandb: Project of Weights & Biases to record in, or None.
         callbacks: Further Keras callbacks.
-        distribute: What to train on: None for one device; `"data"` for all devices,
-            which share each batch; `"auto"` for all devices if there are several; or
-            `"model:N"`, under JAX, for groups of N devices that share the weights.
+        distribute: None trains on one device. `"data"` divides each batch among all
+            devices. `"auto"` does so if there are several. `"model:N"`, under JAX,
+            divides the weights among N devices, and each batch among groups of N.
         verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
             0 for no output.
 
@@ -119,7 +119,7 @@ def train(
         recipe, options: How to train.
         output: The run's folder.
         origin: Where the model comes from. Only the same resumes a run.
-        devices: What to train on. The model was made in their scope.
+        devices: The devices. The model was made in their scope.
 
     Returns:
         As `keras_crate.training.pretrain`.
@@ -141,7 +141,7 @@ def train(
     encoder = model.student if isinstance(model, SimDINO) else model
     evaluation = evaluation_of(recipe, encoder)
     validation = test = None
-    # Where several replicas share a batch, validation images have weights: some only fill it.
+    # With several replicas, validation images have weights: those that pad a batch have 0.
     metrics_as = "weighted_metrics" if devices.replicas > 1 else "metrics"
     if isinstance(data, PreparedBatches):
         validation = data.validation
@@ -179,7 +179,7 @@ def train(
                 f"{folder.path}, which has no {folder.record.name} in process {devices.process}."
             )
         backup = _backup_of(folder, devices)
-        devices.wait()  # until the others have read it too
+        devices.wait()  # until the other processes have read it too
         done = backup.epochs
         options.say(_summary(folder.settings(), batches, done))
         history = RunHistory(folder.history, done, devices.is_writer)

@@ -21,7 +21,7 @@ def warmup_cosine(
         warmup_epochs: Number of first epochs in which the rate grows.
         steps_per_epoch: Number of steps per epoch.
         final_learning_rate: The rate at the end.
-        accumulate: Number of steps of an update, between which the rate is constant.
+        accumulate: Number of steps per update. The rate changes only at updates.
     """
     updates = steps_per_epoch // accumulate
     warmup = round(updates * warmup_epochs)

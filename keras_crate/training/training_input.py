@@ -20,9 +20,9 @@ class TrainingInput:
 
     Attributes:
         pipeline: What makes the batches, `"tf.data"` or `"pydataset"`.
-        batch_size: Images per update of all processes, at most the number of images.
-        images_per_epoch: Those that fill whole batches.
-        steps: Steps of an epoch, `accumulate` for each batch.
+        batch_size: Images per update, of all processes, at most the number of images.
+        images_per_epoch: Number of images in the whole batches of an epoch.
+        steps: Steps of an epoch, `accumulate` per batch.
         first_epoch, for_fit: The first epoch and the batches for `fit`. Set by
             `begin`.
     """

@@ -92,7 +92,7 @@ def test_accumulation_by_replicas_of_tensorflow_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch has a process a device")
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="for PyTorch")
 def test_processes_of_pytorch_drop_different_units():
     from keras_crate.distributed.torch_processes import TorchProcesses
 
