@@ -41,6 +41,7 @@ def on_one_device(tmp_path_factory):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("PIPELINE", pipeline)
                 folder = tmp_path_factory.mktemp(f"one-{pipeline}")
+                training_cases.make_files([case], folder)
                 known[case, pipeline] = training_cases.train(case, folder, None)
         return known[case, pipeline]
 
