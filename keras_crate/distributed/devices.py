@@ -72,6 +72,13 @@ class Devices:
         """The count of steps that `fit` and `evaluate` must be told for validation batches."""
         return None
 
+    def seed_of_process(self, value: int) -> int:
+        """Returns a seed of this process' global random generators from the run's.
+
+        They differ if each process has a replica of the model: PyTorch's dropout draws from them.
+        """
+        return value
+
     def seed(self, state, value: int) -> None:
         """Sets the state of a random generator, which differs between replicas.
 

@@ -75,8 +75,11 @@ class TorchProcesses(Devices):
         ):
             yield
 
+    def seed_of_process(self, value):
+        return (value + 7919 * self.process) % 2**31
+
     def seed(self, state, value):
-        super().seed(state, (value + 7919 * self.process) % 2**31)
+        super().seed(state, self.seed_of_process(value))
 
     def wait(self):
         distributed.barrier()

@@ -93,14 +93,17 @@ def test_accumulation_by_replicas_of_tensorflow_is_refused(tmp_path):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch has a process a device")
-def test_processes_of_pytorch_drop_different_units():
+@pytest.mark.parametrize("seed", [None, 3])
+def test_processes_of_pytorch_drop_different_units(seed):
     from keras_crate.distributed.torch_processes import TorchProcesses
 
-    values = []
-    for number in range(2):
+    def dropped(number):
         processes = TorchProcesses.__new__(TorchProcesses)
         processes.process = number
-        state = keras.random.SeedGenerator(0).state
-        processes.seed(state, 5)
-        values.append(state.numpy().tolist())
-    assert values[0] == [5, 0] and values[1] != values[0]
+        layer = keras.layers.Dropout(0.5, seed=seed)
+        callback = EpochSeeds(5, processes)
+        callback.set_model(keras.Sequential([keras.Input((64,)), layer]))
+        callback.on_epoch_begin(0)
+        return keras.ops.convert_to_numpy(layer(np.ones((1, 64)), training=True)).tolist()
+
+    assert dropped(0) == dropped(0) != dropped(1)
