@@ -24,12 +24,14 @@ class Devices:
         replicas: Copies of the model that share a batch. It divides the batch.
         shard: The part of each batch that this process reads: its number and the count of parts.
         trains_copies: Whether a model that was made outside the scope must be copied into it.
+        repeats: Whether `for_fit` repeats batches without end. Keras must be told the steps.
     """
 
     process, processes = 0, 1
     replicas = 1
     shard = (0, 1)
     trains_copies = False
+    repeats = False
 
     @property
     def is_writer(self) -> bool:
@@ -68,16 +70,13 @@ class Devices:
         """Returns the batches of this process in the form in which `fit` takes them."""
         return batches
 
-    def steps(self, batches) -> int | None:
-        """The count of steps that `fit` and `evaluate` must be told for validation batches."""
-        return None
+    def seed_global(self, value: int) -> None:
+        """Sets the global random generators. What a replica draws from them differs from others.
 
-    def seed_of_process(self, value: int) -> int:
-        """Returns a seed of this process' global random generators from the run's.
-
-        They differ if each process has a replica of the model: PyTorch's dropout draws from them.
+        Args:
+            value: The seed on one device.
         """
-        return value
+        keras.utils.set_random_seed(value)
 
     def seed(self, state, value: int) -> None:
         """Sets the state of a random generator, which differs between replicas.

@@ -30,7 +30,7 @@ def test_weights_are_divided_under_jax_only():
 
 @needs_distribution
 def test_more_parts_than_devices_are_refused():
-    refused = pytest.raises(ValueError, match="the 1 devices.*Received: model:3")
+    refused = pytest.raises(ValueError, match=r"the 1 devices.*Received: model:3")
     with refused, distributed("model:3"):
         pass
 

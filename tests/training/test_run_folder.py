@@ -141,10 +141,10 @@ def test_test_images_are_looked_at_once_with_the_best_model(tmp_path, monkeypatc
     head = model.get_layer("head")
     before = head.get_weights()
     digits, test = data.load("digits"), data.load("digits").validation
-    count, read = len(test), test.image
+    count, read = len(test), test.labelled
     digits.validation.labels = model.predict(test.images, verbose=0).argmax(axis=1)
     test.labels = (digits.validation.labels + (np.arange(count) < count // 4)) % 10
-    test.image = lambda k, mode: (seen.append(k), read(k, mode))[1]
+    test.labelled = lambda k, mode: (seen.append(k), read(k, mode))[1]
 
     def spoil(epoch, logs=None):
         if epoch == 1:
