@@ -307,6 +307,8 @@ class FamilyChecks:
         assert np.abs(trained - exact).max() > 1e-5
         again = self.reloaded(model, tmp_path, "keras")
         assert_close(again.predict(images, verbose=0), trained, atol=1e-5)
+        loaded = [w for w in again.trainable_weights if "lora_kernel_a" in w.path]
+        assert loaded and all(keras.ops.any(w != 0) for w in loaded)  # with 0 it would stay so
 
     def adapted(self, model):
         return [

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_crate import CBT, CRATE, CRATEMAE, CRATEAlpha
+from keras_crate.layers.dense import adapters_apart
 from keras_crate.training import Recipe, SimDINO, finetune, pretrain
 from keras_crate.training.multi_crop import MultiCrop
 
@@ -25,7 +26,21 @@ IMAGES = RNG.integers(0, 256, (24, 8, 8, 1)).astype("uint8")
 DATA = IMAGES, np.arange(24) % 3
 VALIDATION = IMAGES[:11], np.arange(11) % 3  # no number of devices divides them
 
-PROCESS = int(os.environ.get("PROCESS", 0))
+PROCESS, PROCESSES = (int(os.environ.get(*pair)) for pair in (("PROCESS", 0), ("PROCESSES", 1)))
+
+
+class Batches(keras.utils.PyDataset):
+    """This process' rows of batches that the user prepared, with weights."""
+
+    class_names = ("a", "b", "c")
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, k):
+        rows = np.arange(8 * k, 8 * k + 8).reshape(PROCESSES, -1)[PROCESS]
+        return *(part[rows] for part in DATA), (0.5 + rows % 2).astype("float32")
+
 
 # name: how the model is made, and changes of the recipe
 CASES = {
@@ -40,6 +55,10 @@ CASES = {
     "simdino": (
         lambda: _simdino(CRATE(**SIZE, include_top=False)),
         dict(optimizer="sgd", learning_rate=0.01),
+    ),
+    "prepared": (
+        lambda: CRATE(**SIZE, classes=3),
+        dict(batch_size=24, accumulate=3, head_epochs=1),
     ),
     "accumulated": (lambda: CRATE(**SIZE, classes=3), dict(accumulate=2, clip_norm=0.05)),
 }
@@ -82,14 +101,17 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
     keras.utils.set_random_seed(0)
     given = folder / f"{case}.keras"  # TensorFlow's processes cannot be given a model
     model = str(given) if given.exists() else make()
-    options = {} if case == "lora" else {"from_scratch": False}
-    run = (finetune if case == "lora" else pretrain)(
+    command, options = pretrain, {"from_scratch": False}
+    if case in ("lora", "prepared"):
+        command, options = finetune, {}
+    if case != "prepared":
+        options["pipeline"] = os.environ.get("PIPELINE", "pydataset")
+    run = command(
         model,
-        DATA,
+        Batches() if case == "prepared" else DATA,
         folder / case,
         recipe=Recipe(**{**RECIPE, **settings, **changes}),
         validation=0 if case in ("mae", "simdino") else VALIDATION,
-        pipeline=os.environ.get("PIPELINE", "pydataset"),
         distribute=distribute,
         callbacks=_callbacks(),
         verbose=0,
@@ -103,7 +125,8 @@ def make_files(cases: list[str], folder: Path) -> None:
     for case in cases:
         make, _ = CASES[case]
         keras.utils.set_random_seed(0)
-        make().save(folder / f"{case}.keras")
+        with adapters_apart():
+            make().save(folder / f"{case}.keras")
 
 
 def read(folder: Path, case: str) -> dict:
@@ -115,7 +138,8 @@ def numbers(run) -> dict:
     """The history of a run, without times, and the weights in its file."""
     history = {k: v for k, v in run.history.items() if k != "images_per_second"}
     saved = keras.saving.load_model(run.file, compile=False)
-    weights = {w.path: w.numpy() for w in saved.trainable_variables}
+    # Of adapters, the file has what they add to the kernels.
+    weights = {w.path: w.numpy() for w in saved.weights if "lora_kernel" not in w.path}
     return {"history": history, "weights": {k: w.ravel().tolist() for k, w in weights.items()}}
 
 

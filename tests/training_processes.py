@@ -27,8 +27,9 @@ def start(words: list, processes: int = 1, devices: int = 1, **variables) -> lis
             [sys.executable, str(PROGRAM), *map(str, words)],
             env={
                 **os.environ,
+                "KERAS_BACKEND": BACKEND,
                 **_environment(number, processes, devices, ports),
-                **{"PROCESS": str(number), "KERAS_BACKEND": BACKEND, **variables},
+                **{"PROCESS": str(number), "PROCESSES": str(processes), **variables},
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -24,12 +24,14 @@ class Devices:
         replicas: Number of copies of the model, each of which computes an equal part of a batch.
         shard: The part of each batch that this process reads: its number, and number of parts.
         trains_copies: Whether a model that was made outside the scope must be copied into it.
+        repeats: Whether `for_fit` repeats batches without end. Keras must be told the steps.
     """
 
     process, processes = 0, 1
     replicas = 1
     shard = (0, 1)
     trains_copies = False
+    repeats = False
 
     @property
     def is_writer(self) -> bool:
@@ -68,13 +70,13 @@ class Devices:
         """Returns the batches of this process in the form in which `fit` takes them."""
         return batches
 
-    def steps(self, batches) -> int | None:
-        """Number of validation steps to pass to `fit` and `evaluate`, or None."""
-        return None
+    def seed_global(self, value: int) -> None:
+        """Sets the global random generators. What a replica draws from them differs from others.
 
-    def own_seed(self, value: int) -> int:
-        """Returns the seed of this process' global generators, from that of one device."""
-        return value
+        Args:
+            value: The seed on one device.
+        """
+        keras.utils.set_random_seed(value)
 
     def seed(self, state, value: int) -> None:
         """Sets the state of a random generator, to another value on each replica.

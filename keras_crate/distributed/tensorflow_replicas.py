@@ -100,6 +100,8 @@ class Replicas(Devices):
 class Workers(Replicas):
     """The replicas of a `tf.distribute.MultiWorkerMirroredStrategy`, in several processes."""
 
+    repeats = True
+
     def __init__(self, strategy):
         super().__init__(strategy)
         resolver = strategy.cluster_resolver
@@ -114,14 +116,16 @@ class Workers(Replicas):
                 f"{pipeline}"
             )
 
-    def steps(self, batches):
-        return len(batches)  # `for_fit` repeats them without end
-
     def for_fit(self, batches):
         if batches is None:
             return None
         if isinstance(batches, keras.utils.PyDataset):
             batches = _dataset(batches)
+        if not isinstance(batches, tf.data.Dataset):
+            raise ValueError(
+                "`validation` must be a tf.data.Dataset for several processes of TensorFlow. "
+                f"Received: a {type(batches).__name__}"
+            )
         here = self.replicas // self.processes
 
         def of_replicas(*parts):  # each replica of this process takes a batch of its own

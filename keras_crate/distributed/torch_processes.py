@@ -76,11 +76,15 @@ class TorchProcesses(Devices):
         ):
             yield
 
-    def own_seed(self, value):
-        return (value + 7919 * self.process) % 2**31
+    def seed_global(self, value):
+        super().seed_global(value)  # those of Python and NumPy order batches: all do it alike
+        torch.manual_seed(self._seed(value))  # units are dropped by it
 
     def seed(self, state, value):
-        super().seed(state, self.own_seed(value))
+        super().seed(state, self._seed(value))
+
+    def _seed(self, value: int) -> int:
+        return (value + 7919 * self.process) % 2**31
 
     def wait(self):
         distributed.barrier()

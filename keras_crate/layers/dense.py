@@ -1,15 +1,32 @@
 """Dense: the linear map inside the package's layers."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import keras
+
+_apart = contextvars.ContextVar("adapters are saved apart", default=False)
+
+
+@contextlib.contextmanager
+def adapters_apart() -> Iterator[None]:
+    """In its `with` statement, models are saved with adapters of LoRA apart, to train them on."""
+    token = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class Dense(keras.layers.Dense):
-    """A `keras.layers.Dense` that is saved exactly if it is quantised and has adapters of LoRA.
+    """A `keras.layers.Dense` whose adapters of LoRA can be trained after loading.
 
-    Keras adds the adapters to the kernel when it saves. It would round a quantised
-    kernel anew, and the loaded model would have other outputs. Here, the file has
-    kernel and adapters apart, and the loaded layer has both.
+    Keras adds the adapters to the kernel when it saves, and sets them to 0 when it loads: both
+    would have no gradients. Here, loaded adapters have new initial values, which add nothing.
+    Of a quantised layer, and by `adapters_apart`, the file has kernel and adapters apart. (The
+    sum would be rounded anew.) The loaded layer has both.
 
     Args:
         **kwargs: As in `keras.layers.Dense`.
@@ -19,7 +36,7 @@ class Dense(keras.layers.Dense):
         super().quantize(mode, type_check=False, **kwargs)  # Keras refuses subclasses
 
     def save_own_variables(self, store):
-        apart = self.lora_enabled and self.quantization_mode is not None
+        apart = self.lora_enabled and (_apart.get() or self.quantization_mode is not None)
         if not apart:
             super().save_own_variables(store)
             return
@@ -44,3 +61,6 @@ class Dense(keras.layers.Dense):
         if has_adapters:
             self.lora_kernel_a.assign(store["lora_kernel_a"])
             self.lora_kernel_b.assign(store["lora_kernel_b"])
+        elif self.lora_enabled and self.built:
+            initial = keras.initializers.HeUniform()(self.lora_kernel_a.shape)  # as in Keras
+            self.lora_kernel_a.assign(initial)

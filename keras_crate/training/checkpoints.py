@@ -10,6 +10,7 @@ import keras
 
 from keras_crate.distributed.devices import Devices
 from keras_crate.files import sha256_of, write_json, written_whole
+from keras_crate.layers.dense import adapters_apart
 from keras_crate.models.saving import save_model
 from keras_crate.training.history import RunHistory
 from keras_crate.training.run_folder import RunFolder
@@ -103,7 +104,7 @@ class Backup(keras.callbacks.Callback):
         self.phase, self.epochs = self.running, epochs
 
     def _write_weights(self, file: Path) -> None:
-        with written_whole(file) as unfinished:
+        with written_whole(file) as unfinished, adapters_apart():
             self.model.save_weights(unfinished)
 
     def _file(self, phase: int, epochs: int) -> Path:

@@ -35,7 +35,7 @@ class FiniteLoss(keras.callbacks.Callback):
     ):
         super().__init__()
         self.backup, self.seeds, self.batches, self.is_alone = backup, seeds, batches, is_alone
-        self.losses: dict[int, float] = {}  # those that are not finite, by step
+        self.losses: dict[int, float] = {}  # those that are not finite, by step; of one device
 
     def set_model(self, model):
         super().set_model(model)
@@ -44,20 +44,22 @@ class FiniteLoss(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         loss = logs.get("loss", 0.0)
-        if not np.isfinite(loss):
+        if self.is_alone and not np.isfinite(loss):
             self.losses[batch] = loss
-            # All processes must do the same steps, but may see this loss at different steps.
-            self.trained.stop_training = self.is_alone
+            self.trained.stop_training = True
 
     def on_test_begin(self, logs=None):
-        if self.losses and self.is_alone:
+        if self.losses:
             self.model.stop_evaluating = True  # after one batch; the result is not used
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.losses and self.is_alone:  # all threads have finished
+        if self.losses:  # all threads have finished
             step = min(self.losses)
             what = f"The loss became {self.losses[step]} at step {step + 1} of epoch {epoch + 1}"
             self._stop(what, epoch, step)
+        # Processes must do the same steps. A step's loss is of one of them, the epoch's of all.
+        if not self.is_alone and not np.isfinite(logs["loss"]):
+            self._stop(f"The loss became {logs['loss']} in epoch {epoch + 1}", epoch, None)
         if self._broken_weights():  # no loss shows the epoch's last step
             what = f"Weights became NaN or infinite at the end of epoch {epoch + 1}"
             self._stop(what, epoch, None)

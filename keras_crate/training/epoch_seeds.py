@@ -30,7 +30,7 @@ class EpochSeeds(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         rng = np.random.default_rng([self.seed, epoch])
-        keras.utils.set_random_seed(self.devices.own_seed(int(rng.integers(2**31))))
+        self.devices.seed_global(int(rng.integers(2**31)))
         for state in self.model.variables:
             if state.name == "seed_generator_state":
                 value = int(rng.integers(2**31))

@@ -97,7 +97,7 @@ def finetune(
                 )
             model = open_trained(model, devices)
             batches = open_prepared(data, validation, class_names, model)
-            recipe, left_out = batches.recipe(recipe)
+            recipe, left_out = batches.recipe(recipe, devices.shard[1])
             model = adapt_model(model, recipe, batches, batches.size)
             if left_out:
                 run_options.say(f"The batches are used as they are, without {', '.join(left_out)}.")

@@ -13,6 +13,7 @@ from keras_crate.data import LabelledImages
 from keras_crate.data.image_sources import FileSource
 from keras_crate.distributed.devices import Devices
 from keras_crate.hub.open_model import open_model
+from keras_crate.layers.dense import adapters_apart
 from keras_crate.models import CRATEMAE
 from keras_crate.models.class_names import imagenet_classes
 from keras_crate.models.rebuild import adapted
@@ -101,7 +102,8 @@ def _copy(model: keras.Model) -> keras.Model:
     """Returns a complete copy of a model, including adapters of LoRA."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
-        save_model(model, file)
+        with adapters_apart():
+            save_model(model, file)
         return keras.saving.load_model(file, compile=False)
 
 

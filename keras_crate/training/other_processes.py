@@ -25,6 +25,7 @@ def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
         ConnectionError: If other processes have ended.
     """
     if devices.processes == 1:
+        shutil.rmtree(folder, ignore_errors=True)  # of a run on several that was interrupted
         yield
         return
     folder.mkdir(exist_ok=True)

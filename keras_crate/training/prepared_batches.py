@@ -66,10 +66,15 @@ class PreparedBatches:
     steps: int
     source: str
 
-    def recipe(self, recipe: Recipe) -> tuple[Recipe, list[str]]:
-        """Returns the recipe without what these batches replace, and what it did to images."""
+    def recipe(self, recipe: Recipe, parts: int = 1) -> tuple[Recipe, list[str]]:
+        """Returns the recipe without what these batches replace, and what it did to images.
+
+        Args:
+            recipe: The recipe.
+            parts: Processes that each have their own batches.
+        """
         left_out = [name for name, none in _NO_CHANGE.items() if getattr(recipe, name) != none]
-        size = self.batch_size * recipe.accumulate  # a batch is one step
+        size = self.batch_size * parts * recipe.accumulate  # a batch is one step
         changes = {"image_size": None, "batch_size": size, "evaluation_crop": WHOLE}
         if self.steps % recipe.accumulate:
             raise ValueError(
@@ -186,12 +191,12 @@ class PreparedInput:
     With several processes, each prepares its own part of every batch.
 
     Attributes:
-        pipeline, images_per_epoch, steps, first_epoch, for_fit: As in `TrainingInput`.
-        batch_size: Images per step.
+        pipeline, batch_size, images_per_epoch, steps, first_epoch, for_fit: As in
+            `TrainingInput`.
         validation: What `fit` validates on, or None.
     """
 
-    def __init__(self, data: PreparedBatches, options, shard: tuple[int, int]):
+    def __init__(self, data: PreparedBatches, recipe: Recipe, options):
         for name, unset in (("augment", None), ("pipeline", "auto")):
             if getattr(options, name) != unset:
                 raise ValueError(
@@ -199,8 +204,8 @@ class PreparedInput:
                     f"{data.source}, whose batches are used as they are."
                 )
         self.data, self.options, self.pipeline = data, options, data.source
-        self.batch_size, self.steps = data.batch_size * shard[1], data.steps
-        self.images_per_epoch = self.steps * self.batch_size
+        self.batch_size, self.steps = recipe.batch_size, data.steps
+        self.images_per_epoch = self.steps // recipe.accumulate * self.batch_size
         self.for_fit = data.train
         # `fit` shuffles the order of a PyDataset's batches by default, and of no other's.
         self.shuffle = data.source == "PyDataset"
@@ -221,12 +226,12 @@ class PreparedInput:
 
     def about(self) -> dict:
         """The facts of the batches for run.json."""
-        return {"batches": self.steps, "batch_size": self.batch_size}
+        return {"batches": self.steps}
 
     def summary(self) -> str:
         """The batches in a few words."""
         validation = "with" if self.data.validation is not None else "without"
         return (
-            f"{self.steps:,} training batches of {self.batch_size} images of {self.data.classes} "
-            f"classes, {validation} validation: {self.data.source}"
+            f"{self.steps:,} training batches of {self.data.batch_size} images of "
+            f"{self.data.classes} classes, {validation} validation: {self.data.source}"
         )

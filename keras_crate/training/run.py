@@ -129,7 +129,7 @@ def train(
         options = dataclasses.replace(options, verbose=0)
     batches: TrainingInput | PreparedInput
     if isinstance(data, PreparedBatches):
-        batches = PreparedInput(data, options, devices.shard)
+        batches = PreparedInput(data, recipe, options)
     else:
         batches = TrainingInput(model, data, recipe, options, devices.shard)
     images = batches.batch_size // recipe.accumulate
@@ -141,11 +141,12 @@ def train(
     encoder = model.student if isinstance(model, SimDINO) else model
     evaluation = evaluation_of(recipe, encoder)
     validation = test = None
-    # With several replicas, validation images have weights: those that pad a batch have 0.
-    metrics_as = "weighted_metrics" if devices.replicas > 1 else "metrics"
+    metrics_as = "metrics"
     if isinstance(data, PreparedBatches):
         validation = data.validation
     elif learns_labels(model):
+        if devices.replicas > 1:  # validation images have weights: some only fill the batch
+            metrics_as = "weighted_metrics"
         size = min(max(recipe.batch_size // recipe.accumulate, 64), 256)
         validation, test = (
             evaluation.batches(
@@ -164,10 +165,11 @@ def train(
         evaluation.keep_in(encoder)
     folder = RunFolder(output)
     folder.check()
+    about = _about(model, data, batches, origin)
     with contextlib.ExitStack() as stack:
         if devices.is_writer:
             stack.enter_context(folder.reserved())
-            folder.begin(recipe, _about(model, data, batches, origin))
+            folder.begin(recipe, about)
             if not isinstance(encoder, WhiteBoxModel):
                 write_json(folder.evaluation, evaluation.to_dict())
         else:
@@ -177,6 +179,11 @@ def train(
             raise ValueError(
                 "`output` must be a folder that all processes share. Received: "
                 f"{folder.path}, which has no {folder.record.name} in process {devices.process}."
+            )
+        if changed := folder.changed(recipe, about):
+            raise ValueError(
+                "All processes must have the same settings and data. Received others in process "
+                f"{devices.process}: {changed} in process 0."
             )
         backup = _backup_of(folder, devices)
         devices.wait()  # until the other processes have read it too
@@ -265,16 +272,16 @@ def _fit(
     devices: Devices,
 ) -> None:
     """Trains the remaining epochs of a phase."""
+    is_endless = batches.pipeline == "tf.data" or devices.repeats
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     try:
         model.fit(
             devices.for_fit(batches.for_fit),
             initial_epoch=batches.first_epoch,
             epochs=phase.last,
-            # A tf.data pipeline does not end.
-            steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
+            steps_per_epoch=batches.steps if is_endless else None,
             validation_data=devices.for_fit(validation),
-            validation_steps=None if validation is None else devices.steps(validation),
+            validation_steps=_steps_of(validation, devices),
             shuffle=batches.shuffle,
             callbacks=callbacks,
             verbose=2 if batches.options.verbose == 2 else 0,
@@ -286,6 +293,11 @@ def _fit(
         for callback in callbacks:
             if isinstance(callback, (RichProgress, WandbRecord)):
                 callback.close()
+
+
+def _steps_of(evaluated, devices: Devices) -> int | None:
+    """The steps that Keras must be told for validation or test batches."""
+    return len(evaluated) if devices.repeats and evaluated is not None else None
 
 
 def _metrics(history: RunHistory, done: int, seconds: float) -> dict:
@@ -316,7 +328,7 @@ def _tested(model: keras.Model, test, folder: RunFolder, images: int, devices: D
         model.load_weights(file)
         with devices.prepared(model):
             batches = devices.for_fit(test)
-            steps = devices.steps(test)
+            steps = _steps_of(test, devices)
             scores = model.evaluate(batches, steps=steps, return_dict=True, verbose=0)
     finally:
         for variable, value in before:

@@ -78,25 +78,32 @@ class RunFolder:
             recipe: The settings.
             about: The facts that decide the numbers besides: model, data, seed.
         """
-        record = {**about, "backend": keras.backend.backend(), "recipe": recipe.to_dict()}
-        if self.record.exists():
-            now, begun = _flat(record), self.settings()
-            changed = [name for name, value in now.items() if begun.get(name) != value]
-            if changed:
-                values = ", ".join(f"{name} was {begun.get(name)!r}" for name in changed)
-                raise ValueError(
-                    f"Another run was begun in {self.path}: {values}. Use the same settings to "
-                    "resume it, choose another `output`, or remove the folder."
-                )
-        else:
+        if changed := self.changed(recipe, about):
+            raise ValueError(
+                f"Another run was begun in {self.path}: {changed}. Use the same settings to "
+                "resume it, choose another `output`, or remove the folder."
+            )
+        if not self.record.exists():
             now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
             machine = {"begun": now, "machine": platform.platform(), "cores": os.cpu_count()}
-            write_json(self.record, {**record, "versions": _versions(), **machine})
+            write_json(self.record, {**_record(recipe, about), "versions": _versions(), **machine})
         write_json(self.recipe, recipe.to_dict())
+
+    def changed(self, recipe: Recipe, about: dict) -> str:
+        """Returns which of the arguments of `begin` the run has other values of, in words."""
+        if not self.record.exists():
+            return ""
+        now, begun = _flat(_record(recipe, about)), self.settings()
+        changed = [name for name, value in now.items() if begun.get(name) != value]
+        return ", ".join(f"{name} was {begun.get(name)!r}" for name in changed)
 
     def settings(self) -> dict:
         """Returns the content of run.json, with the recipe's settings at the top level."""
         return _flat(json.loads(self.record.read_text("utf8")))
+
+
+def _record(recipe: Recipe, about: dict) -> dict:
+    return {**about, "backend": keras.backend.backend(), "recipe": recipe.to_dict()}
 
 
 def _flat(record: dict) -> dict:

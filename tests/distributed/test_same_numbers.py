@@ -21,6 +21,7 @@ if BACKEND == "jax" and not CAN_DISTRIBUTE:
     ENGINES = []
 # In each engine, what differs most: moving averages and clipping; normalisation by the batch.
 NAMES = [n for n in NAMES if (BACKEND, n) != ("tensorflow", "accumulated")]  # refused
+NAMES = [n for n in NAMES if BACKEND == "torch" or n != "prepared"]  # what differs is one's own
 FAST = {
     ("jax", "data", 1): ["crate", "mae"],
     ("jax", "model:2", 1): ["crate"],

@@ -144,6 +144,7 @@ def test_prepared_batches_are_steps():
     prepared = open_prepared(Batches(), None, None, model)
     recipe, _ = prepared.recipe(RECIPE.with_changes(accumulate=2))
     assert (recipe.batch_size, recipe.accumulate) == (8, 2)
+    assert prepared.recipe(recipe, parts=3)[0].batch_size == 24  # of three processes
     with pytest.raises(
         ValueError, match=r"multiple of accumulate=4\. Received: 6 batches. Leave 2"
     ):

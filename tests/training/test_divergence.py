@@ -148,3 +148,20 @@ def test_training_and_evaluation_stop_after_a_bad_step():
         callback.on_train_batch_end(step, {"loss": np.nan})
     callback.on_test_begin()
     assert model.stop_training and model.stop_evaluating and min(callback.losses) == 5
+
+
+def test_several_devices_stop_together_at_the_end_of_an_epoch(tmp_path):
+    """Each process sees the losses of its own images, and all see the epoch's."""
+    restored = []
+    backup = types.SimpleNamespace(restore=lambda: restored.append(1), folder=tmp_path / "backup")
+    callback = FiniteLoss(backup, None, None, is_alone=False)
+    model = types.SimpleNamespace(stop_training=False, trainable_variables=[])
+    callback.set_model(model)
+    callback.on_train_batch_end(4, {"loss": np.inf})
+    callback.on_epoch_end(0, {"loss": 1.0})
+    assert not model.stop_training and not restored
+    with pytest.raises(
+        TrainingDiverged, match="The loss became inf in epoch 2: train on one device"
+    ):
+        callback.on_epoch_end(1, {"loss": np.inf})
+    assert restored

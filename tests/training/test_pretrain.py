@@ -153,7 +153,9 @@ def test_the_weights_that_a_run_begins_with(folder, tmp_path, small_variant, mon
     model.save(file)
     module = sys.modules["keras_crate.training.pretrain"]
     monkeypatch.setattr(
-        module, "open_trained", lambda m, on: model if m == "crate_tiny_cifar10" else open_trained(m, on)
+        module,
+        "open_trained",
+        lambda m, on: model if m == "crate_tiny_cifar10" else open_trained(m, on),
     )
     foreign = keras.Sequential(
         [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")]

@@ -95,6 +95,25 @@ def test_running_statistics_are_resumed(tmp_path):
     assert np.any(resumed.model.get_layer("patch_embedding").norm_0.get_weights()[2] != 0)
 
 
+@pytest.mark.any_backend
+def test_adapters_of_lora_are_resumed(tmp_path):
+    """They go on to be trained, and are not a part of the frozen weights."""
+
+    def run(folder, callbacks=()):
+        model = small_run.small_model()
+        model.enable_lora(2)
+        changes = {"epochs": 2, "drop_path_rate": None, "dropout_rate": None}
+        recipe = small_run.RECIPE.with_changes(**changes)
+        return small_run.run_of(model, folder, recipe=recipe, callbacks=callbacks)
+
+    reference = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", [stop_at(1, 1)])
+    resumed = run(tmp_path / "cut")
+    for a, b in zip(resumed.model.weights, reference.model.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+
+
 @compiles_long
 def test_threads_and_unnamed_models(reference, tmp_path):
     """The number of threads changes nothing; Keras numbers models that have no name."""
