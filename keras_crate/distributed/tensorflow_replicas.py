@@ -49,8 +49,8 @@ def _strategy():
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             raise ValueError(
-                "TensorFlow must join its processes before it computes: pass the name or the file "
-                "of a model, not a model."
+                "TensorFlow must join its processes before it computes: pass the names or the "
+                "files of the model and the data, not a model or a tf.data.Dataset."
             ) from error
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     names = [device.name for device in tf.config.list_logical_devices(kind)]
@@ -99,8 +99,6 @@ class Replicas(Devices):
 class Workers(Replicas):
     """The replicas of a `tf.distribute.MultiWorkerMirroredStrategy`, of this process and others."""
 
-    repeats = True
-
     def __init__(self, strategy):
         super().__init__(strategy)
         resolver = strategy.cluster_resolver
@@ -109,22 +107,20 @@ class Workers(Replicas):
 
     def check(self, model, images, pipeline, accumulate):
         super().check(model, images, pipeline, accumulate)
-        if not pipeline.startswith("tf.data"):
+        if pipeline != "tf.data":
             raise ValueError(
                 "`pipeline` must be tf.data for several processes of TensorFlow. Received: "
-                f"{pipeline}"
+                f"{pipeline}. Name the data, or pass arrays."
             )
+
+    def steps(self, batches):
+        return len(batches)  # `for_fit` repeats them without end
 
     def for_fit(self, batches):
         if batches is None:
             return None
         if isinstance(batches, keras.utils.PyDataset):
             batches = _dataset(batches)
-        if not isinstance(batches, tf.data.Dataset):
-            raise ValueError(
-                "`validation` must be a tf.data.Dataset for several processes of TensorFlow. "
-                f"Received: a {type(batches).__name__}"
-            )
         here = self.replicas // self.processes
 
         def of_replicas(*parts):  # each replica of this process takes a batch of its own

@@ -48,7 +48,8 @@ class RunOptions:
             validation images, or None for one per core.
         tensorboard: Whether to write records of TensorBoard to the folder.
         wandb: Project of Weights & Biases to record in, or None.
-        callbacks: Further Keras callbacks.
+        callbacks: Further Keras callbacks. Of several processes, each calls them. They must
+            stop the training in all alike: by an epoch's values, which are of all.
         distribute: What to train on: None for one device; `"data"` for all devices,
             which share each batch; `"auto"` for all devices if there are several; or
             `"model:N"`, under JAX, for groups of N devices that share the weights.
@@ -272,16 +273,16 @@ def _fit(
     devices: Devices,
 ) -> None:
     """Trains the remaining epochs of a phase."""
-    is_endless = batches.pipeline == "tf.data" or devices.repeats
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     try:
         model.fit(
             devices.for_fit(batches.for_fit),
             initial_epoch=batches.first_epoch,
             epochs=phase.last,
-            steps_per_epoch=batches.steps if is_endless else None,
+            # A tf.data pipeline does not end.
+            steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=devices.for_fit(validation),
-            validation_steps=_steps_of(validation, devices),
+            validation_steps=None if validation is None else devices.steps(validation),
             shuffle=batches.shuffle,
             callbacks=callbacks,
             verbose=2 if batches.options.verbose == 2 else 0,
@@ -293,11 +294,6 @@ def _fit(
         for callback in callbacks:
             if isinstance(callback, (RichProgress, WandbRecord)):
                 callback.close()
-
-
-def _steps_of(evaluated, devices: Devices) -> int | None:
-    """The steps that Keras must be told for validation or test batches."""
-    return len(evaluated) if devices.repeats and evaluated is not None else None
 
 
 def _metrics(history: RunHistory, done: int, seconds: float) -> dict:
@@ -328,7 +324,7 @@ def _tested(model: keras.Model, test, folder: RunFolder, images: int, devices: D
         model.load_weights(file)
         with devices.prepared(model):
             batches = devices.for_fit(test)
-            steps = _steps_of(test, devices)
+            steps = devices.steps(test)
             scores = model.evaluate(batches, steps=steps, return_dict=True, verbose=0)
     finally:
         for variable, value in before:
