@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from unittest import mock
 
 import keras
 import numpy as np
@@ -106,17 +107,18 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
         command, options = finetune, {}
     if case != "prepared":
         options["pipeline"] = os.environ.get("PIPELINE", "pydataset")
-    run = command(
-        model,
-        Batches() if case == "prepared" else DATA,
-        folder / case,
-        recipe=Recipe(**{**RECIPE, **settings, **changes}),
-        validation=0 if case in ("mae", "simdino") else VALIDATION,
-        distribute=distribute,
-        callbacks=_callbacks(),
-        verbose=0,
-        **options,
-    )
+    with mock.patch.object(MultiCrop, "call", _crops_of_the_image_alone):
+        run = command(
+            model,
+            Batches() if case == "prepared" else DATA,
+            folder / case,
+            recipe=Recipe(**{**RECIPE, **settings, **changes}),
+            validation=0 if case in ("mae", "simdino") else VALIDATION,
+            distribute=distribute,
+            callbacks=_callbacks(),
+            verbose=0,
+            **options,
+        )
     return numbers(run)
 
 

@@ -24,14 +24,12 @@ class Devices:
         replicas: Number of copies of the model, each of which computes an equal part of a batch.
         shard: The part of each batch that this process reads: its number, and number of parts.
         trains_copies: Whether a model that was made outside the scope must be copied into it.
-        repeats: Whether `for_fit` repeats batches without end. Keras must be told the steps.
     """
 
     process, processes = 0, 1
     replicas = 1
     shard = (0, 1)
     trains_copies = False
-    repeats = False
 
     @property
     def is_writer(self) -> bool:
@@ -70,8 +68,12 @@ class Devices:
         """Returns the batches of this process in the form in which `fit` takes them."""
         return batches
 
+    def steps(self, batches) -> int | None:
+        """The count of steps that `fit` and `evaluate` must be told for validation batches."""
+        return None
+
     def seed_global(self, value: int) -> None:
-        """Sets the global random generators. What a replica draws from them differs from others.
+        """Sets the global random generators. Those of dropout differ between replicas.
 
         Args:
             value: The seed on one device.

@@ -50,8 +50,13 @@ def _strategy():
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             raise ValueError(
+<<<<<<< HEAD
                 "TensorFlow must connect its processes before it computes. Pass the name or the "
                 "file of a model, not a model."
+=======
+                "TensorFlow must join its processes before it computes: pass the names or the "
+                "files of the model and the data, not a model or a tf.data.Dataset."
+>>>>>>> review
             ) from error
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     names = [device.name for device in tf.config.list_logical_devices(kind)]
@@ -100,8 +105,6 @@ class Replicas(Devices):
 class Workers(Replicas):
     """The replicas of a `tf.distribute.MultiWorkerMirroredStrategy`, in several processes."""
 
-    repeats = True
-
     def __init__(self, strategy):
         super().__init__(strategy)
         resolver = strategy.cluster_resolver
@@ -110,22 +113,25 @@ class Workers(Replicas):
 
     def check(self, model, images, pipeline, accumulate):
         super().check(model, images, pipeline, accumulate)
-        if not pipeline.startswith("tf.data"):
+        if pipeline != "tf.data":
             raise ValueError(
+<<<<<<< HEAD
                 "`pipeline` must be tf.data in several processes under TensorFlow. Received: "
                 f"{pipeline}"
+=======
+                "`pipeline` must be tf.data for several processes of TensorFlow. Received: "
+                f"{pipeline}. Name the data, or pass arrays."
+>>>>>>> review
             )
+
+    def steps(self, batches):
+        return len(batches)  # `for_fit` repeats them without end
 
     def for_fit(self, batches):
         if batches is None:
             return None
         if isinstance(batches, keras.utils.PyDataset):
             batches = _dataset(batches)
-        if not isinstance(batches, tf.data.Dataset):
-            raise ValueError(
-                "`validation` must be a tf.data.Dataset for several processes of TensorFlow. "
-                f"Received: a {type(batches).__name__}"
-            )
         here = self.replicas // self.processes
 
         def of_replicas(*parts):  # each replica of this process takes a batch of its own

@@ -37,32 +37,40 @@ from keras_crate.training.training_input import PIPELINES, TrainingInput
 class RunOptions:
     """The options of a run that are not part of its recipe.
 
-    Attributes:
-        seed: Seed of all random numbers, in [0, 2^31). The same seed gives the
-            same results on one backend.
-        augment: As in `keras_crate.data.TrainingBatches`.
-        pipeline: What makes the batches: `"tf.data"`; `"pydataset"`, which needs
-            no TensorFlow; or `"auto"` for tf.data if TensorFlow is installed and
-            can read the images.
-        workers: Number of threads that read the images of `"pydataset"` and the
-            validation images, or None for one per core.
-        tensorboard: Whether to write records of TensorBoard to the folder.
-        wandb: Project of Weights & Biases to record in, or None.
-        callbacks: Further Keras callbacks.
-        distribute: None trains on one device. `"data"` divides each batch among all
-            devices. `"auto"` does so if there are several. `"model:N"`, under JAX,
-            divides the weights among N devices, and each batch among groups of N.
-        verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
-            0 for no output.
+        Attributes:
+            seed: Seed of all random numbers, in [0, 2^31). The same seed gives the
+                same results on one backend.
+            augment: As in `keras_crate.data.TrainingBatches`.
+            pipeline: What makes the batches: `"tf.data"`; `"pydataset"`, which needs
+                no TensorFlow; or `"auto"` for tf.data if TensorFlow is installed and
+                can read the images.
+            workers: Number of threads that read the images of `"pydataset"` and the
+                validation images, or None for one per core.
+            tensorboard: Whether to write records of TensorBoard to the folder.
+            wandb: Project of Weights & Biases to record in, or None.
+    <<<<<<< HEAD
+            callbacks: Further Keras callbacks.
+            distribute: None trains on one device. `"data"` divides each batch among all
+                devices. `"auto"` does so if there are several. `"model:N"`, under JAX,
+                divides the weights among N devices, and each batch among groups of N.
+    =======
+            callbacks: Further Keras callbacks. Of several processes, each calls them. They must
+                stop the training in all alike: by an epoch's values, which are of all.
+            distribute: What to train on: None for one device; `"data"` for all devices,
+                which share each batch; `"auto"` for all devices if there are several; or
+                `"model:N"`, under JAX, for groups of N devices that share the weights.
+    >>>>>>> review
+            verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
+                0 for no output.
 
-    Raises:
-        ValueError: If a value is out of range.
+        Raises:
+            ValueError: If a value is out of range.
 
-    Example:
+        Example:
 
-    ```python
-    keras_crate.training.RunOptions(seed=1, pipeline="pydataset", workers=2)
-    ```
+        ```python
+        keras_crate.training.RunOptions(seed=1, pipeline="pydataset", workers=2)
+        ```
     """
 
     seed: int = 0
@@ -272,16 +280,16 @@ def _fit(
     devices: Devices,
 ) -> None:
     """Trains the remaining epochs of a phase."""
-    is_endless = batches.pipeline == "tf.data" or devices.repeats
     model.optimizer.build(model.trainable_variables)  # before a backup restores its state
     try:
         model.fit(
             devices.for_fit(batches.for_fit),
             initial_epoch=batches.first_epoch,
             epochs=phase.last,
-            steps_per_epoch=batches.steps if is_endless else None,
+            # A tf.data pipeline does not end.
+            steps_per_epoch=batches.steps if batches.pipeline == "tf.data" else None,
             validation_data=devices.for_fit(validation),
-            validation_steps=_steps_of(validation, devices),
+            validation_steps=None if validation is None else devices.steps(validation),
             shuffle=batches.shuffle,
             callbacks=callbacks,
             verbose=2 if batches.options.verbose == 2 else 0,
@@ -293,11 +301,6 @@ def _fit(
         for callback in callbacks:
             if isinstance(callback, (RichProgress, WandbRecord)):
                 callback.close()
-
-
-def _steps_of(evaluated, devices: Devices) -> int | None:
-    """The steps that Keras must be told for validation or test batches."""
-    return len(evaluated) if devices.repeats and evaluated is not None else None
 
 
 def _metrics(history: RunHistory, done: int, seconds: float) -> dict:
@@ -328,7 +331,7 @@ def _tested(model: keras.Model, test, folder: RunFolder, images: int, devices: D
         model.load_weights(file)
         with devices.prepared(model):
             batches = devices.for_fit(test)
-            steps = _steps_of(test, devices)
+            steps = devices.steps(test)
             scores = model.evaluate(batches, steps=steps, return_dict=True, verbose=0)
     finally:
         for variable, value in before:
