@@ -50,13 +50,8 @@ def _strategy():
             return tf.distribute.MultiWorkerMirroredStrategy()
         except RuntimeError as error:
             raise ValueError(
-<<<<<<< HEAD
-                "TensorFlow must connect its processes before it computes. Pass the name or the "
-                "file of a model, not a model."
-=======
                 "TensorFlow must join its processes before it computes: pass the names or the "
                 "files of the model and the data, not a model or a tf.data.Dataset."
->>>>>>> review
             ) from error
     kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
     names = [device.name for device in tf.config.list_logical_devices(kind)]
@@ -115,13 +110,8 @@ class Workers(Replicas):
         super().check(model, images, pipeline, accumulate)
         if pipeline != "tf.data":
             raise ValueError(
-<<<<<<< HEAD
-                "`pipeline` must be tf.data in several processes under TensorFlow. Received: "
-                f"{pipeline}"
-=======
                 "`pipeline` must be tf.data for several processes of TensorFlow. Received: "
                 f"{pipeline}. Name the data, or pass arrays."
->>>>>>> review
             )
 
     def steps(self, batches):

@@ -37,40 +37,33 @@ from keras_crate.training.training_input import PIPELINES, TrainingInput
 class RunOptions:
     """The options of a run that are not part of its recipe.
 
-        Attributes:
-            seed: Seed of all random numbers, in [0, 2^31). The same seed gives the
-                same results on one backend.
-            augment: As in `keras_crate.data.TrainingBatches`.
-            pipeline: What makes the batches: `"tf.data"`; `"pydataset"`, which needs
-                no TensorFlow; or `"auto"` for tf.data if TensorFlow is installed and
-                can read the images.
-            workers: Number of threads that read the images of `"pydataset"` and the
-                validation images, or None for one per core.
-            tensorboard: Whether to write records of TensorBoard to the folder.
-            wandb: Project of Weights & Biases to record in, or None.
-    <<<<<<< HEAD
-            callbacks: Further Keras callbacks.
-            distribute: None trains on one device. `"data"` divides each batch among all
-                devices. `"auto"` does so if there are several. `"model:N"`, under JAX,
-                divides the weights among N devices, and each batch among groups of N.
-    =======
+    Attributes:
+        seed: Seed of all random numbers, in [0, 2^31). The same seed gives the
+            same results on one backend.
+        augment: As in `keras_crate.data.TrainingBatches`.
+        pipeline: What makes the batches: `"tf.data"`; `"pydataset"`, which needs
+            no TensorFlow; or `"auto"` for tf.data if TensorFlow is installed and
+            can read the images.
+        workers: Number of threads that read the images of `"pydataset"` and the
+            validation images, or None for one per core.
+        tensorboard: Whether to write records of TensorBoard to the folder.
+        wandb: Project of Weights & Biases to record in, or None.
             callbacks: Further Keras callbacks. Of several processes, each calls them. They must
-                stop the training in all alike: by an epoch's values, which are of all.
-            distribute: What to train on: None for one device; `"data"` for all devices,
-                which share each batch; `"auto"` for all devices if there are several; or
-                `"model:N"`, under JAX, for groups of N devices that share the weights.
-    >>>>>>> review
+            stop the training in all alike: by an epoch's values, which are of all.
+        distribute: What to train on: None for one device; `"data"` for all devices,
+            which share each batch; `"auto"` for all devices if there are several; or
+            `"model:N"`, under JAX, for groups of N devices that share the weights.
             verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
-                0 for no output.
+            0 for no output.
 
-        Raises:
-            ValueError: If a value is out of range.
+    Raises:
+        ValueError: If a value is out of range.
 
-        Example:
+    Example:
 
-        ```python
-        keras_crate.training.RunOptions(seed=1, pipeline="pydataset", workers=2)
-        ```
+    ```python
+    keras_crate.training.RunOptions(seed=1, pipeline="pydataset", workers=2)
+    ```
     """
 
     seed: int = 0
