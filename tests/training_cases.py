@@ -166,5 +166,9 @@ if __name__ == "__main__":
     distribute, folder, *cases = sys.argv[1:]
     for case in cases:
         changes = json.loads(os.environ.get("CHANGES", "{}"))
-        found = train(case, Path(folder), distribute, **changes)
+        try:
+            found = train(case, Path(folder), distribute, **changes)
+        except ConnectionError as error:
+            print(error, flush=True)
+            os._exit(1)  # JAX would wait for the lost process for 100 s at exit
         Path(folder, f"{case}-{PROCESS}.json").write_text(json.dumps(found))
