@@ -77,7 +77,9 @@ def recipe_of(arguments, default: str) -> Recipe:
 
 
 def report_run(run) -> None:
-    """Prints the accuracy and the files of a run."""
+    """Prints the accuracy and the files of a run, in the process that wrote them."""
+    if run.process:
+        return
     if "val_accuracy" in run.metrics:
         print(
             f"validation accuracy {run.metrics['val_accuracy']:.2%}, best "

@@ -91,8 +91,8 @@ def pretrain(
             `tensorboard`, `wandb`, `callbacks`, `distribute`, `verbose`.
 
     Returns:
-        A namespace: `model`, `history` (lists by name), `metrics`, `folder`,
-        `file` and `best` (a path, or None).
+        A namespace: `model`, `history` (lists by name), `metrics`, `process` (0 is the
+        one that writes), `folder`, `file` and `best` (a path, or None).
 
     Raises:
         TrainingDiverged: If the loss becomes NaN or infinite.

@@ -48,12 +48,12 @@ class RunOptions:
             validation images, or None for one per core.
         tensorboard: Whether to write records of TensorBoard to the folder.
         wandb: Project of Weights & Biases to record in, or None.
-            callbacks: Further Keras callbacks. Of several processes, each calls them. They must
-            stop the training in all alike: by an epoch's values, which are of all.
-        distribute: What to train on: None for one device; `"data"` for all devices,
-            which share each batch; `"auto"` for all devices if there are several; or
-            `"model:N"`, under JAX, for groups of N devices that share the weights.
-            verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
+        callbacks: Further Keras callbacks. Every process calls them. One that stops the
+            training must do so in all processes alike, by the values of an epoch.
+        distribute: None trains on one device. `"data"` divides each batch among all
+            devices. `"auto"` does so if there are several. `"model:N"`, under JAX,
+            divides the weights among N devices, and each batch among groups of N.
+        verbose: 1 for a progress bar and a line per epoch, 2 for Keras' lines,
             0 for no output.
 
     Raises:
@@ -212,6 +212,7 @@ def train(
         model=model,
         history={name: [row[name] for row in history.rows] for name in names},
         metrics=metrics,
+        process=devices.process,
         folder=folder.path,
         file=folder.model,
         best=folder.best if folder.best.exists() else None,
