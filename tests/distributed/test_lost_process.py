@@ -44,6 +44,17 @@ def test_a_killed_process_is_named_and_the_run_resumed(tmp_path, undisturbed):
     assert_equal(training_cases.train("crate", several, None), undisturbed, "resumed")
 
 
+@pytest.mark.skipif(BACKEND != "jax", reason="JAX divides weights")
+def test_a_run_with_divided_weights_is_resumed_on_one_device(tmp_path, undisturbed):
+    several = tmp_path / "several"
+    several.mkdir()
+    training_cases.make_files(["crate"], several)
+    [process] = start(["model:2", several, "crate"], 1, 4, KILL="0 1 1")
+    [printed] = outputs([process])
+    assert process.returncode == -9, printed
+    assert_equal(training_cases.train("crate", several, None), undisturbed, "resumed")
+
+
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path, undisturbed):
     rng = np.random.default_rng(0)
