@@ -39,7 +39,7 @@ def start(words: list, processes: int = 1, devices: int = 1, **variables) -> lis
     ]
 
 
-def outputs(started: list, seconds: int = 240) -> list[str]:
+def outputs(started: list, seconds: int = 600) -> list[str]:
     """Waits for processes, and returns what they have printed."""
     return [process.communicate(timeout=seconds)[0] for process in started]
 

@@ -41,9 +41,11 @@ def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
             ended = _ended(folder, devices)
             if not ended:
                 raise
+            which = "Process {} of {} has" if len(ended) == 1 else "Processes {} of {} have"
+            which = which.format(", ".join(map(str, ended)), devices.processes)
             raise ConnectionError(
-                f"Process {', '.join(map(str, ended))} of {devices.processes} has ended: see its "
-                "output.\nStart all processes again to resume the run after its last epoch."
+                f"{which} ended before the others. See the output there.\n"
+                "Start all processes again to resume the run after its last epoch."
             ) from error
     if devices.is_writer:
         shutil.rmtree(folder, ignore_errors=True)
