@@ -49,7 +49,8 @@ def of_all_replicas(x):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.distribute.get_replica_context().all_gather(x, axis=0)
+        rows = tf.distribute.get_replica_context().all_gather(x, axis=0)
+        return tf.ensure_shape(rows, (None, *x.shape[1:]))  # a graph would not know it
     from keras_crate.distributed.torch_processes import RowsOfAll
 
     return RowsOfAll.apply(x)

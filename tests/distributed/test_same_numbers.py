@@ -26,7 +26,7 @@ FAST = {
     ("jax", "data", 1): ["crate", "mae"],
     ("jax", "model:2", 1): ["crate"],
     ("jax", "data", 2): ["crate"],
-    ("tensorflow", "data", 1): ["crate", "cbt", "mae"],
+    ("tensorflow", "data", 1): ["crate", "cbt", "mae", "simdino"],
     ("tensorflow", "data", 2): ["crate"],
     ("torch", "data", 2): NAMES,
 }
@@ -70,5 +70,8 @@ def test_several_devices_train_as_one(engine, on_one_device, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES, ids=str)
-def test_each_family_trains_as_on_one_device(engine, on_one_device, tmp_path):
-    compared(NAMES, engine, on_one_device, tmp_path)
+@pytest.mark.parametrize("name", NAMES)
+def test_each_family_trains_as_on_one_device(name, engine, on_one_device, tmp_path):
+    if (BACKEND, engine[1], name) == ("tensorflow", 2, "prepared"):
+        pytest.skip("refused")
+    compared([name], engine, on_one_device, tmp_path)
