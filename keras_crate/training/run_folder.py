@@ -103,7 +103,8 @@ class RunFolder:
 
 
 def _record(recipe: Recipe, about: dict) -> dict:
-    return {**about, "backend": keras.backend.backend(), "recipe": recipe.to_dict()}
+    record = {**about, "backend": keras.backend.backend(), "recipe": recipe.to_dict()}
+    return json.loads(json.dumps(record))  # as it is read again: tuples are lists
 
 
 def _flat(record: dict) -> dict:

@@ -10,7 +10,7 @@ import small_run
 from marks import compiles_long
 
 from keras_crate import data
-from keras_crate.training import finetune, pretrain
+from keras_crate.training import Recipe, finetune, pretrain
 from keras_crate.training.history import RunHistory
 from keras_crate.training.run_folder import RunFolder
 
@@ -176,3 +176,12 @@ def test_without_validation_images_the_last_model_is_tested(tmp_path):
     accuracy = float((found.argmax(axis=1) == digits.test.labels).mean())
     assert run.metrics["test_accuracy"] == pytest.approx(accuracy)
     assert run.metrics["test_of"] == "model.keras" and run.best is None
+
+
+def test_settings_are_compared_as_the_file_has_them(tmp_path):
+    recipe = Recipe(simdino={"local_area": (0.2, 0.5)})  # JSON has lists
+    folder = RunFolder(tmp_path)
+    for _ in range(2):
+        folder.begin(recipe, {"input": (8, 8)})
+    assert not folder.changed(recipe, {"input": (8, 8)})
+    assert folder.changed(recipe, {"input": (9, 8)}) == "input was [8, 8]"
