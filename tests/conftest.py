@@ -1,3 +1,5 @@
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +7,10 @@ from hub_client import MODELS, HubClient
 from hub_server import HubServer
 
 import keras_crate  # noqa: F401  (chooses an installed backend)
+
+# Programs that tests start reach this machine only, as the tests do (`--allow-hosts`).
+NOWHERE = "http://127.0.0.1:9"
+os.environ |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1,localhost,::1"}
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from authors import golden, images_of, parameters_of, state_of
 from compare import assert_close
 from disturb import disturb
-from marks import COMPILES_LONG, compiles_long, needs_remat
+from marks import COMPILES_LONG, compiles_long
 
 import keras_crate
 from keras_crate.layers import ISTA
@@ -497,7 +497,6 @@ class FamilyChecks:
 
     # Rematerialisation
 
-    @needs_remat
     @pytest.mark.parametrize(
         "policy", ["float32", pytest.param("mixed_bfloat16", marks=COMPILES_LONG)]
     )
@@ -521,7 +520,6 @@ class FamilyChecks:
         assert losses[0][2] < losses[0][0]
 
     @pytest.mark.any_backend
-    @needs_remat
     def test_rematerialised_dropout_is_refused(self):
         with pytest.raises(ValueError, match=r"rematerialise=True, dropout_rate=0\.1"):
             self.build(rematerialise=True, dropout_rate=0.1)

@@ -27,15 +27,6 @@ without_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is not None, reason="PyTorch is installed here"
 )
 
-needs_remat = pytest.mark.skipif(
-    not hasattr(keras, "RematScope"), reason="this Keras has no RematScope"
-)
-
-
-needs_new_layers = pytest.mark.skipif(
-    not hasattr(keras.layers, "RandomErasing"), reason="this Keras has no CutMix or RandomErasing"
-)
-
 
 def needs(*modules):
     """For tests of tools that only some environments have."""

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
-from marks import TORCH, needs_remat
+from marks import TORCH
 
 from keras_crate import CRATE, CRATEMAE
 from keras_crate.keras_internals import (
@@ -164,7 +164,6 @@ def test_the_layout_of_weights_files(tmp_path):
         assert groups["block_0_mssa"]["subspaces/vars/0"].shape == (24, 24)
 
 
-@needs_remat
 def test_outside_remat_scopes():
     with keras.RematScope(mode="full") as scope:
         with outside_remat_scopes() as found:

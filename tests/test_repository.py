@@ -1,6 +1,8 @@
 """The files around the package: they name the same version and papers, and CI runs `.ci/run`."""
 
 import re
+import socket
+import subprocess
 import sys
 from importlib import metadata
 
@@ -79,3 +81,15 @@ def test_contributing_names_files_that_exist():
         p for p in paths if not any((at / p).exists() for at in (ROOT, ROOT / "keras_crate"))
     }
     assert missing == set()
+
+
+def test_tests_reach_this_machine_only():
+    import pytest_socket
+
+    with pytest.raises(pytest_socket.SocketConnectBlockedError):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)  # an address for documentation
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        socket.create_connection(server.getsockname()).close()
+    code = "import urllib.request as r; print(r.urlopen('https://192.0.2.1', timeout=60))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "Connection refused" in run.stderr  # by the proxy that conftest.py names

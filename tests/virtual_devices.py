@@ -3,17 +3,12 @@
 import os
 import subprocess
 import sys
-from inspect import signature
 
 import keras
 import pytest
 from write_pages import ROOT
 
-# Keras 3.8 changes the order of images, and does not divide slots.
-CAN_DISTRIBUTE = "layout" in signature(keras.optimizers.Optimizer.add_variable).parameters
-needs_distribution = pytest.mark.skipif(
-    keras.backend.backend() != "jax" or not CAN_DISTRIBUTE, reason="for JAX and newer Keras"
-)
+needs_distribution = pytest.mark.skipif(keras.backend.backend() != "jax", reason="for JAX")
 
 
 def run_on_devices(count: int, program: str, *words: str) -> str:

@@ -39,9 +39,6 @@ class BatchAugmentation:
         augmentation: The settings.
         in_tf_data: Whether it is called in a `tf.data` pipeline. Otherwise the
             layers run on Keras' backend.
-
-    Raises:
-        ImportError: If this Keras does not have the layers.
     """
 
     def __init__(self, augmentation: Augmentation, in_tf_data: bool):
@@ -56,11 +53,6 @@ class BatchAugmentation:
             self.mixing += [self._layer("CutMix", factor=(alpha, alpha))]  # Keras takes a range
 
     def _layer(self, name: str, **arguments) -> keras.layers.Layer:
-        if not hasattr(keras.layers, name):
-            raise ImportError(
-                f"`keras.layers.{name}` needs a newer Keras. Installed: Keras "
-                f"{keras.__version__}. Upgrade Keras, or leave the augmentation out."
-            )
         layer = getattr(keras.layers, name)(
             data_format="channels_last", dtype="float32", **arguments
         )

@@ -1,6 +1,5 @@
 """JAX: the devices of all processes, with `keras.distribution`."""
 
-import inspect
 import os
 
 import jax
@@ -28,11 +27,6 @@ def check_alone() -> None:
 
 def open_devices(parts: int) -> Devices:
     """Connects the processes that the environment names, and takes all their devices."""
-    if "layout" not in inspect.signature(keras.optimizers.Optimizer.add_variable).parameters:
-        raise ValueError(  # Keras 3.8 changes the order of images, and does not divide slots
-            "`distribute` needs a newer Keras under JAX. Received: Keras "
-            f"{keras.__version__}. Upgrade Keras."
-        )
     if _is_launched() and not jax.distributed.is_initialized():
         try:
             keras.distribution.initialize()

@@ -37,9 +37,8 @@ def layout_map(device_mesh: keras.distribution.DeviceMesh) -> keras.distribution
     | `ISTA`, decoder of CRATE-MAE | the dictionary `D`, by columns |
     | `OvercompleteISTA` | both dictionaries, by atoms |
 
-    An optimizer's slots are divided as their weights are, except in Keras 3.8, where every device
-    has them whole. The number of devices along `"model"` must divide the number of heads and the
-    width of the tokens.
+    An optimizer's slots are divided as their weights are. The number of devices along `"model"`
+    must divide the number of heads and the width of the tokens.
 
     Args:
         device_mesh: Mesh with an axis named `"model"`. Batches are divided along the other

@@ -70,7 +70,7 @@ class CompositeLayer(keras.layers.Layer):
         sublayers: Settings of sublayers by name, which `get_config` wrote. For
             `from_config` only.
         rematerialise: Whether intermediate results are computed again for the
-            gradient instead of kept (`keras.RematScope`, Keras 3.9 or newer).
+            gradient instead of kept (`keras.RematScope`).
             This takes less memory and more time. Do not use it for layers that
             draw random numbers or update statistics in training, since they
             would do so twice.

@@ -49,7 +49,7 @@ class Dense(keras.layers.Dense):
         store["lora_kernel_b"] = self.lora_kernel_b
 
     def load_own_variables(self, store):
-        has_adapters = "lora_kernel_a" in store.keys()  # noqa: SIM118 (Keras 3.8)
+        has_adapters = "lora_kernel_a" in store
         if has_adapters and not self.lora_enabled:
             rank = store["lora_kernel_a"].shape[-1]
             raise ValueError(

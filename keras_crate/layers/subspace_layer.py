@@ -154,7 +154,7 @@ class SubspaceLayer(CompositeLayer):
         store["heads"] = np.array(self.heads, "int32")
 
     def load_own_variables(self, store):
-        store = {key: store[key] for key in store.keys()}  # noqa: SIM118 (Keras 3.8)
+        store = dict(store)
         heads = int(np.asarray(store.pop("heads", self.heads)))
         if heads != self.heads:
             raise ValueError(

@@ -194,15 +194,14 @@ class TokenEmbedding(keras.layers.Layer):
             store["grid"] = np.array(self.grid, "int32")
 
     def load_own_variables(self, store):
-        keys = store.keys()  # a store of Keras 3.8 has no `in`
-        grid = tuple(int(n) for n in store["grid"]) if "grid" in keys else None
+        grid = tuple(int(n) for n in store["grid"]) if "grid" in store else None
         positions = np.asarray(store["1"])
         if positions.shape[-1] != self.positions.shape[-1]:
             raise ValueError(
                 f"{self.path} has tokens of width {self.positions.shape[-1]}, but those of the "
                 f"saved weights have width {positions.shape[-1]}."
             )
-        register_tokens = np.asarray(store["2"]) if "2" in keys else None
+        register_tokens = np.asarray(store["2"]) if "2" in store else None
         stored = 0 if register_tokens is None else register_tokens.shape[1]
         if stored not in (0, self.registers):
             raise ValueError(

@@ -78,11 +78,6 @@ def check_quantization(model: keras.Model, mode=None, config=None, **others) -> 
 
 def check_rematerialise(rematerialise, dropout_rate) -> None:
     """Refuses `rematerialise` with dropout, which would draw other numbers the second time."""
-    if rematerialise and not hasattr(keras, "RematScope"):
-        raise ValueError(
-            "`rematerialise=True` needs Keras 3.9 or newer. Received: Keras "
-            f"{keras.__version__}. Upgrade Keras, or leave the argument out."
-        )
     if rematerialise and dropout_rate:
         raise ValueError(
             "`rematerialise` cannot be used with `dropout_rate`: operators are computed twice, and "

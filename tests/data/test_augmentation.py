@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-from marks import needs_new_layers
 
 from keras_crate.data import Augmentation
 from keras_crate.data.batch_augmentation import BatchAugmentation
@@ -27,7 +26,6 @@ def test_mixup_mixes_labels_as_it_mixes_images():
     np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), expected, rtol=1e-4, atol=1e-3)
 
 
-@needs_new_layers
 def test_cutmix_mixes_labels_by_area():
     images, labels = _changed(cutmix=1.0)
     expected = labels @ (60.0 * np.arange(4))
@@ -36,7 +34,6 @@ def test_cutmix_mixes_labels_by_area():
     assert all(len(np.unique(image)) <= 2 for image in images)
 
 
-@needs_new_layers
 def test_each_of_both_is_drawn_half_the_time():
     mixed = [
         max(
@@ -48,7 +45,6 @@ def test_each_of_both_is_drawn_half_the_time():
     assert 0.25 < np.mean([count == 1 for count in mixed]) < 0.75
 
 
-@needs_new_layers
 def test_erasing_leaves_labels():
     images, labels = _changed(random_erasing=0.5)
     erased = (np.abs(images - IMAGES).max(axis=(1, 2, 3)) > 0).mean()
@@ -74,9 +70,3 @@ def test_what_is_refused():
         with pytest.raises(ValueError, match=f"`{next(iter(bad))}` must be"):
             Augmentation(**bad)
     assert Augmentation(rand_augment=[2, 9]).rand_augment == (2, 9)  # JSON has lists
-
-
-def test_an_old_keras_is_named(monkeypatch):
-    monkeypatch.delattr(keras.layers, "MixUp")
-    with pytest.raises(ImportError, match=r"`keras.layers.MixUp` needs a newer Keras"):
-        BatchAugmentation(Augmentation(mixup=0.2), in_tf_data=False)

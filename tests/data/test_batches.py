@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pytest
-from marks import needs_new_layers
 
 from keras_crate.data import Augmentation, EvaluationBatches, TrainingBatches, open_data
 from keras_crate.data.image_augmentation import random_box
@@ -42,9 +41,7 @@ def test_batches(files):
 EVERYTHING = Augmentation(rand_augment=(2, 14), random_erasing=0.5, mixup=0.5, cutmix=1.0)
 
 
-@pytest.mark.parametrize(
-    "augmentation", [Augmentation(), pytest.param(EVERYTHING, marks=needs_new_layers)]
-)
+@pytest.mark.parametrize("augmentation", [Augmentation(), EVERYTHING])
 def test_seed_epoch_and_image_decide(files, augmentation):
     options = {"augmentation": augmentation, "batch_size": 3}
     one, two = _batches(files, **options), _batches(files, **options)

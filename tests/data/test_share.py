@@ -86,7 +86,6 @@ def test_a_process_reads_only_its_images(images, tmp_path):
     assert sorted(read) == [2, 3, 6, 7]
 
 
-@pytest.mark.skipif(not hasattr(keras.layers, "RandomErasing"), reason="an older Keras")
 def test_processes_erase_and_mix_by_other_numbers(images):
     same = ArraySource(np.stack([images[0]] * 8), [0, 1] * 4)
     erased = Augmentation(crop_area=None, flip=False, random_erasing=1.0)

@@ -4,11 +4,9 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
-from marks import needs_remat
 
 from keras_crate import CRATE, CRATEMAE
 
-pytestmark = needs_remat
 SMALL = {"dim": 24, "depth": 1, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
 
 
