@@ -93,8 +93,9 @@ def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
         raise
     except Exception as error:  # HDF5, JSON and Keras raise errors of many kinds
         advice = " `compile=False` (`--no-compile`) loads it without optimizer and loss."
+        reason = " ".join(str(error).split())[:300]  # Keras' messages have the configuration
         raise ValueError(
-            f"The model of {origin} cannot be loaded: {error}{advice * compile}"
+            f"The model of {origin} cannot be loaded: {reason}{advice * compile}"
         ) from error
 
 
