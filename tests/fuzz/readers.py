@@ -9,10 +9,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from fuzz.reader import Reader
 
 import keras_crate
-from fuzz.reader import Reader
-from keras_crate.hub.pull import load_folder
+from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.weights.assign import load_weights
 from keras_crate.weights.tensor_files import WEIGHTS_FILE
@@ -122,7 +122,7 @@ def _open_repository(path: Path) -> None:
         (folder / "metadata.json").write_text("{}")
     with _quiet():
         check_keras_folder(folder, str(folder))
-        load_folder(folder, str(folder))
+        load_saved(folder, str(folder))
 
 
 # The HDF5 file inside a .keras file is read by this process: it stays as it is.

@@ -29,11 +29,13 @@ if arguments.atheris:
     import atheris
 
     with atheris.instrument_imports(include=["keras_crate", "zipfile", "json", "numpy.lib"]):
-        import keras_crate
         from fuzz.readers import READERS
+
+        import keras_crate
 else:
-    import keras_crate
     from fuzz.readers import READERS
+
+    import keras_crate
 from fuzz.mutations import mutate
 from fuzz.reader import Fault, check
 
