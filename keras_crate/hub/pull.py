@@ -14,6 +14,7 @@ from keras_crate.weights.hdf5_process import clean_copy
 from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
 from keras_crate.weights.tensor_files import WEIGHTS_FILE
 
+
 @names_arguments
 def pull(
     address: str | os.PathLike, *, revision: str | None = None, compile: bool = True

@@ -13,8 +13,8 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.files import written_whole
 from keras_crate.hub.card import model_card
 from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES, is_preset, write_preset
-from keras_crate.hub.published import Published
 from keras_crate.hub.load_saved import load_saved
+from keras_crate.hub.published import Published
 from keras_crate.hub.results import RESULTS_FILE, RESULTS_FOLDER, eval_results
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.hub.to_pytorch import to_pytorch, write_tensors
