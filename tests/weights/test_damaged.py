@@ -131,6 +131,11 @@ FILES = {
         ),
         "a block numbered 3000000, but only 4 tensors",
     ),
+    "digits.safetensors": (
+        lambda: _safetensors({f"transformer.layers.{'9' * 5000}.0.norm.weight": (4,)}),
+        "a tensor whose name is longer than 200 characters",
+    ),
+    "lines.safetensors": (lambda: _safetensors({"a\n" * 9: (4,)}), "or not printable: 'a.na"),
     "group.weights.h5": (lambda: _hdf5(_of_array_instead_of_group), DAMAGED),
     "unnamed.weights.h5": (lambda: _hdf5(_without_name), DAMAGED),
     "chunks.weights.h5": (lambda: _hdf5(_chunks), DECLARES),
