@@ -164,6 +164,30 @@ def test_models_that_unpack_to_much(name, tmp_path):
         open_model(str(_write(tmp_path / name, make())))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epsilon": "small"},
+        {"mean": [float("nan")] * 3, "std": [1.0] * 3},
+        {"mean": None, "std": [1.0] * 3},
+        {"std": {"a": 1}, "mean": 0.5},
+        {"class_names": 1.5},
+        {"class_names": ["a", "b"]},
+        {"evaluation": [3]},
+    ],
+)
+def test_settings_of_a_file_that_no_model_has(changes, tmp_path):
+    options = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 3}
+    CRATE(8, 1, 2, **options).save(tmp_path / "a.keras")
+    with zipfile.ZipFile(tmp_path / "a.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"].update(changes)
+    _write(tmp_path / "b.keras", _zip({**members, "config.json": json.dumps(config)}))
+    with pytest.raises(ValueError, match=r"The model in .*b.keras has a setting that is damaged"):
+        CRATE(8, 1, 2, **options, weights=tmp_path / "b.keras")
+
+
 def test_what_libraries_raise_while_an_array_is_read(tmp_path):
     """The checksum of an archive's member is known when it was read."""
     content = bytearray(_zip({"a.npy": _npy((10_000,)) + bytes(40_000)}))
