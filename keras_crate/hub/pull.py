@@ -1,14 +1,18 @@
 """Loads models from the Hugging Face Hub, and from folders with the same files."""
 
 import os
+import shutil
 from pathlib import Path
 
 import keras
 
 from keras_crate.checks import names_arguments
+from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.models.published_names import without_keras_hub
+from keras_crate.weights.hdf5_process import clean_copy
 from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
+from keras_crate.weights.tensor_files import WEIGHTS_FILE
 
 
 @names_arguments
@@ -19,7 +23,9 @@ def pull(
 
     The files stay in the cache of the Hub's client. Every time a file is used,
     it is compared with the hash that the Hub states. A damaged file is
-    downloaded again. No code of the repository is run. The client's settings
+    downloaded again. No code of the repository is run. Its weights are read by a
+    process of its own, since a hostile HDF5 file can crash the library that reads
+    it. The client's settings
     are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. With
     the last one, only the cache is used.
 
@@ -36,8 +42,8 @@ def pull(
         FileNotFoundError: If there is no such repository, revision or folder, it
             may not be read, or it holds no Keras model.
         OSError: If the Hub cannot be reached and the model is not in the cache.
-        ValueError: If the address is not valid, a file is not what the Hub
-            states, or the model would run code.
+        ValueError: If the address is not valid, a file is damaged or not what the
+            Hub states, or the model would run code or is far larger than its weights.
 
     Example:
 
@@ -60,16 +66,11 @@ def pulled(
     else:
         check_has_model(folder, origin)
     check_keras_folder(folder, origin, compile)
-    return load_folder(folder, origin, compile), folder
-
-
-def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
-    """Loads a model from a folder that `check_keras_folder` accepted."""
-    try:
+    with clean_copy(folder / WEIGHTS_FILE, origin) as weights:
+        beside = weights.parent
+        for name in ("config.json", "metadata.json"):
+            shutil.copy(folder / name, beside / name)
+        if (folder / "assets").is_dir():
+            shutil.copytree(folder / "assets", beside / "assets")
         with without_keras_hub():
-            return keras.saving.load_model(folder, compile=compile, safe_mode=True)
-    except Exception as error:  # HDF5, JSON and Keras raise errors of many kinds
-        advice = " `compile=False` (`--no-compile`) loads it without optimizer and loss."
-        raise ValueError(
-            f"The model of {origin} cannot be loaded: {error}{advice * compile}"
-        ) from error
+            return load_saved(beside, origin, compile), folder
