@@ -1,6 +1,5 @@
 """Opens a model from a file, a variant or a repository, with its evaluation."""
 
-import json
 from pathlib import Path
 
 import keras
@@ -10,6 +9,7 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.reading import read_json
 from keras_crate.weights.hub_files import EVALUATION_FILE, SCHEME
 from keras_crate.weights.variants import lookup, variants
 
@@ -79,7 +79,7 @@ def _evaluation_of(model, file: Path) -> Evaluation | None:
     if known or not file.is_file():
         return known
     try:
-        evaluation = Evaluation.from_dict(json.loads(file.read_text("utf8")))
+        evaluation = Evaluation.from_dict(read_json(file))
     except ValueError as error:
         raise ValueError(f"The file {file} is not a valid evaluation: {error}") from error
     if isinstance(model, WhiteBoxModel):

@@ -1,7 +1,6 @@
 """Checks that a downloaded model runs no code and reads no other files."""
 
 import importlib
-import json
 import types
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import h5py
 import keras
 
 from keras_crate.models.published_names import without_keras_hub
+from keras_crate.reading import read_json
 from keras_crate.weights.tensor_files import hard_linked
 
 # Class names that Keras gives to plain values.
@@ -25,7 +25,6 @@ _FOREIGN = {
 _FUNCTIONS = (
     "activations", "losses", "metrics", "initializers", "regularizers", "constraints",
 )  # fmt: skip
-_DEPTH = 64
 _NOTHING = "Nothing was loaded."
 
 
@@ -49,12 +48,9 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
     Raises:
         ValueError: If the model is refused. The error has the reason.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text("utf8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"The config.json of {origin} is not JSON: {error}.") from error
-    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-        raise ValueError(f"The config.json of {origin} does not describe a model.")
+    config = read_json(
+        folder / "config.json", has={"config": dict}, name=f"The config.json of {origin}"
+    )
     if not compile:
         config.pop("compile_config", None)
     with without_keras_hub():
@@ -66,12 +62,10 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
         raise ValueError(f"The model.weights.h5 of {origin} is not an HDF5 file.") from error
 
 
-def _check(config, origin: str, depth: int = 0, in_graph: bool = False) -> None:
-    if depth > _DEPTH:
-        raise ValueError(f"The config.json of {origin} is nested too deeply. Nothing was loaded.")
+def _check(config, origin: str, in_graph: bool = False) -> None:
     if isinstance(config, list):
         for item in config:
-            _check(item, origin, depth + 1, in_graph)
+            _check(item, origin, in_graph)
     if isinstance(config, dict):
         if isinstance(config.get("class_name"), str):
             _check_object(config, origin, in_graph)
@@ -82,7 +76,7 @@ def _check(config, origin: str, depth: int = 0, in_graph: bool = False) -> None:
                     "was loaded."
                 )
         for name, value in config.items():
-            _check(value, origin, depth + 1, in_graph or name == "inbound_nodes")
+            _check(value, origin, in_graph or name == "inbound_nodes")
 
 
 def _check_object(config: dict, origin: str, in_graph: bool) -> None:

@@ -1,14 +1,13 @@
 """Recipes: the settings of a training."""
 
 import dataclasses
-import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 
+from keras_crate import reading
 from keras_crate.checks import (
     check_above_zero,
     check_choice,
@@ -21,11 +20,6 @@ from keras_crate.checks import (
 )
 from keras_crate.data import Augmentation
 from keras_crate.data.image_files import check_interpolation
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "recipes"
 NO_DECAY = ("norms", "biases", "positions", "dictionaries")
@@ -291,10 +285,8 @@ def parse_value(name: str, text: str):
         ValueError: If no recipe has such a setting.
     """
     _check_names([name])
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return None if text.strip().lower() == "none" else text.strip()
+    text = text.strip()
+    return None if text.lower() == "none" else reading.parse_value(name, text)
 
 
 def _path_of(recipe: str | os.PathLike) -> Path:
@@ -313,10 +305,7 @@ def _read(path: Path, extended_by: tuple) -> dict:
     """Reads the settings of a file and of the recipe that it extends."""
     if path in extended_by:
         raise ValueError(f"{path} extends itself")
-    text = path.read_text("utf8")
-    settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"it must hold settings by name. Received: {type(settings).__name__}")
+    settings = reading.read_json(path) if path.suffix == ".json" else reading.read_toml(path)
     settings = {k: None if v == "none" else v for k, v in settings.items()}  # TOML has no null
     parent = settings.pop("extends", None)
     if parent is None:

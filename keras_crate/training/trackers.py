@@ -1,6 +1,5 @@
 """Records of a run for TensorBoard and Weights & Biases."""
 
-import json
 import uuid
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import keras
 
 from keras_crate.extras import needed
 from keras_crate.files import write_json
+from keras_crate.reading import read_json
 from keras_crate.training.run_folder import RunFolder
 
 
@@ -42,7 +42,7 @@ class WandbRecord(keras.callbacks.Callback):
             project=self.project,
             dir=str(self.folder.path),
             config=self.folder.settings(),
-            id=json.loads(note.read_text("utf8"))["id"],
+            id=read_json(note, has={"id": str})["id"],
             resume="allow",
         )
 
