@@ -1,6 +1,7 @@
 """Labelled images in files of arrays: MNIST's IDX files, or one `.npz` file."""
 
 import gzip
+import os
 import struct
 import zipfile
 import zlib
@@ -25,7 +26,7 @@ def is_array_data(path: Path) -> bool:
 
     A folder that has folders and `.npz` files holds files of images, not arrays.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return path.suffix == ".npz"
     return _has_idx_files(path) or (any(path.glob("*.npz")) and not class_folders(path))
 
@@ -79,7 +80,7 @@ def _read_idx_files(folder: Path) -> dict[str, ArraySource]:
 
 def _idx_file(folder: Path, name: str) -> Path | None:
     files = (folder / name, folder / f"{name}.gz")
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def _read_idx(file: Path) -> np.ndarray:

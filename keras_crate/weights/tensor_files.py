@@ -138,12 +138,12 @@ def check_readable(name: str) -> None:
 
 
 def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
-    if path.is_dir():
+    if os.path.isdir(path):
         weights = path / "model.weights.h5"
         if not weights.is_file():
             raise FileNotFoundError(f"The folder {origin} has no file model.weights.h5.")
         return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin, (weights, 0))
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no weights file at {path}. It can be {FORMATS}.")
     with path.open("rb") as file:
         start = file.read(8)

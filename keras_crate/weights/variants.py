@@ -190,6 +190,12 @@ def variants() -> dict[str, Variant]:
     return {name: _variant(name, table) for name, table in tables.items()}
 
 
+def names_of_variants() -> list[str]:
+    """Returns all names of all variants, for the question "Did you mean"."""
+    names = (name for variant in variants().values() for name in variant.names)
+    return list(dict.fromkeys([*variants(), *names]))
+
+
 def lookup(name: str) -> Variant | None:
     """Returns the variant of a name, or None if there is none.
 
@@ -221,7 +227,7 @@ def variant_named(name: str) -> Variant:
     if found is None:
         raise ValueError(
             "There is no variant of this name. `keras-crate weights` lists all. "
-            f"Received: {name!r}{did_you_mean(name, variants())}"
+            f"Received: {name!r}{did_you_mean(name, names_of_variants())}"
         )
     return found
 

@@ -105,6 +105,15 @@ def test_what_is_refused(tmp_path):
         {"train_only": "body"}, {"evaluation_crop": "part"}, {"mixup": 3}, {"image_size": 0},
         {"warmup_epochs": 500}, {"final_learning_rate": 1.0}, {"beta_2": 1},
         {"evaluation_interpolation": "nearest"},
+        # Far out of range: these ended in errors of NumPy and Pillow, or ran for hours.
+        {"epochs": 10**400}, {"epochs": 10**9}, {"batch_size": 2**31}, {"image_size": 1_000_000},
+        {"learning_rate": 10**400}, {"learning_rate": 1e300}, {"weight_decay": 1e300},
+        {"crop_ratio": [1e-300, 1]}, {"crop_ratio": [1, 1e300]}, {"crop_area": [1e-300, 1]},
+        {"evaluation_crop": 0.0001}, {"rand_augment": [1_000_000, 30]}, {"shift": 10**9},
+        *({name: [[1]]} for name in (
+            "epochs", "head_epochs", "warmup_epochs", "image_size", "no_decay", "crop_area",
+            "learning_rate", "optimizer", "train_only", "description", "simdino", "ema",
+        )),
     ):  # fmt: skip
         name = next(iter(bad)).replace("evaluation_interpolation", "interpolation")
         with pytest.raises(ValueError, match=f"`{name}` must"):
