@@ -229,6 +229,25 @@ def changed_moments(model: keras.Model, moments: Callable) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def variables_without_values() -> Iterator[None]:
+    """In its `with` statement, new models have variables with shapes, but nothing is allocated.
+
+    Such a model cannot compute. Keras gives its variables values at the end of the next
+    stateless scope, if they are in its list. Without this, a file's model would fill the
+    memory before its size is known.
+    """
+    from keras.src.backend.common import global_state
+
+    name = "uninitialized_variables"
+    pending = list(global_state.get_global_attribute(name) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, pending)
+
+
+@contextlib.contextmanager
 def trained_by_workers(model: keras.Model, strategy) -> Iterator[None]:
     """In its `with` statement, a model can be trained by `MultiWorkerMirroredStrategy`.
 

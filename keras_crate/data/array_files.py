@@ -107,10 +107,11 @@ def _read_npz(file: Path) -> dict[str, ArraySource]:
     try:
         if not zipfile.is_zipfile(file):
             raise zipfile.BadZipFile("it is not a zip file")
-        with np.load(file, allow_pickle=False) as arrays:  # no code of a file is run
-            return _sources(arrays, file)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = np.load(file, allow_pickle=False)  # no code of a file is run
+    except Exception as error:  # of zip and NumPy, of many kinds
         raise ValueError(f"{file} is broken ({error}). Download it again.") from error
+    with arrays:
+        return _sources(arrays, file)
 
 
 def _sources(arrays: Mapping, file: Path) -> dict[str, ArraySource]:
@@ -134,9 +135,12 @@ def _array(arrays: Mapping, name: str, file: Path) -> np.ndarray:
     if name not in arrays:
         raise ValueError(f"{file} has no array {name}. Received: {', '.join(arrays)}")
     try:
-        return arrays[name]
-    except ValueError as error:  # of a pickled object, or a broken header
+        found = arrays[name]
+    except Exception as error:  # of zip, compression and NumPy, each of its own classes
         raise ValueError(f"The array {name} in {file} cannot be read: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"The array {name} in {file} cannot be read: it is not an array of NumPy.")
+    return found
 
 
 def _source(images: np.ndarray, labels: np.ndarray, file: Path) -> ArraySource:

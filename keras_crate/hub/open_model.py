@@ -7,6 +7,7 @@ import keras
 
 from keras_crate.checks import did_you_mean
 from keras_crate.evaluation import Evaluation
+from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
@@ -67,10 +68,7 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
             f"{did_you_mean(address, names_of_variants())}\n"
             f"`keras-crate weights` lists variants. A repository on the Hub is {SCHEME}user/name."
         )
-    try:
-        model = keras.saving.load_model(address, compile=compile)
-    except Exception as error:  # zip, HDF5 and Keras each raise their own
-        raise ValueError(f"The model {address} cannot be loaded: {error}") from error
+    model = load_saved(Path(address), address, compile)
     return model, _evaluation_of(model, Path(address).with_name(EVALUATION_FILE))
 
 

@@ -1,14 +1,18 @@
 """Loads models from the Hugging Face Hub, and from folders with the same files."""
 
 import os
+import shutil
 from pathlib import Path
 
 import keras
 
 from keras_crate.checks import names_arguments
+from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.models.published_names import without_keras_hub
+from keras_crate.weights.hdf5_process import clean_copy
 from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
+from keras_crate.weights.tensor_files import WEIGHTS_FILE
 
 
 @names_arguments
@@ -60,16 +64,11 @@ def pulled(
     else:
         check_has_model(folder, origin)
     check_keras_folder(folder, origin, compile)
-    return load_folder(folder, origin, compile), folder
-
-
-def load_folder(folder: Path, origin: str, compile: bool = True) -> keras.Model:
-    """Loads a model from a folder that `check_keras_folder` accepted."""
-    try:
+    with clean_copy(folder / WEIGHTS_FILE, origin) as weights:
+        beside = weights.parent
+        for name in ("config.json", "metadata.json"):
+            shutil.copy(folder / name, beside / name)
+        if (folder / "assets").is_dir():
+            shutil.copytree(folder / "assets", beside / "assets")
         with without_keras_hub():
-            return keras.saving.load_model(folder, compile=compile, safe_mode=True)
-    except Exception as error:  # HDF5, JSON and Keras raise errors of many kinds
-        advice = " `compile=False` (`--no-compile`) loads it without optimizer and loss."
-        raise ValueError(
-            f"The model of {origin} cannot be loaded: {error}{advice * compile}"
-        ) from error
+            return load_saved(beside, origin, compile), folder

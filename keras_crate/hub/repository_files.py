@@ -13,13 +13,14 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.files import written_whole
 from keras_crate.hub.card import model_card
 from keras_crate.hub.keras_hub_files import KERAS_HUB_FILES, is_preset, write_preset
+from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.published import Published
-from keras_crate.hub.pull import load_folder
 from keras_crate.hub.results import RESULTS_FILE, RESULTS_FOLDER, eval_results
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.hub.to_pytorch import to_pytorch, write_tensors
 from keras_crate.models import CRATEMAE
 from keras_crate.models.half_precision import in_half, save_in_half
+from keras_crate.models.published_names import without_keras_hub
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.reading import read_text
 from keras_crate.weights.hub_files import EVALUATION_FILE
@@ -70,7 +71,8 @@ def write_files(
     files = {name: folder / name for name in names}
     try:
         check_keras_folder(folder, "the model")
-        loaded = load_folder(folder, "the model")
+        with without_keras_hub():
+            loaded = load_saved(folder, "the model")
     except ValueError as error:
         raise ValueError(
             f"The published model could not be loaded: {error} Register your own classes and "

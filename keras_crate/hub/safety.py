@@ -1,15 +1,13 @@
-"""Checks that a downloaded model runs no code and reads no other files."""
+"""Checks that a downloaded model runs no code and names no other files."""
 
 import importlib
 import types
 from pathlib import Path
 
-import h5py
 import keras
 
 from keras_crate.models.published_names import without_keras_hub
 from keras_crate.reading import read_json
-from keras_crate.weights.tensor_files import hard_linked
 
 # Class names that Keras gives to plain values.
 _VALUES = {
@@ -25,7 +23,6 @@ _FOREIGN = {
 _FUNCTIONS = (
     "activations", "losses", "metrics", "initializers", "regularizers", "constraints",
 )  # fmt: skip
-_NOTHING = "Nothing was loaded."
 
 
 def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
@@ -37,11 +34,11 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
     - functions of Keras, such as activations;
     - classes and functions that are registered in this process.
 
-    Functions that are stored as code are refused. The weights must be in the
-    file itself. Keras' safe mode stays on, but it refuses less than this.
+    Functions that are stored as code are refused. Keras' safe mode stays on, but it
+    refuses less than this.
 
     Args:
-        folder: Holds `config.json` and `model.weights.h5`.
+        folder: Holds `config.json`.
         origin: What to call the model in errors.
         compile: Whether optimizer, loss and metrics will be created too.
 
@@ -55,11 +52,6 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
         config.pop("compile_config", None)
     with without_keras_hub():
         _check(config, origin)
-    try:
-        with h5py.File(folder / "model.weights.h5", "r") as file:
-            _check_links(file, origin, set())
-    except OSError as error:
-        raise ValueError(f"The model.weights.h5 of {origin} is not an HDF5 file.") from error
 
 
 def _check(config, origin: str, in_graph: bool = False) -> None:
@@ -158,15 +150,3 @@ def _parts_of_models() -> tuple[type, ...]:
             if hasattr(keras.quantizers, name)
         ),
     )
-
-
-def _check_links(group, origin: str, seen: set) -> None:
-    for item in hard_linked(group, origin):
-        place = h5py.h5o.get_info(item.id).addr
-        if place in seen:
-            raise ValueError(
-                f"The weights of {origin} have two names for one array or group. {_NOTHING}"
-            )
-        seen.add(place)
-        if isinstance(item, h5py.Group):
-            _check_links(item, origin, seen)

@@ -328,10 +328,13 @@ def _operator(value: str | dict, config: dict) -> tuple[str, dict]:
     if isinstance(value, str):
         return value.replace("_", ""), {k: config.get(k) for k in ("step_size", "penalty")}
     # In a list: `representatives`. The grid of patches may differ, as positions may.
-    numbers = {k: v for k, v in value["config"].items() if isinstance(v, (int, float, list))}
+    own = value.get("config") if isinstance(value, dict) else None
+    if not isinstance(own, dict):  # a configuration from elsewhere
+        return str(value), {}
+    numbers = {k: v for k, v in own.items() if isinstance(v, (int, float, list))}
     others = ("trainable", "dropout_rate", "grid")
     numbers = {k: v for k, v in numbers.items() if k not in others}
-    return value["class_name"].lower(), numbers
+    return str(value.get("class_name")).lower(), numbers
 
 
 def _describe(tensors) -> str:

@@ -8,11 +8,10 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,15 +19,22 @@ import h5py
 import numpy as np
 
 from keras_crate.extras import needed
-from keras_crate.weights.zip_member import open_member
+from keras_crate.reading import parse_json, read_json
+from keras_crate.weights.damaged import check_declared, damage_named, damaged
+from keras_crate.weights.hdf5 import Refused, hard_linked
+from keras_crate.weights.hdf5_process import clean_copy
+from keras_crate.weights.zip_member import check_unpacked, open_member
 
 FORMATS = (
     "a file of Keras (.keras, .weights.h5), of PyTorch (.pth, .pt, .pth.tar, or no extension), "
     ".safetensors, or JAX parameters (.npz)"
 )
-KERAS_FILES = ("config.json", "metadata.json", "model.weights.h5")
+WEIGHTS_FILE = "model.weights.h5"
+KERAS_FILES = ("config.json", "metadata.json", WEIGHTS_FILE)
 # Keys under which training programs save the weights, beside an optimizer's state.
 _WRAPPERS = ("state_dict", "model", "net", "params")
+# Shapes of what layers of ours store beside their weights.
+_FACTS = {"heads": (), "grid": (2,)}
 # Prefixes that PyTorch's wrappers of models put before each name.
 _PREFIXES = ("module.", "_orig_mod.")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -94,30 +100,27 @@ def open_tensors(source: str | os.PathLike | Mapping, origin: str | None = None)
     path = Path(source)
     origin = origin or str(path)
     with contextlib.ExitStack() as stack:
-        try:
+        with damage_named(origin):
             file = _open(path, origin, stack)
-        except (OSError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
-            if isinstance(error, FileNotFoundError) or not path.exists():
-                raise
-            raise ValueError(
-                f"The weights file {origin} is truncated or damaged: copy or download it again. "
-                f"({str(error)[:200]})"
-            ) from error
-        yield file
+            holds = path / WEIGHTS_FILE if path.is_dir() else path
+            numbers = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
+            check_declared(origin, 4 * numbers, holds.stat().st_size)
+        tensors = {k: _with_damage_named(t, origin) for k, t in file.tensors.items()}
+        yield dataclasses.replace(file, tensors=tensors)
 
 
 def read_config(path: Path) -> dict:
     """Returns the model's configuration in a `.keras` file or folder; `{}` if there is none."""
     try:
         if path.is_dir():
-            text = (path / "config.json").read_text("utf8")
-        elif zipfile.is_zipfile(path):
+            return read_json(path / "config.json", has={"config": dict})["config"]
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
+                check_unpacked(archive, str(path))
                 text = archive.read("config.json")
-        else:
-            return {}
-        return json.loads(text).get("config", {})
-    except (OSError, ValueError, KeyError, AttributeError, zipfile.BadZipFile):
+            return parse_json(text, path, has={"config": dict})["config"]
+        return {}
+    except Exception:  # of zip, compression and JSON, each of its own classes
         return {}  # the error comes when the weights are read
 
 
@@ -139,9 +142,10 @@ def check_readable(name: str) -> None:
 
 def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     if os.path.isdir(path):
-        weights = path / "model.weights.h5"
+        weights = path / WEIGHTS_FILE
         if not weights.is_file():
-            raise FileNotFoundError(f"The folder {origin} has no file model.weights.h5.")
+            raise FileNotFoundError(f"The folder {origin} has no file {WEIGHTS_FILE}.")
+        weights = stack.enter_context(clean_copy(weights, origin))
         return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin, (weights, 0))
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no weights file at {path}. It can be {FORMATS}.")
@@ -155,14 +159,15 @@ def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
         return _zip(path, origin, stack)
     if start[:1] == b"\x80":  # PyTorch's format before version 1.6
         return TensorFile(origin, _tensors_in(_torch(path), origin))
-    raise ValueError(f"{origin} is not a weights file. It can be {FORMATS}.")
+    raise Refused(f"{origin} is not a weights file. It can be {FORMATS}.")
 
 
 def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
     archive = stack.enter_context(zipfile.ZipFile(path))
+    check_unpacked(archive, origin)
     names = archive.namelist()
-    if "model.weights.h5" in names:
-        weights, *place = open_member(archive, "model.weights.h5", stack)
+    if WEIGHTS_FILE in names:
+        weights, *place = open_member(archive, WEIGHTS_FILE, stack)
         return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin, place)
     if names and all(name.endswith(".npy") for name in names):
         # These entries of a JAX archive, an optimizer's state and clock, may need pickle.
@@ -171,7 +176,7 @@ def _zip(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
         return TensorFile(origin, _renamed(tensors, origin))
     if any(name.endswith("/data.pkl") for name in names):
         return TensorFile(origin, _tensors_in(_torch(path, mmap=True), origin))
-    raise ValueError(f"{origin} is a zip archive without weights. A weights file can be {FORMATS}.")
+    raise Refused(f"{origin} is a zip archive without weights. A weights file can be {FORMATS}.")
 
 
 def _keras(file: h5py.File, path: Path, origin: str, place) -> TensorFile:
@@ -180,11 +185,11 @@ def _keras(file: h5py.File, path: Path, origin: str, place) -> TensorFile:
     `place` is the path of the file that holds the HDF5 file's bytes, and the first of them.
     """
     if "layers" not in file:
-        raise ValueError(f"{origin} is an HDF5 file without layers of Keras.")
+        raise Refused(f"{origin} is an HDF5 file without layers of Keras.")
     tensors, facts = {}, {}
     for group in hard_linked(file["layers"], origin):
         if "layers" in group:
-            raise ValueError(
+            raise Refused(
                 f"{origin} holds a model inside another. Load it with `keras.saving.load_model`, "
                 "take the model inside with `get_layer`, and save that."
             )
@@ -199,7 +204,7 @@ def _keras(file: h5py.File, path: Path, origin: str, place) -> TensorFile:
                 key = dataset.name.rpartition("/")[2]
                 if key.isdigit():
                     tensors[f"{prefix}/{key}"] = _dataset(dataset, *place)
-                elif dataset.size <= 4:
+                elif dataset.shape == _FACTS.get(key) and dataset.dtype.kind in "iu":
                     facts[f"{prefix}/{key}"] = dataset[()]
     return TensorFile(origin, tensors, facts, read_config(path), is_keras=True)
 
@@ -218,21 +223,9 @@ def _dataset(dataset: h5py.Dataset, path: Path, start: int) -> Tensor:
     return Tensor(shape, _dtype_name(dtype), _reader(read))
 
 
-def hard_linked(group, origin: str) -> Iterator:
-    """Yields what is in an HDF5 group. Refuses links to other files and places."""
-    for name in group:
-        is_hard = isinstance(group.get(name, getlink=True), h5py.HardLink)
-        item = group[name] if is_hard else None
-        if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
-            raise ValueError(
-                f"{origin} takes weights from another file or place ({name}). Nothing was loaded."
-            )
-        yield item
-
-
 def _safetensors(path: Path, origin: str) -> dict[str, Tensor]:
     import ml_dtypes  # noqa: F401  (NumPy then has bfloat16, which safetensors asks it for)
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     def read(name: str) -> np.ndarray:
         # Opened for each array: an open file keeps all that was read in memory.
@@ -240,16 +233,13 @@ def _safetensors(path: Path, origin: str) -> dict[str, Tensor]:
             return file.get_tensor(name)
 
     tensors = {}
-    try:
-        with safe_open(path, framework="np") as file:
-            for name in file.keys():  # noqa: SIM118 (it is not a mapping)
-                part = file.get_slice(name)
-                dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-                dtype = dtype.get(part.get_dtype(), part.get_dtype())
-                array = _reader(functools.partial(read, name))
-                tensors[name] = Tensor(tuple(part.get_shape()), dtype, array)
-    except SafetensorError as error:
-        raise ValueError(f"The weights file {origin} is truncated or damaged ({error}).") from error
+    with safe_open(path, framework="np") as file:
+        for name in file.keys():  # noqa: SIM118 (it is not a mapping)
+            part = file.get_slice(name)
+            dtype = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+            dtype = dtype.get(part.get_dtype(), part.get_dtype())
+            array = _reader(functools.partial(read, name))
+            tensors[name] = Tensor(tuple(part.get_shape()), dtype, array)
     return _renamed(tensors, origin)
 
 
@@ -261,10 +251,10 @@ def _npy(archive: zipfile.ZipFile, name: str) -> Tensor:
             (2, 0): np.lib.format.read_array_header_2_0,
         }
         if version not in headers:
-            raise ValueError(f"{archive.filename} has an array of an unknown version: {name}.")
+            raise Refused(f"{archive.filename} has an array of an unknown version: {name}.")
         shape, _, dtype = headers[version](file)
     if dtype.hasobject:
-        raise ValueError(
+        raise Refused(
             f"{archive.filename} holds Python objects ({name}), which only pickle could read. "
             "Pickle would run code from the file, so nothing was loaded."
         )
@@ -286,16 +276,14 @@ def _torch(path: Path, mmap: bool | None = None) -> Mapping:
     except Exception as error:  # unpickling raises errors of many kinds
         # PyTorch's message advises to run the file's code, so it is not shown.
         if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise ValueError(
+            raise Refused(
                 f"{path} holds objects other than tensors and plain values. Loading them would run "
                 "code from the file, so nothing was loaded. Ask the file's owner for the state dict "
                 "alone, or for a .safetensors file."
             ) from None
-        raise ValueError(
-            f"The weights file {path} is truncated or damaged: copy or download it again."
-        ) from None
+        raise damaged(str(path), type(error).__name__) from None
     if not isinstance(content, Mapping):
-        raise ValueError(f"{path} holds a {type(content).__name__}, not a dictionary of tensors.")
+        raise Refused(f"{path} holds a {type(content).__name__}, not a dictionary of tensors.")
     return content
 
 
@@ -312,9 +300,19 @@ def _harmless() -> list:
 
 def _tensors_in(content: Mapping, origin: str) -> dict[str, Tensor]:
     """Finds the tensors in a dictionary, at its top or under a key of `_WRAPPERS`."""
-    found = {name: _lazy(value, value.dtype) for name, value in _unwrapped(content).items()}
+    values = _unwrapped(content)
+    for name, value in values.items():
+        if hasattr(value, "layout") and hasattr(value, "detach"):  # a tensor of PyTorch
+            others = [k for k in ("is_meta", "is_quantized", "is_nested") if getattr(value, k, 0)]
+            if others or "strided" not in str(value.layout):
+                raise Refused(
+                    f"{origin} holds a tensor that is not a plain array of numbers ({name}: "
+                    f"{', '.join([str(value.layout), *others])}). Save dense tensors. Nothing was "
+                    "loaded."
+                )
+    found = {name: _lazy(value, value.dtype) for name, value in values.items()}
     if not found:
-        raise ValueError(
+        raise Refused(
             f"{origin} holds no tensors, neither at its top nor under any of "
             f"{', '.join(_WRAPPERS)}. It has: {', '.join(map(str, list(content)[:8])) or 'nothing'}"
         )
@@ -348,8 +346,16 @@ def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
         if tensors and all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     if not tensors:
-        raise ValueError(f"{origin} holds no tensors.")
+        raise Refused(f"{origin} holds no tensors.")
     return tensors
+
+
+def _with_damage_named(tensor: Tensor, origin: str) -> Tensor:
+    def read() -> np.ndarray:
+        with damage_named(origin):
+            return tensor.read()
+
+    return tensor._replace(read=read)
 
 
 def _lazy(value, dtype) -> Tensor:

@@ -2,13 +2,30 @@
 
 import contextlib
 import io
+import os
 import struct
 import tempfile
 import zipfile
 import zlib
 
+from keras_crate.weights.damaged import check_declared
+
 _LOCAL_HEADER = 30  # bytes before the name; two lengths are at byte 26
 _BLOCK = 1 << 20
+
+
+def check_unpacked(archive: zipfile.ZipFile, origin: str) -> None:
+    """Refuses an archive whose files would be far larger than itself.
+
+    Args:
+        archive: The archive, opened by its path.
+        origin: What to call it in errors.
+
+    Raises:
+        Refused: As `check_declared`.
+    """
+    unpacked = sum(info.file_size for info in archive.infolist())
+    check_declared(origin, unpacked, os.path.getsize(archive.filename))
 
 
 def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack):
