@@ -28,7 +28,9 @@ def is_array_data(path: Path) -> bool:
     """
     if os.path.isfile(path):
         return path.suffix == ".npz"
-    return _has_idx_files(path) or (any(path.glob("*.npz")) and not class_folders(path))
+    return _has_idx_files(path) or (
+        os.path.isdir(path) and any(path.glob("*.npz")) and not class_folders(path)
+    )
 
 
 def read_array_data(path: Path) -> dict[str, ArraySource]:
