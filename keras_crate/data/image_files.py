@@ -163,7 +163,9 @@ def open_image(file, mode: str):
     with opened(file) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels must have 8 bits, but are of mode {image.mode}")
-        return ImageOps.exif_transpose(image).convert(mode)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # without a copy, as the next line
+        return image if image.mode == mode else image.convert(mode)
 
 
 def why_broken(error: Exception) -> str:
