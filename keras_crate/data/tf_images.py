@@ -1,6 +1,7 @@
 """Reads and changes images in TensorFlow. Importing this module imports TensorFlow."""
 
 import io
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -33,7 +34,7 @@ def shuffled_images(source: ImageSource, mode: str, share: Share, steps: int) ->
     if isinstance(source, ArraySource):
         stored, read = tf.constant(_in_mode(source, mode)), tf.identity
     elif isinstance(source, FileSource):
-        stored, read = tf.constant([str(file) for file in source.files]), tf.io.read_file
+        stored, read = tf.constant([os.fsencode(file) for file in source.files]), tf.io.read_file
     else:
         raise ValueError(
             "tf.data reads arrays, files and TensorFlow's data sets. Received: "

@@ -1,5 +1,7 @@
 """The pipeline by tf.data, for TensorFlow only."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -180,3 +182,11 @@ def test_pictures_of_too_many_pixels_are_not_decoded(channels, tmp_path):
             _arrays(batches, 1)
         with pytest.raises(ValueError, match=rf"{name} cannot be read .it has 13,300 x 13,300"):
             source.image(0, "RGB")
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    file = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(file)
+    batches, _ = training_dataset(FileSource([file] * 2, [0, 1]), 2, (8, 8, 3), 2, PLAIN)
+    ((images, _),) = _arrays(batches, 1)
+    assert images[..., 0].min() == 200
