@@ -7,12 +7,17 @@ This file is outside of the package, which imports Keras, so that `--help` and
 import argparse
 import difflib
 import importlib
+import re
 import shutil
 import sys
 import textwrap
 import warnings
 from importlib import metadata
 
+# Each backend has its own error and words.
+_OF_MEMORY = re.compile(
+    "MemoryError|RESOURCE_EXHAUSTED|ResourceExhausted|[Oo]ut of memory|can't allocate memory"
+)
 COMMANDS = {
     "demo": "look into a trained CRATE, fine-tune it, measure it and save it",
     "pretrain": "train a model from initial weights",
@@ -66,6 +71,16 @@ def main(words: list[str] | None = None) -> int:
             return run(parsed.command, parsed.arguments) or 0
         except (ValueError, OSError, ImportError) as error:
             print(f"keras-crate: error: {error}", file=sys.stderr)
+            return 1
+        except Exception as error:
+            if not _OF_MEMORY.search(f"{type(error).__name__} {error}"):
+                raise
+            words = " ".join(str(error).split())[:200]
+            print(
+                "keras-crate: error: There is not enough memory. Use fewer images at a time, "
+                f"smaller images or a smaller model. ({words or type(error).__name__})",
+                file=sys.stderr,
+            )
             return 1
 
 

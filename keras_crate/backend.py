@@ -1,12 +1,14 @@
 """Chooses the Keras backend, before Keras is imported."""
 
 import importlib.util
-import json
 import os
 import sys
 from pathlib import Path
 
+from keras_crate.reading import read_json
+
 BACKENDS = ("jax", "tensorflow", "torch")
+_ONLY_INFERENCE = ("numpy", "openvino")  # other backends of Keras, which it imports itself
 
 
 def choose_backend() -> str | None:
@@ -28,13 +30,19 @@ def choose_backend() -> str | None:
         )
     wanted = os.environ.get("KERAS_BACKEND")
     if wanted:
-        if wanted in BACKENDS and wanted not in installed:
-            return (
-                f"KERAS_BACKEND is {wanted}, which is not installed. Install it with: pip install "
-                f"{wanted}, or set KERAS_BACKEND to an installed backend: {', '.join(installed)}"
-            )
-        return None  # Keras refuses unknown names itself
-    if _configured_backend() in set(BACKENDS) - set(installed):
+        known = wanted in BACKENDS
+        if wanted in (*installed, *_ONLY_INFERENCE):
+            return None
+        what = (
+            f"is not installed. Install it with: pip install {wanted}, or"
+            if known
+            else ("Keras does not know. Unset it, or")
+        )
+        return (
+            f"KERAS_BACKEND is {wanted}, which {what} set KERAS_BACKEND to an installed backend: "
+            f"{', '.join(installed)}"
+        )
+    if _configured_backend() not in (*installed, *_ONLY_INFERENCE):
         os.environ["KERAS_BACKEND"] = installed[0]
     return None
 
@@ -46,6 +54,6 @@ def keras_home() -> Path:
 
 def _configured_backend() -> str:
     try:
-        return json.loads((keras_home() / "keras.json").read_text("utf8"))["backend"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(keras_home() / "keras.json", has={"backend": str})["backend"]
+    except (OSError, ValueError):
         return "tensorflow"  # Keras' default

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, overload
 
@@ -11,6 +12,8 @@ import numpy as np
 F = TypeVar("F", bound=Callable)
 # Keras' layers take these, and their signatures do not show it.
 _OF_KERAS_LAYERS = {"input_shape", "input_dim"}
+MOST = 2**31 - 1  # the backends count in integers of 32 bits
+MOST_PIXELS = 89_478_485  # of an image: Pillow's limit, above which pictures are not read
 
 
 @overload
@@ -95,9 +98,15 @@ def argument_names(function: Callable) -> set[str]:
 
 
 def is_positive_integer(value) -> bool:
-    """Whether a value is an integer of Python or NumPy, above 0."""
+    """Whether a value is an integer of Python or NumPy, above 0 and of at most 32 bits."""
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return is_integer and value > 0
+    return is_integer and 0 < value <= MOST
+
+
+def is_image_size(height, width) -> bool:
+    """Whether two values are the sides of an image that can be read."""
+    are_sides = is_positive_integer(height) and is_positive_integer(width)
+    return are_sides and int(height) * int(width) <= MOST_PIXELS
 
 
 def as_pair(value, name: str) -> tuple[int, int]:
@@ -114,7 +123,8 @@ def as_pair(value, name: str) -> tuple[int, int]:
 def is_number(value) -> bool:
     """Whether a value is a finite number of Python or NumPy."""
     is_real = isinstance(value, (int, float, np.integer, np.floating))
-    return is_real and not isinstance(value, bool) and bool(np.isfinite(value))
+    # Not by `np.isfinite`, which does not take integers of more than 64 bits.
+    return is_real and not isinstance(value, bool) and bool(abs(value) <= sys.float_info.max)
 
 
 def check_positive(name: str, value) -> int:
@@ -124,7 +134,10 @@ def check_positive(name: str, value) -> int:
         ValueError: If it is not a positive integer.
     """
     if not is_positive_integer(value):
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        too_large = f" of at most {MOST:,}" if is_number(value) and value > MOST else ""
+        raise ValueError(
+            f"`{name}` must be a positive integer{too_large}. Received: {name}={value!r}"
+        )
     return int(value)
 
 

@@ -30,6 +30,8 @@ def written_whole(path: Path, folder: bool = False):
         OSError: If the parent folder cannot be written to, or a file would replace
             a folder.
     """
+    if "\0" in path.name:  # some libraries raise errors without it
+        raise ValueError(f"The name of a file cannot have a NUL. Received: {path.name!r}")
     if not folder:
         check_no_folder(path)
     make_folder(path.parent)
@@ -93,8 +95,9 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OSError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # a ValueError if the name has a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"The folder {folder} cannot be written to: {reason}.") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -55,6 +55,7 @@ importlib.util.find_spec = lambda name, *a: None if name in {hidden} else real(n
     [
         (("jax", "tensorflow", "torch"), None, "pip install jax or pip install tensorflow"),
         (("torch",), "torch", "pip install torch, or set KERAS_BACKEND to an"),
+        ((), "nope", "KERAS_BACKEND is nope, which Keras does not know. Unset it, or set"),
     ],
 )
 def test_without_a_backend_it_says_which_command_installs_one(hidden, wanted, message):

@@ -17,6 +17,7 @@ from keras_crate.files import written_whole
 from keras_crate.hub.commit import commit, writing
 from keras_crate.hub.push import push
 from keras_crate.hub.repository_files import check_dry_run
+from keras_crate.reading import read_text
 from keras_crate.weights.hub_files import parse_address
 from keras_crate.weights.variants import weights_folder
 
@@ -174,7 +175,7 @@ def _check_dry_run(folder: Path) -> Path:
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     ours = {"app.py", "README.md", "requirements.txt", PACKAGE, MODELS}
     is_file = folder.exists() and not folder.is_dir()
-    is_ours = names == ours and f"{PACKAGE}.app.server" in (folder / "app.py").read_text("utf8")
+    is_ours = names == ours and f"{PACKAGE}.app.server" in read_text(folder / "app.py")
     if is_file or folder == Path.cwd() or (names and not is_ours):
         raise ValueError(
             "`dry_run` must be a folder that is new, empty, or that an earlier dry run of a Space "

@@ -6,7 +6,6 @@ run.
     keras-crate convert model.keras weights.safetensors
 """
 
-import json
 from pathlib import Path
 
 from keras_crate.cli.arguments import (
@@ -19,6 +18,7 @@ from keras_crate.cli.arguments import (
 from keras_crate.files import written_whole
 from keras_crate.hub import from_checkpoint, to_pytorch
 from keras_crate.hub.open_model import open_model
+from keras_crate.reading import parse_value
 
 _KERAS = ".keras"
 _PYTORCH = (".safetensors", ".pth", ".pt")
@@ -42,7 +42,7 @@ def run(arguments) -> None:
     """Runs the command."""
     to_keras = Path(arguments.file).suffix != _KERAS
     out = new_file(arguments, (_KERAS,) if to_keras else _PYTORCH)
-    given = named_values("--set", arguments.set, _json)
+    given = named_values("--set", arguments.set, parse_value)
     if arguments.heads is not None:
         given["heads"] = arguments.heads
     if given and not to_keras:
@@ -62,10 +62,3 @@ def _from_checkpoint(file: str, given: dict):
         return from_checkpoint(file, **given)
     except TypeError as error:  # an argument that the constructor does not take
         raise ValueError(f"--set: {error}") from error
-
-
-def _json(name: str, value: str):
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value  # a word

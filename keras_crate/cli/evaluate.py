@@ -10,6 +10,7 @@ and left out, and the exit status is then 1.
     keras-crate evaluate model.keras photographs/ --split test --json result.json
 """
 
+import os
 from pathlib import Path
 
 from keras_crate.cli.arguments import add_model, add_preparation, add_split, in_a_folder
@@ -51,7 +52,7 @@ def run(arguments) -> int:
         "left_out": {},
     }
     folder = Path(arguments.data)
-    if arguments.data in KNOWN_SETS or not folder.is_dir() or is_array_data(folder):
+    if arguments.data in KNOWN_SETS or not os.path.isdir(folder) or is_array_data(folder):
         record["split"], batches = _images_of_a_set(arguments, model, used)
         scores = accuracy(model, batches, verbose=1)
     else:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_crate.data.image_files import opened
+
 # A model of smaller images was trained on small images as a whole, such as digits. One of larger
 # images was trained on photographs, which are reduced whatever their size.
 _SMALL = 96  # pixels
@@ -24,11 +26,9 @@ def describe_far_images(files: Sequence[Path], size: tuple[int, int], grey: bool
         size: Height and width of the images that the model was trained on.
         grey: Whether they were grey.
     """
-    from PIL import Image
-
     far = []
     for file in files:
-        with Image.open(file) as image:
+        with opened(file) as image:
             ratio = min(image.size) / min(size)
             too_large = min(size) < _SMALL and ratio >= _FACTOR
             is_grey = _is_grey(image)

@@ -1,6 +1,7 @@
 """Labelled images in files of arrays: MNIST's IDX files, or one `.npz` file."""
 
 import gzip
+import os
 import struct
 import zipfile
 import zlib
@@ -25,9 +26,11 @@ def is_array_data(path: Path) -> bool:
 
     A folder that has folders and `.npz` files holds files of images, not arrays.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return path.suffix == ".npz"
-    return _has_idx_files(path) or (any(path.glob("*.npz")) and not class_folders(path))
+    return _has_idx_files(path) or (
+        os.path.isdir(path) and any(path.glob("*.npz")) and not class_folders(path)
+    )
 
 
 def read_array_data(path: Path) -> dict[str, ArraySource]:
@@ -79,7 +82,7 @@ def _read_idx_files(folder: Path) -> dict[str, ArraySource]:
 
 def _idx_file(folder: Path, name: str) -> Path | None:
     files = (folder / name, folder / f"{name}.gz")
-    return next((file for file in files if file.is_file()), None)
+    return next((file for file in files if os.path.isfile(file)), None)
 
 
 def _read_idx(file: Path) -> np.ndarray:
@@ -106,10 +109,11 @@ def _read_npz(file: Path) -> dict[str, ArraySource]:
     try:
         if not zipfile.is_zipfile(file):
             raise zipfile.BadZipFile("it is not a zip file")
-        with np.load(file, allow_pickle=False) as arrays:  # no code of a file is run
-            return _sources(arrays, file)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = np.load(file, allow_pickle=False)  # no code of a file is run
+    except Exception as error:  # of zip and NumPy, of many kinds
         raise ValueError(f"{file} is broken ({error}). Download it again.") from error
+    with arrays:
+        return _sources(arrays, file)
 
 
 def _sources(arrays: Mapping, file: Path) -> dict[str, ArraySource]:
@@ -133,9 +137,12 @@ def _array(arrays: Mapping, name: str, file: Path) -> np.ndarray:
     if name not in arrays:
         raise ValueError(f"{file} has no array {name}. Received: {', '.join(arrays)}")
     try:
-        return arrays[name]
-    except ValueError as error:  # of a pickled object, or a broken header
+        found = arrays[name]
+    except Exception as error:  # of zip, compression and NumPy, each of its own classes
         raise ValueError(f"The array {name} in {file} cannot be read: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"The array {name} in {file} cannot be read: it is not an array of NumPy.")
+    return found
 
 
 def _source(images: np.ndarray, labels: np.ndarray, file: Path) -> ArraySource:

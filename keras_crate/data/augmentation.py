@@ -1,11 +1,14 @@
 """Settings of the random changes of training images."""
 
 import dataclasses
-import math
 
 from keras_crate.checks import is_number, is_positive_integer, names_arguments
-from keras_crate.data.rand_augment import HIGHEST
+from keras_crate.data.rand_augment import HIGHEST, OPERATIONS
 from keras_crate.data.resizing import check_interpolation
+
+SMALLEST_AREA = 1e-4  # five pixels of 224 x 224: a crop of none cannot be resized
+MOST_STRETCHED = 100  # width by height of a crop: a longer one does not fit into an image
+MOST_SHIFTED = 256  # pixels: images are padded by as many on each side, also in memory
 
 
 @names_arguments
@@ -14,15 +17,16 @@ class Augmentation:
     """Random changes of training images, in the order of their application.
 
     Attributes:
-        crop_area: Lowest and highest share in (0, 1] of an image's area that a
+        crop_area: Lowest and highest share in [0.0001, 1] of an image's area that a
             random crop has, before it is resized to the model's size. None
             resizes the whole image.
-        crop_ratio: Lowest and highest aspect ratio (width / height) of the crop.
+        crop_ratio: Lowest and highest aspect ratio (width / height) of the crop, in
+            [1/100, 100].
         interpolation: `"bilinear"`, `"bicubic"` or `"area"`, with antialiasing.
-        shift: Largest number of pixels, at the model's size, by which an image is
+        shift: Largest number of pixels up to 256, at the model's size, by which an image is
             moved at random, in each direction. The gap is filled with zeros.
         flip: Whether an image is flipped left to right with probability 1/2.
-        rand_augment: Number of operations and magnitude in [0, 30] of
+        rand_augment: Number of operations in [1, 14] and magnitude in [0, 30] of
             `keras_crate.data.rand_augment`, or None.
         random_erasing: Probability in [0, 1] that a part of an image is
             replaced by noise (`keras.layers.RandomErasing`).
@@ -63,17 +67,22 @@ class Augmentation:
                 object.__setattr__(self, name, tuple(value))
         check_interpolation(self.interpolation)
         if self.crop_area is not None:
-            shares = "None, or a pair (lowest, highest) in (0, 1]"
-            self._check("crop_area", _is_range(self.crop_area, 1), shares)
-        ratios = "a pair (lowest, highest) above 0"
-        self._check("crop_ratio", _is_range(self.crop_ratio, math.inf), ratios)
+            shares = f"None, or a pair (lowest, highest) in [{SMALLEST_AREA}, 1]"
+            self._check("crop_area", _is_range(self.crop_area, SMALLEST_AREA, 1), shares)
+        ratios = f"a pair (lowest, highest) in [1/{MOST_STRETCHED}, {MOST_STRETCHED}]"
+        in_range = _is_range(self.crop_ratio, 1 / MOST_STRETCHED, MOST_STRETCHED)
+        self._check("crop_ratio", in_range, ratios)
         shifts = is_positive_integer(self.shift) or (self.shift == 0 and self.shift is not False)
-        self._check("shift", shifts, "an integer, 0 or more")
+        in_range = shifts and self.shift <= MOST_SHIFTED
+        self._check("shift", in_range, f"an integer in [0, {MOST_SHIFTED}]")
         self._check("flip", isinstance(self.flip, bool), "True or False")
         if self.rand_augment is not None:
             valid = _is_pair(self.rand_augment) and is_positive_integer(self.rand_augment[0])
+            valid = valid and self.rand_augment[0] <= OPERATIONS
             valid = valid and 0 <= self.rand_augment[1] <= HIGHEST
-            accepted = f"None, or a pair (operations >= 1, magnitude in [0, {HIGHEST}])"
+            accepted = (
+                f"None, or a pair (operations in [1, {OPERATIONS}], magnitude in [0, {HIGHEST}])"
+            )
             self._check("rand_augment", valid, accepted)
         for name in ("random_erasing", "mixup", "cutmix"):
             value = getattr(self, name)
@@ -89,5 +98,5 @@ def _is_pair(value) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(is_number, value))
 
 
-def _is_range(value, highest: float) -> bool:
-    return _is_pair(value) and 0 < value[0] <= value[1] <= highest
+def _is_range(value, lowest: float, highest: float) -> bool:
+    return _is_pair(value) and lowest <= value[0] <= value[1] <= highest

@@ -61,7 +61,7 @@ def labelled_files(
     if not names:
         raise ValueError(
             f"`folder` must be a folder that has one folder per class. Received: {folder}, which "
-            + ("has no folders" if folder.is_dir() else "is not a folder")
+            + ("has no folders" if os.path.isdir(folder) else "is not a folder")
         )
     numbers = _classes_of(names, class_names, classes, wordnet_ids)
     files, labels = [], []
@@ -93,7 +93,7 @@ def split_folders(folder: str | os.PathLike) -> tuple[Path, Path | None, Path | 
 
 def class_folders(folder: Path) -> list[str]:
     """Returns the names of the folders in a folder, sorted; none if it does not exist."""
-    inside = folder.iterdir() if folder.is_dir() else ()
+    inside = folder.iterdir() if os.path.isdir(folder) else ()
     return sorted(p.name for p in inside if p.is_dir() and not p.name.startswith("."))
 
 

@@ -1,5 +1,6 @@
 """Images read from files."""
 
+import contextlib
 import copy
 import os
 from collections.abc import Iterator, Sequence
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, is_positive_integer, names_arguments
-from keras_crate.data.resizing import check_interpolation, check_resize, fit_image
+from keras_crate.checks import MOST_PIXELS, check_positive, is_image_size, names_arguments
+from keras_crate.data.resizing import check_interpolation, check_pixels, check_resize, fit_image
 from keras_crate.extras import needed
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -20,7 +21,8 @@ class ImageFiles:
 
     Images are rotated as their EXIF orientation says, then resized and cropped
     with antialiasing. A file that cannot be read, or whose pixels have more
-    than 8 bits, is left out and noted in `broken`.
+    than 8 bits, is left out and noted in `broken`. So is one of more pixels than
+    `PIL.Image.MAX_IMAGE_PIXELS`, 89 million, whose pixels are never decoded.
 
     Args:
         paths: Image files, and folders, which are searched recursively for
@@ -135,19 +137,35 @@ class ImageFiles:
         return np.moveaxis(batch, -1, 1) if self.data_format == "channels_first" else batch
 
 
+@contextlib.contextmanager
+def opened(file):
+    """Yields a Pillow image of a path or binary file, whose pixels are not decoded yet.
+
+    Raises:
+        ValueError: If it has too many pixels. Pillow raises further errors.
+    """
+    from PIL import Image
+
+    with Image.open(file) as image:
+        check_pixels(image.size)
+        yield image
+
+
 def open_image(file, mode: str):
     """Opens a path or binary file as a Pillow image, and rotates it as its EXIF says.
 
     Raises:
-        ValueError: If its pixels have more than 8 bits. Pillow raises further
-            errors.
+        ValueError: If it has too many pixels, or pixels of more than 8 bits. Pillow raises
+            further errors.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
-    with Image.open(file) as image:
+    with opened(file) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels must have 8 bits, but are of mode {image.mode}")
-        return ImageOps.exif_transpose(image).convert(mode)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)  # without a copy, as the next line
+        return image if image.mode == mode else image.convert(mode)
 
 
 def why_broken(error: Exception) -> str:
@@ -159,10 +177,10 @@ def why_broken(error: Exception) -> str:
 def image_mode(input_shape: tuple[int, int, int]) -> str:
     """Returns Pillow's mode for a shape (height, width, channels), or raises a ValueError."""
     *size, channels = input_shape
-    if not all(map(is_positive_integer, size)) or channels not in MODES:
+    if not is_image_size(*size) or channels not in MODES:
         raise ValueError(
-            "Images must have a height and width of 1 or more, and 1, 3 or 4 channels. "
-            f"Received: shape {tuple(input_shape)}"
+            "Images must have a height and width of 1 or more, at most "
+            f"{MOST_PIXELS:,} pixels, and 1, 3 or 4 channels. Received: shape {tuple(input_shape)}"
         )
     return MODES[channels]
 
@@ -177,7 +195,7 @@ def find_files(paths: Sequence[str | os.PathLike]) -> list[Path]:
     """Returns the image files that the `paths` of `ImageFiles` name."""
     files = []
     for path in map(Path, [paths] if isinstance(paths, (str, os.PathLike)) else paths):
-        if not path.exists():
+        if not os.path.exists(path):
             raise ValueError(f"There is no file or folder {path}.")
         found = [path]
         if path.is_dir():

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_crate.checks import check_choice, names_arguments
-from keras_crate.data.image_files import MODES, open_image
+from keras_crate.data.image_files import MODES, open_image, opened
 
 SPLITS = ("validation", "test")  # on which a model can be measured
 
@@ -233,17 +233,24 @@ class HuggingFaceSource(ImageSource):
     """Images of a `datasets.Dataset`, with the names of its columns of images and classes."""
 
     def __init__(self, dataset, image: str, label: str):
+        import datasets
+
         super().__init__(dataset[label])
-        self.dataset, self.columns = dataset, (image, label)
+        # Not decoded by `datasets`, which has no limits.
+        self.dataset = dataset.cast_column(image, datasets.Image(decode=False))
+        self.columns = (image, label)
+
+    def _file(self, k: int):
+        found = self.dataset[int(k)][self.columns[0]]
+        return found["path"] if found["bytes"] is None else io.BytesIO(found["bytes"])
 
     def _read(self, k: int, mode: str):
-        from PIL import ImageOps
-
-        return ImageOps.exif_transpose(self.dataset[int(k)][self.columns[0]]).convert(mode)
+        return open_image(self._file(k), mode)
 
     @property
     def channels(self) -> int:
-        return 1 if self.dataset[0][self.columns[0]].mode in ("1", "L") else 3
+        with opened(self._file(0)) as image:
+            return 1 if image.mode in ("1", "L") else 3
 
     def _subset(self, chosen: np.ndarray) -> "HuggingFaceSource":
         return HuggingFaceSource(self.dataset.select(chosen), *self.columns)

@@ -1,5 +1,6 @@
 """Opens data of any kind: a set's name, a folder, files, arrays, a Hugging Face data set."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -144,11 +145,11 @@ def _opened(data, expected: dict) -> LabelledImages:
         return load_keras_set(name)
     if name in TFDS_SPLITS:
         return _open_tfds(name)
-    if (Path(name) / "dataset_info.json").is_file() and (Path(name) / "features.json").is_file():
+    if all(os.path.isfile(Path(name) / f"{file}.json") for file in ("dataset_info", "features")):
         return _open_tfds_folder(Path(name))
     if is_array_data(Path(name)):
         return _open_array_files(Path(name), expected)
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return _open_folder(Path(name), expected)
     raise ValueError(
         f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'} "
@@ -240,7 +241,8 @@ def _open_tfds_folder(folder: Path) -> LabelledImages:
     """Opens a folder that TensorFlow Datasets prepared: `dataset_info.json` and records."""
     with needed("tensorflow-datasets", f"The folder {folder}, of TensorFlow Datasets, needs"):
         import tensorflow_datasets as tfds
-    builder = tfds.builder_from_directory(folder)
+    with _named(f"The folder {folder}, of TensorFlow Datasets,"):
+        builder = tfds.builder_from_directory(folder)
     splits, features = builder.info.splits, builder.info.features
     if "train" not in splits or not {"image", "label"} <= {*features}:
         raise ValueError(
@@ -261,12 +263,22 @@ def _open_tfds_folder(folder: Path) -> LabelledImages:
     )
 
 
+@contextlib.contextmanager
+def _named(what: str):
+    """Names the data in the errors of a library that reads them, which are of many kinds."""
+    try:
+        yield
+    except Exception as error:
+        reason = (str(error).splitlines() or [""])[0][:300]
+        raise OSError(f"{what} cannot be read: {type(error).__name__}: {reason}") from error
+
+
 def _load_hugging_face(name: str):
     with needed("datasets", "Hugging Face data sets need"):
         import datasets
-    if any((Path(name) / file).exists() for file in ("dataset_dict.json", "state.json")):
-        return datasets.load_from_disk(name)
-    return datasets.load_dataset(name)
+    saved = any(os.path.exists(Path(name) / f"{file}.json") for file in ("dataset_dict", "state"))
+    with _named(f"The Hugging Face data set {name}"):
+        return datasets.load_from_disk(name) if saved else datasets.load_dataset(name)
 
 
 def _open_hugging_face(dataset, name: str) -> LabelledImages:

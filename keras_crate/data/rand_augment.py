@@ -8,6 +8,7 @@ import numpy as np
 from keras_crate.checks import names_arguments
 
 HIGHEST = 30  # magnitude
+OPERATIONS = 14
 
 
 @names_arguments
@@ -55,7 +56,7 @@ def rand_augment(image, rng: np.random.Generator, operations: int = 2, magnitude
             f"RandAugment takes grey or RGB images. Received: an image of mode {image.mode}"
         )
     for _ in range(operations):
-        drawn, sign = rng.integers(14), rng.choice((-1, 1))
+        drawn, sign = rng.integers(OPERATIONS), rng.choice((-1, 1))
         changes = operations_on(image, magnitude / HIGHEST, sign)
         image = list(changes.values())[drawn]()
     return image

@@ -1,10 +1,11 @@
 """Resizing and cropping with the same pixels as in the measurements of published accuracies."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from keras_crate.checks import check_choice, is_positive_integer
+from keras_crate.checks import MOST_PIXELS, check_choice, is_image_size
 
 INTERPOLATIONS = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}  # Pillow's names
 
@@ -26,6 +27,7 @@ def fit_image(image, size: Sequence[int], resize, interpolation: str) -> np.ndar
     else:
         shorter = min(image.size)
         scaled = tuple(int(resize * side / shorter) for side in image.size)  # rounded down
+        check_pixels(scaled, "resized, ")  # a narrow image becomes long
         image = _centre(image.resize(scaled, method), width, height)
     return np.asarray(image, "float32").reshape(height, width, -1)
 
@@ -48,18 +50,41 @@ def resampling(interpolation: str):
     return Image.Resampling[INTERPOLATIONS[interpolation]]
 
 
+def check_pixels(size: tuple[int, int], when: str = "") -> None:
+    """Refuses a picture of more pixels than Pillow's limit, before they take memory.
+
+    A PNG file of half a megabyte can declare 177 million pixels, which take 2 GB.
+
+    Args:
+        size: Width and height.
+        when: Words for the error.
+
+    Raises:
+        ValueError: If there are more.
+    """
+    from PIL import Image
+
+    width, height = size
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and width * height > most:
+        raise ValueError(
+            f"{when}it has {width:,} x {height:,} pixels, and at most {most:,} are decoded "
+            "(`PIL.Image.MAX_IMAGE_PIXELS`)"
+        )
+
+
 def check_resize(resize, size: Sequence[int]) -> int | tuple[int, int] | None:
     """Returns the `resize` argument of `ImageFiles`, or raises a ValueError."""
     if resize is None:
         return None
-    if is_positive_integer(resize):
+    if is_image_size(resize, resize):
         return int(resize)
     if isinstance(resize, (tuple, list)) and tuple(resize) == tuple(size):
         return int(resize[0]), int(resize[1])
     raise ValueError(
-        "`resize` must be None, a positive integer (the shorter side before the centre is "
-        f"cropped), or the height and width of the resized images, {tuple(size)}. "
-        f"Received: resize={resize!r}"
+        f"`resize` must be None, a positive integer of at most {math.isqrt(MOST_PIXELS):,} (the "
+        "shorter side before the centre is cropped), or the height and width of the resized "
+        f"images, {tuple(size)}. Received: resize={resize!r}"
     )
 
 

@@ -1,13 +1,14 @@
 """Reads and changes images in TensorFlow. Importing this module imports TensorFlow."""
 
 import io
+import os
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from keras_crate.data.augmentation import Augmentation
-from keras_crate.data.image_files import image_mode, open_image
+from keras_crate.data.image_files import image_mode, open_image, opened
 from keras_crate.data.image_sources import ArraySource, FileSource, ImageSource, TFDSSource
 from keras_crate.data.rand_augment import rand_augment
 from keras_crate.data.share import Share
@@ -33,7 +34,7 @@ def shuffled_images(source: ImageSource, mode: str, share: Share, steps: int) ->
     if isinstance(source, ArraySource):
         stored, read = tf.constant(_in_mode(source, mode)), tf.identity
     elif isinstance(source, FileSource):
-        stored, read = tf.constant([str(file) for file in source.files]), tf.io.read_file
+        stored, read = tf.constant([os.fsencode(file) for file in source.files]), tf.io.read_file
     else:
         raise ValueError(
             "tf.data reads arrays, files and TensorFlow's data sets. Received: "
@@ -123,7 +124,36 @@ def _random_box(shape, key, augmentation: Augmentation):
     return begin, size
 
 
+def _few_pixels(data):
+    """Whether an image has no more pixels than are decoded, by its header."""
+    from PIL import Image
+
+    def by_pillow(data):
+        try:
+            with opened(io.BytesIO(data)):
+                return np.bool_(True)
+        except (ValueError, Image.DecompressionBombError):
+            return np.bool_(False)
+        except Exception:  # TensorFlow says what is wrong
+            return np.bool_(True)
+
+    def by_tensorflow():  # in a tenth of the time
+        return tf.math.reduce_prod(tf.io.extract_jpeg_shape(data, "int64")[:2]) <= (
+            Image.MAX_IMAGE_PIXELS or tf.int64.max
+        )
+
+    return tf.cond(
+        tf.io.is_jpeg(data),
+        by_tensorflow,
+        lambda: tf.numpy_function(by_pillow, [data], tf.bool, stateful=False),
+    )
+
+
 def _decoded_crop(data, channels: int, crop):
+    few = tf.debugging.Assert(_few_pixels(data), ["The image has too many pixels."])
+    with tf.control_dependencies([few]):
+        data = tf.identity(data)
+
     def decode_all():
         image = _decoded(data, channels)
         return tf.slice(image, *crop(tf.shape(image))) if crop else image

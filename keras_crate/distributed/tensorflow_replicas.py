@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -17,13 +16,13 @@ from keras_crate.keras_internals import (
     trained_by_workers,
     without_second_sum,
 )
+from keras_crate.reading import parse_json
 
 
 def _workers() -> int:
     """The number of processes in TF_CONFIG."""
-    return len(
-        json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {}).get("worker", [0])
-    )
+    settings = parse_json(os.environ.get("TF_CONFIG") or "{}", "TF_CONFIG", dict)
+    return len(settings.get("cluster", {}).get("worker", [0]))
 
 
 def check_alone() -> None:

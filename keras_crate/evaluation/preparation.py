@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
-from keras_crate.checks import is_positive_integer, names_arguments
+from keras_crate.checks import MOST_PIXELS, is_image_size, names_arguments
 from keras_crate.data import EvaluationBatches, ImageFiles, evaluation_dataset
 from keras_crate.data.image_files import check_interpolation, check_resize
 from keras_crate.data.image_sources import ImageSource, TFDSSource
@@ -56,10 +56,10 @@ class Evaluation:
     def __post_init__(self):
         size = self.size
         is_pair = isinstance(size, (tuple, list)) and len(size) == 2
-        if not is_pair or not all(map(is_positive_integer, size)):
+        if not is_pair or not is_image_size(*size):
             raise ValueError(
-                "`size` must be a pair (height, width) of positive integers. "
-                f"Received: size={size!r}"
+                "`size` must be a pair (height, width) of positive integers, and at most "
+                f"{MOST_PIXELS:,} pixels. Received: size={size!r}"
             )
         mean, std = (np.ravel(np.asarray(value, "float64")) for value in (self.mean, self.std))
         in_range = np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()

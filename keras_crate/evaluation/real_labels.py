@@ -1,10 +1,11 @@
 """Reassessed labels of ImageNet ("ReaL")."""
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from keras_crate.reading import read_json
 
 _IMAGES = 50_000  # of ImageNet's validation
 
@@ -23,15 +24,15 @@ def real_labels(file: str | os.PathLike, images: Sequence[Path]) -> list[list[in
 
     Raises:
         ValueError: If `file` has other content, or an image has another name.
+        OSError: If `file` cannot be opened.
 
     Reference:
         Beyer et al., "Are we done with ImageNet?", arXiv:2006.07159.
     """
-    try:
-        labels = json.loads(Path(file).read_text("utf8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"The ReaL labels {file} cannot be read: {error}") from error
-    is_lists = isinstance(labels, list) and all(isinstance(classes, list) for classes in labels)
+    labels = read_json(file, list)
+    is_lists = all(
+        isinstance(classes, list) and all(type(k) is int for k in classes) for classes in labels
+    )
     if not is_lists or len(labels) != _IMAGES:
         raise ValueError(
             f"The ReaL labels must be a list of {_IMAGES:,} lists of classes, as in the authors' "

@@ -27,9 +27,11 @@ from keras_crate.files import (
 )
 from keras_crate.models.fingerprint import fingerprint
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.reading import read_json
 
 SUFFIX = ".unfinished"  # of the folder with partial results
 LOCK, RECORD = "lock", "run.json"
+MOST_NAMES = 2**31  # bytes of the names of all images
 BUSY = "Another process is writing to {}. Wait until it ends."
 
 
@@ -139,17 +141,15 @@ def begun(folder: Path, values: dict) -> dict:
     if not record.exists():
         write_json(record, values)
     now = json.loads(json.dumps(values["settings"]))
+    kinds = {name: type(value) for name, value in values.items()}
     try:
-        original = json.loads(record.read_text("utf8"))
-        settings = dict(original["settings"])
-        missing = values.keys() - original.keys()
-    except (ValueError, TypeError, KeyError, AttributeError):
-        missing = True
-    if missing:
+        original = read_json(record, has=kinds, most=MOST_NAMES)
+    except ValueError as error:
         raise ValueError(
-            f"{record} does not describe an unfinished run, or is damaged. Remove the folder to "
+            f"{error}\nIt does not describe an unfinished run, or is damaged. Remove the folder to "
             "begin again."
-        )
+        ) from error
+    settings = original["settings"]
     changed = [name for name in now if settings.get(name) != now[name]]
     if changed:
         raise ValueError(

@@ -8,6 +8,7 @@ import keras
 from keras_crate.evaluation import Evaluation
 from keras_crate.models.classifier import Classifier
 from keras_crate.models.published_names import PACKAGE, STEMS, published_class, published_config
+from keras_crate.reading import read_json
 
 TASK_FILE, TASK_WEIGHTS_FILE = "task.json", "task.weights.h5"
 PREPROCESSOR_FILE, CONVERTER_FILE = "preprocessor.json", "image_converter.json"
@@ -36,7 +37,7 @@ def write_preset(model: Classifier, folder: Path) -> list[str]:
         Names of the files that were added.
     """
     stem = STEMS[published_class(model)]
-    config = published_config(model, json.loads((folder / _CONFIG_FILE).read_text("utf8")))
+    config = published_config(model, read_json(folder / _CONFIG_FILE))
     (folder / _CONFIG_FILE).write_text(json.dumps(config), "utf8")
     converter = _serialized(f"{stem}ImageConverter", _resizing(model))
     preprocessor = _serialized(f"{stem}ImageClassifierPreprocessor", {"image_converter": converter})

@@ -1,7 +1,6 @@
 """`load`: a model with its weights, by name, address or folder."""
 
 import os
-from pathlib import Path
 
 from keras_crate import models
 from keras_crate.checks import names_arguments
@@ -39,7 +38,7 @@ def load(variant: str | os.PathLike, **arguments) -> WhiteBoxModel:
     """
     name = os.fspath(variant)
     known = lookup(name)
-    if known is None and not (name.startswith(SCHEME) or Path(name).is_dir()):
+    if known is None and not (name.startswith(SCHEME) or os.path.isdir(name)):
         known = variant_named(name)  # which says that there is none
     if known is not None:
         return build(known, **arguments)

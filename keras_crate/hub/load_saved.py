@@ -1,15 +1,16 @@
 """Loads models that Keras saved, if they are no larger than their file can be."""
 
-import json
 import math
 import os
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 
 from keras_crate.keras_internals import variables_without_values
+from keras_crate.reading import parse_json
 from keras_crate.weights.damaged import Refused, check_declared
 from keras_crate.weights.tensor_files import WEIGHTS_FILE
 from keras_crate.weights.zip_member import check_unpacked
@@ -53,16 +54,19 @@ def _check_size(path: Path, origin: str) -> None:
             text, size = archive.read("config.json"), os.path.getsize(path)
     else:  # Keras' older format
         return
-    depths: list[int] = []
-
-    def note_depth(part: dict) -> dict:
-        depths.append(part.get("depth", 0))
-        return part
-
-    config = json.loads(text, object_hook=note_depth)
-    blocks = sum(depth for depth in depths if isinstance(depth, int))
+    config = parse_json(text, f"The config.json of {origin}", has={"config": dict})
+    blocks = sum(_depths(config))
     check_declared(origin, blocks * _SMALLEST_BLOCK, size)
     with warnings.catch_warnings(), variables_without_values():
         warnings.simplefilter("ignore")  # they come when the model itself is made
         model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
     check_declared(origin, sum(4 * math.prod(weight.shape) for weight in model.weights), size)
+
+
+def _depths(part) -> Iterator[int]:
+    """Yields the number of blocks of each model in a configuration."""
+    if isinstance(part, dict) and isinstance(part.get("depth"), int):
+        yield part["depth"]
+    for inside in part.values() if isinstance(part, dict) else part:
+        if isinstance(inside, (dict, list)):
+            yield from _depths(inside)

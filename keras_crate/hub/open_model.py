@@ -1,6 +1,6 @@
 """Opens a model from a file, a variant or a repository, with its evaluation."""
 
-import json
+import os
 from pathlib import Path
 
 import keras
@@ -11,8 +11,9 @@ from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.pull import pulled
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
+from keras_crate.reading import read_json
 from keras_crate.weights.hub_files import EVALUATION_FILE, SCHEME
-from keras_crate.weights.variants import lookup, variants
+from keras_crate.weights.variants import lookup, names_of_variants
 
 
 def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
@@ -58,13 +59,13 @@ def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evalua
     if variant:
         model = build(variant)
         return model, Evaluation.known_for(model)
-    if address.startswith(SCHEME) or Path(address).is_dir():
+    if address.startswith(SCHEME) or os.path.isdir(address):
         model, folder = pulled(address, compile=compile)
         return model, _evaluation_of(model, folder / EVALUATION_FILE)
-    if not Path(address).exists():
+    if not os.path.exists(address):
         raise ValueError(
             f"There is no model file {address}, and no variant of that name"
-            f"{did_you_mean(address, variants())}\n"
+            f"{did_you_mean(address, names_of_variants())}\n"
             f"`keras-crate weights` lists variants. A repository on the Hub is {SCHEME}user/name."
         )
     model = load_saved(Path(address), address, compile)
@@ -77,7 +78,7 @@ def _evaluation_of(model, file: Path) -> Evaluation | None:
     if known or not file.is_file():
         return known
     try:
-        evaluation = Evaluation.from_dict(json.loads(file.read_text("utf8")))
+        evaluation = Evaluation.from_dict(read_json(file))
     except ValueError as error:
         raise ValueError(f"The file {file} is not a valid evaluation: {error}") from error
     if isinstance(model, WhiteBoxModel):

@@ -59,7 +59,7 @@ def pulled(
 ) -> tuple[keras.Model, Path]:
     """As `pull`, but also returns the folder with the files."""
     folder, origin = Path(address), str(address)
-    if origin.startswith(SCHEME) or not folder.is_dir():
+    if origin.startswith(SCHEME) or not os.path.isdir(folder):
         folder, origin = download_model(parse_address(origin, revision))
     elif revision is not None:
         raise ValueError(f"A folder has no revisions. Received: {origin}, revision={revision!r}")

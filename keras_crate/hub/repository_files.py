@@ -22,6 +22,7 @@ from keras_crate.models import CRATEMAE
 from keras_crate.models.half_precision import in_half, save_in_half
 from keras_crate.models.published_names import without_keras_hub
 from keras_crate.objective import LayerMeasurements, measure
+from keras_crate.reading import read_text
 from keras_crate.weights.hub_files import EVALUATION_FILE
 from keras_crate.weights.tensor_files import KERAS_FILES
 
@@ -152,7 +153,7 @@ def check_dry_run(folder: Path) -> Path:
     found = set(_names_in(folder)) if folder.exists() else set()
     others = found - {*REPLACED, CARD_FILE, ASSETS}
     card = folder / CARD_FILE
-    is_ours = found >= {*KERAS_FILES, CARD_FILE} and "keras_crate" in card.read_text("utf8")
+    is_ours = found >= {*KERAS_FILES, CARD_FILE} and "keras_crate" in read_text(card)
     if others or (found and not is_ours):
         raise ValueError(f"{rule} Received: {folder}, which has {min(others or found)}.")
     return folder

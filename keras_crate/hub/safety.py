@@ -1,13 +1,13 @@
 """Checks that a downloaded model runs no code and names no other files."""
 
 import importlib
-import json
 import types
 from pathlib import Path
 
 import keras
 
 from keras_crate.models.published_names import without_keras_hub
+from keras_crate.reading import read_json
 
 # Class names that Keras gives to plain values.
 _VALUES = {
@@ -23,7 +23,6 @@ _FOREIGN = {
 _FUNCTIONS = (
     "activations", "losses", "metrics", "initializers", "regularizers", "constraints",
 )  # fmt: skip
-_DEPTH = 64
 
 
 def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
@@ -46,24 +45,19 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
     Raises:
         ValueError: If the model is refused. The error has the reason.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text("utf8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"The config.json of {origin} is not JSON: {error}.") from error
-    if not isinstance(config, dict) or not isinstance(config.get("config"), dict):
-        raise ValueError(f"The config.json of {origin} does not describe a model.")
+    config = read_json(
+        folder / "config.json", has={"config": dict}, name=f"The config.json of {origin}"
+    )
     if not compile:
         config.pop("compile_config", None)
     with without_keras_hub():
         _check(config, origin)
 
 
-def _check(config, origin: str, depth: int = 0, in_graph: bool = False) -> None:
-    if depth > _DEPTH:
-        raise ValueError(f"The config.json of {origin} is nested too deeply. Nothing was loaded.")
+def _check(config, origin: str, in_graph: bool = False) -> None:
     if isinstance(config, list):
         for item in config:
-            _check(item, origin, depth + 1, in_graph)
+            _check(item, origin, in_graph)
     if isinstance(config, dict):
         if isinstance(config.get("class_name"), str):
             _check_object(config, origin, in_graph)
@@ -74,7 +68,7 @@ def _check(config, origin: str, depth: int = 0, in_graph: bool = False) -> None:
                     "was loaded."
                 )
         for name, value in config.items():
-            _check(value, origin, depth + 1, in_graph or name == "inbound_nodes")
+            _check(value, origin, in_graph or name == "inbound_nodes")
 
 
 def _check_object(config: dict, origin: str, in_graph: bool) -> None:

@@ -5,7 +5,13 @@ import warnings
 import keras
 import numpy as np
 
-from keras_crate.checks import check_positive, is_number, is_positive_integer
+from keras_crate.checks import (
+    MOST_PIXELS,
+    check_positive,
+    is_image_size,
+    is_number,
+    is_positive_integer,
+)
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
@@ -117,10 +123,16 @@ def check_input_shape(shape, data_format: str) -> ImageShape:
     sides = slice(0, 2) if data_format == "channels_last" else slice(1, 3)
     if numbers[sides] == [None, None]:
         del numbers[sides]
-    if not is_shape or not all(map(is_positive_integer, numbers)):
+    sides = [] if len(numbers) == 1 else numbers[sides]
+    if (
+        not is_shape
+        or not all(map(is_positive_integer, numbers))
+        or (sides and not is_image_size(*sides))
+    ):
         raise ValueError(
             f"`input_shape` must be three positive integers {layouts[data_format]}, without the "
-            "batch. Height and width may both be None, for images of any size. "
+            f"batch, of at most {MOST_PIXELS:,} pixels. Height and width may both be None, for "
+            "images of any size. "
             f"Received: input_shape={shape!r}"
         )
     if data_format == "channels_first" and tuple(shape) == (224, 224, 3):

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import json
 import shutil
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from keras_crate.distributed.devices import Devices
 from keras_crate.files import sha256_of, write_json, written_whole
 from keras_crate.layers.dense import adapters_apart
 from keras_crate.models.saving import save_model
+from keras_crate.reading import read_json
 from keras_crate.training.history import RunHistory
 from keras_crate.training.run_folder import RunFolder
 
@@ -63,7 +63,7 @@ class Backup(keras.callbacks.Callback):
         self.running = 0  # index of the phase that is trained
         self.resumes = self.manifest.exists()
         if self.resumes:
-            manifest = json.loads(self.manifest.read_text("utf8"))
+            manifest = read_json(self.manifest, has={"epochs": int, "phase": int, "sha256": str})
             self.epochs, self.phase = manifest["epochs"], manifest["phase"]
             file = self._file(self.phase, self.epochs)
             if not file.exists() or sha256_of(file) != manifest["sha256"]:

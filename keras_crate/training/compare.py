@@ -1,7 +1,6 @@
 """Compares models: the same data and recipe, several seeds, a table and a figure."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from keras_crate.data.image_sources import LabelledImages
 from keras_crate.figure import ShownAsFigure, legend_beside, new_figure
 from keras_crate.files import write_json, written_whole
 from keras_crate.models import CRATEMAE
+from keras_crate.reading import read_json
 from keras_crate.training.history import RunHistory
 from keras_crate.training.pretrain import pretrain
 from keras_crate.training.recipe import Recipe, load_recipe
@@ -178,7 +178,7 @@ def compare(
             found.histories[name].append({k: [row[k] for row in rows] for k in rows[0]})
             line = f"{name}, seed {seed}: validation accuracy {found.accuracies(name)[-1]:.2%}"
             if opened.test is not None:
-                tested = json.loads(run.metrics.read_text("utf8"))["test_accuracy"]
+                tested = read_json(run.metrics, has={"test_accuracy": float})["test_accuracy"]
                 found.test_accuracies[name].append(tested)
                 line += f", test accuracy {tested:.2%}"
             if verbose:

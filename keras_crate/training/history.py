@@ -1,6 +1,7 @@
 """The history of a run: every epoch's values, as a table and as a figure."""
 
 import csv
+import itertools
 from pathlib import Path
 
 import keras
@@ -8,6 +9,7 @@ import numpy as np
 
 from keras_crate.figure import legend_beside, new_figure
 from keras_crate.files import written_whole
+from keras_crate.reading import read_text
 
 _PANELS = {
     "loss": ("loss", "val_loss"),
@@ -30,11 +32,16 @@ class RunHistory(keras.callbacks.Callback):
         super().__init__()
         self.file, self.writes, self.rows = file, writes, []
         if epochs:
-            with file.open(encoding="utf8", newline="") as lines:
-                rows = [*csv.DictReader(lines)][:epochs]
-            for row in rows:
-                values = {name: float(value) for name, value in row.items() if value}
-                self.rows.append({**values, "epoch": int(row["epoch"])})
+            rows = csv.DictReader(read_text(file).splitlines())
+            try:
+                for row in itertools.islice(rows, epochs):
+                    values = {name: float(value) for name, value in row.items() if value}
+                    self.rows.append({**values, "epoch": int(row["epoch"])})
+            except (ValueError, TypeError, KeyError, csv.Error) as error:
+                raise ValueError(
+                    f"{file} is damaged: it must have numbers, one line an epoch. Put it back, or "
+                    "remove the run's folder to begin again."
+                ) from error
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch, **logs})

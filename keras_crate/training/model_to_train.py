@@ -28,7 +28,10 @@ def without_labels(model: keras.Model, recipe: Recipe) -> keras.Model:
     """Returns a SimDINO of the model if the recipe is SimDINO's, else the model."""
     if recipe.simdino is None or isinstance(model, SimDINO):
         return model
-    return SimDINO(model, **recipe.simdino)
+    try:
+        return SimDINO(model, **recipe.simdino)
+    except TypeError as error:  # of a name that it does not have
+        raise ValueError(f"The setting `simdino`: {error}") from error
 
 
 def settings_of(recipe: Recipe, has_head: bool) -> dict:

@@ -13,7 +13,7 @@ from keras_crate.models.load import build
 from keras_crate.training.model_to_train import class_names_of, settings_of, without_labels
 from keras_crate.training.recipe import Recipe
 from keras_crate.weights.sizes import SIZES, family_of, snake_case
-from keras_crate.weights.variants import Variant, variants
+from keras_crate.weights.variants import Variant, names_of_variants
 
 FAMILIES = {"crate": "CRATE", "crate-alpha": "CRATEAlpha", "crate-mae": "CRATEMAE", "cbt": "CBT"}
 
@@ -61,8 +61,9 @@ def _constructor(name: str) -> tuple[Callable, str]:
         size = sizes[short_name(name)]
         return getattr(models, size), family_of(size)
     if ":" not in name:
+        question = did_you_mean(name, [*sizes, *names_of_variants()])
         raise ValueError(
-            f"There is no size or variant {name!r}{did_you_mean(name, [*sizes, *variants()])}\n"
+            f"There is no size or variant {name!r}{question}\n"
             f"Sizes: {', '.join(sizes)}, or such as crate:128x4x4.\n"
             "`keras-crate weights` lists variants."
         )

@@ -151,7 +151,7 @@ def pretrain(
 
 
 def _is_saved(model: str) -> bool:
-    is_folder = (Path(model) / "config.json").is_file()  # not one that has a size's name
+    is_folder = os.path.isfile(Path(model) / "config.json")  # not one that has a size's name
     return model.endswith(".keras") or model.startswith(SCHEME) or is_folder
 
 

@@ -1,35 +1,36 @@
 """Recipes: the settings of a training."""
 
 import dataclasses
-import json
+import math
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 
+from keras_crate import reading
 from keras_crate.checks import (
+    MOST_PIXELS,
     check_above_zero,
     check_choice,
+    check_count,
     check_not_negative,
     check_positive,
     check_rate,
     did_you_mean,
+    is_image_size,
     is_number,
     names_arguments,
 )
 from keras_crate.data import Augmentation
 from keras_crate.data.image_files import check_interpolation
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 FOLDER = Path(__file__).parent / "recipes"
 NO_DECAY = ("norms", "biases", "positions", "dictionaries")
 WHOLE = "whole"
+# Far beyond what anyone has trained with: a larger number is a slip, or would run for ever.
+MOST_EPOCHS, MOST_IMAGES, HIGHEST = 100_000, 2**20, 1000
+LEAST_CROP = 0.1  # validation images are resized to ten times the model's size
 
 
 @names_arguments
@@ -84,7 +85,7 @@ class Recipe:
             `keras_crate.data.Augmentation`.
         rand_augment, random_erasing, mixup, cutmix: As in
             `keras_crate.data.Augmentation`.
-        evaluation_crop: Share in (0, 1] of a validation image's shorter side
+        evaluation_crop: Share in [0.1, 1] of a validation image's shorter side
             that the model sees: 0.875 crops 224 pixels from the centre of 256.
             Or `"whole"`, which resizes the whole image.
         evaluation_interpolation: As in `keras_crate.data.ImageFiles`.
@@ -152,7 +153,7 @@ class Recipe:
                     checker(name, value)
 
         check(check_positive, "epochs", "batch_size", "accumulate")
-        check(check_positive, "image_size", optional=True)
+        check(check_count, "head_epochs")
         check(check_above_zero, "learning_rate")
         check(check_above_zero, "clip_norm", "head_learning_rate", optional=True)
         check(check_not_negative, "weight_decay")
@@ -166,14 +167,23 @@ class Recipe:
             keras.dtype_policies.get(self.precision)
         decay, crop = self.layer_decay, self.evaluation_crop
         for name, valid, accepted in (
+            ("description", isinstance(self.description, str), "text"),
+            ("image_size", self.image_size is None or is_image_size(*[self.image_size] * 2),
+             f"a positive integer of at most {math.isqrt(MOST_PIXELS):,}, or None"),
+            ("epochs", self.epochs <= MOST_EPOCHS, f"at most {MOST_EPOCHS:,}"),
+            ("batch_size", self.batch_size <= MOST_IMAGES, f"at most {MOST_IMAGES:,}"),
+            ("learning_rate", self.learning_rate <= HIGHEST, f"at most {HIGHEST:,}"),
+            ("head_learning_rate", (self.head_learning_rate or 0) <= HIGHEST,
+             f"at most {HIGHEST:,}"),
+            ("weight_decay", self.weight_decay <= HIGHEST, f"at most {HIGHEST:,}"),
             ("dataset", isinstance(self.dataset, str | None), "a name, a folder or None"),
-            ("head_epochs", isinstance(self.head_epochs, int) and _in(self.head_epochs, 0,
-             self.epochs - 1), "an integer in [0, epochs)"),
+            ("head_epochs", self.head_epochs < self.epochs, "an integer in [0, epochs)"),
             ("warmup_epochs", _in(self.warmup_epochs, 0, self.epochs - self.head_epochs),
              "in [0, epochs - head_epochs]"),
             ("final_learning_rate", _in(self.final_learning_rate, 0, self.learning_rate),
              "in [0, learning_rate]"),
-            ("no_decay", isinstance(self.no_decay, tuple) and {*self.no_decay} <= {*NO_DECAY},
+            ("no_decay", isinstance(self.no_decay, tuple)
+             and all(name in NO_DECAY for name in self.no_decay),
              f"a list of {', '.join(NO_DECAY)}"),
             ("layer_decay", _in(decay, 0, 1) and decay > 0, "in (0, 1]"),
             ("ema", self.ema is None or (_in(self.ema, 0, 1) and 0 < self.ema < 1),
@@ -185,8 +195,8 @@ class Recipe:
              "1 with `simdino`, whose loss compares the images of one step"),
             ("train_only", self.train_only in (None, "head"), '"head" or None'),
             ("train_only", not (self.train_only and self.head_epochs), "None with `head_epochs`"),
-            ("evaluation_crop", crop == WHOLE or (_in(crop, 0, 1) and crop > 0),
-             f'in (0, 1] or "{WHOLE}"'),
+            ("evaluation_crop", crop == WHOLE or _in(crop, LEAST_CROP, 1),
+             f'in [{LEAST_CROP}, 1] or "{WHOLE}"'),
         ):  # fmt: skip
             if not valid:
                 value = getattr(self, name)
@@ -291,17 +301,15 @@ def parse_value(name: str, text: str):
         ValueError: If no recipe has such a setting.
     """
     _check_names([name])
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return None if text.strip().lower() == "none" else text.strip()
+    text = text.strip()
+    return None if text.lower() == "none" else reading.parse_value(name, text)
 
 
 def _path_of(recipe: str | os.PathLike) -> Path:
     name, names = str(recipe), list_recipes()
     if name in names:
         return FOLDER / f"{name}.toml"
-    if Path(name).suffix not in (".toml", ".json") or not Path(name).is_file():
+    if Path(name).suffix not in (".toml", ".json") or not os.path.isfile(name):
         raise ValueError(
             f"There is no recipe {name!r}{did_you_mean(name, names)}\n"
             f"Recipes: {', '.join(names)}; or a .toml or .json file."
@@ -313,10 +321,7 @@ def _read(path: Path, extended_by: tuple) -> dict:
     """Reads the settings of a file and of the recipe that it extends."""
     if path in extended_by:
         raise ValueError(f"{path} extends itself")
-    text = path.read_text("utf8")
-    settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"it must hold settings by name. Received: {type(settings).__name__}")
+    settings = reading.read_json(path) if path.suffix == ".json" else reading.read_toml(path)
     settings = {k: None if v == "none" else v for k, v in settings.items()}  # TOML has no null
     parent = settings.pop("extends", None)
     if parent is None:

@@ -1,10 +1,10 @@
 """What the folder of a run says about its models, for their cards."""
 
-import json
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_crate.data.open_data import HUGGING_FACE
+from keras_crate.reading import read_json
 from keras_crate.training.recipe import Recipe
 from keras_crate.training.run_folder import RunFolder
 
@@ -44,8 +44,9 @@ def facts_of_run(file: Path) -> RunFacts:
     run = RunFolder(file.parent)
     if file.name not in (run.model.name, run.best.name) or not run.record.is_file():
         return RunFacts()
-    record, recipe, measured = (_read(path) for path in (run.record, run.recipe, run.metrics))
-    dataset = (record.get("dataset") or "").removeprefix(HUGGING_FACE) or None
+    record = read_json(run.record, has={"versions": dict})
+    recipe, measured = (read_json(f) if f.is_file() else {} for f in (run.recipe, run.metrics))
+    dataset = str(record.get("dataset") or "").removeprefix(HUGGING_FACE) or None
     training = {name: record[name] for name in _OF_RUN if name in record}
     if str(training.get("model")).endswith(".keras"):  # the path stays private
         training["model"] = Path(training["model"]).name
@@ -74,15 +75,6 @@ def _metrics(measured: dict, name: str, run: RunFolder) -> dict:
 
 def _versions(record: dict) -> str:
     """The versions of Keras, this package and the backend."""
-    wanted = ("keras", "keras_crate", record.get("backend", ""), "tensorflow-cpu")
-    versions = record.get("versions", {})
+    wanted = ("keras", "keras_crate", str(record.get("backend")), "tensorflow-cpu")
+    versions = record["versions"]
     return ", ".join(f"{name} {versions[name]}" for name in wanted if name in versions)
-
-
-def _read(file: Path) -> dict:
-    if not file.is_file():
-        return {}
-    try:
-        return dict(json.loads(file.read_text("utf8")))
-    except ValueError as error:
-        raise ValueError(f"The file {file} of the run is damaged: {error}") from error

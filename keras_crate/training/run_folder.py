@@ -13,6 +13,7 @@ import keras
 
 from keras_crate import __version__
 from keras_crate.files import UNFINISHED, locked, make_folder, write_json
+from keras_crate.reading import read_json
 from keras_crate.training.recipe import Recipe
 
 _PACKAGES = ("numpy", "jax", "tensorflow", "tensorflow-cpu", "torch", "pillow")
@@ -99,7 +100,7 @@ class RunFolder:
 
     def settings(self) -> dict:
         """Returns the content of run.json, with the recipe's settings at the top level."""
-        return _flat(json.loads(self.record.read_text("utf8")))
+        return _flat(read_json(self.record, has={"recipe": dict}))
 
 
 def _record(recipe: Recipe, about: dict) -> dict:
@@ -109,7 +110,7 @@ def _record(recipe: Recipe, about: dict) -> dict:
 
 def _flat(record: dict) -> dict:
     others = {name: value for name, value in record.items() if name != "recipe"}
-    return {**others, **record.get("recipe", {})}
+    return {**others, **record["recipe"]}
 
 
 def _versions() -> dict[str, str]:

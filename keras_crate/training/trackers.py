@@ -1,6 +1,5 @@
 """Records of a run for TensorBoard and Weights & Biases."""
 
-import json
 import uuid
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import keras
 
 from keras_crate.extras import needed
 from keras_crate.files import write_json
+from keras_crate.reading import read_json
 from keras_crate.training.run_folder import RunFolder
 
 
@@ -38,13 +38,15 @@ class WandbRecord(keras.callbacks.Callback):
         note = self.folder.path / "wandb.json"
         if not note.exists():
             write_json(note, {"id": uuid.uuid4().hex[:8]})
-        self.run = self.wandb.init(
-            project=self.project,
-            dir=str(self.folder.path),
-            config=self.folder.settings(),
-            id=json.loads(note.read_text("utf8"))["id"],
-            resume="allow",
-        )
+        of_run = {"id": read_json(note, has={"id": str})["id"], "resume": "allow"}
+        about = {"dir": str(self.folder.path), "config": self.folder.settings()}
+        try:
+            self.run = self.wandb.init(project=self.project, **about, **of_run)
+        except Exception as error:  # of many kinds: no key, a name, the network
+            raise ValueError(
+                f"Weights & Biases does not begin a record of {self.project!r}: {error} Log in by "
+                "`wandb login`, or leave `wandb` out."
+            ) from error
 
     def on_epoch_end(self, epoch, logs=None):
         self.run.log({**logs, "epoch": epoch + 1}, step=epoch + 1)

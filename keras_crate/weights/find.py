@@ -55,7 +55,7 @@ def find(weights, architecture: Architecture | None) -> Found:
         folder, origin = download_model(parse_address(text))
         return Found(folder, origin)
     registered = any(text in variant.names for variant in variants().values())
-    if registered or (_NAME.fullmatch(text) and not Path(text).exists()):
+    if registered or (_NAME.fullmatch(text) and not os.path.exists(text)):
         return fetch(find_variant(text, architecture))
     return Found(Path(text), text)
 

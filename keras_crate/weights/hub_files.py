@@ -145,7 +145,10 @@ def in_cache(address: Address, name: str) -> bool:
     """Whether a file of a repository is in the client's cache."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(address.repository, name, revision=address.revision)
+    try:
+        found = try_to_load_from_cache(address.repository, name, revision=address.revision)
+    except (OSError, ValueError):  # a note of the client's cannot be read
+        return False
     return isinstance(found, str)
 
 

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
 import math
 import os
 import zipfile
@@ -20,6 +19,7 @@ import h5py
 import numpy as np
 
 from keras_crate.extras import needed
+from keras_crate.reading import parse_json, read_json
 from keras_crate.weights.damaged import check_declared, damage_named, damaged
 from keras_crate.weights.hdf5 import Refused, hard_linked
 from keras_crate.weights.hdf5_process import clean_copy
@@ -115,15 +115,13 @@ def read_config(path: Path) -> dict:
     """Returns the model's configuration in a `.keras` file or folder; `{}` if there is none."""
     try:
         if path.is_dir():
-            text = (path / "config.json").read_text("utf8")
-        elif zipfile.is_zipfile(path):
+            return read_json(path / "config.json", has={"config": dict})["config"]
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 check_unpacked(archive, str(path))
                 text = archive.read("config.json")
-        else:
-            return {}
-        config = json.loads(text).get("config")
-        return config if isinstance(config, dict) else {}
+            return parse_json(text, path, has={"config": dict})["config"]
+        return {}
     except Exception:  # of zip, compression and JSON, each of its own classes
         return {}  # the error comes when the weights are read
 
@@ -145,13 +143,13 @@ def check_readable(name: str) -> None:
 
 
 def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
-    if path.is_dir():
+    if os.path.isdir(path):
         weights = path / WEIGHTS_FILE
         if not weights.is_file():
             raise FileNotFoundError(f"The folder {origin} has no file {WEIGHTS_FILE}.")
         weights = stack.enter_context(clean_copy(weights, origin))
         return _keras(stack.enter_context(h5py.File(weights, "r")), path, origin, (weights, 0))
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no weights file at {path}. It can be {FORMATS}.")
     with path.open("rb") as file:
         start = file.read(8)

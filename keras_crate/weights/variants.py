@@ -2,14 +2,13 @@
 
 import dataclasses
 import functools
-import importlib
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from keras_crate.checks import names_arguments, did_you_mean
+from keras_crate.reading import read_toml
 from keras_crate.weights.hub_files import SCHEME, Address, in_cache
 from keras_crate.weights.sizes import SIZES, family_of
 from keras_crate.weights.tensor_files import needs_pytorch
@@ -187,10 +186,14 @@ IMAGENET_EVALUATION = {"size": [224, 224], "resize": 256, "interpolation": "bili
 @functools.cache
 def variants() -> dict[str, Variant]:
     """All variants by name."""
-    # Imported here: importing the package must add nothing to what Keras imports.
-    tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    text = (weights_folder() / "variants.toml").read_text("utf8")
-    return {name: _variant(name, table) for name, table in tomllib.loads(text).items()}
+    tables = read_toml(weights_folder() / "variants.toml")
+    return {name: _variant(name, table) for name, table in tables.items()}
+
+
+def names_of_variants() -> list[str]:
+    """Returns all names of all variants, for the question "Did you mean"."""
+    names = (name for variant in variants().values() for name in variant.names)
+    return list(dict.fromkeys([*variants(), *names]))
 
 
 def lookup(name: str) -> Variant | None:
@@ -224,7 +227,7 @@ def variant_named(name: str) -> Variant:
     if found is None:
         raise ValueError(
             "There is no variant of this name. `keras-crate weights` lists all. "
-            f"Received: {name!r}{did_you_mean(name, variants())}"
+            f"Received: {name!r}{did_you_mean(name, names_of_variants())}"
         )
     return found
 

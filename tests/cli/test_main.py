@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import keras_crate
+import keras_crate_cli
 from keras_crate.training import demo, demo_from_scratch
 from keras_crate_cli import COMMANDS, main
 
@@ -45,6 +46,26 @@ def test_an_argument_that_a_command_does_not_have(words, message, capsys):
         main(words.split())
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+    ],
+)
+def test_too_little_memory_is_one_line(error, monkeypatch, capsys):
+    def run(*_):
+        raise error
+
+    monkeypatch.setattr(keras_crate_cli, "run", run)
+    assert main(["recipes"]) == 1
+    assert "error: There is not enough memory. Use fewer images" in capsys.readouterr().err
+    monkeypatch.setattr(keras_crate_cli, "run", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # a defect is not hidden
+        main(["recipes"])
 
 
 def test_a_command_runs_as_a_program():

@@ -1,5 +1,9 @@
+import io
+import resource
+
 import numpy as np
 import pytest
+from large_pictures import large_jpeg, large_png
 from PIL import Image
 
 from keras_crate.data import ImageFiles
@@ -187,3 +191,24 @@ def test_the_interpolation_counts_where_nothing_else_is_asked_for(tmp_path, rng)
 def test_refuses_resizing_that_there_is_not(folder, given, message):
     with pytest.raises(ValueError, match=message):
         ImageFiles(folder, (8, 8, 3), **given)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("form", ["png", "jpeg", "narrow"])
+def test_pictures_of_too_many_pixels_are_left_out_before_they_take_memory(form, tmp_path):
+    content = io.BytesIO()
+    # Of the narrow one, resizing would make 256 x 5,120,000 pixels.
+    Image.new("RGB", (1, 20_000) if form == "narrow" else (8, 8)).save(content, "JPEG")
+    small = content.getvalue()
+    content = {"png": large_png(), "jpeg": large_jpeg(small), "narrow": small}[form]
+    (tmp_path / "large.img").write_bytes(content)
+    images = ImageFiles([tmp_path / "large.img"], (224, 224, 3), resize=256)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert list(images) == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # kB
+    (reason,) = images.broken.values()
+    wanted = "256 x 5,120,000" if form == "narrow" else "13,300 x 13,300"
+    assert f"it has {wanted} pixels, and at most 89,478,485 are decoded" in reason
+    if form == "narrow":
+        (batch,) = ImageFiles([tmp_path / "large.img"], (224, 224, 3))
+        assert batch.shape == (1, 224, 224, 3)

@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from large_pictures import large_png
 from marks import needs
 from PIL import Image
 
@@ -180,6 +181,11 @@ def test_hugging_face(tmp_path, monkeypatch):
     for name, message in (("label", "`datasets.ClassLabel`"), ("image", "column of type")):
         with pytest.raises(ValueError, match=message):
             open_data(whole.remove_columns(name))
+    (tmp_path / "large.png").write_bytes(large_png())
+    large = {"image": [str(tmp_path / "large.png")] * 2, "label": [0, 1]}
+    source = open_data(datasets.Dataset.from_dict(large, features=features), validation=0).train
+    with pytest.raises(ValueError, match="it has 13,300 x 13,300 pixels"):
+        source.image(0, "RGB")
     with pytest.raises(ValueError, match="must not be streamed"):
         open_data(whole.to_iterable_dataset())
     with pytest.raises(ValueError, match=r"a split `train`. Received: other"):

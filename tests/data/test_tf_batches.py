@@ -1,8 +1,11 @@
 """The pipeline by tf.data, for TensorFlow only."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
+from large_pictures import large_jpeg, large_png
 from marks import needs
 from PIL import Image
 
@@ -162,3 +165,28 @@ def test_a_keras_cv_layer_as_augment():
     assert changed.shape == plain.shape and np.abs(changed - plain).max() > 10
     assert changed.min() >= 0 and changed.max() <= 255
     assert labels.sum() == 16
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pictures_of_too_many_pixels_are_not_decoded(channels, tmp_path):
+    import tensorflow as tf
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "small.jpg")
+    small = (tmp_path / "small.jpg").read_bytes()
+    for name, content in (("large.png", large_png()), ("large.jpg", large_jpeg(small))):
+        (tmp_path / name).write_bytes(content)
+        source = FileSource([tmp_path / name] * 2, [0, 1])
+        batches, _ = training_dataset(source, 2, (8, 8, channels), 2, Augmentation())
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"too many pixels|13,300 x"):
+            _arrays(batches, 1)
+        with pytest.raises(ValueError, match=rf"{name} cannot be read .it has 13,300 x 13,300"):
+            source.image(0, "RGB")
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    file = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Image.new("RGB", (8, 8), (200, 0, 0)).save(file)
+    batches, _ = training_dataset(FileSource([file] * 2, [0, 1]), 2, (8, 8, 3), 2, PLAIN)
+    ((images, _),) = _arrays(batches, 1)
+    assert images[..., 0].min() == 200

@@ -195,7 +195,7 @@ def test_a_damaged_record_is_named(content, photographs, tmp_path):
     record = tmp_path / "a.csv.unfinished/run.json"
     record.parent.mkdir()
     record.write_text(content)
-    with pytest.raises(ValueError, match=r"run\.json .* Remove the folder to begin again"):
+    with pytest.raises(ValueError, match=r"(?s)run\.json .* Remove the folder to begin again"):
         write_predictions(_model(), [photographs], tmp_path / "a.csv")
     assert record.read_text() == content
 

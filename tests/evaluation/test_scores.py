@@ -52,7 +52,7 @@ def test_real_labels(real, tmp_path):
     (tmp_path / "short.json").write_text("[[1]]")
     with pytest.raises(ValueError, match=r"must be a list of 50,000 lists"):
         real_labels(tmp_path / "short.json", files)
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(FileNotFoundError, match=r"none\.json"):
         real_labels(tmp_path / "none.json", files)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from fuzz.reader import Reader
+from fuzz.small_readers import SMALL_READERS
 
 import keras_crate
 from keras_crate.hub.load_saved import load_saved
@@ -141,4 +142,5 @@ READERS = [
     Reader("keras", "a.keras", _keras, _make, kept=(WEIGHTS_FILE,)),
     Reader("hdf5", f"repository/{WEIGHTS_FILE}", _hdf5, _load_folder),
     Reader("config", "described/config.json", _config, _open_repository),
+    *SMALL_READERS,
 ]

@@ -163,7 +163,7 @@ def test_what_is_not_made_is_not_judged(tmp_path):
 def test_what_describes_no_model(text, tmp_path):
     folder = _unpacked(keras_crate.CRATE(**SMALL), tmp_path)
     (folder / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="does not describe a model"):
+    with pytest.raises(ValueError, match="must hold values by name under 'config'"):
         check_keras_folder(folder, "it")
 
 
@@ -172,7 +172,7 @@ def test_a_configuration_that_never_ends(tmp_path):
     for depth in (100, 100_000):
         nested = "[" * depth + "]" * depth
         (folder / "config.json").write_text('{"config": {"a": ' + nested + "}}")
-        with pytest.raises(ValueError, match=r"nested too deeply|is not JSON"):
+        with pytest.raises(ValueError, match=r"nested more than 64 levels"):
             check_keras_folder(folder, "it")
 
 

@@ -10,7 +10,7 @@ from marks import compiles_long, needs
 from PIL import Image
 
 import keras_crate
-from keras_crate.training import Recipe, load_recipe, new_model, pretrain
+from keras_crate.training import Recipe, load_recipe, pretrain
 from keras_crate.training.model_to_train import open_trained
 from keras_crate.weights import variants as registry
 
@@ -66,7 +66,6 @@ def small_variant(monkeypatch):
     small = {"dim": 24, "depth": 1, "heads": 2, **SMALL}
     made = dataclasses.replace(variant, constructor="CRATE", arguments=small)
     monkeypatch.setattr(registry, "variants", lambda: {"crate_tiny_cifar10": made})
-    monkeypatch.setattr(new_model, "variants", registry.variants)
 
 
 def test_a_variant_and_a_folder_without_validation_images(folder, tmp_path, small_variant):

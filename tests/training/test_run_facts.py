@@ -56,7 +56,7 @@ def test_the_facts_of_a_run(run):
     unfinished = facts_of_run(run / "model.keras")
     assert (unfinished.metrics, unfinished.training["epochs"]) == ({}, "not finished")
     (run / "run.json").write_text("{")
-    with pytest.raises(ValueError, match=r"run\.json of the run is damaged"):
+    with pytest.raises(ValueError, match=r"run\.json cannot be read"):
         facts_of_run(run / "model.keras")
 
 
