@@ -14,7 +14,7 @@ import keras_crate
 from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
 from keras_crate.files import written_whole
-from keras_crate.hub.commit import commit, writing
+from keras_crate.hub.commit import commit, writer
 from keras_crate.hub.push import push
 from keras_crate.hub.repository_files import check_dry_run
 from keras_crate.weights.hub_files import parse_address
@@ -104,7 +104,8 @@ def push_space(
         with written_whole(local, folder=True) as unfinished:
             write_space(unfinished, model, address, **publication)
         return str(local)
-    with writing(where, token) as api, tempfile.TemporaryDirectory() as folder:
+    api = writer(where, token)
+    with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "space"
         write_space(root, model, address, **publication)
         paths = (path for path in root.rglob("*") if path.is_file())
