@@ -1,7 +1,6 @@
 """Publishes models on the Hugging Face Hub."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
+from keras_crate.files import scratch_folder
 from keras_crate.hub.commit import commit, writer
 from keras_crate.hub.published import Published
 from keras_crate.hub.repository_files import (
@@ -135,8 +135,8 @@ def push(
         write_folder(local, model, published, images, authors_copy)
         return str(local)
     api = writer(where, token)
-    with tempfile.TemporaryDirectory() as folder:
-        files = write_files(Path(folder), model, published, images, authors_copy)
+    with scratch_folder() as folder:
+        files = write_files(folder, model, published, images, authors_copy)
         return commit(api, where, files, private, message or f"Publish {model.name}", _is_ours)
 
 

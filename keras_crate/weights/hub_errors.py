@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -50,7 +51,7 @@ def had_no_answer(error: BaseException) -> bool:
     return status == 504 or (status is None and isinstance(_cause(error), _transport_errors()))
 
 
-def _explained(error: BaseException, address: str, failed: str) -> tuple[type[OSError], str]:
+def _explained(error: Any, address: str, failed: str) -> tuple[type[OSError], str]:
     from huggingface_hub import errors
 
     repository, _, revision = address.partition("@")
