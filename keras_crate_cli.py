@@ -112,9 +112,9 @@ def _stoppable(message: str):
     def end_in_any_case():
         if number := woken.recv(1):
             time.sleep(_PATIENCE)
-            if waker.fileno() != -1:  # else `main` has said it
+            if waker.fileno() != -1:  # else the command has ended
                 print(message, file=sys.stderr, flush=True)
-            os._exit(128 + number[0])
+                os._exit(128 + number[0])
 
     woken, waker = socket.socketpair()
     waker.setblocking(False)

@@ -154,5 +154,6 @@ def write_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
         return
     with needed("torch", "Writing a file of PyTorch needs"):
         import torch
-    with written_whole(path, size=size) as unfinished:
-        torch.save({name: torch.from_numpy(a) for name, a in tensors.items()}, unfinished)
+    # Given a path, PyTorch does not say why it could not write.
+    with written_whole(path, size=size) as unfinished, unfinished.open("wb") as file:
+        torch.save({name: torch.from_numpy(a) for name, a in tensors.items()}, file)
