@@ -90,6 +90,16 @@ def main(words: list[str] | None = None) -> int:
             return 128 + stopped.args[0]
 
 
+def program() -> int:
+    """Runs `main`, as the program `keras-crate`."""
+    status = main()
+    if status > 128:  # threads of compiled code may still run, and crash a normal end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
 def _stopped(command: str) -> str:
     kept = _AFTER_STOP.get(command, "Files that were complete are kept. Repeat the command.")
     return f"\nkeras-crate: stopped. {kept}"

@@ -1,7 +1,8 @@
-"""Kills processes at random moments, and checks what they leave: `python kills.py KIND COUNT`.
+"""Disturbs processes, and checks what comes of it: `python kills.py KIND COUNT`.
 
-The processes are forks of this one, which has imported everything, so that a kill takes a second.
-KIND is `train`, `push`, `pull` or `write`. Prints a line with what was killed and what was whole.
+KIND is `train`, `push`, `pull` or `write`, which are killed at random moments; `together`, `cache`
+or `threads`. The processes are forks of this one, which has imported everything, so that a kill
+takes a second. Prints how many disturbances were survived.
 """
 
 import contextlib
@@ -13,6 +14,8 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -36,13 +39,15 @@ def killed(action, longest: float) -> bool:
     if child == 0:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
-            os.dup2(nothing.fileno(), 2)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         code = 1
-        with contextlib.suppress(BaseException):
+        try:
             action()
             code = 0
-        os._exit(code)
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
     time.sleep(chance.uniform(0, longest))
     os.kill(child, chance.choice([signal.SIGKILL, signal.SIGTERM]))
     _, status = os.waitpid(child, 0)
@@ -136,7 +141,63 @@ def pull(folder: Path, count: int) -> int:
     return kills
 
 
+def together(folder: Path, count: int) -> int:
+    """Processes pull one model into one empty cache at the same time."""
+    keras_crate.hub.push(model, "hf://writer/together")
+    children = []
+    for _ in range(count):
+        children.append(os.fork())
+        if children[-1] == 0:
+            code = 1
+            with contextlib.suppress(Exception):
+                code = int(not same(keras_crate.hub.pull("hf://writer/together")))
+            os._exit(code)
+    return sum(os.waitpid(child, 0)[1] == 0 for child in children)
+
+
+def cache(folder: Path, count: int) -> int:
+    """The cache is removed under the process; then another user has it, who may only read."""
+    keras_crate.hub.push(model, "hf://writer/cache")
+    where = Path(os.environ["HF_HUB_CACHE"])
+    survived = 0
+    for _ in range(count):
+        pulled = keras_crate.hub.pull("hf://writer/cache")
+        shutil.rmtree(where)
+        survived += same(pulled) and same(keras_crate.hub.pull("hf://writer/cache"))
+    for filled in (True, False):
+        if not filled:
+            shutil.rmtree(where)
+            where.mkdir()
+        for part in (where, *where.parents):
+            if part != Path("/tmp") and part != Path("/"):
+                part.chmod(0o755)
+        child = os.fork()
+        if child == 0:
+            os.setuid(65534)  # nobody
+            try:
+                code = int(not same(keras_crate.hub.pull("hf://writer/cache")))
+            except OSError as error:
+                code = 2 if "hf://writer/cache" in str(error) else 3
+            os._exit(code)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == (0 if filled else 2), (filled, status)
+        survived += 1
+    return survived
+
+
+def threads(folder: Path, count: int) -> int:
+    """Threads predict with one model."""
+
+    def predict(number: int) -> bool:
+        some = images[number % 4 :]
+        found = model.predict(some, batch_size=1 + number % 3, verbose=0)
+        return np.allclose(found, expected[number % 4 :], atol=1e-6)
+
+    with ThreadPoolExecutor(8) as pool:
+        return sum(pool.map(predict, range(count)))
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         done = globals()[sys.argv[1]](Path(temporary), int(sys.argv[2]))
-        print(json.dumps({"kind": sys.argv[1], "kills": done}))
+        print(json.dumps({"kind": sys.argv[1], "survived": done}))
