@@ -5,12 +5,18 @@ This file is outside of the package, which imports Keras, so that `--help` and
 """
 
 import argparse
+import contextlib
 import difflib
 import importlib
+import os
 import re
 import shutil
+import signal
+import socket
 import sys
 import textwrap
+import threading
+import time
 import warnings
 from importlib import metadata
 
@@ -38,6 +44,18 @@ COMMANDS = {
     "pull": "download a model from the Hugging Face Hub",
     "completion": "print a script that completes commands and options in a shell",
 }
+# What a user can do after Ctrl-C. All files are written whole or not at all.
+_AFTER_STOP = {
+    "pretrain": "Every epoch that ended is kept. Repeat the command to go on after the last one.",
+    "pull": "What was downloaded is kept. Repeat the command to go on.",
+    "push": "The repository has its old files or all new ones. Repeat the command to be sure.",
+}
+_AFTER_STOP["finetune"] = _AFTER_STOP["pretrain"]
+_PATIENCE = 5  # seconds
+
+
+class _Stopped(KeyboardInterrupt):
+    """Ctrl-C, or the signal to terminate."""
 
 
 def main(words: list[str] | None = None) -> int:
@@ -48,7 +66,7 @@ def main(words: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0, or 1 if an error was reported or files were left
-        out.
+        out, 130 after Ctrl-C, 143 after SIGTERM.
     """
     parser = argparse.ArgumentParser(
         prog="keras-crate",
@@ -65,7 +83,7 @@ def main(words: list[str] | None = None) -> int:
         parser.error(_unknown_command(parsed.command))
     if hasattr(sys.stdout, "reconfigure"):  # escape what the terminal cannot show, as on stderr
         sys.stdout.reconfigure(errors="backslashreplace")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _stoppable(_stopped(parsed.command)):
         warnings.showwarning = _show
         try:
             return run(parsed.command, parsed.arguments) or 0
@@ -82,6 +100,59 @@ def main(words: list[str] | None = None) -> int:
                 file=sys.stderr,
             )
             return 1
+        except _Stopped as stopped:
+            print(_stopped(parsed.command), file=sys.stderr)
+            return 128 + stopped.args[0]
+
+
+def program() -> int:
+    """Runs `main`, as the program `keras-crate`."""
+    status = main()
+    if status > 128:  # threads of compiled code may still run, and crash a normal end
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _stopped(command: str) -> str:
+    kept = _AFTER_STOP.get(command, "Files that were complete are kept. Repeat the command.")
+    return f"\nkeras-crate: stopped. {kept}"
+
+
+@contextlib.contextmanager
+def _stoppable(message: str):
+    """Lets Ctrl-C and SIGTERM raise `_Stopped`, and ends the process if that does not end it.
+
+    Libraries swallow exceptions in their callbacks, and compile for minutes without a look at
+    signals. A thread, which the interpreter's own handler wakes, then ends the process.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number, frame):
+        raise _Stopped(number)
+
+    def end_in_any_case():
+        if number := woken.recv(1):
+            time.sleep(_PATIENCE)
+            if waker.fileno() != -1:  # else the command has ended
+                print(message, file=sys.stderr, flush=True)
+                os._exit(128 + number[0])
+
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    before = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    threading.Thread(target=end_in_any_case, daemon=True).start()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        waker.close()
 
 
 def run(name: str, words: list[str]) -> int | None:

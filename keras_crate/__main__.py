@@ -2,7 +2,7 @@
 
 import sys
 
-from keras_crate_cli import main
+from keras_crate_cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -1,21 +1,27 @@
 """Writes files whole or not at all, and computes hashes of files."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 # In a JSON text, line breaks stand between values only.
 _NUMBERS = re.compile(r'\[\n([^\[\]{}"]*)\n *\]')
 UNFINISHED = ".unfinished-"  # how a name begins until the file is whole
+_SCRATCH = "keras_crate-"
+# Of a disk, a quota and a limit of the system. Libraries in C only quote the words.
+_FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)}
 
 
 @contextlib.contextmanager
-def written_whole(path: Path, folder: bool = False):
+def written_whole(path: Path, folder: bool = False, size: int = 0):
     """Yields a temporary path to write to. It moves to `path` if no error is raised.
 
     Other processes see the old file or the new one, never a part. Other files
@@ -25,23 +31,91 @@ def written_whole(path: Path, folder: bool = False):
         path: The file or folder. Its parent is made if it does not exist.
         folder: Whether a folder is written. It replaces a folder with its content:
             the caller checks that this content may go.
+        size: Number of bytes that will be written at least, if that is known.
 
     Raises:
-        OSError: If the parent folder cannot be written to, or a file would replace
-            a folder.
+        OSError: If the parent folder cannot be written to, a file would replace a
+            folder.
+        DiskFull: If the disk is full. Nothing has changed.
     """
     if "\0" in path.name:  # some libraries raise errors without it
         raise ValueError(f"The name of a file cannot have a NUL. Received: {path.name!r}")
     if not folder:
         check_no_folder(path)
     make_folder(path.parent)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=UNFINISHED) as beside:
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=UNFINISHED, ignore_cleanup_errors=True
+    ) as beside:
         unfinished = Path(beside) / path.name
-        yield unfinished
+        with _full_disk_told(path, Path(beside), size):
+            yield unfinished
         for part in sorted(Path(beside).iterdir(), key=lambda part: part == unfinished):
             if folder and part == unfinished and path.is_dir():
                 shutil.rmtree(path)
             os.replace(part, path.parent / part.name)
+
+
+@contextlib.contextmanager
+def scratch_folder():
+    """Yields a temporary folder, and removes those of processes that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError, ValueError):  # another user's, or in use
+            if time.time() - left.stat().st_mtime > 60:  # a new one may not be locked yet
+                with locked(left / "lock", "in use"):
+                    shutil.rmtree(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder,
+        locked(Path(folder, "lock"), "in use"),
+        _full_disk_told(Path(folder), Path(folder)),
+    ):
+        files = Path(folder, "files")
+        files.mkdir()
+        yield files
+
+
+class DiskFull(OSError):
+    """There is no space on a disk."""
+
+
+@contextlib.contextmanager
+def _full_disk_told(path: Path, folder: Path, size: int = 0):
+    """Raises `DiskFull` for `path` if writing to `folder` fails for want of space.
+
+    Args:
+        path: What the error names.
+        folder: Where the `with` statement writes.
+        size: Number of bytes that are needed at least.
+    """
+    free = shutil.disk_usage(folder).free
+
+    def full(reason: str, needed: str) -> DiskFull:
+        return DiskFull(
+            f"{path} could not be written ({reason}): it needs {needed} bytes, and {free:,} were "
+            "free. What was there before is unchanged. Free disk space, or choose another disk."
+        )
+
+    if size > free:  # HDF5 may crash the process when it finds out by itself
+        raise full(os.strerror(errno.ENOSPC), f"{size:,}")
+    try:
+        yield
+    except DiskFull:
+        raise
+    except Exception as error:  # of many kinds: HDF5, safetensors and zip raise their own
+        reason = _why_full(error)
+        if reason is None:
+            raise
+        written = sum(part.stat().st_size for part in folder.rglob("*") if part.is_file())
+        raise full(reason, f"more than {max(size, written):,}") from error
+
+
+def _why_full(error: BaseException | None) -> str | None:
+    """The system's words for a full disk, if that led to the error."""
+    while error is not None:
+        for number, words in _FULL.items():
+            if getattr(error, "errno", None) == number or words in str(error):
+                return words
+        error = error.__cause__ or error.__context__
+    return None
 
 
 @contextlib.contextmanager
@@ -50,18 +124,23 @@ def locked(file: Path, message: str):
 
     Args:
         file: The lock file. Its folder exists.
-        message: Error if another process holds the lock.
+        message: Error if another process holds the lock. The process is added to it.
 
     Raises:
         ValueError: If another process holds the lock.
     """
     from filelock import FileLock, Timeout
 
+    owner = ""
     with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, UnicodeError):
+            owner = file.read_text("utf8")[:200]  # before older versions of `FileLock` empty it
         try:
             stack.enter_context(FileLock(file, timeout=0))
         except Timeout:
-            raise ValueError(message) from None
+            raise ValueError(message + (f" It is {owner}." if owner else "")) from None
+        with contextlib.suppress(OSError):  # on Windows, the file is locked for its owner too
+            file.write_text(f"process {os.getpid()} on {platform.node()}", "utf8")
         yield
 
 

@@ -59,9 +59,9 @@ DEFAULT_USERS = {
 class Fault:
     """One scripted misbehaviour; of several that match a request, the first in the list acts.
 
-    With `status` the request is refused before it has any effect. `truncate` and `corrupt` spoil
-    the true answer of a request that took effect. A client that has gone by the end of a `stall`
-    is not answered, and its request has no effect.
+    With `status` the request is refused before it has any effect. `body`, `truncate` and `corrupt`
+    spoil the true answer of a request that took effect. A client that has gone by the end of a
+    `stall` is not answered, and its request has no effect.
 
     Args:
         method: the HTTP method, or "*" for all.
@@ -70,6 +70,7 @@ class Fault:
         error_code: the Hub's code for the error, e.g. "RepoNotFound" or "GatedRepo".
         message: text of the error; the status' own phrase if empty.
         headers: further headers of the answer, e.g. `{"Retry-After": "0"}`.
+        body: this body in place of the true one, or a function of the true one.
         truncate: send so many bytes of the body, then close the connection.
         corrupt: flip one byte of the body.
         stall: seconds to wait before anything else; the request is noted first.
@@ -83,6 +84,7 @@ class Fault:
     error_code: str = ""
     message: str = ""
     headers: dict[str, Any] = field(default_factory=dict)
+    body: bytes | Callable[[bytes], bytes] | None = None
     truncate: int | None = None
     corrupt: bool = False
     stall: float = 0.0
@@ -795,6 +797,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, answer: Answer, fault: Fault | None) -> None:
         body = answer.body
+        if fault and fault.body is not None:
+            body = fault.body(body) if callable(fault.body) else fault.body
         headers = {
             "Content-Type": answer.type,
             "Content-Length": len(body),

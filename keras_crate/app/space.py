@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
@@ -13,8 +12,8 @@ import keras
 import keras_crate
 from keras_crate.checks import names_arguments
 from keras_crate.extras import needed
-from keras_crate.files import written_whole
-from keras_crate.hub.commit import commit, writing
+from keras_crate.files import scratch_folder, written_whole
+from keras_crate.hub.commit import commit, writer
 from keras_crate.hub.push import push
 from keras_crate.hub.repository_files import check_dry_run
 from keras_crate.reading import read_text
@@ -105,8 +104,9 @@ def push_space(
         with written_whole(local, folder=True) as unfinished:
             write_space(unfinished, model, address, **publication)
         return str(local)
-    with writing(where, token) as api, tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "space"
+    api = writer(where, token)
+    with scratch_folder() as folder:
+        root = folder / "space"
         write_space(root, model, address, **publication)
         paths = (path for path in root.rglob("*") if path.is_file())
         files = {path.relative_to(root).as_posix(): path for path in paths}

@@ -15,9 +15,9 @@ from keras_crate.cli.arguments import (
     new_file,
     report_written,
 )
-from keras_crate.files import written_whole
 from keras_crate.hub import from_checkpoint, to_pytorch
 from keras_crate.hub.open_model import open_model
+from keras_crate.models.saving import save_model
 from keras_crate.reading import parse_value
 
 _KERAS = ".keras"
@@ -47,13 +47,12 @@ def run(arguments) -> None:
         given["heads"] = arguments.heads
     if given and not to_keras:
         raise ValueError(f"A .keras file has its own settings. Received: {', '.join(given)}")
-    with written_whole(out) as unfinished:
-        if to_keras:
-            model = _from_checkpoint(arguments.file, given)
-            model.save(unfinished)
-        else:
-            model, _ = open_model(arguments.file)
-            to_pytorch(model, unfinished)
+    if to_keras:
+        model = _from_checkpoint(arguments.file, given)
+        save_model(model, out)
+    else:
+        model, _ = open_model(arguments.file)
+        to_pytorch(model, out)
     report_written(model, out)
 
 

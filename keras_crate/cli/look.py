@@ -18,7 +18,7 @@ from keras_crate.cli.arguments import add_images, add_model, add_output, add_pre
 from keras_crate.cli.far_images import describe_far_images
 from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
 from keras_crate.figure import mark_untrained, new_figure
-from keras_crate.files import make_folder, write_json
+from keras_crate.files import make_folder, write_json, written_whole
 from keras_crate.interpret.attention import gives_scores
 from keras_crate.models.blocks import chosen_blocks
 from keras_crate.models.settings import channels_axis
@@ -100,7 +100,8 @@ def run(arguments) -> int:
     for name, figure in figures.items():
         if untrained:
             mark_untrained(figure)
-        figure.savefig(folder / name, dpi=200)
+        with written_whole(folder / name) as file:
+            figure.savefig(file, dpi=200)
     for name in ("look.json", *figures):
         print(f"wrote {(folder / name).resolve()}")
     return int(bool(left_out))

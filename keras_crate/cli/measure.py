@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_crate.cli.arguments import add_images, add_model, add_output, add_preparation
 from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
 from keras_crate.figure import new_figure
-from keras_crate.files import make_folder, write_json
+from keras_crate.files import make_folder, write_json, written_whole
 from keras_crate.models.blocks import white_box_blocks
 from keras_crate.objective import measure
 
@@ -76,7 +76,8 @@ def run(arguments) -> int:
         names = {path: path for path in measured}
     label = names[arguments.model] if others else None
     figure = first.plot(label, {names[path]: found for path, found in others})
-    figure.savefig(folder / "measure.png", dpi=200)
+    with written_whole(folder / "measure.png") as file:
+        figure.savefig(file, dpi=200)
     for name in ("measure.json", "measure.png"):
         print(f"wrote {(folder / name).resolve()}")
     return int(bool(record["left_out"]))

@@ -5,8 +5,8 @@ file.
 """
 
 from keras_crate.cli.arguments import add_new_file, new_file, report_written
-from keras_crate.files import written_whole
 from keras_crate.hub import pull
+from keras_crate.models.saving import save_model
 
 
 def add_arguments(parser) -> None:
@@ -26,6 +26,5 @@ def run(arguments) -> None:
     """Runs the command."""
     out = new_file(arguments, (".keras",))
     model = pull(arguments.address, compile=not arguments.no_compile)
-    with written_whole(out) as unfinished:
-        model.save(unfinished)
+    save_model(model, out)
     report_written(model, out)

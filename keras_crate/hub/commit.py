@@ -1,23 +1,21 @@
 """Commits to repositories on the Hugging Face Hub."""
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_crate.weights.hub_files import SCHEME, Address, reason_of, transport_errors
+from keras_crate.weights.hub_errors import explained, had_no_answer, hub_errors
+from keras_crate.weights.hub_files import SCHEME, Address
 
 
-@contextlib.contextmanager
-def writing(where: Address, token: str | None):
-    """Yields a client of the Hub that may write to a repository, for a `with` statement.
+def writer(where: Address, token: str | None):
+    """Returns a client of the Hub that may write to a repository.
 
     Args:
         where: The repository.
         token: Token of the Hub. By default, that of `HF_TOKEN` or `hf auth login`.
 
-    Yields:
-        A `huggingface_hub.HfApi`. Its errors become `PermissionError` or `OSError`, without
-        the token.
+    Returns:
+        A `huggingface_hub.HfApi`.
 
     Raises:
         ValueError: If there is no token.
@@ -25,7 +23,6 @@ def writing(where: Address, token: str | None):
         OSError: If the Hub cannot be reached or refuses.
     """
     import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if token is None:
         token = huggingface_hub.get_token()
@@ -38,21 +35,8 @@ def writing(where: Address, token: str | None):
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise ValueError("`token` must be a token of the Hub: one word of plain characters.")
     api = huggingface_hub.HfApi(token=token, library_name="keras_crate")
-    try:
-        _check_owner(api, where.repository)
-        yield api
-    except HfHubHTTPError as error:
-        status = getattr(error.response, "status_code", "?")
-        kind = PermissionError if status in (401, 403) else OSError
-        text = " ".join(str(error).split()).replace(token, "***")[:300]
-        raise kind(f"{where} was not published: the Hub answered {status}. {text}") from None
-    except (OfflineModeIsEnabled, *transport_errors()) as error:
-        reason = reason_of(error).replace(token, "***")
-        raise OSError(f"{where} was not published: the Hub cannot be reached ({reason}).") from None
-    except Exception as error:
-        if token in str(error):
-            raise OSError(f"{where} was not published.") from None
-        raise
+    _check_owner(api, where)
+    return api
 
 
 def commit(
@@ -80,33 +64,68 @@ def commit(
 
     Raises:
         PermissionError: If the repository is public and `private` is True.
+        OSError: If the Hub cannot be reached or refuses, or its answer is broken. The
+            message says whether the files were published, or that this is not known.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     there = {"repo_id": where.repository, "repo_type": kind}
     sdk = {"space_sdk": "gradio"} if kind == "space" else {}
-    api.create_repo(**there, **sdk, private=private, exist_ok=True)
-    if private and not api.repo_info(**there).private:
+    with _not_published(api, where):
+        api.create_repo(**there, **sdk, private=private, exist_ok=True)
+        is_private = api.repo_info(**there).private
+    if private and not is_private:
         raise PermissionError(
             f"{SCHEME}{where.repository} is there already and is public. Nothing was published. "
             "Make it private in its settings on the Hub, or choose another name."
         )
-    if where.revision not in (None, "main"):
-        api.create_branch(**there, branch=where.revision, exist_ok=True)
-    tree = api.list_repo_tree(**there, revision=where.revision, recursive=True)
-    old = {entry.path for entry in tree if hasattr(entry, "blob_id")} - files.keys()
-    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-    operations += [CommitOperationDelete(name) for name in sorted(filter(is_ours, old))]
-    info = api.create_commit(
-        **there, operations=operations, commit_message=message, revision=where.revision
-    )
-    return str(info.commit_url)
+    there["revision"] = where.revision
+    with _not_published(api, where):
+        if where.revision not in (None, "main"):
+            api.create_branch(
+                where.repository, repo_type=kind, branch=where.revision, exist_ok=True
+            )
+        newest = api.repo_info(**there)  # one answer: the pages of a listing may never end
+        old = {sibling.rfilename for sibling in newest.siblings or ()} - files.keys()
+        add = [CommitOperationAdd(name, path) for name, path in files.items()]
+        operations = [*add, *map(CommitOperationDelete, sorted(filter(is_ours, old)))]
+        api.preupload_lfs_files(where.repository, add, repo_type=kind, revision=where.revision)
+    try:
+        info = api.create_commit(**there, operations=operations, commit_message=message)
+        return str(info.commit_url)
+    except Exception as error:
+        if _was_refused(api, there, newest.sha, error):
+            failed = f"{where} was not published"
+        else:
+            failed = (
+                f"It is not known whether {where} was published. Look for the commit {message!r} "
+                f"at {api.endpoint}/{'spaces/' * (kind == 'space')}{where.repository}/commits/"
+                f"{where.revision or 'main'}, or push again, which does no harm.\nThe reason"
+            )
+        raise explained(error, str(where), failed, api.token) from None
 
 
-def _check_owner(api, repository: str) -> None:
+def _not_published(api, where: Address):
+    return hub_errors(str(where), f"{where} was not published", api.token)
+
+
+def _was_refused(api, there: dict, head: str, error: Exception) -> bool:
+    """Whether a commit that failed was certainly not made: the newest commit is still `head`."""
+    if had_no_answer(error):
+        return False
+    try:
+        return api.repo_info(**there).sha == head
+    except Exception:  # of many kinds, as for any broken answer
+        return False
+
+
+def _check_owner(api, where: Address) -> None:
     """Refuses another user's repository, and a token that may only read."""
-    who = api.whoami()
-    names = [who["name"], *(organisation["name"] for organisation in who.get("orgs") or [])]
+    repository = where.repository
+    with _not_published(api, where):
+        who = api.whoami()
+        names = [who["name"], *(organisation["name"] for organisation in who.get("orgs") or [])]
+        role = who.get("auth", {}).get("accessToken", {}).get("role")
     owner = repository.partition("/")[0]
     if owner not in names:
         raise PermissionError(
@@ -114,7 +133,6 @@ def _check_owner(api, repository: str) -> None:
             + (f" and belong to {', '.join(names[1:])}" if names[1:] else "")
             + f". Publish as {SCHEME}{names[0]}/{repository.partition('/')[2]}."
         )
-    role = who.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
         raise PermissionError(
             "Your token of the Hub may only read. Make one that may write, in the settings of "

@@ -1,7 +1,6 @@
 """Publishes models on the Hugging Face Hub."""
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +8,8 @@ import keras
 
 from keras_crate.checks import names_arguments
 from keras_crate.evaluation import Evaluation
-from keras_crate.hub.commit import commit, writing
+from keras_crate.files import scratch_folder
+from keras_crate.hub.commit import commit, writer
 from keras_crate.hub.published import Published
 from keras_crate.hub.repository_files import (
     ASSETS,
@@ -101,7 +101,8 @@ def push(
             that no dry run wrote.
         PermissionError: If the repository is not yours, or the token may only
             read.
-        OSError: If the Hub cannot be reached or refuses. Nothing is published.
+        OSError: If the Hub cannot be reached or refuses, or its answer is broken. The
+            message says that nothing was published, or that this is not known.
 
     Example:
 
@@ -133,8 +134,9 @@ def push(
         local = check_dry_run(Path(dry_run))
         write_folder(local, model, published, images, authors_copy)
         return str(local)
-    with writing(where, token) as api, tempfile.TemporaryDirectory() as folder:
-        files = write_files(Path(folder), model, published, images, authors_copy)
+    api = writer(where, token)
+    with scratch_folder() as folder:
+        files = write_files(folder, model, published, images, authors_copy)
         return commit(api, where, files, private, message or f"Publish {model.name}", _is_ours)
 
 

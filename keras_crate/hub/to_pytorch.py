@@ -145,13 +145,15 @@ def write_tensors(tensors: dict[str, np.ndarray], path: Path) -> None:
         raise ValueError(
             f"`path` must end in .safetensors, .pth or .pt. Received: path={str(path)!r}"
         )
+    size = sum(tensor.nbytes for tensor in tensors.values())
     if path.suffix == ".safetensors":
         from safetensors.numpy import save_file
 
-        with written_whole(path) as unfinished:
+        with written_whole(path, size=size) as unfinished:
             save_file(tensors, unfinished, metadata={"format": "pt"})
         return
     with needed("torch", "Writing a file of PyTorch needs"):
         import torch
-    with written_whole(path) as unfinished:
-        torch.save({name: torch.from_numpy(a) for name, a in tensors.items()}, unfinished)
+    # Given a path, PyTorch does not say why it could not write.
+    with written_whole(path, size=size) as unfinished, unfinished.open("wb") as file:
+        torch.save({name: torch.from_numpy(a) for name, a in tensors.items()}, file)

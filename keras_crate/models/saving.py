@@ -1,5 +1,6 @@
 """Saves models so that they load under every backend."""
 
+import math
 from pathlib import Path
 
 import keras
@@ -31,6 +32,19 @@ def public_optimizers(config):
     return config
 
 
+def saved_size(model: keras.Model) -> int:
+    """Number of bytes of a model's variables and of its optimizer's."""
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
+    return sum(
+        math.prod(v.shape) * _bytes_of(v.dtype) for v in {id(v): v for v in variables}.values()
+    )
+
+
+def _bytes_of(dtype: str) -> int:
+    return next((int(bits) // 8 for bits in ("64", "32", "16") if bits in dtype), 1)
+
+
 def save_model(model: keras.Model, path: Path) -> None:
     """Saves a model to a `.keras` file that every backend loads, whole or not at all.
 
@@ -47,7 +61,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     config = public_optimizers(model.get_compile_config())
     model.get_compile_config = lambda: config
     try:
-        with written_whole(path) as unfinished:
+        with written_whole(path, size=saved_size(model)) as unfinished:
             model.save(unfinished)
     finally:
         del model.get_compile_config

@@ -10,7 +10,7 @@ import keras
 from keras_crate.distributed.devices import Devices
 from keras_crate.files import sha256_of, write_json, written_whole
 from keras_crate.layers.dense import adapters_apart
-from keras_crate.models.saving import save_model
+from keras_crate.models.saving import save_model, saved_size
 from keras_crate.reading import read_json
 from keras_crate.training.history import RunHistory
 from keras_crate.training.run_folder import RunFolder
@@ -31,14 +31,14 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.averages:
             self.averages.on_test_begin()  # the model gets the averages, as for an evaluation
-        with _explained(self.folder.model):
+        with _explained():
             write = functools.partial(save_model, self.model)
             self.devices.save(self.model, write, self.folder.model)
         if self.averages:
             self.averages.on_test_end()
         best = self.history.best()
         if best and best["epoch"] == epoch and self.devices.is_writer:
-            with _explained(self.folder.best), written_whole(self.folder.best) as unfinished:
+            with _explained(), written_whole(self.folder.best) as unfinished:
                 shutil.copyfile(self.folder.model, unfinished)
 
 
@@ -95,7 +95,7 @@ class Backup(keras.callbacks.Callback):
 
     def _write(self, epochs: int) -> None:
         file = self._file(self.running, epochs)
-        with _explained(self.folder):
+        with _explained():
             self.devices.save(self.model, self._write_weights, file)
             if self.devices.is_writer:
                 manifest = {"phase": self.running, "epochs": epochs, "sha256": sha256_of(file)}
@@ -104,7 +104,8 @@ class Backup(keras.callbacks.Callback):
         self.phase, self.epochs = self.running, epochs
 
     def _write_weights(self, file: Path) -> None:
-        with written_whole(file) as unfinished, adapters_apart():
+        size = saved_size(self.model)
+        with written_whole(file, size=size) as unfinished, adapters_apart():
             self.model.save_weights(unfinished)
 
     def _file(self, phase: int, epochs: int) -> Path:
@@ -117,13 +118,9 @@ class Backup(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _explained(path: Path):
+def _explained():
     """Adds to an error of writing what to do."""
     try:
         yield
-    except (OSError, RuntimeError) as error:  # h5py raises either
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise OSError(
-            f"{path} could not be written ({reason}). What was saved before is complete. Free "
-            "disk space, and start the same command to resume the run."
-        ) from error
+    except OSError as error:
+        raise type(error)(f"{error} Start the same command to resume the run.") from error

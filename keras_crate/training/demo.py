@@ -1,7 +1,6 @@
 """The demo: looks into a trained model, fine-tunes it, measures it, saves it and publishes it."""
 
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from keras_crate.data import garments, load
 from keras_crate.data.image_sources import ImageSource
 from keras_crate.evaluation import Evaluation
 from keras_crate.figure import new_figure
+from keras_crate.files import scratch_folder
 from keras_crate.hub.pull import pull
 from keras_crate.hub.push import push
 from keras_crate.models import decode_predictions
@@ -95,7 +95,7 @@ def run_demo(
     say(f"\nFine-tuning to other images: {digits.source}")
     recipe = load_recipe("digits-small", epochs=epochs, **RECIPE)
     start = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         run = finetune(model, digits, folder, recipe=recipe, seed=seed)
         facts = facts_of_run(run.file)
     seconds, model = time.monotonic() - start, run.model

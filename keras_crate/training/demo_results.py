@@ -10,6 +10,7 @@ from keras_crate.files import make_folder, write_json, written_whole
 from keras_crate.hub.repository_files import check_dry_run
 from keras_crate.interpret import attention_maps
 from keras_crate.models import decode_predictions
+from keras_crate.models.saving import save_model
 
 MARKER = ".crate-demo"  # a file in folders that the demo may overwrite
 REPOSITORY = "repository"
@@ -50,8 +51,7 @@ def write_results(
         say: Function that prints a line of text.
         repository: Whether this demo wrote the folder `repository`.
     """
-    with written_whole(folder / "model.keras") as file:
-        model.save(file)
+    save_model(model, folder / "model.keras")
     write_json(folder / "metrics.json", metrics)
     for name, figure in figures.items():
         with written_whole(folder / name) as file:

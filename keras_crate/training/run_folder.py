@@ -46,11 +46,14 @@ class RunFolder:
             "(`--output` on the command line)."
         )
         with locked(self.lock, message):
-            self.check()  # the other run may have finished meanwhile
-            for part in self._unfinished():
-                shutil.rmtree(part)
-            yield
-        self.lock.unlink(missing_ok=True)
+            try:
+                self.check()  # the other run may have finished meanwhile
+                for part in self._unfinished():
+                    shutil.rmtree(part)
+                yield
+            finally:
+                with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                    self.lock.unlink()
 
     def check(self) -> None:
         """Refuses a folder that holds a finished run, or files of no run."""

@@ -5,14 +5,14 @@ hashes. This module does: the name of a file in the cache is the hash that the
 Hub states for it.
 """
 
-import contextlib
-import importlib
 import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from keras_crate.files import git_id_of, sha256_of
+from keras_crate.weights.hub_errors import hub_errors
 from keras_crate.weights.tensor_files import KERAS_FILES
 
 SCHEME = "hf://"
@@ -20,6 +20,7 @@ EVALUATION_FILE = "evaluation.json"
 _REPOSITORY = re.compile(
     r"(?!.*(--|\.\.))(?!.*\.git$)\w[\w.-]{0,95}(?<![.-])/\w[\w.-]{0,95}(?<![.-])", re.A
 )
+_HASH = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")  # SHA-256, or Git's
 
 
 class Address(NamedTuple):
@@ -71,21 +72,19 @@ def download_model(address: Address) -> tuple[Path, str]:
         OSError: If the Hub cannot be reached and the files are not in the cache.
         ValueError: If a file is not what the Hub states.
     """
-    from huggingface_hub import snapshot_download
-
-    wanted = [*KERAS_FILES, "assets/*", EVALUATION_FILE]
-    with _hub_errors(address):
-        folder = Path(
-            snapshot_download(
-                address.repository,
-                revision=address.revision,
-                allow_patterns=wanted,
-                library_name="keras_crate",
-            )
-        )
+    first, *others = KERAS_FILES
+    found = _fetch(address, first, optional=True)
+    if found is None:
+        raise _no_model(str(address), KERAS_FILES)
+    folder = found.parent
     origin = f"{SCHEME}{address.repository}@{folder.name[:12]}"
-    check_has_model(folder, origin)
     commit = Address(address.repository, folder.name)
+    if not in_cache(commit, others[-1]):  # which comes last: then the rest is there too
+        for name in (EVALUATION_FILE, *_assets(commit)):
+            _fetch(commit, name, optional=True)
+    for name in others:
+        _fetch(commit, name, optional=True)
+    check_has_model(folder, origin)
     for path in folder.rglob("*"):
         if path.is_file():
             _check_content(path, commit, path.relative_to(folder).as_posix(), origin)
@@ -100,10 +99,14 @@ def check_has_model(folder: Path, origin: str) -> None:
     """
     missing = [name for name in KERAS_FILES if not (folder / name).exists()]
     if missing:
-        raise FileNotFoundError(
-            f"{origin} holds no Keras model: {', '.join(missing)} is missing. A checkpoint of the "
-            "authors must be downloaded and passed to `keras_crate.hub.from_checkpoint`."
-        )
+        raise _no_model(origin, missing)
+
+
+def _no_model(origin: str, missing: Iterable[str]) -> FileNotFoundError:
+    return FileNotFoundError(
+        f"{origin} holds no Keras model: {', '.join(missing)} is missing. A checkpoint of the "
+        "authors must be downloaded and passed to `keras_crate.hub.from_checkpoint`."
+    )
 
 
 def download_file(address: Address, name: str, sha256: str | None = None) -> Path:
@@ -152,19 +155,47 @@ def in_cache(address: Address, name: str) -> bool:
     return isinstance(found, str)
 
 
-def _fetch(address: Address, name: str, force_download: bool = False) -> Path:
-    from huggingface_hub import hf_hub_download
+def _assets(commit: Address) -> list[str]:
+    """The names of a model's assets, from one request: pages of a listing may never end."""
+    from huggingface_hub import HfApi
 
-    with _hub_errors(address, name):
-        return Path(
-            hf_hub_download(
-                address.repository,
-                name,
-                revision=address.revision,
-                force_download=force_download,
-                library_name="keras_crate",
-            )
+    with hub_errors(str(commit), f"The files of {commit} could not be listed"):
+        info = HfApi(library_name="keras_crate").model_info(
+            commit.repository, revision=commit.revision
         )
+        names = [sibling.rfilename for sibling in info.siblings or ()]
+        return [name for name in names if name.startswith("assets/")]
+
+
+def _fetch(
+    address: Address, name: str, force_download: bool = False, optional: bool = False
+) -> Path | None:
+    """Downloads a file, unless it is in the cache. None if it is optional and not there."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    with hub_errors(str(address), f"The download of {address}/{name} failed"):
+        try:
+            path = Path(
+                hf_hub_download(
+                    address.repository,
+                    name,
+                    revision=address.revision,
+                    force_download=force_download,
+                    library_name="keras_crate",
+                )
+            )
+        except RemoteEntryNotFoundError:
+            if not optional:
+                raise
+            return None
+    if path.is_symlink() and not _HASH.fullmatch(path.resolve().name):
+        path.unlink()  # what it leads to may be any file
+        raise ValueError(
+            f"The Hub states no hash of {address}/{name}. Nothing was loaded. Try again, on "
+            "another network if that fails."
+        )
+    return path
 
 
 def _check_content(path: Path, address: Address, name: str, origin: str) -> Path:
@@ -189,73 +220,6 @@ def _check_content(path: Path, address: Address, name: str, origin: str) -> Path
 
 def _is_whole(path: Path) -> bool:
     stated = path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", stated):
-        return sha256_of(path) == stated
-    if re.fullmatch(r"[0-9a-f]{40}", stated):
-        return git_id_of(path) == stated
-    return True  # on a system without links, the cache does not have hashes
-
-
-@contextlib.contextmanager
-def _hub_errors(address: Address, name: str = ""):
-    """Turns the client's errors, which may quote whole requests, into short ones."""
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    what = f"{name} of {address}" if name else str(address)
-    try:
-        yield
-    except GatedRepoError:
-        raise FileNotFoundError(
-            f"{address} is gated: ask for access on its page on the Hub, then log in with "
-            "`hf auth login`."
-        ) from None
-    except RepositoryNotFoundError:
-        raise FileNotFoundError(
-            f"There is no repository {SCHEME}{address.repository}, or it is private and you are "
-            "not logged in as a user who may read it (`hf auth login`)."
-        ) from None
-    except RevisionNotFoundError:
-        raise FileNotFoundError(
-            f"{SCHEME}{address.repository} has no branch, tag or commit {address.revision!r}."
-        ) from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, HfHubHTTPError):
-            raise _refused(address, cause) from None
-        raise OSError(
-            f"{what} is not in the cache, and the Hub cannot be reached ({reason_of(cause)}). "
-            "HF_ENDPOINT sets the Hub's address."
-        ) from None
-    except EntryNotFoundError:
-        raise FileNotFoundError(f"{address} has no file {name}.") from None
-    except HfHubHTTPError as error:
-        raise _refused(address, error) from None
-    except (OSError, *transport_errors()) as error:
-        raise OSError(f"The download of {what} failed: {reason_of(error)}.") from None
-
-
-def _refused(address: Address, error) -> OSError:
-    status = getattr(error.response, "status_code", "?")
-    return OSError(f"The Hub refused {address}: status {status}. Try again later.")
-
-
-def transport_errors() -> tuple[type[BaseException], ...]:
-    """Errors of the client's HTTP library for requests that got no answer."""
-    found = []
-    for name in ("httpx2", "httpx"):
-        with contextlib.suppress(ImportError):
-            found.append(importlib.import_module(name).HTTPError)
-    return tuple(found)
-
-
-def reason_of(error: BaseException) -> str:
-    """An error's message in one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    if not _HASH.fullmatch(stated):  # on a system without links, the cache does not have hashes
+        return True
+    return stated == (sha256_of(path) if len(stated) == 64 else git_id_of(path))

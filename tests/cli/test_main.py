@@ -1,4 +1,5 @@
 import dataclasses
+import signal
 import subprocess
 import sys
 
@@ -95,3 +96,34 @@ def test_options_of_the_demo_from_scratch(monkeypatch):
         assert main(["demo", "--from-scratch", *words.split()]) == 0
     fast = dataclasses.replace(demo_from_scratch.FAST, epochs=3)
     assert runs == [("crate-demo", demo_from_scratch.FULL, 0), ("crate-demo", fast, 1)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_says_one_line(number, monkeypatch, capsys):
+    monkeypatch.setattr(keras_crate_cli, "run", lambda *_: signal.raise_signal(number))
+    before = signal.getsignal(number)
+    assert main(["finetune"]) == 128 + number
+    assert capsys.readouterr().err == (
+        "\nkeras-crate: stopped. Every epoch that ended is kept. Repeat the command to go on "
+        "after the last one.\n"
+    )
+    assert signal.getsignal(number) is before
+
+
+def test_a_command_that_swallows_the_signal_is_ended():
+    """As a library's callback or compiler does."""
+    code = """
+import contextlib, signal, sys, time
+import keras_crate_cli as cli
+
+def run(name, words):
+    with contextlib.suppress(BaseException):
+        signal.raise_signal(signal.SIGINT)
+    time.sleep(60)
+
+cli.run, cli._PATIENCE = run, 0.2
+sys.exit(cli.main(["demo"]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert run.returncode == 130
+    assert run.stderr.count("keras-crate: stopped. Files that were complete are kept.") == 1

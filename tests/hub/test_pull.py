@@ -161,11 +161,11 @@ def test_a_download_that_always_breaks_off(server, client, other):
     [
         (None, "no repository hf://writer/nothing, or it is private"),
         (Fault("*", "nothing", status=404, error_code="RepoNotFound"), "no repository"),
-        (Fault("*", "nothing", status=403, error_code="GatedRepo"), "is gated: ask for access"),
-        (Fault("*", "nothing", status=403), "The Hub refused hf://writer/nothing: status 403"),
+        (Fault("*", "nothing", status=403, error_code="GatedRepo"), "is gated. Ask for access"),
+        (Fault("*", "nothing", status=403), "token does not allow this .status 403"),
         (Fault("*", "nothing", status=401, error_code="RepoNotFound"), "not logged in as a user"),
         (Fault("*", "nothing", status=409), "status 409"),
-        (Fault("*", "nothing", status=429), "status 429. Try again later"),
+        (Fault("*", "nothing", status=429), "status 429.*Try again in 0 s"),
         (Fault("*", "nothing", status=500), "status 500"),
         (Fault("*", "nothing", status=503), "status 503"),
     ],
@@ -176,7 +176,7 @@ def test_a_repository_that_cannot_be_had(fault, message, server, client):
         server.faults.append(fault)
     with pytest.raises(ClientError, match=message) as raised:
         client(PULL.format("hf://writer/nothing"))
-    assert raised.value.kind in ("FileNotFoundError", "OSError")
+    assert raised.value.kind in ("FileNotFoundError", "OSError", "PermissionError")
 
 
 def test_a_revision_that_does_not_exist(client, other):

@@ -292,7 +292,7 @@ keras_crate.hub.push(int8, "hf://writer/int8")
         (
             'push(trained(), "hf://writer/a", token="hf_wrong")',
             "PermissionError",
-            "not published: the Hub answered 401",
+            "not published: the Hub does not accept your token",
         ),
         (
             "push(keras_crate.CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8), "
@@ -345,7 +345,7 @@ keras_crate.hub.push(model, "hf://writer/untrained", force=True)
 @pytest.mark.parametrize("status", [403, 412, 503])
 def test_a_refused_commit_leaves_nothing(status, server, client):
     server.faults.append(Fault("POST", "/commit/", status=status, message="not now hf_writer"))
-    with pytest.raises(ClientError, match=f"was not published: the Hub answered {status}") as error:
+    with pytest.raises(ClientError, match=rf"was not published: .*status {status}") as error:
         client(f'keras_crate.hub.push(trained(), "hf://writer/refused-{status}")')
     assert "hf_writer" not in str(error.value)
     assert server.files(f"writer/refused-{status}") == {}

@@ -250,7 +250,7 @@ def test_a_full_disk(reference, tmp_path):
     def fill():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
 
-    message = r"could not be written \(File too large\).*start the same command to resume the run"
+    message = r"could not be written \(File too large\).*Start the same command to resume the run"
     try:
         with pytest.raises(OSError, match=message):
             small_run.run(tmp_path, [small_run.AtStep(1, 0, fill)])
@@ -267,7 +267,9 @@ def test_a_disk_that_is_full_from_the_beginning(tmp_path, monkeypatch):
     monkeypatch.setattr(keras.Model, "save_weights", full)
     steps = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *a: steps.append(a))
-    with pytest.raises(OSError, match=r"backup could not be written \(No space left on device\)"):
+    with pytest.raises(
+        OSError, match=r"weights.h5 could not be written \(No space left on device\)"
+    ):
         small_run.run(tmp_path, [watch])
     assert not steps  # before the first step
     assert not list((tmp_path / "backup").glob("*"))

@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import os
+import platform
+import signal
+import time
 
 import keras
 import numpy as np
@@ -185,3 +189,22 @@ def test_settings_are_compared_as_the_file_has_them(tmp_path):
         folder.begin(recipe, {"input": (8, 8)})
     assert not folder.changed(recipe, {"input": (8, 8)})
     assert folder.changed(recipe, {"input": (9, 8)}) == "input was [8, 8]"
+
+
+@pytest.mark.any_backend
+def test_the_lock_names_its_owner_and_goes_with_it(tmp_path):
+    ready, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        with RunFolder(tmp_path).reserved():
+            os.write(told, b"1")
+            time.sleep(60)
+    os.read(ready, 1)
+    message = f"Another run is writing to .* It is process {child} on {platform.node()}"
+    with pytest.raises(ValueError, match=message), RunFolder(tmp_path).reserved():
+        pass
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with pytest.raises(KeyError), RunFolder(tmp_path).reserved():
+        raise KeyError
+    assert not list(tmp_path.iterdir())  # nor after a run that failed
