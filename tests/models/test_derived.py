@@ -2,6 +2,7 @@ import gc
 import weakref
 
 import numpy as np
+import pytest
 
 from keras_crate import CRATE, CRATEMAE, CRATEAlpha, interpret, objective
 from keras_crate.models.derived import derived
@@ -14,6 +15,7 @@ def _model():
     return CRATE(24, 1, 2, classes=5, **SMALL)
 
 
+@pytest.mark.any_backend
 def test_looking_again_compiles_nothing_anew():
     """JAX and TensorFlow would compile each new program at its first call."""
     model, mae = CRATEAlpha(24, 1, 2, classes=5, **SMALL), CRATEMAE(24, 1, 2, **SMALL)
@@ -42,6 +44,7 @@ def test_changed_weights_are_seen():
     assert rounded.coding_rate_mean == objective.measure(fresh, IMAGES).coding_rate_mean
 
 
+@pytest.mark.any_backend
 def test_few_are_kept_and_go_with_the_model():
     model = _model()
     for _ in range(20):
