@@ -154,6 +154,17 @@ def _precision(files):
     ), rows  # fmt: skip
 
 
+def _training_precision(files):
+    rows = [
+        (_backend(file, results), policy, str(results["batch"]), f"{found['steps']:,}",
+         f"{found['losses'][-1]:.3f}", f"{found['accuracy']:.1%}")
+        for file, results in files
+        for policy, found in results["policies"].items()
+    ]  # fmt: skip
+    head = ("backend", "dtype policy", "batch", "steps", "loss, last epoch", "validation accuracy")
+    yield head, rows
+
+
 def _exports(files):
     rows = [
         (run["runtime"], str(run["batch"]), f"{run['time_ratio']:.2f}",
@@ -260,6 +271,9 @@ KINDS: dict[str, tuple[str, str, Callable]] = {
     "attention_cost": ("Attention as tokens grow", "benchmarks/attention_cost.py", _attention_cost),
     "attention_forms": ("Forms of attention", "benchmarks/attention_forms.py", _attention_forms),
     "precision": ("Lower precision", "benchmarks/precision.py", _precision),
+    "training_precision": (
+        "Training in 16 bits", "benchmarks/training_precision.py", _training_precision
+    ),
     "exports": ("Exported models", "benchmarks/exports.py", _exports),
     "load_weights": ("Building a model with weights", "benchmarks/load_weights.py", _load_weights),
     "measuring_cost": ("Measuring the objective", "benchmarks/measuring_cost.py", _measuring_cost),

@@ -688,6 +688,18 @@ class FamilyChecks:
         for run in (model.fit, model.evaluate):
             with pytest.raises(ValueError, match=r"1 of 4 images .* NaN or infinite, at index 2"):
                 run(images, np.zeros(4), verbose=0)
+        with pytest.raises(ValueError, match=r"1 of 4 images .* NaN or infinite, at index 2"):
+            model.predict(images, verbose=0)
+
+    @pytest.mark.any_backend
+    def test_refuses_no_images(self):
+        model = self.build()
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        none = self.images(4)[:0]
+        for run in (model.fit, model.evaluate, model.predict):
+            labels = () if run == model.predict else (np.zeros(0),)
+            with pytest.raises(ValueError, match="at least one image"):
+                run(none, *labels, verbose=0)
 
     @pytest.mark.any_backend
     def test_refuses_a_list_of_images(self):

@@ -6,6 +6,7 @@ environment of tox reads again under each backend, when all three have
 written, so that every pair is compared.
 """
 
+import functools
 import os
 from pathlib import Path
 
@@ -27,19 +28,17 @@ def _images():
     return np.random.default_rng(3).uniform(0, 255, (2, 224, 224, 3)).astype("float32")
 
 
-def _family():
-    """A small model of each family, of weights that depend on the seed alone."""
-    small = {"input_shape": (32, 32, 3), "patch_size": 8}
-    logits = {"classes": 10, "classifier_activation": None}
-    return {
-        "alpha": keras_crate.CRATEAlpha(48, 2, 4, layer_scale=0.1, **small, **logits),
-        "exchanged": keras_crate.CRATE(
-            48, 2, 4, compress="tssa", sparsify="overcomplete_ista", **small, **logits
-        ),
-        "cbt": keras_crate.CBT(48, 2, 4, **small, **logits),
-        "mae": keras_crate.CRATEMAE(48, 2, 4, **small),
-        "int8": keras_crate.CRATE(48, 2, 4, **small, **logits),
-    }
+SMALL = {"input_shape": (32, 32, 3), "patch_size": 8}
+LOGITS = {"classes": 10, "classifier_activation": None, **SMALL}
+FAMILIES = {
+    "crate": lambda: keras_crate.CRATE(48, 2, 4, **LOGITS),
+    "alpha": lambda: keras_crate.CRATEAlpha(48, 2, 4, layer_scale=0.1, **LOGITS),
+    "exchanged": lambda: keras_crate.CRATE(
+        48, 2, 4, compress="tssa", sparsify="overcomplete_ista", **LOGITS
+    ),
+    "cbt": lambda: keras_crate.CBT(48, 2, 4, **LOGITS),
+    "mae": lambda: keras_crate.CRATEMAE(48, 2, 4, **SMALL),
+}
 
 
 def _outputs(model):
@@ -48,6 +47,53 @@ def _outputs(model):
         noise = np.random.default_rng(4).uniform(size=(2, 16)).astype("float32")
         return model.predict_with_noise(images, noise)["patches"]
     return model.predict(images, verbose=0)
+
+
+def _loss(model):
+    """A sum of the outputs with fixed factors, in training: operators have other forms there."""
+    images = _images()[:, :32, :32]
+    if isinstance(model, keras_crate.CRATEMAE):
+        noise = np.random.default_rng(4).uniform(size=(2, 16)).astype("float32")
+        masking = model.get_layer("patch_masking")
+        before, after = model._around(masking)
+        hidden, _ = masking.hide(before(images, training=True), noise, masking.ratio)
+        outputs = after(hidden, training=True)["patches"]
+    else:
+        outputs = model(images, training=True)
+    factors = np.random.default_rng(5).normal(size=outputs.shape).astype("float32")
+    return keras.ops.sum(keras.ops.multiply(outputs, factors))
+
+
+def _gradients(name, model):
+    """Gradients of the loss by the trainable weights, as float32 arrays."""
+    weights = model.trainable_variables
+    if OWN == "jax":
+        found = _compiled_gradients(name)([w.value for w in weights])
+    elif OWN == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            loss = _loss(model)
+        found = tape.gradient(loss, [w.value for w in weights])
+    else:
+        import torch
+
+        found = torch.autograd.grad(_loss(model), [w.value for w in weights])
+    return [keras.ops.convert_to_numpy(gradient) for gradient in found]
+
+
+@functools.cache
+def _compiled_gradients(name):
+    """For any weights of a family's model: JAX compiles them once."""
+    import jax
+
+    model = FAMILIES[name]()
+
+    def loss(values):
+        with keras.StatelessScope(zip(model.trainable_variables, values, strict=True)):
+            return _loss(model)
+
+    return jax.jit(jax.grad(loss))
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +108,16 @@ def exchange(tmp_path_factory):
         model.save(folder / f"{OWN}.keras")
         model.save_weights(folder / f"{OWN}.weights.h5")
         family = {}
-        for name, model in _family().items():
-            if name == "int8":
-                model.quantize("int8")
+        for name, make in FAMILIES.items():
+            model = make()
             model.save(folder / f"{OWN}-{name}.keras")
             family[name] = _outputs(model)
+            flat = [gradient.ravel() for gradient in _gradients(name, model)]
+            family[f"{name}_gradients"] = np.concatenate(flat)
+        model = FAMILIES["crate"]()
+        model.quantize("int8")
+        model.save(folder / f"{OWN}-int8.keras")
+        family["int8"] = _outputs(model)
         family["hub"] = _publish(folder / "hub")
         np.savez(folder / f"{OWN}.npz", logits=logits, **family)
     return folder
@@ -89,12 +140,23 @@ def other(request, exchange):
     return request.param
 
 
-@pytest.mark.parametrize("name", ["alpha", "exchanged", "cbt", "mae"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_agrees(name, other, exchange):
-    expected = np.load(exchange / f"{other}.npz")[name]
+    """Logits to 1e-4, and gradients to 1e-4 of each weight's largest."""
+    expected = np.load(exchange / f"{other}.npz")
     model = keras.saving.load_model(exchange / f"{other}-{name}.keras")
-    assert np.abs(expected).max() > 0.1
-    assert_close(_outputs(model), expected, atol=1e-4)
+    assert np.abs(expected[name]).max() > 0.1
+    assert_close(_outputs(model), expected[name], atol=1e-4)
+    found, flat = _gradients(name, model), expected[f"{name}_gradients"]
+    ends = np.cumsum([gradient.size for gradient in found])
+    assert ends[-1] == flat.size
+    for weight, ours, theirs in zip(
+        model.trainable_variables, found, np.split(flat, ends[:-1]), strict=True
+    ):
+        # The sum over all tokens hides a change of one of them: some gradients are zero but for
+        # rounding.
+        largest = max(np.abs(theirs).max(), 1e-4 * np.abs(flat).max())
+        assert np.abs(ours.ravel() - theirs).max() < 1e-4 * largest, weight.path
 
 
 def test_logits_of_a_tiny_agree(other, exchange):

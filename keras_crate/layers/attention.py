@@ -58,14 +58,31 @@ def subspace_attention(w, form: str):
 
 def attention_scores(w):
     """Returns `softmax(W_k W_k^T / sqrt(p))` for every head, `(batch, heads, n, n)`."""
-    return ops.softmax(_similarities(w), axis=-1)
+    return softmax_of_products(w, w)
 
 
-def _similarities(w):
-    return ops.matmul(w * ops.cast(1.0 / math.sqrt(w.shape[-1]), w.dtype), _transposed(w))
+def softmax_of_products(a, b):
+    """Returns `softmax(a b^T / sqrt(p))`, in float32 for float16, which is too short for products.
+
+    Args:
+        a: Tensor `(batch, heads, m, p)`.
+        b: Tensor `(batch, heads, n, p)` of the same dtype.
+
+    Returns:
+        Tensor `(batch, heads, m, n)` of that dtype.
+    """
+    dtype = keras.backend.standardize_dtype(a.dtype)
+    if dtype == "float16":
+        a, b = ops.cast(a, "float32"), ops.cast(b, "float32")
+    return ops.cast(ops.softmax(_similarities(a, b), axis=-1), dtype)
 
 
-def _transposed(x):
+def _similarities(a, b):
+    return ops.matmul(a * ops.cast(1.0 / math.sqrt(a.shape[-1]), a.dtype), transposed(b))
+
+
+def transposed(x):
+    """Swaps the last two of four axes."""
     return ops.transpose(x, (0, 1, 3, 2))
 
 
@@ -80,7 +97,7 @@ def _late(w):
 
 
 def _exponentials(w):
-    scores = _similarities(w)
+    scores = _similarities(w, w)
     exponentials = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))
     return exponentials, ops.sum(exponentials, axis=-1, keepdims=True)
 
@@ -122,9 +139,9 @@ def _tied_gradient(w, scores, outputs, totals=None):
     def gradient(*upstream_arguments, upstream=None):
         g = upstream_arguments[0] if upstream is None else upstream
         p = scores if totals is None else scores / totals
-        ds = p * (ops.matmul(g, _transposed(w)) - ops.sum(g * outputs, axis=-1, keepdims=True))
+        ds = p * (ops.matmul(g, transposed(w)) - ops.sum(g * outputs, axis=-1, keepdims=True))
         scale = ops.cast(1.0 / math.sqrt(w.shape[-1]), w.dtype)
-        return ops.matmul((ds + _transposed(ds)) * scale, w) + ops.matmul(_transposed(p), g)
+        return ops.matmul((ds + transposed(ds)) * scale, w) + ops.matmul(transposed(p), g)
 
     return gradient
 

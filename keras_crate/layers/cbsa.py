@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_crate.checks import as_pair, check_count, names_arguments
+from keras_crate.layers.attention import softmax_of_products, transposed
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 
@@ -152,14 +153,14 @@ class CBSA(SubspaceLayer):
         w = self.coordinates(inputs)
         step_x, step_rep = (ops.cast(step, w.dtype) for step in (self.step_x, self.step_rep))
         representatives = self._pooled(w)
-        attention = _softmax_of_products(representatives, w)
+        attention = softmax_of_products(representatives, w)
         dropped = self.score_dropout(attention, training=training)
         contracted = representatives + step_rep * ops.matmul(dropped, w)
-        compressed = ops.matmul(_softmax_of_products(contracted, contracted), contracted)
-        parts = ops.matmul(_transposed(dropped), step_x * compressed)
+        compressed = ops.matmul(softmax_of_products(contracted, contracted), contracted)
+        parts = ops.matmul(transposed(dropped), step_x * compressed)
         outputs = self.merge(parts, training=training)
         if return_attention_scores:
-            return outputs, ops.matmul(_transposed(attention), attention)
+            return outputs, ops.matmul(transposed(attention), attention)
         return outputs
 
     def compute_output_spec(self, inputs, return_attention_scores=False, training=None):
@@ -189,13 +190,3 @@ def _means(size: int, count: int) -> np.ndarray:
         first, end = i * size // count, -(-(i + 1) * size // count)
         matrix[i, first:end] = 1 / (end - first)
     return matrix
-
-
-def _softmax_of_products(a, b):
-    """Returns `softmax(a b^T / sqrt(p))`."""
-    scale = ops.cast(1.0 / math.sqrt(a.shape[-1]), a.dtype)
-    return ops.softmax(ops.matmul(a * scale, _transposed(b)), axis=-1)
-
-
-def _transposed(x):
-    return ops.transpose(x, (0, 1, 3, 2))

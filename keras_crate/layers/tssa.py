@@ -95,8 +95,8 @@ class TSSA(SubspaceLayer):
         self.score_dropout.build((input_shape[0], self.heads, 1, self.head_dim))
 
     def call(self, inputs, return_memberships=False, training=None):
-        # Half precision cannot hold sums over all tokens, nor the bound of 1e-12.
-        w = ops.cast(self.coordinates(inputs), self.variable_dtype)
+        # Half precision cannot hold sums over all tokens, nor the bounds below.
+        w = ops.cast(self.coordinates(inputs), self._statistics_dtype)
         squares = ops.square(w)
         # The bound comes before the square root, whose gradient at 0 is infinite.
         lengths = ops.sqrt(ops.maximum(ops.sum(squares, axis=2, keepdims=True), 1e-24))
@@ -113,12 +113,16 @@ class TSSA(SubspaceLayer):
             return outputs, memberships
         return outputs
 
+    @property
+    def _statistics_dtype(self) -> str:
+        return keras.backend.result_type(self.compute_dtype, "float32")
+
     def compute_output_spec(self, inputs, return_memberships=False, training=None):
         batch, tokens, _ = inputs.shape
         outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
         if not return_memberships:
             return outputs
-        return outputs, keras.KerasTensor((batch, self.heads, tokens), dtype=self.variable_dtype)
+        return outputs, keras.KerasTensor((batch, self.heads, tokens), dtype=self._statistics_dtype)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "use_subspace_bias": self.use_subspace_bias}

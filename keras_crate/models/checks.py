@@ -175,6 +175,17 @@ def check_images(images, expected: tuple) -> None:
     raise ValueError(f"The model takes {wanted}. Received: shape {shape}. {advice}")
 
 
+def check_pixels(images) -> None:
+    """Refuses an array without images, or with pixels that are NaN or infinite.
+
+    Data sets and loaders are not checked: reading them would consume them.
+    """
+    if isinstance(images, np.ndarray) or keras.ops.is_tensor(images):
+        if len(images) == 0:
+            raise ValueError("There must be at least one image. Received: an array of none")
+        check_finite(images)
+
+
 def check_finite(images) -> None:
     """Refuses images with pixels that are NaN or infinite. The error has their indices."""
     images = keras.ops.convert_to_numpy(images)

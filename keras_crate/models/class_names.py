@@ -2,6 +2,7 @@
 
 import functools
 import importlib.resources
+from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
@@ -26,17 +27,19 @@ def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | N
         classes: Number of classes, or None for any number.
 
     Raises:
-        ValueError: If there are not as many names as classes.
+        ValueError: If there are not as many names as classes, or they have no order.
     """
     if class_names is None:
         return None
-    if isinstance(class_names, str):
-        if class_names != "imagenet":
-            raise ValueError(
-                '`class_names` must be a sequence of names, one for each class, or "imagenet". '
-                f"Received: class_names={class_names!r}"
-            )
+    if isinstance(class_names, str) and class_names == "imagenet":
         class_names = [name for _, name in imagenet_classes()]
+    # A set has no order. A dictionary may have numbers of its own for the names.
+    unordered = isinstance(class_names, (str, bytes, set, frozenset, Mapping))
+    if unordered or not isinstance(class_names, Iterable):
+        raise ValueError(
+            "`class_names` must be a sequence of names in the order of the classes, or "
+            f'"imagenet". Received: class_names={class_names!r}'
+        )
     names = tuple(str(name) for name in class_names)
     if classes is not None and len(names) != classes:
         raise ValueError(

@@ -1,7 +1,6 @@
 """CRATE-MAE, a masked autoencoder, and its four sizes."""
 
 import dataclasses
-import types
 from collections.abc import Sequence
 
 import keras
@@ -18,6 +17,7 @@ from keras_crate.models import checks
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.classifier import taken_from, weights_for
 from keras_crate.models.crate_mae_encoder import XAVIER, CRATEMAEEncoder, encoder_parts
+from keras_crate.models.derived import derived
 from keras_crate.models.graph import Graph, Parts
 from keras_crate.models.input_tensor import InputTensor
 from keras_crate.models.operators import fused_operator
@@ -175,7 +175,6 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
                 opened.assign_to(self)
         if graph.quantization:
             self.quantize(graph.quantization)
-        self._derived = types.SimpleNamespace(form=None)  # not a part of the model
 
     def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
         y = _labels(x, y, sample_weight)
@@ -203,7 +202,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
             mean, deviation = _statistics(target)
             target = (target - mean) / deviation
         errors = ops.mean(ops.square(ops.subtract(y_pred["patches"], target)), axis=-1)
-        mask = ops.convert_to_tensor(y_pred["mask"])
+        mask = ops.cast(y_pred["mask"], errors.dtype)
         losses = ops.sum(errors * mask, axis=-1) / ops.sum(mask, axis=-1)
         if sample_weight is not None:
             losses = losses * ops.reshape(ops.cast(sample_weight, losses.dtype), (-1,))
@@ -238,10 +237,6 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         ```
         """
         s = self.settings
-        checks.check_images(images, s.input_shape)
-        if len(images) == 0:
-            raise ValueError("`images` must hold at least one image. Received: none")
-        checks.check_finite(images)
         images = ops.convert_to_numpy(images).astype("float32")
         outputs = self.predict_with_noise(images, noise, batch_size, mask_ratio)
         target = ops.convert_to_numpy(self._patches(images))
@@ -280,6 +275,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
                 none.
         """
         checks.check_images(images, self.settings.input_shape)
+        checks.check_pixels(images)
         if noise is None and mask_ratio is None:
             return self.predict(images, batch_size=batch_size, verbose=0)
         masking, patches = self.get_layer("patch_masking"), self.get_layer("patch_noise").input
@@ -295,21 +291,19 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
                 f"`noise` must have shape {expected}: a number for each patch of each image. "
                 f"Received: shape {noise.shape}"
             )
-        # The two parts, before and after the mask, are kept until LoRA or quantisation changes
-        # the weights.
-        form = [(w.path, w.shape, w.dtype) for w in self.weights]
-        if self._derived.form != form:
-            outputs = {name: self.output[name] for name in ("patches", "latent")}
-            self._derived.before = keras.Model(self.input, masking.input[0])
-            self._derived.after = keras.Model(masking.output[0], outputs)
-            self._derived.form = form
-        seen = self._derived.before.predict(images, batch_size=batch_size, verbose=0)
+        before, after = derived(self, [masking], lambda: self._around(masking))
+        seen = before.predict(images, batch_size=batch_size, verbose=0)
         tokens, mask = masking.hide(ops.convert_to_tensor(seen), noise, mask_ratio)
         tokens, mask = map(ops.convert_to_numpy, (tokens, mask))
         return {
-            **self._derived.after.predict(tokens, batch_size=batch_size, verbose=0),
+            **after.predict(tokens, batch_size=batch_size, verbose=0),
             "mask": mask,
         }
+
+    def _around(self, masking) -> tuple[keras.Model, keras.Model]:
+        """The models before and after the mask."""
+        outputs = {name: self.output[name] for name in ("patches", "latent")}
+        return keras.Model(self.input, masking.input[0]), keras.Model(masking.output[0], outputs)
 
     @names_arguments(options=[CRATEMAEEncoder])
     def encoder(self, include_top: bool = False, **options) -> "CRATEMAEEncoder":
@@ -350,7 +344,9 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
 
     def _patches(self, images):
         """Cuts images into patches of normalised pixels, which the model predicts."""
-        images = ops.cast(images, self.dtype_policy.variable_dtype)
+        # In float32 at least: half precision has too few digits for errors and variances.
+        dtype = keras.backend.result_type(self.dtype_policy.variable_dtype, "float32")
+        images = ops.cast(images, dtype)
         if self.settings.include_preprocessing:
             scale, offset = (ops.cast(a, images.dtype) for a in self._rescaling())
             images = images * scale + offset

@@ -1,6 +1,6 @@
 """Batches of images, from an array or any iterable of batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -19,9 +19,11 @@ def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
         batch_size: Number of images of an array in a batch, >= 1.
 
     Raises:
-        ValueError: If the batch size is not positive, or a batch is a dict.
+        ValueError: If the batch size is not positive, `images` is something else,
+            such as one image, or a batch is a dict.
     """
     check_positive("batch_size", batch_size)
+    _check_batches(images)
     if hasattr(images, "shape"):
         starts = range(0, len(images), batch_size)
         batches = (images[start : start + batch_size] for start in starts)
@@ -45,9 +47,20 @@ def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
 def number_of_batches(images, batch_size: int) -> int | None:
     """Returns how many batches `image_batches` yields, or None if that is unknown."""
     check_positive("batch_size", batch_size)
+    _check_batches(images)
     if hasattr(images, "shape"):
         return -(-len(images) // batch_size)
     try:
         return len(images)
     except TypeError:
         return None
+
+
+def _check_batches(images) -> None:
+    some = any(hasattr(images, name) for name in ("shape", "__iter__", "__getitem__"))
+    if not some or isinstance(images, (str, bytes, Mapping)):
+        raise ValueError(
+            "`images` must be an array of shape (n, height, width, channels), or an iterable of "
+            f"batches. Received: an object of type {type(images).__name__}.\n"
+            "An image of Pillow becomes a batch of one by `numpy.asarray(image)[None]`."
+        )

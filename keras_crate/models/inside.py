@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_crate.models.blocks import check_whole
 from keras_crate.models.checks import check_finite, check_images
+from keras_crate.models.derived import derived
 from keras_crate.models.image_batches import image_batches, number_of_batches
 from keras_crate.models.model_view import ModelView
 
@@ -39,7 +40,8 @@ class Inside:
         check_whole(view.model)
         self.view = view
         self.tensors = tensors
-        self._to_tensors = keras.Model(view.images, keras.tree.flatten(tensors))
+        flat = keras.tree.flatten(tensors)
+        self._to_tensors = derived(view.model, flat, lambda: keras.Model(view.images, flat))
 
     def __call__(self, images, batch_size: int, verbose: int = 0) -> Iterator:
         progress = keras.utils.Progbar(number_of_batches(images, batch_size), verbose=verbose)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_crate.models.derived import derived
 from keras_crate.models.model_view import BlockView, ModelView
 
 
@@ -21,6 +22,10 @@ def backbone_view(model: keras.Model) -> ModelView | None:
     known = keras_hub_classes(model) & {"ViTBackbone", "DeiTBackbone", "DINOV2Backbone"}
     if not known:
         return None
+    return derived(model, [backbone_view], lambda: _view(model, known))
+
+
+def _view(model: keras.Model, known: set) -> ModelView:
     _, embedding, encoder, *_ = model.layers
     if "DINOV2Backbone" in known:
         prefix = 1 + embedding.num_register_tokens

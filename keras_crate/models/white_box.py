@@ -80,11 +80,11 @@ class WhiteBoxModel(keras.Model):
         return run_graph(self, inputs, operation_fn)
 
     def fit(self, x=None, *args, **kwargs):
-        _refuse_nan(x)
+        checks.check_pixels(x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
-        _refuse_nan(x)
+        checks.check_pixels(x)
         results = super().evaluate(x, *args, **kwargs)
         values = keras.tree.flatten(results)  # a metric may be a vector
         if any(np.isnan(np.asarray(value, "float64")).any() for value in values):
@@ -94,6 +94,10 @@ class WhiteBoxModel(keras.Model):
                 stacklevel=2,
             )
         return results
+
+    def predict(self, x=None, *args, **kwargs):
+        checks.check_pixels(x)
+        return super().predict(x, *args, **kwargs)
 
     @names_arguments
     def with_input_shape(
@@ -280,9 +284,3 @@ class WhiteBoxModel(keras.Model):
         scope = keras.saving.CustomObjectScope(custom_objects) if custom_objects else nullcontext()
         with scope, built_as(form):
             return cls(**config)
-
-
-def _refuse_nan(x) -> None:
-    # Data sets and loaders are not checked: reading them would consume them.
-    if isinstance(x, np.ndarray) or keras.ops.is_tensor(x):
-        checks.check_finite(x)

@@ -9,6 +9,7 @@ import numpy as np
 from keras_crate.checks import check_choice, check_not_negative, names_arguments
 from keras_crate.layers.folded_norm import FoldedNorm
 from keras_crate.models.blocks import check_bases
+from keras_crate.models.derived import derived
 from keras_crate.models.inside import Inside
 from keras_crate.models.model_view import BlockView, ModelView
 from keras_crate.models.untrained import is_untrained
@@ -131,7 +132,10 @@ class Measurer:
         self.blocks = view.blocks
         for block in self.blocks:
             check_bases(block.attention)
-        self.tensors = [self._tensors(block) for block in self.blocks]
+        parts = [self.convention, *(part for block in self.blocks for part in vars(block).values())]
+        self.tensors = derived(
+            view.model, parts, lambda: [self._tensors(block) for block in self.blocks]
+        )
         self.inside = Inside(view, self.tensors)
 
     def _tensors(self, block: BlockView) -> list:

@@ -21,9 +21,12 @@ DEFAULT_EPS = {"paper": 0.5, "authors": 0.01}
 def coding_rate(tokens, eps: float | None = None):
     """Lossy coding rate of token sets, `R(Z) = 1/2 logdet(I + d/(n eps^2) Z Z^T)`.
 
-    In float32 the error is 1e-5 nats or 2e-4 of the rate, whichever is larger,
-    for entries of Z up to 100. For larger entries and tokens of low rank,
-    rounding in float32 changes the rate: pass float64.
+    Tokens of full rank have the rate to a relative 1e-6 for entries of Z up to 1e8,
+    in float32 too. For tokens of low rank, rounding adds directions that the
+    larger entries make seem important. Compared with singular values, on sets of up
+    to 197 x 384, the relative error of float32 is at most 2e-4 for entries up to
+    100, and 1e-2 up to 1e4. Above, the rate may be wrong by a factor: pass float64,
+    whose error is at most 1e-6 up to 1e8.
 
     Args:
         tokens: Array or tensor of shape `(..., n, d)`, n and d at least 1.
@@ -31,11 +34,11 @@ def coding_rate(tokens, eps: float | None = None):
 
     Returns:
         Rates in nats, >= 0, of shape `(...)`. An array for an array, a tensor
-        for a tensor.
+        for a tensor. In a tensor, the rates of sets with NaN or infinity are NaN.
 
     Raises:
-        ValueError: If `tokens` has another rank or is empty, or `eps` is not
-            above 0.
+        ValueError: If `tokens` has another rank or is empty, an array holds NaN
+            or infinity, or `eps` is not above 0.
 
     Example:
 
@@ -75,8 +78,8 @@ def subspace_coding_rate(tokens, subspaces, eps: float | None = None, convention
         Rates in nats, >= 0, of shape `(...)`, as precise as `coding_rate`.
 
     Raises:
-        ValueError: If the shapes do not fit, `eps` is not above 0, or the
-            convention does not exist.
+        ValueError: If the shapes do not fit, an array holds NaN or infinity, `eps`
+            is not above 0, or the convention does not exist.
 
     Example:
 
@@ -178,10 +181,23 @@ def prepare(tokens):
             f"{tuple(tokens.shape)}"
         )
     if isinstance(tokens, np.ndarray):
-        return np, np.asarray(tokens, "float64")
+        tokens = np.asarray(tokens, "float64")
+        _check_finite(tokens)
+        return np, tokens
     tokens = ops.convert_to_tensor(tokens)
     is_double = keras.backend.standardize_dtype(tokens.dtype) == "float64"
     return ops, tokens if is_double else ops.cast(tokens, "float32")
+
+
+def _check_finite(tokens: np.ndarray) -> None:
+    finite = np.isfinite(tokens).all(axis=(-2, -1))
+    if not finite.all():
+        sets = [", ".join(map(str, index)) for index in np.argwhere(~finite)]
+        where = f" {len(sets)} of {finite.size} sets, at index {'; '.join(sets[:8])}"
+        raise ValueError(
+            "`tokens` must be finite. Received: NaN or infinity in"
+            f"{where if finite.ndim else ' the set'}{'; ...' if sets[8:] else ''}"
+        )
 
 
 def _coordinates(xp, tokens, subspaces):

@@ -50,11 +50,12 @@ def simdino_loss(
             the student's alone.
 
     Returns:
-        A `SimDINOLoss`: NumPy numbers for arrays, tensors for tensors.
+        A `SimDINOLoss`: NumPy numbers for arrays, tensors for tensors. Of
+        tensors with NaN or infinity, the loss is NaN.
 
     Raises:
-        ValueError: If the shapes do not fit, there is one crop or one image, or
-            a number is out of range.
+        ValueError: If the shapes do not fit, there is one crop or one image, an
+            array holds NaN or infinity, or a number is out of range.
 
     Example:
 
@@ -84,9 +85,12 @@ def simdino_loss(
     compression = similarity / (m * (crops * student.shape[0] - crops))
     z = (student[:crops] + teacher) / 2 if smooth else student[:crops]
     gram = xp.swapaxes(z, -1, -2) @ z  # not `ops.matmul`, which rounds float64 under PyTorch
-    factor = xp.linalg.cholesky(xp.eye(p, dtype=z.dtype) + p / (m * eps) * gram)
-    diagonal = xp.diagonal(factor, axis1=-2, axis2=-1)
+    # Cholesky's errors under JAX and PyTorch would hide a loss that is NaN.
+    finite = xp.isfinite(gram)
+    matrix = xp.eye(p, dtype=z.dtype) + p / (m * eps) * xp.where(finite, gram, 0.0)
+    diagonal = xp.diagonal(xp.linalg.cholesky(matrix), axis1=-2, axis2=-1)
     rate = xp.mean(xp.sum(xp.log(diagonal), axis=-1))
+    rate = xp.where(xp.all(finite), rate, float("nan"))
     gamma = (p + m) / (p * m)
     return SimDINOLoss(-coefficient * compression - gamma * rate, compression, rate, gamma)
 

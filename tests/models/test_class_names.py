@@ -46,6 +46,10 @@ def test_names_can_be_set_later_and_are_checked():
         (np.zeros((1, 2)), ["a", "b", "c"], {}, "3 names for classes=2"),
         (np.zeros(3), ["a", "b", "c"], {}, r"shape \(batch, classes\)"),
         (np.zeros((1, 3)), ["a", "b", "c"], {"top": 0}, "`top` must be a positive integer"),
+        (np.zeros((1, 2)), {"a", "b"}, {}, r"in the order of the classes.*Received: class_names={"),
+        (np.zeros((1, 2)), {"a": 1, "b": 0}, {}, "in the order of the classes"),
+        (np.zeros((1, 2)), b"ab", {}, "in the order of the classes"),
+        (np.zeros((1, 2)), 2, {}, "in the order of the classes.*class_names=2"),
     ],
 )
 def test_refusals(probabilities, names, arguments, message):

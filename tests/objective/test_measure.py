@@ -3,6 +3,7 @@ import json
 import keras
 import numpy as np
 import oracle
+import PIL.Image
 import pytest
 from authors import golden, load_crate_state, state_of
 from compare import assert_close
@@ -250,6 +251,10 @@ def test_refusals(micro):
             look(model, images[:0])
         with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
             look(model, images, batch_size=0)
+        for one in (PIL.Image.new("RGB", (32, 32)), "image.png", None, {"image": images}):
+            name = type(one).__name__
+            with pytest.raises(ValueError, match=rf"type {name}(.|\n)*numpy.asarray\(image\)"):
+                look(model, one)
     with pytest.raises(ValueError, match=r"a dict with keys \['image'\]"):
         objective.measure(model, [{"image": images}])
     with pytest.raises(ValueError, match=r"`model` must be a Keras model. Received: str"):

@@ -214,3 +214,35 @@ def test_refuses_another_convention_and_shape():
         objective.subspace_coding_rate(np.ones((3, 2)), np.ones((1, 2, 2)), convention="mixed")
     with pytest.raises(ValueError, match=r"subspaces \(1, 3, 2\), tokens \(3, 2\)"):
         objective.subspace_coding_rate(np.ones((3, 2)), np.ones((1, 3, 2)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_sets_that_are_not_finite_are_named(value, rng):
+    """Arrays are refused. In tensors, which a training step may have, these rates alone are NaN."""
+    z, u = rng.normal(size=(3, 5, 12)), _subspaces(rng)
+    finite = objective.coding_rate(z)
+    z[1, 2, 3] = value
+    with pytest.raises(ValueError, match=r"in 1 of 3 sets, at index 1$"):
+        objective.coding_rate(z)
+    with pytest.raises(ValueError, match=r"in the set$"):
+        objective.subspace_coding_rate(z[1], u)
+    tensor = keras.ops.convert_to_tensor(z.astype("float32"))
+    rates = keras.ops.convert_to_numpy(objective.coding_rate(tensor))
+    assert_close(rates[[0, 2]], finite[[0, 2]], atol=1e-4)
+    assert np.isnan(rates[1])
+    for convention in ("paper", "authors"):
+        rates = objective.subspace_coding_rate(tensor, u, convention=convention)
+        assert np.isnan(keras.ops.convert_to_numpy(rates)).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_low_rank_against_singular_values(rank, rng):
+    """Tokens whose numbers float32 holds exactly, so that their rank is exact too."""
+    z = rng.integers(-3, 4, size=(17, rank)) @ rng.integers(-3, 4, size=(rank, 64)) / 32.0
+    values = np.linalg.svd(z, compute_uv=False)[:rank]
+    for scale, in_float32 in ((2.0**0, 1e-5), (2.0**7, 3e-4), (2.0**13, 2e-2), (2.0**27, None)):
+        rate = np.log1p(64 / (17 * 0.5**2) * (scale * values) ** 2).sum() / 2
+        assert_close(objective.coding_rate(scale * z), rate, atol=0, rtol=1e-6)
+        if in_float32:
+            tensor = keras.ops.convert_to_tensor((scale * z).astype("float32"))
+            assert_close(objective.coding_rate(tensor), rate, atol=0, rtol=in_float32)

@@ -96,3 +96,13 @@ def test_bad_input():
     ):
         with pytest.raises(ValueError, match=message):
             simdino_loss(*arguments)
+
+
+def test_features_that_are_not_finite(rng):
+    """The loss of tensors is NaN, as a training that diverges expects, and no error of Cholesky."""
+    z = rng.normal(size=(3, 4, 5)).astype("float32")
+    z[1, 2, 3] = np.nan
+    loss = simdino_loss(*map(keras.ops.convert_to_tensor, (z, z[:2])))
+    assert all(np.isnan(keras.ops.convert_to_numpy(x)) for x in (loss.total, loss.coding_rate))
+    with pytest.raises(ValueError, match=r"in 1 of 3 sets, at index 1$"):
+        simdino_loss(z, z[:2])
