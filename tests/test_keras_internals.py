@@ -21,6 +21,7 @@ from keras_crate.keras_internals import (
     run_graph,
     stored_kernel,
     variable_path,
+    variables_without_values,
 )
 from keras_crate.models.white_box import WhiteBoxModel
 
@@ -205,3 +206,12 @@ def test_changed_moments():
     with changed_moments(model, lambda inputs, axes: (zero, one)):
         assert_close(model(x, training=True), x, atol=1e-2)
     assert_close(model(x, training=True), 0 * x, atol=1e-2)
+
+
+def test_variables_without_values():
+    with variables_without_values():
+        layer = keras.layers.Dense(10**6)
+        layer.build((None, 10**6))  # 4 TB
+    assert layer.kernel.shape == (10**6, 10**6)
+    with keras.StatelessScope():  # at its end, Keras gives pending variables values
+        pass

@@ -37,7 +37,8 @@ def load_saved(path: Path, origin: str, compile: bool = True) -> keras.Model:
         raise
     except Exception as error:  # zip, HDF5, JSON and Keras raise errors of many kinds
         advice = " `compile=False` (`--no-compile`) loads it without optimizer and loss."
-        reason = " ".join(str(error).split())[:300]  # Keras' messages have the configuration
+        # Keras' messages begin with the whole configuration.
+        reason = " ".join(str(error).rpartition("Exception encountered: ")[2].split())[:300]
         raise ValueError(
             f"The model {origin} cannot be loaded: {reason}{advice * compile}"
         ) from error

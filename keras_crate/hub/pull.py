@@ -23,7 +23,9 @@ def pull(
 
     The files stay in the cache of the Hub's client. Every time a file is used,
     it is compared with the hash that the Hub states. A damaged file is
-    downloaded again. No code of the repository is run. The client's settings
+    downloaded again. No code of the repository is run. Its weights are read by a
+    process of its own, since a hostile HDF5 file can crash the library that reads
+    it. The client's settings
     are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. With
     the last one, only the cache is used.
 
@@ -40,8 +42,8 @@ def pull(
         FileNotFoundError: If there is no such repository, revision or folder, it
             may not be read, or it holds no Keras model.
         OSError: If the Hub cannot be reached and the model is not in the cache.
-        ValueError: If the address is not valid, a file is not what the Hub
-            states, or the model would run code.
+        ValueError: If the address is not valid, a file is damaged or not what the
+            Hub states, or the model would run code or is far larger than its weights.
 
     Example:
 

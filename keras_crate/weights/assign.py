@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import keras
 
 from keras_crate.keras_internals import parts_of
+from keras_crate.weights.brought import settings_of
 from keras_crate.weights.find import Found
 from keras_crate.weights.recognise import Recognised, recognise
 from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
@@ -44,13 +45,13 @@ class Weights:
     def __init__(self, file: TensorFile, found: Found):
         self.file, self.origin = file, found.origin
         self.recognised: Recognised | None = None
-        known = {**found.settings, **{k: v for k, v in file.config.items() if v is not None}}
+        known = {**found.settings, **settings_of(file.config, found.origin)}
         if not file.is_keras:
             self.recognised = recognise(file.tensors, found.origin)
             known |= self.recognised.layout.settings
         known["grid"] = self._grid()
         self.settings = {k: known[k] for k in _BROUGHT if known.get(k) is not None}
-        self.classes = known.get("classes", 1000)
+        self.classes = file.config.get("classes", found.settings.get("classes", 1000))
         self.family = self.recognised and self.recognised.layout.family
 
     def _grid(self) -> tuple[int, int] | None:

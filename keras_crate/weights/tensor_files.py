@@ -37,6 +37,7 @@ _WRAPPERS = ("state_dict", "model", "net", "params")
 _FACTS = {"heads": (), "grid": (2,)}
 # Prefixes that PyTorch's wrappers of models put before each name.
 _PREFIXES = ("module.", "_orig_mod.")
+_LONGEST_NAME = 200
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -102,6 +103,7 @@ def open_tensors(source: str | os.PathLike | Mapping, origin: str | None = None)
     with contextlib.ExitStack() as stack:
         with damage_named(origin):
             file = _open(path, origin, stack)
+            _check_names(file.tensors, origin)
             holds = path / WEIGHTS_FILE if path.is_dir() else path
             numbers = sum(math.prod(tensor.shape) for tensor in file.tensors.values())
             check_declared(origin, 4 * numbers, holds.stat().st_size)
@@ -348,6 +350,16 @@ def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
     if not tensors:
         raise Refused(f"{origin} holds no tensors.")
     return tensors
+
+
+def _check_names(names, origin: str) -> None:
+    """Refuses names that no message could quote, and numbers in them without an end."""
+    for name in names:
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise Refused(
+                f"{origin} holds a tensor whose name is longer than {_LONGEST_NAME} characters or "
+                f"not printable: {name[:40]!r}. Nothing was loaded."
+            )
 
 
 def _with_damage_named(tensor: Tensor, origin: str) -> Tensor:

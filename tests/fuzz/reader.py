@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 _SECONDS = 10
-_KILOBYTES = 600_000
-_LINES = 4
+_KILOBYTES = 300_000
+_LINES, _CHARACTERS = 4, 3000
 
 
 class Reader(NamedTuple):
@@ -65,8 +65,8 @@ def check(reader: Reader, content: bytes, folder: Path) -> str:
             raise Fault(f"{reader.name}: {type(raised).__name__}: {message[:300]}") from raised
         if path.name not in message and str(path.parent) not in message:
             raise Fault(f"{reader.name}: the error does not name the file: {message[:300]}")
-        if len(message.splitlines()) > _LINES:
-            raise Fault(f"{reader.name}: more than {_LINES} lines: {message[:600]}")
+        if len(message.splitlines()) > _LINES or len(message) > _CHARACTERS:
+            raise Fault(f"{reader.name}: a message of {len(message)} characters: {message[:600]}")
     if time.process_time() - start > _SECONDS:
         raise Fault(f"{reader.name}: took {time.process_time() - start:.0f} seconds")
     if _memory() - memory > _KILOBYTES:

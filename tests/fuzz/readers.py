@@ -111,6 +111,11 @@ def _from_checkpoint(path: Path) -> None:
         keras_crate.hub.from_checkpoint(path, heads=2)
 
 
+def _make(path: Path) -> None:
+    with _quiet():
+        keras_crate.CRATE(8, 1, 2, **SMALL, weights=path)
+
+
 def _load_folder(path: Path) -> None:
     _load(path.parent)
 
@@ -134,7 +139,7 @@ READERS = [
     Reader("pth_checkpoint", "b.pth", _pth(), _from_checkpoint),
     Reader("pth_old", "old.pth", _pth(_use_new_zipfile_serialization=False), _load),
     Reader("npz", "a.npz", _npz, _from_checkpoint),
-    Reader("keras", "a.keras", _keras, _load, kept=(WEIGHTS_FILE,)),
+    Reader("keras", "a.keras", _keras, _make, kept=(WEIGHTS_FILE,)),
     Reader("hdf5", f"repository/{WEIGHTS_FILE}", _hdf5, _load_folder),
     Reader("config", "described/config.json", _config, _open_repository),
     *SMALL_READERS,

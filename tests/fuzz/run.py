@@ -3,7 +3,8 @@
     KERAS_BACKEND=torch PYTHONPATH=.:tests python tests/fuzz/run.py npz --seconds 600 --to FOLDER
     ... --atheris    # guided by coverage; needs the package atheris (Python 3.11 to 3.13)
 
-Findings are written to FOLDER/NAME-HASH. Add small ones to tests/fuzz/findings/READER/.
+Findings are written to FOLDER/NAME-HASH. Make a small test of each kind, or add the file to
+tests/fuzz/findings.
 """
 
 import argparse
