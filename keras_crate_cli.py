@@ -135,7 +135,9 @@ def _stoppable(message: str):
         raise _Stopped(number)
 
     def end_in_any_case():
-        if number := woken.recv(1):
+        with woken:
+            number = woken.recv(1)
+        if number:
             time.sleep(_PATIENCE)
             if waker.fileno() != -1:  # else the command has ended
                 print(message, file=sys.stderr, flush=True)
