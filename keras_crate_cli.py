@@ -135,7 +135,9 @@ def _stoppable(message: str):
         raise _Stopped(number)
 
     def end_in_any_case():
-        if number := woken.recv(1):
+        while number := woken.recv(1):
+            if number[0] not in handlers:  # of a handler of a library's, such as SIGCHLD
+                continue
             time.sleep(_PATIENCE)
             if waker.fileno() != -1:  # else the command has ended
                 print(message, file=sys.stderr, flush=True)
