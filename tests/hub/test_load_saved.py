@@ -74,7 +74,7 @@ def test_the_message_is_short(saved, tmp_path):
 @keras.saving.register_keras_serializable("tests")
 class _WithAnArray(keras.layers.Layer):
     def build(self, input_shape):
-        self.table = keras.Variable(np.arange(3.0), trainable=False)
+        self.table = keras.Variable(np.arange(3, dtype="float32"), trainable=False)
 
     def call(self, inputs):
         return inputs + self.table
