@@ -136,12 +136,13 @@ def _stoppable(message: str):
 
     def end_in_any_case():
         with woken:
-            number = woken.recv(1)
-        if number:
-            time.sleep(_PATIENCE)
-            if waker.fileno() != -1:  # else the command has ended
-                print(message, file=sys.stderr, flush=True)
-                os._exit(128 + number[0])
+            while number := woken.recv(1):
+                if number[0] not in handlers:  # of a handler of a library's, such as SIGCHLD
+                    continue
+                time.sleep(_PATIENCE)
+                if waker.fileno() != -1:  # else the command has ended
+                    print(message, file=sys.stderr, flush=True)
+                    os._exit(128 + number[0])
 
     woken, waker = socket.socketpair()
     waker.setblocking(False)

@@ -30,18 +30,14 @@ def choose_backend() -> str | None:
         )
     wanted = os.environ.get("KERAS_BACKEND")
     if wanted:
-        known = wanted in BACKENDS
         if wanted in (*installed, *_ONLY_INFERENCE):
             return None
-        what = (
-            f"is not installed. Install it with: pip install {wanted}, or"
-            if known
-            else ("Keras does not know. Unset it, or")
-        )
-        return (
-            f"KERAS_BACKEND is {wanted}, which {what} set KERAS_BACKEND to an installed backend: "
-            f"{', '.join(installed)}"
-        )
+        if wanted in BACKENDS:
+            wrong = f"KERAS_BACKEND is {wanted}, which is not installed."
+            advice = f"Install it with: pip install {wanted}, or"
+        else:
+            wrong, advice = f"KERAS_BACKEND is {wanted}, which Keras does not know.", "Unset it, or"
+        return f"{wrong} {advice} set it to an installed backend: {', '.join(installed)}"
     if _configured_backend() not in (*installed, *_ONLY_INFERENCE):
         os.environ["KERAS_BACKEND"] = installed[0]
     return None

@@ -58,19 +58,25 @@ def written_whole(path: Path, folder: bool = False, size: int = 0):
 @contextlib.contextmanager
 def scratch_folder():
     """Yields a temporary folder, and removes those of processes that were killed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
-        with contextlib.suppress(OSError, ValueError):  # another user's, or in use
-            if time.time() - left.stat().st_mtime > 60:  # a new one may not be locked yet
-                with locked(left / "lock", "in use"):
-                    shutil.rmtree(left)
     with (
         tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder,
         locked(Path(folder, "lock"), "in use"),
         _full_disk_told(Path(folder), Path(folder)),
     ):
+        _remove_left(Path(folder))
         files = Path(folder, "files")
         files.mkdir()
         yield files
+
+
+def _remove_left(own: Path) -> None:
+    for left in own.parent.glob(f"{_SCRATCH}*"):
+        with contextlib.suppress(OSError, ValueError):  # in use
+            about = left.lstat()
+            is_ours = about.st_uid == own.stat().st_uid  # another's may have a lock that is a link
+            if is_ours and time.time() - about.st_mtime > 60:  # a new one may not be locked yet
+                with locked(left / "lock", "in use"):
+                    shutil.rmtree(left)
 
 
 class DiskFull(OSError):
@@ -86,7 +92,8 @@ def _full_disk_told(path: Path, folder: Path, size: int = 0):
         folder: Where the `with` statement writes.
         size: Number of bytes that are needed at least.
     """
-    free = shutil.disk_usage(folder).free
+    disk = shutil.disk_usage(folder)
+    free = disk.free
 
     def full(reason: str, needed: str) -> DiskFull:
         return DiskFull(
@@ -94,7 +101,8 @@ def _full_disk_told(path: Path, folder: Path, size: int = 0):
             "free. What was there before is unchanged. Free disk space, or choose another disk."
         )
 
-    if size > free:  # HDF5 may crash the process when it finds out by itself
+    # Some network disks do not know their size. HDF5 may crash if the disk gets full.
+    if disk.total and size > free:
         raise full(os.strerror(errno.ENOSPC), f"{size:,}")
     try:
         yield

@@ -247,6 +247,13 @@ def variables_without_values() -> Iterator[None]:
         global_state.set_global_attribute(name, pending)
 
 
+def needs_values(error: BaseException) -> bool:
+    """Whether a model failed in `variables_without_values` for a `keras.Variable(array)`."""
+    while following := error.__cause__ or error.__context__:
+        error = following
+    return str(error).startswith("You are attempting to create a variable while in a stateless")
+
+
 @contextlib.contextmanager
 def trained_by_workers(model: keras.Model, strategy) -> Iterator[None]:
     """In its `with` statement, a model can be trained by `MultiWorkerMirroredStrategy`.

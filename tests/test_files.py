@@ -102,7 +102,9 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_written(tmp_path, mon
     model = _model()
     free = saved_size(model) - 1
     assert free + 1 == sum(4 * np.prod(v.shape) for v in model.variables)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: types.SimpleNamespace(free=free))
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: types.SimpleNamespace(total=9**9, free=free)
+    )
     monkeypatch.setattr(model, "save", lambda path: pytest.fail("it was written"))
     with pytest.raises(DiskFull, match=f"needs {free + 1:,} bytes, and {free:,} were free"):
         save_model(model, tmp_path / "model.keras")

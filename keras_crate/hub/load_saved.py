@@ -9,7 +9,7 @@ from pathlib import Path
 
 import keras
 
-from keras_crate.keras_internals import variables_without_values
+from keras_crate.keras_internals import needs_values, variables_without_values
 from keras_crate.reading import parse_json
 from keras_crate.weights.damaged import Refused, check_declared
 from keras_crate.weights.tensor_files import WEIGHTS_FILE
@@ -59,7 +59,12 @@ def _check_size(path: Path, origin: str) -> None:
     check_declared(origin, blocks * _SMALLEST_BLOCK, size)
     with warnings.catch_warnings(), variables_without_values():
         warnings.simplefilter("ignore")  # they come when the model itself is made
-        model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
+        try:
+            model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
+        except Exception as error:
+            if needs_values(error):  # a layer of the user's: no other is made so
+                return
+            raise
     check_declared(origin, sum(4 * math.prod(weight.shape) for weight in model.weights), size)
 
 

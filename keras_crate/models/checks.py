@@ -175,7 +175,7 @@ def check_images(images, expected: tuple) -> None:
     raise ValueError(f"The model takes {wanted}. Received: shape {shape}. {advice}")
 
 
-def check_pixels(images) -> None:
+def check_values(images) -> None:
     """Refuses an array without images, or with pixels that are NaN or infinite.
 
     Data sets and loaders are not checked: reading them would consume them.

@@ -80,11 +80,11 @@ class WhiteBoxModel(keras.Model):
         return run_graph(self, inputs, operation_fn)
 
     def fit(self, x=None, *args, **kwargs):
-        checks.check_pixels(x)
+        checks.check_values(x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
-        checks.check_pixels(x)
+        checks.check_values(x)
         results = super().evaluate(x, *args, **kwargs)
         values = keras.tree.flatten(results)  # a metric may be a vector
         if any(np.isnan(np.asarray(value, "float64")).any() for value in values):
@@ -96,7 +96,7 @@ class WhiteBoxModel(keras.Model):
         return results
 
     def predict(self, x=None, *args, **kwargs):
-        checks.check_pixels(x)
+        checks.check_values(x)
         return super().predict(x, *args, **kwargs)
 
     @names_arguments

@@ -2,6 +2,7 @@
 
 import contextlib
 
+from keras_crate.files import DiskFull
 from keras_crate.weights.hdf5 import Refused
 
 _SMALL = 1 << 26  # bytes; any file may declare as many
@@ -20,11 +21,11 @@ def damage_named(origin: str):
 
     Raises:
         Refused: If the statement raised another error than `Refused`, `ImportError` (of a
-            library that is not installed), `FileNotFoundError` or `PermissionError`.
+            library that is not installed), `FileNotFoundError`, `PermissionError` or `DiskFull`.
     """
     try:
         yield
-    except (Refused, ImportError, FileNotFoundError, PermissionError):
+    except (Refused, ImportError, FileNotFoundError, PermissionError, DiskFull):
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__

@@ -3,6 +3,7 @@
 `clean_copy` runs the script in a process of its own. So nothing of the package is imported here.
 """
 
+import contextlib
 import sys
 from collections.abc import Iterator
 
@@ -70,7 +71,9 @@ def _bound_this_process(memory: int, file: int, seconds: int) -> None:
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(limit, (value, value))
+        # A lower limit is in force, or the system does not have this one: macOS refuses RLIMIT_AS.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(limit, (value, value))
 
 
 def _main(source: str, target: str, origin: str, *limits: str) -> None:

@@ -5,13 +5,14 @@ process that does nothing else. What that process could read is in a new file.
 """
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from keras_crate.files import scratch_folder
 from keras_crate.weights import hdf5
 from keras_crate.weights.damaged import damaged, most_bytes
 
@@ -31,9 +32,10 @@ def clean_copy(path: Path, origin: str) -> Iterator[Path]:
     Raises:
         Refused: If it cannot be read in bounded memory and time, or takes content from
             other files.
+        DiskFull: If the copy has no space.
     """
-    with tempfile.TemporaryDirectory(prefix="keras_crate-") as folder:
-        target = Path(folder, path.name)
+    with scratch_folder() as folder:
+        target = folder / path.name
         size = path.stat().st_size
         seconds = _SECONDS + size // _BYTES_A_SECOND
         limits = (_MEMORY + 3 * size, most_bytes(size), seconds)
@@ -56,6 +58,10 @@ def clean_copy(path: Path, origin: str) -> Iterator[Path]:
             status, said = 1, f"it was not read in {3 * seconds} seconds"
         if status == hdf5.REFUSED:
             raise hdf5.Refused(said)
+        if os.strerror(errno.ENOSPC) in said:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if os.strerror(errno.EFBIG) in said:
+            said = f"it unpacks to more than {most_bytes(size):,} bytes"
         if status:
             ended = f"the process that read it ended with status {status}"
             raise damaged(origin, said.splitlines()[-1][:200] if said else ended)

@@ -353,7 +353,7 @@ def _renamed(tensors: dict[str, Tensor], origin: str) -> dict[str, Tensor]:
 
 
 def _check_names(names, origin: str) -> None:
-    """Refuses names that no message could quote, and numbers in them without an end."""
+    """Refuses names that no message could quote."""
     for name in names:
         if len(name) > _LONGEST_NAME or not name.isprintable():
             raise Refused(

@@ -4,10 +4,10 @@ import contextlib
 import io
 import os
 import struct
-import tempfile
 import zipfile
 import zlib
 
+from keras_crate.files import scratch_folder
 from keras_crate.weights.damaged import check_declared
 
 _LOCAL_HEADER = 30  # bytes before the name; two lengths are at byte 26
@@ -45,7 +45,7 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
     """
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
-        copy = archive.extract(name, stack.enter_context(tempfile.TemporaryDirectory()))
+        copy = archive.extract(name, stack.enter_context(scratch_folder()))
         return copy, copy, 0
     file = stack.enter_context(open(archive.filename, "rb"))
     file.seek(info.header_offset)

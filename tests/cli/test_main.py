@@ -110,6 +110,24 @@ def test_a_stopped_command_says_one_line(number, monkeypatch, capsys):
     assert signal.getsignal(number) is before
 
 
+def test_signals_of_libraries_do_not_end_a_command():
+    """PyTorch's loaders handle SIGCHLD, which comes whenever a worker ends."""
+    code = """
+import signal, sys, time
+import keras_crate_cli as cli
+
+def run(name, words):
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.raise_signal(signal.SIGCHLD)
+    time.sleep(0.5)
+
+cli.run, cli._PATIENCE = run, 0
+sys.exit(cli.main(["demo"]))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_a_command_that_swallows_the_signal_is_ended():
     """As a library's callback or compiler does."""
     code = """

@@ -5,6 +5,7 @@ import resource
 import zipfile
 
 import keras
+import numpy as np
 import pytest
 
 import keras_crate
@@ -68,3 +69,19 @@ def test_the_message_is_short(saved, tmp_path):
     with pytest.raises(ValueError, match=r"The model it cannot be loaded: .*units") as raised:
         load_saved(folder, "it", compile=False)
     assert len(str(raised.value)) < 400
+
+
+@keras.saving.register_keras_serializable("tests")
+class _WithAnArray(keras.layers.Layer):
+    def build(self, input_shape):
+        self.table = keras.Variable(np.arange(3, dtype="float32"), trainable=False)
+
+    def call(self, inputs):
+        return inputs + self.table
+
+
+def test_a_users_layer_may_make_a_variable_of_an_array(tmp_path):
+    """Its size is not known without its values."""
+    file = tmp_path / "a.keras"
+    keras.Sequential([keras.Input((3,)), _WithAnArray()]).save(file)
+    assert load_saved(file, "it")(np.zeros((1, 3))).shape == (1, 3)

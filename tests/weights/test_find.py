@@ -213,7 +213,7 @@ def test_the_authors_repository(server, client, tmp_path):
     assert client(f"result = {listed}")["pinned"] is True
     with pytest.raises(ClientError, match=r"not the file of the registry. Its SHA-256 is"):
         client(LOAD, name="other", inputs=inputs)
-    with pytest.raises(ClientError, match=r"hf://authors/models has no file jax/none.npz"):
+    with pytest.raises(ClientError, match=r"jax/none.npz failed: there is no such file in hf://authors"):
         client(LOAD, name="missing", inputs=inputs)
     server.requests.clear()
     client(LOAD, name="pinned", inputs=inputs)

@@ -1,6 +1,7 @@
 """HDF5 files of strangers: what crashes or keeps the library ends a process that does nothing else."""
 
 import lzma
+import subprocess
 from pathlib import Path
 
 import h5py
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from keras_crate import CRATE
-from keras_crate.weights import hdf5_process
+from keras_crate.files import DiskFull
+from keras_crate.weights import hdf5, hdf5_process
 from keras_crate.weights.hdf5_process import clean_copy
 
 pytestmark = pytest.mark.any_backend
@@ -88,3 +90,17 @@ def test_modules_beside_the_file_and_in_the_current_folder_are_not_imported(file
     monkeypatch.syspath_prepend("")
     with clean_copy(file, "it") as copy:
         assert copy.exists()
+
+
+def test_a_full_disk_is_not_damage(file, monkeypatch):
+    path = file.rename(file.with_name("model.weights.h5"))
+    done = subprocess.CompletedProcess([], 1, b"", b"OSError: [Errno 28] No space left on device")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
+    with pytest.raises(DiskFull, match="could not be written .No space left on device"):
+        CRATE(24, 1, 2, weights=path.parent)
+
+
+def test_a_system_without_a_limit_still_reads(monkeypatch):
+    """macOS refuses a limit of addresses; a user's own limit may be lower."""
+    monkeypatch.setattr("resource.setrlimit", lambda *_: (_ for _ in ()).throw(ValueError))
+    hdf5._bound_this_process(1, 1, 1)
