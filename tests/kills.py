@@ -92,7 +92,7 @@ def train(folder: Path, count: int) -> int:
     wanted = keras.saving.load_model(reference / "model.keras").get_weights()
     kills = 0
     while kills < count:
-        run = folder / str(kills)
+        run = folder / str(len(list(folder.iterdir())))
         for _ in range(4):
             kills += killed(lambda run=run: small_run.run(run), longest)
             if (run / "metrics.json").exists():

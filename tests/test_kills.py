@@ -19,6 +19,7 @@ def test_kills_and_caches(kind, tmp_path):
     assert survived(kind, KINDS[kind], tmp_path) >= KINDS[kind]
 
 
+@pytest.mark.any_backend  # under JAX, Keras refuses
 @pytest.mark.slow
 def test_threads_predict_with_one_model(tmp_path):
     assert survived("threads", 200, tmp_path) == 200

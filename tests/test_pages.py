@@ -136,3 +136,10 @@ def test_troubleshooting_is_short():
     text = (ROOT / "docs/troubleshooting.md").read_text("utf8")
     entries = re.split(r"^### ", text, flags=re.M)[1:]
     assert len(entries) <= 15
+
+
+def test_promises_name_tests_that_exist():
+    named = re.findall(r"`(tests/[^`:]*)::(\w+)`", (ROOT / "docs/promises.md").read_text("utf8"))
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text("utf8"), (file, test)

@@ -1,6 +1,7 @@
 """Labelled images in files of arrays: MNIST's IDX files, or one `.npz` file."""
 
 import gzip
+import math
 import os
 import struct
 import zipfile
@@ -94,10 +95,10 @@ def _read_idx(file: Path) -> np.ndarray:
         shape = struct.unpack_from(f">{dimensions}I", data, 4)
     except (EOFError, OSError, zlib.error, struct.error) as error:
         raise ValueError(f"{file} is broken ({error}). Download it again.") from error
-    if zeros or kind != _UNSIGNED_BYTE:
-        raise ValueError(f"{file} must be an IDX file of unsigned bytes. It is not.")
+    if zeros or kind != _UNSIGNED_BYTE or dimensions not in (1, 3) or 0 in shape:
+        raise ValueError(f"{file} must be an IDX file of images or labels in bytes. It is not.")
     values = np.frombuffer(data, "uint8", offset=4 + 4 * dimensions)
-    if values.size != np.prod(shape, dtype="int64"):
+    if values.size != math.prod(shape):
         raise ValueError(
             f"{file} is broken: it must have {'x'.join(map(str, shape))} values. Received: "
             f"{values.size:,}. Download it again."

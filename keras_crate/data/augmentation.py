@@ -8,6 +8,7 @@ from keras_crate.data.resizing import check_interpolation
 
 SMALLEST_AREA = 1e-4  # five pixels of 224 x 224: a crop of none cannot be resized
 MOST_STRETCHED = 100  # width by height of a crop: a longer one does not fit into an image
+LEAST_MIXED = 1e-3  # parameter of a beta distribution; the backends cannot draw by a smaller one
 MOST_SHIFTED = 256  # pixels: images are padded by as many on each side, also in memory
 
 
@@ -30,8 +31,8 @@ class Augmentation:
             `keras_crate.data.rand_augment`, or None.
         random_erasing: Probability in [0, 1] that a part of an image is
             replaced by noise (`keras.layers.RandomErasing`).
-        mixup: Parameter in [0, 1] of MixUp's beta distribution; 0 for no MixUp.
-        cutmix: Parameter in [0, 1] of CutMix's beta distribution; 0 for no
+        mixup: Parameter in [0.001, 1] of MixUp's beta distribution; 0 for no MixUp.
+        cutmix: Parameter in [0.001, 1] of CutMix's beta distribution; 0 for no
             CutMix. With both, each batch gets one of them, with probability
             1/2 each.
 
@@ -86,7 +87,10 @@ class Augmentation:
             self._check("rand_augment", valid, accepted)
         for name in ("random_erasing", "mixup", "cutmix"):
             value = getattr(self, name)
-            self._check(name, is_number(value) and 0 <= value <= 1, "a number in [0, 1]")
+            least = 0 if name == "random_erasing" else LEAST_MIXED
+            in_range = is_number(value) and (value == 0 or least <= value <= 1)
+            self._check(name, in_range, f"0 or a number in [{least}, 1]")
+            object.__setattr__(self, name, float(value))  # PyTorch draws by floats only
 
     def _check(self, name: str, valid: bool, accepted: str) -> None:
         if not valid:

@@ -353,5 +353,6 @@ def _check_labels(source, opened: LabelledImages) -> None:
     if len(wrong):
         raise ValueError(
             f"Labels must be from 0 to {opened.classes - 1}. Received: {source.labels[wrong[0]]} "
-            f"for {source.describe(int(wrong[0]))}, and {len(wrong) - 1} more out of range"
+            f"for {source.describe(int(wrong[0]))}, and {len(wrong) - 1} more out of range "
+            f"({opened.source})"
         )

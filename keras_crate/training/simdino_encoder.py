@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_crate.checks import is_positive_integer
+from keras_crate.checks import is_image_size
 from keras_crate.models.shared_size import share_at_size
 from keras_crate.models.white_box import WhiteBoxModel
 
@@ -48,7 +48,7 @@ def small_size(encoder: keras.Model, size: int | None) -> tuple[int, int]:
             return encoder.input_shape[1:3]
         sides = zip(encoder.input_shape[1:3], patch, strict=True)
         return tuple(max(1, round(side * 3 / 7 / p)) * p for side, p in sides)
-    if not is_positive_integer(size) or size < max(patch) or any(size % p for p in patch):
+    if not is_image_size(size, size) or size < max(patch) or any(size % p for p in patch):
         raise ValueError(
             f"`local_size` must be a multiple of the patch size, {tuple(patch)} pixels, or None. "
             f"Received: local_size={size!r}"

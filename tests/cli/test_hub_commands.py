@@ -84,7 +84,7 @@ def test_push_and_pull(model_file, tmp_path):
             (0, "published", "push", model_file, "hf://writer/file", "--force"),
             (0, "wrote", "pull", "hf://writer/digits", tmp_path / "a.keras"),
             (1, "a.keras exists", "pull", "hf://writer/digits", tmp_path / "a.keras"),
-            (1, "There is no repository hf://writer/none", "pull", "hf://writer/none",
+            (1, "there is no repository hf://writer/none", "pull", "hf://writer/none",
              tmp_path / "b.keras"),
             (1, "hf://somebody/digits is not yours: you are writer", "push", "crate_demo_mnist",
              "hf://somebody/digits"),

@@ -1,4 +1,6 @@
 import gzip
+import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -47,6 +49,15 @@ def test_npz_files(tmp_path, form):
         open_data(tmp_path)
 
 
+@pytest.mark.parametrize("member", ["x_train", "x_train.npy"])
+def test_members_that_are_no_arrays(member, tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        for name in (member, "y_train.npy"):
+            archive.writestr(name, b"no array")
+    with pytest.raises(ValueError, match=r"x_train in .*set.npz cannot be read"):
+        open_data(tmp_path)
+
+
 class Unsafe:
     """Writes a file when it is unpickled."""
 
@@ -73,7 +84,8 @@ def test_broken_files_are_named(tmp_path):
     for k, (name, content, message) in enumerate((
         (images, good[:-1], r"ubyte is broken: it must have 2x4x3 values. Received: 23\."),
         (images, b"\0\0", "ubyte is broken"),
-        (images, b"PK" + good, "must be an IDX file of unsigned bytes"),
+        (images, struct.pack(">HBB8I", 0, 8, 8, *[2**31] * 7, 0), "must be an IDX file of images"),
+        (images, b"PK" + good, "must be an IDX file of images or labels"),
         (images, idx(np.zeros((3, 4, 3))), "ubyte cannot be used. Labels must be 3 integers"),
         (f"{images}.gz", gzip.compress(good)[:-9], r"ubyte.gz is broken \(Compressed file ended"),
         (f"{images}.gz", good, r"ubyte.gz is broken \(Not a gzipped file"),

@@ -18,8 +18,9 @@ def _changed(key=(1, 2), **settings):
     return (np.asarray(keras.ops.convert_to_numpy(x)) for x in (images, labels))
 
 
-def test_mixup_mixes_labels_as_it_mixes_images():
-    images, labels = _changed(mixup=0.8)
+@pytest.mark.parametrize("mixup", [0.8, 1])  # an integer too, as in a recipe
+def test_mixup_mixes_labels_as_it_mixes_images(mixup):
+    images, labels = _changed(mixup=mixup)
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-5)
     assert ((labels > 0.01).sum(axis=1) == 2).mean() > 0.4
     expected = labels @ (60.0 * np.arange(4))

@@ -110,6 +110,7 @@ def test_what_is_refused(tmp_path):
         {"learning_rate": 10**400}, {"learning_rate": 1e300}, {"weight_decay": 1e300},
         {"crop_ratio": [1e-300, 1]}, {"crop_ratio": [1, 1e300]}, {"crop_area": [1e-300, 1]},
         {"evaluation_crop": 0.0001}, {"rand_augment": [1_000_000, 30]}, {"shift": 10**9},
+        {"mixup": 1e-300},
         *({name: [[1]]} for name in (
             "epochs", "head_epochs", "warmup_epochs", "image_size", "no_decay", "crop_area",
             "learning_rate", "optimizer", "train_only", "description", "simdino", "ema",
