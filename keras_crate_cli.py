@@ -135,10 +135,10 @@ def _stoppable(message: str):
         raise _Stopped(number)
 
     def end_in_any_case():
-        with woken:
-            while number := woken.recv(1):
-                if number[0] not in handlers:  # of a handler of a library's, such as SIGCHLD
-                    continue
+        with woken:  # to the end: a second signal would find it closed
+            while (number := woken.recv(1)) and number[0] not in handlers:
+                pass  # of a library's handler, such as that of SIGCHLD
+            if number:
                 time.sleep(_PATIENCE)
                 if waker.fileno() != -1:  # else the command has ended
                     print(message, file=sys.stderr, flush=True)

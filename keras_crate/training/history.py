@@ -11,6 +11,7 @@ from keras_crate.figure import legend_beside, new_figure
 from keras_crate.files import written_whole
 from keras_crate.reading import read_text
 
+_MOST_BYTES = 2**26  # of the most epochs that a recipe may have
 _PANELS = {
     "loss": ("loss", "val_loss"),
     "accuracy": ("accuracy", "val_accuracy"),
@@ -32,7 +33,7 @@ class RunHistory(keras.callbacks.Callback):
         super().__init__()
         self.file, self.writes, self.rows = file, writes, []
         if epochs:
-            rows = csv.DictReader(read_text(file).splitlines())
+            rows = csv.DictReader(read_text(file, _MOST_BYTES).splitlines())
             try:
                 for row in itertools.islice(rows, epochs):
                     values = {name: float(value) for name, value in row.items() if value}
