@@ -74,6 +74,7 @@ def _remove_left(own: Path) -> None:
         with contextlib.suppress(OSError, ValueError):  # in use
             about = left.lstat()
             is_ours = about.st_uid == own.stat().st_uid  # another's may have a lock that is a link
+            is_ours &= (left / "lock").exists()
             if is_ours and time.time() - about.st_mtime > 60:  # a new one may not be locked yet
                 with locked(left / "lock", "in use"):
                     shutil.rmtree(left)

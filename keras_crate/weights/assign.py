@@ -7,9 +7,11 @@ import warnings
 from collections.abc import Iterator
 
 import keras
+import numpy as np
 
 from keras_crate.keras_internals import parts_of
 from keras_crate.weights.brought import settings_of
+from keras_crate.weights.damaged import damaged
 from keras_crate.weights.find import Found
 from keras_crate.weights.recognise import Recognised, recognise
 from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
@@ -24,6 +26,7 @@ _SETTINGS = (
 _BROUGHT = ("epsilon", "mean", "std", "class_names", "evaluation", "grid")
 _EMBEDDING = ("class_token", "positions")
 _REGISTER_TOKENS = "token_embedding/register_tokens"
+_GRID = "token_embedding/grid"
 
 
 class Weights:
@@ -56,7 +59,7 @@ class Weights:
 
     def _grid(self) -> tuple[int, int] | None:
         """Rows and columns of the positions, or None if the file does not show them."""
-        grid = self.file.facts.get("token_embedding/grid")
+        grid = self.file.facts.get(_GRID)
         if grid is not None or self.recognised is None:
             return None if grid is None else tuple(map(int, grid))
         side = math.isqrt(self.recognised.size.positions - 1)
@@ -180,7 +183,7 @@ def assign(
 
     # First the positions: they cannot be resized between all grids.
     class_token, positions = (tensors.pop(f"token_embedding/{k}") for k in _EMBEDDING)
-    grid = facts.get("token_embedding/grid")
+    grid = facts.get(_GRID)
     grid = None if grid is None else tuple(map(int, grid))
     embedding = model.get_layer("token_embedding")
     grids = embedding.assign(class_token.read(), positions.read(), grid)
@@ -229,6 +232,9 @@ def _check(model, variables, tensors, origin, facts) -> None:
         own = getattr(_layer(model, layer), "heads", None)
         if fact == "heads" and own is not None and own != int(value):
             refuse(f"{layer} has {int(value)} heads in the file and {own} in the model")
+    grid, positions = facts.get(_GRID), tensors["token_embedding/positions"].shape[-2]
+    if grid is not None and (np.min(grid) < 1 or 1 + np.prod(grid) != positions):
+        raise damaged(origin, f"it has {positions} positions for a grid of {list(grid)}")
 
 
 def _head_to_train(tensors: dict, variables: dict) -> list[str]:

@@ -13,8 +13,9 @@ from keras_crate.training import TrainingDiverged, finetune
 from keras_crate.training.divergence import FiniteLoss
 
 
-def test_names_the_layer_whose_output_overflows(tmp_path):
+def test_names_the_layer_whose_output_overflows(tmp_path, monkeypatch):
     """A rate so high that the second step's activations are not finite."""
+    monkeypatch.setattr("keras_crate.training.recipe.HIGHEST", 1e30)
     recipe = small_run.RECIPE.with_changes(
         optimizer="sgd", learning_rate=1e25, clip_norm=None, warmup_epochs=0, epochs=2, ema=None
     )

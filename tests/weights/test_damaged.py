@@ -188,6 +188,18 @@ def test_settings_of_a_file_that_no_model_has(changes, tmp_path):
         CRATE(8, 1, 2, **options, weights=tmp_path / "b.keras")
 
 
+@pytest.mark.parametrize("grid", [(2, 123), (-2, -2)])
+def test_a_grid_of_other_positions(grid, tmp_path):
+    options = {"input_shape": (16, 16, 3), "patch_size": 8, "classes": 3}
+    CRATE(8, 1, 2, **options).save_weights(tmp_path / "a.weights.h5")
+    with h5py.File(tmp_path / "a.weights.h5", "r+") as file:
+        variables = file["layers/token_embedding/vars"]
+        del variables["grid"]
+        variables["grid"] = np.array(grid)
+    with pytest.raises(ValueError, match=f"a.weights.h5 {DAMAGED}.*5 positions"):
+        CRATE(8, 1, 2, **options, weights=tmp_path / "a.weights.h5")
+
+
 def test_what_libraries_raise_while_an_array_is_read(tmp_path):
     """The checksum of an archive's member is known when it was read."""
     content = bytearray(_zip({"a.npy": _npy((10_000,)) + bytes(40_000)}))
