@@ -193,7 +193,11 @@ def test_fused_ista_refuses_what_it_would_lose():
 
 def test_foreign_models_are_refused():
     inputs = keras.Input((4,))
-    for foreign in (keras.Model(inputs, inputs), "model.keras", keras.models.clone_model(_model())):
+    for foreign in (
+        keras.Model(inputs, keras.layers.Flatten()(inputs)),
+        "model.keras",
+        keras.models.clone_model(_model()),
+    ):
         with pytest.raises(ValueError, match="must be a model of this package"):
             fuse(foreign)
 
