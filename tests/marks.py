@@ -18,6 +18,11 @@ def compiles_long(test):
     return test if TORCH else pytest.mark.slow(test)
 
 
+needs_int8_configurations = pytest.mark.skipif(
+    not hasattr(keras.quantizers, "Int8QuantizationConfig"), reason="the file's Keras was newer"
+)
+
+
 def torch_compiles_long(test):
     """Marks a test for which PyTorch has a compiler start, and JAX and TensorFlow do not."""
     return pytest.mark.slow(test) if TORCH else test

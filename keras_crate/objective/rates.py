@@ -34,7 +34,8 @@ def coding_rate(tokens, eps: float | None = None):
 
     Returns:
         Rates in nats, >= 0, of shape `(...)`. An array for an array, a tensor
-        for a tensor. In a tensor, the rates of sets with NaN or infinity are NaN.
+        for a tensor. In a tensor, the rates of sets with NaN or infinity are not
+        finite.
 
     Raises:
         ValueError: If `tokens` has another rank or is empty, an array holds NaN

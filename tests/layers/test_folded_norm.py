@@ -6,19 +6,15 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from marks import needs_int8_configurations
 
 from keras_crate.layers import FusedISTA
 
 SAVED = Path(__file__).parent / "saved_by_0_1"
 
 
-needs_configurations = pytest.mark.skipif(
-    not hasattr(keras.quantizers, "Int8QuantizationConfig"), reason="the file's Keras was newer"
-)
-
-
 @pytest.mark.parametrize(
-    "name", [pytest.param("fused_mssa_int8", marks=needs_configurations), "fused_tssa"]
+    "name", [pytest.param("fused_mssa_int8", marks=needs_int8_configurations), "fused_tssa"]
 )
 def test_fused_models_of_version_0_1_load(name):
     """Written by PyTorch, with the outputs for these images."""

@@ -52,8 +52,10 @@ def _gradient(student, teacher):
             value = loss(z)
         return tape.gradient(value, z).numpy()
     import jax
+    import jax.experimental
 
-    with jax.enable_x64(True):
+    # Older versions have it in `jax.experimental` only.
+    with (jax if hasattr(jax, "enable_x64") else jax.experimental).enable_x64(True):
         return np.asarray(jax.grad(loss)(jax.numpy.asarray(student, "float64")))
 
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
+from marks import needs_int8_configurations
 
 import keras_crate
 from keras_crate.weights.assign import load_weights
@@ -14,7 +15,7 @@ FOLDER = Path(__file__).parent / "version_0_1"
 FAMILIES = ("crate", "crate_alpha", "crate_mae", "crate_mae_encoder")
 # plain: compiled and trained, saved on JAX. fused: by `fuse`, on PyTorch. int8: with
 # adapters of LoRA and quantised, on TensorFlow.
-FORMS = ("plain", "fused", "int8")
+FORMS = ("plain", "fused", pytest.param("int8", marks=needs_int8_configurations))
 
 
 def _outputs(model, images, noise):
