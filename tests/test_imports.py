@@ -54,7 +54,7 @@ importlib.util.find_spec = lambda name, *a: None if name in {hidden} else real(n
     ("hidden", "wanted", "message"),
     [
         (("jax", "tensorflow", "torch"), None, "pip install jax or pip install tensorflow"),
-        (("torch",), "torch", "pip install torch, or set KERAS_BACKEND to an"),
+        (("torch",), "torch", "pip install torch, or set it to an"),
         ((), "nope", "KERAS_BACKEND is nope, which Keras does not know. Unset it, or set"),
     ],
 )
