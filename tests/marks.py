@@ -33,6 +33,11 @@ without_torch = pytest.mark.skipif(
 )
 
 
+def those_of_pytorch(files):
+    """Names of files, those of PyTorch with a mark that it is needed."""
+    return [pytest.param(n, marks=needs("torch")) if n.endswith(".pth") else n for n in files]
+
+
 def needs(*modules):
     """For tests of tools that only some environments have."""
     names = dict.fromkeys(name.partition(".")[0] for name in modules)

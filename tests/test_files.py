@@ -9,6 +9,7 @@ import types
 
 import numpy as np
 import pytest
+from marks import those_of_pytorch
 
 from keras_crate.files import DiskFull, scratch_folder, write_json, written_whole
 from keras_crate.hub.to_pytorch import write_tensors
@@ -84,7 +85,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", those_of_pytorch(WRITERS))
 def test_a_full_disk_is_told_and_changes_nothing(name, tmp_path):
     file = tmp_path / name
     file.write_text("before")

@@ -23,7 +23,7 @@ from keras_crate.weights.variants import weights_folder
 # The package is copied beside app.py, so the Space installs what it needs: these and a backend.
 REQUIREMENTS = (
     "keras>=3.12", "numpy>=1.26", "h5py>=3.10", "huggingface-hub>=1.20", "filelock>=3.12",
-    "safetensors>=0.4.1", "rich>=14", "tomli; python_version < '3.11'", "matplotlib>=3.10",
+    "safetensors>=0.4.1", "rich>=14.3", "tomli; python_version < '3.11'", "matplotlib>=3.10.8",
     "pillow>=10.3", "scikit-learn>=1.4", "scipy>=1.11.2", "gradio>=6.31",
 )  # fmt: skip
 PACKAGE, MODELS = "keras_crate", "models"

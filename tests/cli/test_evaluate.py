@@ -67,7 +67,8 @@ def test_of_a_folder_with_splits_the_test_or_the_validation_images_are_used(
     assert main(["evaluate", str(file), str(folder)]) == 1
     assert "no folder of validation images. To measure on" in capsys.readouterr().err
     shutil.copytree(folder / "train", folder / "val")
-    next((folder / "val").rglob("0.png")).unlink()
+    pictures = (folder / "val").rglob("*.png")
+    next(one for one in pictures if len([*one.parent.iterdir()]) == 2).unlink()
     assert main(["evaluate", str(file), str(folder)]) == 0
     assert f"2 files of 2 classes in {folder / 'val'}" in capsys.readouterr().out
     shutil.copytree(folder / "train", folder / "test")

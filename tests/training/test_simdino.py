@@ -67,6 +67,8 @@ def test_the_teacher_is_the_moving_average(digits):
 
     class Watch(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
+            if keras.backend.backend() == "jax":
+                model.jax_state_sync()
             students.append(weights(model.student, model.projection))
             teachers.append(weights(model.teacher, model.teacher_projection))
 
@@ -77,7 +79,7 @@ def test_the_teacher_is_the_moving_average(digits):
         if k:
             momentum = 1 - 0.5 * (1 + np.cos(np.pi * (k - 1) / 8)) / 2
             expected = momentum * expected + (1 - momentum) * students[k - 1]
-        np.testing.assert_allclose(teachers[k], expected, atol=1e-6)
+        np.testing.assert_allclose(teachers[k], expected, rtol=1e-5, atol=1e-6)
     assert np.abs(students[-1] - teachers[-1]).max() > 1e-3
     assert not model.teacher.trainable_variables
     encoder = model.encoder()

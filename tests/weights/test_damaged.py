@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from fuzz.reader import Reader, check
+from marks import those_of_pytorch
 
 from keras_crate import CRATE
 from keras_crate.hub import from_checkpoint, to_pytorch
@@ -142,7 +143,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", those_of_pytorch(FILES))
 def test_the_message_names_the_file(name, tmp_path):
     make, message = FILES[name]
     reader = Reader(name, name, list, lambda path: CRATE(4, 1, 1, weights=path))

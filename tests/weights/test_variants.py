@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from marks import needs
 
 import keras_crate
 from keras_crate.evaluation import Evaluation
@@ -243,7 +244,7 @@ def test_constructors_have_the_published_sizes():
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize("has_pytorch", [True, False])
+@pytest.mark.parametrize("has_pytorch", [pytest.param(True, marks=needs("torch")), False])
 def test_every_variant_loads_from_where_the_table_says(has_pytorch, monkeypatch):
     def needed(package, why):
         if not has_pytorch:
