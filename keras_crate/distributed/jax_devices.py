@@ -27,6 +27,11 @@ def check_alone() -> None:
 
 def open_devices(parts: int) -> Devices:
     """Connects the processes that the environment names, and takes all their devices."""
+    if not hasattr(keras.distribution.DataParallel, "data_shard_id"):
+        raise ValueError(
+            "`distribute` needs Keras 3.15 or newer under JAX. Received: Keras "
+            f"{keras.__version__}. Upgrade Keras."
+        )
     if _is_launched() and not jax.distributed.is_initialized():
         try:
             keras.distribution.initialize()

@@ -6,8 +6,12 @@ import pytest
 import training_cases
 from training_cases import assert_equal
 from training_processes import outputs, start
+from virtual_devices import CAN_DISTRIBUTE
 
 BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.skipif(
+    BACKEND == "jax" and not CAN_DISTRIBUTE, reason="`distribute` needs a newer Keras under JAX"
+)
 PIPELINE = "tf.data" if BACKEND == "tensorflow" else "pydataset"
 
 

@@ -7,6 +7,7 @@ import pytest
 import training_cases
 from training_cases import assert_equal
 from training_processes import outputs, start
+from virtual_devices import CAN_DISTRIBUTE
 
 BACKEND = keras.backend.backend()
 NAMES = list(training_cases.CASES)
@@ -16,6 +17,8 @@ ENGINES = {
     "tensorflow": [("data", 1, 2), ("data", 2, 1)],
     "torch": [("data", 2, 1)],
 }[BACKEND]
+if BACKEND == "jax" and not CAN_DISTRIBUTE:
+    ENGINES = []
 # In each engine, what differs most: moving averages and clipping; normalisation by the batch.
 NAMES = [n for n in NAMES if (BACKEND, n) != ("tensorflow", "accumulated")]  # refused
 NAMES = [n for n in NAMES if BACKEND == "torch" or n != "prepared"]  # what differs is one's own
