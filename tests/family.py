@@ -517,7 +517,7 @@ class FamilyChecks:
             history = model.fit(images, labels, epochs=3, shuffle=False, verbose=0)
             losses.append(history.history["loss"])
         assert_close(losses[1], losses[0], atol=1e-5 if policy == "float32" else 2e-3)
-        assert len(set(losses[0])) == 3  # the weights change
+        assert losses[0][2] < losses[0][0]
 
     @pytest.mark.any_backend
     def test_rematerialised_dropout_is_refused(self):

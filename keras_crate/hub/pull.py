@@ -12,7 +12,7 @@ from keras_crate.hub.safety import check_keras_folder
 from keras_crate.models.published_names import without_keras_hub
 from keras_crate.weights.hdf5_process import clean_copy
 from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
-from keras_crate.weights.tensor_files import WEIGHTS_FILE
+from keras_crate.weights.tensor_files import KERAS_FILES, WEIGHTS_FILE
 
 
 @names_arguments
@@ -68,7 +68,7 @@ def pulled(
     check_keras_folder(folder, origin, compile)
     with clean_copy(folder / WEIGHTS_FILE, origin) as weights:
         beside = weights.parent
-        for name in ("config.json", "metadata.json"):
+        for name in {*KERAS_FILES} - {WEIGHTS_FILE}:
             shutil.copy(folder / name, beside / name)
         if (folder / "assets").is_dir():
             shutil.copytree(folder / "assets", beside / "assets")

@@ -275,9 +275,9 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
                 none.
         """
         checks.check_images(images, self.settings.input_shape)
-        checks.check_values(images)
         if noise is None and mask_ratio is None:
             return self.predict(images, batch_size=batch_size, verbose=0)
+        checks.check_values(images)  # as `predict`
         masking, patches = self.get_layer("patch_masking"), self.get_layer("patch_noise").input
         if mask_ratio is None:
             mask_ratio = masking.ratio

@@ -66,7 +66,7 @@ def test_a_model_that_fits_its_weights(saved, tmp_path):
 
 def test_the_message_is_short(saved, tmp_path):
     folder, _ = _changed(saved, tmp_path, lambda inner, last: last.update(units=-3))
-    with pytest.raises(ValueError, match=r"The model it cannot be loaded: .*(units|-3)") as raised:
+    with pytest.raises(ValueError, match=r"The model it cannot be loaded: .*-3") as raised:
         load_saved(folder, "it", compile=False)
     assert len(str(raised.value)) < 400
 
