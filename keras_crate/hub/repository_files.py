@@ -24,9 +24,8 @@ from keras_crate.models.published_names import without_keras_hub
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.reading import read_text
 from keras_crate.weights.hub_files import EVALUATION_FILE
-from keras_crate.weights.tensor_files import KERAS_FILES
+from keras_crate.weights.tensor_files import AUTHORS_FILE, KERAS_FILES
 
-AUTHORS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 CLASS_NAMES_FILE = "class_names.json"
 FIGURE_FILE = "layers.png"

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import math
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ from keras_crate.weights.brought import settings_of
 from keras_crate.weights.damaged import damaged
 from keras_crate.weights.find import Found
 from keras_crate.weights.recognise import Recognised, recognise
+from keras_crate.weights.repository import Repository
 from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
 
 HEAD_LAYERS = ("head_norm", "head")
@@ -103,7 +106,7 @@ class Weights:
         if self.recognised is not None:
             assign(model, self.recognised.variables(), self.origin, facts=self._heads(model))
             return
-        if "decoder_norm/0" in self.file.tensors and _layer(model, "decoder_norm") is None:
+        if "decoder_norm" in map(_layer_of, self.file.tensors) and _layer(model, "decoder_norm") is None:
             raise ValueError(
                 f"The weights in {self.origin} belong to another model, a CRATEMAE. Load that, "
                 "and take its `encoder()`."
@@ -133,8 +136,18 @@ def open_weights(found: Found) -> Iterator[Weights]:
     Raises:
         FileNotFoundError, ValueError, ImportError: As `open_tensors` and `recognise`.
     """
-    with open_tensors(found.source, found.origin) as file:
+    with _opened(found.source, found.origin) as file:
         yield Weights(file, found)
+
+
+@contextlib.contextmanager
+def _opened(source, origin: str | None = None) -> Iterator[TensorFile]:
+    """As `open_tensors`, but a published model's safetensors are read instead of its HDF5."""
+    file = None
+    if not isinstance(source, Mapping) and os.path.isdir(source):
+        file = Repository(Path(source), origin or str(source)).safetensors()
+    with contextlib.ExitStack() as stack:
+        yield file or stack.enter_context(open_tensors(source, origin))
 
 
 def load_weights(model: keras.Model, source) -> None:
@@ -147,7 +160,7 @@ def load_weights(model: keras.Model, source) -> None:
     Raises:
         FileNotFoundError, ValueError, ImportError: As `open_tensors` and `Weights.assign_to`.
     """
-    with open_tensors(source) as file:
+    with _opened(source) as file:
         Weights(file, Found(source, file.origin)).assign_to(model)
 
 
@@ -167,8 +180,7 @@ def assign(
             heads differ, or arrays are not floats. Nothing is assigned then.
     """
     facts = facts or {}
-    # The seeds of random layers are not weights.
-    variables = {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
+    variables = variables_of(model)
     left_out = _head_to_train(tensors, variables)
     # The user's layers before the model's own keep their values if the file does not have them.
     unknown = {layer.name for layer in getattr(model, "layers_before", ())}
@@ -190,6 +202,11 @@ def assign(
     for path, tensor in tensors.items():
         variables[path].assign(tensor.read())
     _say(model, origin, left_out, grids, new_registers)
+
+
+def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns a model's weights by path. The seeds of random layers are not weights."""
+    return {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
 
 
 def warn_of_heads(origin: str, published: int, received: int) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_crate.checks import did_you_mean
-from keras_crate.weights.hub_files import SCHEME, download_file, download_model, parse_address
+from keras_crate.weights.hub_files import SCHEME, download_file, parse_address
+from keras_crate.weights.repository import repository_on_hub
 from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.tensor_files import check_readable, needs_pytorch
 from keras_crate.weights.variants import STATES, Architecture, Variant, variants
@@ -52,8 +53,10 @@ def find(weights, architecture: Architecture | None) -> Found:
         return Found(weights, "the dictionary")
     text = os.fspath(weights)
     if text.startswith(SCHEME):
-        folder, origin = download_model(parse_address(text))
-        return Found(folder, origin)
+        repository = repository_on_hub(parse_address(text))
+        if repository.safetensors() is None:
+            repository.hdf5()
+        return Found(repository.folder, repository.origin)
     registered = any(text in variant.names for variant in variants().values())
     if registered or (_NAME.fullmatch(text) and not os.path.exists(text)):
         return fetch(find_variant(text, architecture))

@@ -31,6 +31,7 @@ FORMATS = (
 )
 WEIGHTS_FILE = "model.weights.h5"
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS_FILE)
+AUTHORS_FILE = "model.safetensors"  # a copy of the weights in the authors' layout
 # Keys under which training programs save the weights, beside an optimizer's state.
 _WRAPPERS = ("state_dict", "model", "net", "params")
 # Shapes of what layers of ours store beside their weights.
