@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -63,17 +64,19 @@ def scratch_folder():
         locked(Path(folder, "lock"), "in use"),
         _full_disk_told(Path(folder), Path(folder)),
     ):
-        _remove_left(Path(folder))
+        _remove_left(Path(folder).parent)
         files = Path(folder, "files")
         files.mkdir()
         yield files
 
 
-def _remove_left(own: Path) -> None:
-    for left in own.parent.glob(f"{_SCRATCH}*"):
+@functools.cache  # once a process: the folder may have very many files
+def _remove_left(temporary: Path) -> None:
+    user = getattr(os, "getuid", int)()  # Windows has 0 for all
+    for left in temporary.glob(f"{_SCRATCH}*"):
         with contextlib.suppress(OSError, ValueError):  # in use
             about = left.lstat()
-            is_ours = about.st_uid == own.stat().st_uid  # another's may have a lock that is a link
+            is_ours = about.st_uid == user  # another's may have a lock that is a link
             is_ours &= (left / "lock").exists()
             if is_ours and time.time() - about.st_mtime > 60:  # a new one may not be locked yet
                 with locked(left / "lock", "in use"):

@@ -8,12 +8,13 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import keras
 
 from keras_crate.keras_internals import needs_values, variables_without_values
 from keras_crate.reading import parse_json, read_json
 from keras_crate.weights.assign import assign, variables_of
-from keras_crate.weights.damaged import Refused, check_declared
+from keras_crate.weights.damaged import Refused, check_declared, damaged
 from keras_crate.weights.repository import Repository
 from keras_crate.weights.tensor_files import AUTHORS_FILE, WEIGHTS_FILE, TensorFile
 from keras_crate.weights.zip_member import check_unpacked
@@ -102,8 +103,10 @@ def _check_size(path: Path, origin: str) -> None:
         with zipfile.ZipFile(path) as archive:
             check_unpacked(archive, origin)
             text, size = archive.read("config.json"), os.path.getsize(path)
-    else:  # Keras' older format
+    elif h5py.is_hdf5(path) or not path.exists():  # Keras' older format; its error names the path
         return
+    else:
+        raise damaged(origin, "it is neither a zip archive nor HDF5")
     _described(parse_json(text, f"The config.json of {origin}", has={"config": dict}), origin, size)
 
 

@@ -97,7 +97,12 @@ class WhiteBoxModel(keras.Model):
 
     def predict(self, x=None, *args, **kwargs):
         checks.check_values(x)
-        return super().predict(x, *args, **kwargs)
+        try:
+            return super().predict(x, *args, **kwargs)
+        except UnboundLocalError as error:  # of Keras, about the last batch
+            if "batch_outputs" not in str(error):
+                raise
+            raise ValueError("There must be at least one image. Received: no batches") from error
 
     @names_arguments
     def with_input_shape(
