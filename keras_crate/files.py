@@ -173,8 +173,9 @@ def write_json(path: Path, values) -> None:
     """
     text = json.dumps(values, indent=1, ensure_ascii=False)
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-    with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf8", errors="backslashreplace")
+    content = text.encode("utf8", errors="backslashreplace")
+    with written_whole(path, size=len(content)) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def make_folder(folder: Path) -> None:

@@ -175,10 +175,11 @@ def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
 def _write_part(file: Path, images: ImageFiles, compute: Callable) -> None:
     values = [compute(batch) for batch in images]  # one batch, or none if all files are broken
     broken = [images.broken.get(path, "") for path in images.files]
-    with written_whole(file) as unfinished:
+    found = values[0] if values else np.zeros(0, "float32")
+    with written_whole(file, size=found.nbytes) as unfinished:
         np.savez(
             unfinished,
-            values=values[0] if values else np.zeros(0, "float32"),
+            values=found,
             files=np.array([str(path) for path in images.files], dtype=str),
             broken=np.array(broken, dtype=str),
         )

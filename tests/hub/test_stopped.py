@@ -1,4 +1,4 @@
-"""Ctrl-C at each request of `push` and `pull`: one line, and nothing half written is left."""
+"""Ctrl-C at every second request of `push` and `pull`: one line, and nothing is half written."""
 
 import os
 import signal
@@ -56,7 +56,8 @@ def test_ctrl_c_at_each_request(command, server, model, tmp_path):
     requests = len(server.requests)
     assert requests > 4
     stopped = 0
-    for number in range(1, requests + 1):
+    numbers = range(1, requests, 2)
+    for number in numbers:
         folder = tmp_path / str(number)
         status, lines = _run(server, folder, words, number)
         assert not list((folder / "tmp").iterdir())
@@ -67,7 +68,7 @@ def test_ctrl_c_at_each_request(command, server, model, tmp_path):
         stopped += 1
         assert (status, lines) == (130, [f"keras-crate: stopped. {KEPT[command]}"])
         assert left <= {"a.keras"}
-        if command == "pull":
-            status, lines = _run(server, folder, words)
-            assert status == 0 and (folder / "a.keras").exists()
-    assert stopped >= requests - 2
+    if command == "pull":
+        assert _run(server, folder, words)[0] == 0 and (folder / "a.keras").exists()
+    assert stopped >= len(numbers) - 1
+    print(f"{command}: {stopped} of {len(numbers)}")
