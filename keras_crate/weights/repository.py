@@ -101,7 +101,7 @@ def _grid(config: dict) -> tuple[int, ...]:
     try:
         if config.get("grid") is not None:
             return tuple(map(int, config["grid"]))
-        sides = np.array(shape[1:] if first else shape[:2], int)
-        return tuple((sides // np.broadcast_to(config["patch_size"], 2)).tolist())
-    except (TypeError, ValueError, KeyError):  # anyone may have written it
+        sides, patch = shape[1:] if first else shape[:2], np.broadcast_to(config["patch_size"], 2)
+        return tuple(int(n) // int(pixels) for n, pixels in zip(sides, patch, strict=True))
+    except (TypeError, ValueError, KeyError, ArithmeticError):  # anyone may have written it
         return ()
