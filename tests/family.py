@@ -624,6 +624,7 @@ class FamilyChecks:
             ({"input_shape": (16, 20, 3)}, r"width must be divisible.*width 20"),
             ({"input_shape": (16, 16)}, r"`input_shape` must be three positive integers"),
             ({"input_shape": (None, 16, 3)}, r"`input_shape` must be three positive integers"),
+            ({"input_shape": (16, 16, 2**31)}, r"at most 89,478,485 pixels and 65,535 channels"),
             ({"patch_size": 0}, r"`patch_size` must be a positive integer or a pair"),
             ({"pooling": "mean"}, r'`pooling` must be "token".*pooling=\'mean\''),
             ({"pooling": None}, r"`pooling` must be .*include_top=True"),

@@ -16,6 +16,8 @@ from keras_crate.keras_internals import parts_of
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
 
+_MOST_CHANNELS = 65_535  # as in TIFF, which has 16 bits for them
+
 
 def check_heads(dim: int, heads: int) -> None:
     """Refuses heads that do not divide the width."""
@@ -123,16 +125,18 @@ def check_input_shape(shape, data_format: str) -> ImageShape:
     sides = slice(0, 2) if data_format == "channels_last" else slice(1, 3)
     if numbers[sides] == [None, None]:
         del numbers[sides]
+    channels = numbers[0 if data_format == "channels_first" else -1] if numbers else 0
     sides = [] if len(numbers) == 1 else numbers[sides]
     if (
         not is_shape
         or not all(map(is_positive_integer, numbers))
         or (sides and not is_image_size(*sides))
+        or channels > _MOST_CHANNELS
     ):
         raise ValueError(
             f"`input_shape` must be three positive integers {layouts[data_format]}, without the "
-            f"batch, of at most {MOST_PIXELS:,} pixels. Height and width may both be None, for "
-            "images of any size. "
+            f"batch, of at most {MOST_PIXELS:,} pixels and {_MOST_CHANNELS:,} channels. Height and "
+            "width may both be None, for images of any size. "
             f"Received: input_shape={shape!r}"
         )
     if data_format == "channels_first" and tuple(shape) == (224, 224, 3):
