@@ -97,19 +97,8 @@ class Seen:
 class Look:
     """Looks into one model, image after image.
 
-    Args:
-        name: The model's name on the page.
-        view: The view of the model.
-        class_names: Names of the classes that the outputs are, or None if they are not classes.
-
     Call arguments:
         images: One image as the model takes it, `(1, *input_shape)`.
-
-    Returns:
-        A `Seen`.
-
-    Raises:
-        ValueError: As `Inside`, or if the attention is too large to be kept.
     """
 
     def __init__(self, name: str, view: ModelView, class_names: Sequence[str] | None = None):

@@ -64,11 +64,7 @@ def save_vit(model: keras.Model, file: str | os.PathLike = FILE) -> None:
 
 
 def trained_vit(file: str | os.PathLike = FILE) -> ModelView:
-    """Returns the view of a `plain_vit()` with the weights that `save_vit` wrote.
-
-    Args:
-        file: The file of weights. By default, that of the package: trained on Fashion-MNIST.
-    """
+    """Returns the view of a `plain_vit()` with the weights that `save_vit` wrote."""
     model, arrays = plain_vit(), load_file(file)
     for weight in model.weights:
         weight.assign(arrays[weight.path].astype(np.float32))

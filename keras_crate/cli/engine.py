@@ -29,11 +29,7 @@ def add_engine(parser) -> None:
 
 
 def ray_options(arguments) -> dict | None:
-    """Returns the options of Ray, or None for the local engine.
-
-    Raises:
-        ValueError: If options of Ray are given with the local engine.
-    """
+    """Returns the options of Ray, or None for the local engine."""
     values = {name: getattr(arguments, name) for name in _OPTIONS}
     given = {name: value for name, value in values.items() if value is not None}
     if arguments.engine == "ray":
@@ -51,16 +47,7 @@ def start_ray() -> None:
 
 
 def check_new_folder(name: str, path: str, overwrite: bool) -> None:
-    """Checks the folder that a command will write.
-
-    Args:
-        name: The argument, for the error.
-        path: The folder.
-        overwrite: Whether it may exist.
-
-    Raises:
-        ValueError: If it is named like a file, or exists and may not.
-    """
+    """Checks the folder that a command will write."""
     folder = Path(path)
     if folder.suffix:
         raise ValueError(

@@ -20,11 +20,6 @@ def describe_far_images(files: Sequence[Path], size: tuple[int, int], grey: bool
     An image is far if it has colours and the model takes grey images, or the other
     way round; if its shorter side is less than a quarter of the model's; or if the
     model's images are smaller than 96 pixels and the image is four times larger.
-
-    Args:
-        files: Images that can be read.
-        size: Height and width of the images that the model was trained on.
-        grey: Whether they were grey.
     """
     far = []
     for file in files:

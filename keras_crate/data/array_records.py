@@ -13,11 +13,6 @@ class ArrayRecordSource(ImageSource):
     """A split of a `tfds.core.DatasetBuilder` that was prepared as ArrayRecord, or a part of it.
 
     Unlike in TFRecord files, any record can be read by its number.
-
-    Args:
-        builder: The builder.
-        split: Name of the split.
-        chosen: Numbers of the images, or None for all.
     """
 
     def __init__(self, builder, split: str, chosen: np.ndarray | None = None):

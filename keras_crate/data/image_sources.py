@@ -15,11 +15,7 @@ SPLITS = ("validation", "test")  # on which a model can be measured
 
 
 def split_to_measure(available: Collection[str], wanted: str | None) -> str:
-    """Returns the wanted split, or by default `"test"` if it is available, else `"validation"`.
-
-    Raises:
-        ValueError: If the wanted split is none of `SPLITS`.
-    """
+    """Returns the wanted split, or by default `"test"` if it is available, else `"validation"`."""
     if wanted is not None:
         return check_choice("split", wanted, SPLITS)
     return "test" if "test" in available else "validation"
@@ -257,14 +253,7 @@ class HuggingFaceSource(ImageSource):
 
 
 class TFDSSource(ImageSource):
-    """A split of a prepared `tfds.core.DatasetBuilder`, or a part of it, in its stored order.
-
-    Args:
-        builder: The builder.
-        name: Name of the split.
-        start, stop: The first image of the part, and the one after the last; None
-            for the end of the split.
-    """
+    """A split of a prepared `tfds.core.DatasetBuilder`, or a part of it, in its stored order."""
 
     def __init__(self, builder, name: str, start: int = 0, stop: int | None = None):
         self.builder, self.name, self.start, self.stop = builder, name, start, stop

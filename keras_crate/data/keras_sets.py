@@ -40,17 +40,7 @@ KERAS_SETS = {
 
 
 def load_keras_set(name: str) -> LabelledImages:
-    """Loads a set of `keras.datasets`, which downloads it once and keeps it.
-
-    Args:
-        name: A name in `KERAS_SETS`.
-
-    Returns:
-        The training and the test images, as arrays.
-
-    Raises:
-        OSError: If the files are not there and cannot be downloaded, or are broken.
-    """
+    """Loads a set of `keras.datasets`, which downloads it once and keeps it."""
     class_names, files = KERAS_SETS[name]
     try:
         splits = getattr(keras.datasets, name).load_data()

@@ -54,13 +54,6 @@ def check_pixels(size: tuple[int, int], when: str = "") -> None:
     """Refuses a picture of more pixels than Pillow's limit, before they take memory.
 
     A PNG file of half a megabyte can declare 177 million pixels, which take 2 GB.
-
-    Args:
-        size: Width and height.
-        when: Words for the error.
-
-    Raises:
-        ValueError: If there are more.
     """
     from PIL import Image
 

@@ -41,11 +41,7 @@ class Share:
 def share_of_training(
     batch_size: int, images: int, shard: tuple[int, int] = (0, 1), accumulate: int = 1
 ) -> Share:
-    """Returns the share of one process in training batches of at most all images.
-
-    Raises:
-        ValueError: If an argument is out of range, or the batch cannot be cut into equal parts.
-    """
+    """Returns the share of one process in training batches of at most all images."""
     index, count = check_shard(shard)
     batch_size = min(check_positive("batch_size", batch_size), images)
     check_positive("accumulate", accumulate)
@@ -61,11 +57,7 @@ def share_of_training(
 def share_of_evaluation(
     batch_size: int, images: int, shard: tuple[int, int] = (0, 1), multiple_of: int = 1
 ) -> Share:
-    """Returns the share of one process in evaluation batches, of sizes that are multiples.
-
-    Raises:
-        ValueError: If an argument is out of range.
-    """
+    """Returns the share of one process in evaluation batches, of sizes that are multiples."""
     index, count = check_shard(shard)
     if check_positive("multiple_of", multiple_of) % count:
         raise ValueError(
@@ -82,11 +74,7 @@ def padded(images: int, multiple_of: int) -> int:
 
 
 def check_shard(shard) -> tuple[int, int]:
-    """Returns a pair (index, count) of integers with 0 <= index < count.
-
-    Raises:
-        ValueError: If it is not such a pair.
-    """
+    """Returns a pair (index, count) of integers with 0 <= index < count."""
     is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
     if (
         not is_pair

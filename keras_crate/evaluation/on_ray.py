@@ -224,11 +224,7 @@ def _write(
 
 
 def _check_out(out: Path, paths: list) -> None:
-    """Refuses to replace anything but a folder of Parquet files that are not the images.
-
-    Raises:
-        OSError: If `out` is something else.
-    """
+    """Refuses to replace anything but a folder of Parquet files that are not the images."""
     if not out.exists():
         return
     images = [Path(path).resolve() for path in paths]

@@ -41,9 +41,6 @@ def connect() -> None:
 
     The cluster is that of the environment variable `RAY_ADDRESS`, or the one that `ray start`
     has started here. If there is none, Ray starts on this machine.
-
-    Raises:
-        ImportError: If Ray is not installed.
     """
     with needed("'ray[data]>=2.60' aiohttp", "The engine ray needs"):
         import aiohttp  # noqa: F401  (threads of Ray import it)
@@ -59,11 +56,7 @@ def connect() -> None:
 
 
 def parquet_files(paths: list) -> list[Path]:
-    """Returns the Parquet files that the paths name, sorted in each folder; none for images.
-
-    Raises:
-        ValueError: If some paths have Parquet files and others do not.
-    """
+    """Returns the Parquet files that the paths name, sorted in each folder; none for images."""
     found = []
     for path in map(Path, map(os.path.abspath, paths)):
         files = sorted(path.glob(f"*{PARQUET}")) if path.is_dir() else [path]
@@ -97,11 +90,7 @@ def images_in_files(files: list[Path], listing: Path):
 
 
 def images_in_parquet(files: list[Path], options: RayOptions):
-    """Returns a data set of images in Parquet, and the names of its key and of its images.
-
-    Raises:
-        ValueError: If the first file has no such columns.
-    """
+    """Returns a data set of images in Parquet, and the names of its key and of its images."""
     import pyarrow.parquet
     import ray
 
@@ -154,11 +143,7 @@ def with_outputs(
 
 
 def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, int]:
-    """Returns the GPUs per worker, the largest and the initial number of workers.
-
-    Raises:
-        ValueError: If the cluster has too few CPUs: Ray would wait forever.
-    """
+    """Returns the GPUs per worker, the largest and the initial number of workers."""
     has_cpus, has_gpus = (int(cluster.get(name, 0)) for name in ("CPU", "GPU"))
     if 0 < has_cpus < 1 + _OTHER_CPUS:  # with 0, the cluster has not begun to grow
         raise ValueError(

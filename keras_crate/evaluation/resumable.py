@@ -70,11 +70,6 @@ def computed(
         compute: Returns an array with one row an image.
         settings: Everything else that the values depend on, as JSON values.
         verbose: 1 for a progress bar on standard error, if it is a terminal.
-
-    Raises:
-        ValueError: If the unfinished run has other settings, is damaged or is still
-            running, or the folder has other files.
-        OSError: If `out` is a folder, or a file cannot be written.
     """
     check_no_folder(out)
     folder = out.with_name(out.name + SUFFIX)
@@ -133,9 +128,6 @@ def begun(folder: Path, values: dict) -> dict:
     Args:
         folder: The folder of the unfinished run.
         values: JSON values. Those of `settings` must be the same when a run is resumed.
-
-    Raises:
-        ValueError: If the unfinished run has other settings, or run.json is damaged.
     """
     record = folder / RECORD
     if not record.exists():

@@ -156,11 +156,7 @@ def prepared(source: ImageSource, model: keras.Model) -> np.ndarray:
 
 
 def largest_difference(model: keras.Model, repository: Path, images) -> float:
-    """Reads the model from a repository's folder, and returns the largest difference of outputs.
-
-    Raises:
-        OSError: If the difference is more than rounding.
-    """
+    """Reads the model from a repository's folder, and returns the largest difference of outputs."""
     read = pull(str(repository))
     outputs = (which.predict(images, verbose=0) for which in (model, read))
     difference = float(np.abs(np.subtract(*outputs)).max())

@@ -60,15 +60,7 @@ FAST = dataclasses.replace(FULL, epochs=4, warmup_epochs=1, train_images=2000)
 
 
 class DistortedImages(keras.utils.PyDataset):
-    """Training batches, shuffled and distorted differently at each epoch.
-
-    Args:
-        images: Array `(n, height, width, channels)`, in [0, 255].
-        labels: Labels `(n, ...)`.
-        batch_size: Number of images per batch. The last, incomplete batch is
-            left out.
-        seed: The same seed gives the same batches.
-    """
+    """Training batches, shuffled and distorted differently at each epoch."""
 
     def __init__(self, images, labels, batch_size: int, seed: int):
         super().__init__()

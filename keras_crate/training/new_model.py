@@ -32,9 +32,6 @@ def make_model(
             training image is taken.
         patch_size: In pixels, or None for the size's own.
         channels: 1, 3 or 4, or None for the images' own.
-
-    Raises:
-        ValueError: If the name is unknown, or the model cannot be made.
     """
     constructor, family = _constructor(name)
     has_head = family != "CRATEMAE"
@@ -83,11 +80,7 @@ def short_name(name: str) -> str:
 
 
 def make_variant(variant: Variant, recipe: Recipe) -> keras.Model:
-    """Makes the model of a variant, with initial weights.
-
-    Raises:
-        ValueError: If the recipe learns labels, and the variant's outputs are not classes.
-    """
+    """Makes the model of a variant, with initial weights."""
     if variant.architecture.family != "CRATEMAE" and recipe.simdino is None:
         variant.check_classifies()
     return build(variant, weights=None, **settings_of(recipe, has_head=variant.classifies))

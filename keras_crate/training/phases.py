@@ -68,9 +68,6 @@ def freeze_all_but_head(model: keras.Model) -> list[tuple[keras.layers.Layer, bo
     """Freezes all but a classifier's head, and returns all layers with what they were before.
 
     The head of a model that is not of this package is its last layer with weights.
-
-    Raises:
-        ValueError: If the model is a `CRATEMAE`.
     """
     if isinstance(model, CRATEMAE):
         raise ValueError(

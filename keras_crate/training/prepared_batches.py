@@ -87,17 +87,7 @@ class PreparedBatches:
 def open_prepared(
     data, validation, class_names: Sequence[str] | None, model: keras.Model
 ) -> PreparedBatches:
-    """Opens prepared batches for a model, and checks the first one.
-
-    Args:
-        data: The training batches, or a pair (training, validation).
-        validation: Validation batches or a pair of arrays, or None.
-        class_names: Names of the classes, or None for those of the data.
-        model: The model. Integer labels without class names are of its classes.
-
-    Raises:
-        ValueError: If the batches do not fit, or their number is not known.
-    """
+    """Opens prepared batches for a model, and checks the first one."""
     if kind_of(data) is None:
         data, validation = _pair(data, validation)
     kind = kind_of(data)

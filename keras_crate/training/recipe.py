@@ -296,9 +296,6 @@ def parse_value(name: str, text: str):
         name: The setting.
         text: The value as in JSON or TOML (`0.1`, `[2, 14]`, `true`), a bare
             word, or `none`.
-
-    Raises:
-        ValueError: If no recipe has such a setting.
     """
     _check_names([name])
     text = text.strip()

@@ -112,19 +112,7 @@ def train(
     origin: Origin,
     devices: Devices,
 ) -> types.SimpleNamespace:
-    """Trains a model, or resumes the run in the folder.
-
-    Args:
-        model: The model. It is compiled, and its weights are changed.
-        data: The images, or batches of the user's.
-        recipe, options: How to train.
-        output: The run's folder.
-        origin: Where the model comes from. Only the same resumes a run.
-        devices: The devices. The model was made in their scope.
-
-    Returns:
-        As `keras_crate.training.pretrain`.
-    """
+    """Trains a model, or resumes the run in the folder."""
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
     if not devices.is_writer:
         options = dataclasses.replace(options, verbose=0)

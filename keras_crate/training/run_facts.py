@@ -32,14 +32,8 @@ class RunFacts(NamedTuple):
 def facts_of_run(file: Path) -> RunFacts:
     """Reads the facts of a model's run from run.json, recipe.json and metrics.json beside it.
 
-    Args:
-        file: The `model.keras` or `best.keras` of a run.
-
     Returns:
         The facts; none for a file of another name, or without a run.json beside it.
-
-    Raises:
-        ValueError: If run.json, recipe.json or metrics.json is damaged.
     """
     run = RunFolder(file.parent)
     if file.name not in (run.model.name, run.best.name) or not run.record.is_file():
