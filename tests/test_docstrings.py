@@ -29,7 +29,6 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "sparsity",
     "sparse_rate_reduction",
     "SimDINOLoss",
-    "distort",
     "ListedWeights",
     "Verification",
     "DemoRecipe",

@@ -18,6 +18,7 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.hub import push
 from keras_crate.hub.open_model import open_model
 from keras_crate.models.half_precision import STORED
+from keras_crate.reading import parse_value
 from keras_crate.training.run_facts import facts_of_run
 
 
@@ -58,7 +59,7 @@ def add_arguments(parser) -> None:
 def run(arguments) -> None:
     """Runs the command."""
     metrics = named_values("--metric", arguments.metric, _number)
-    training = named_values("--training", arguments.training, _fact)
+    training = named_values("--training", arguments.training, parse_value)
     run = facts_of_run(Path(arguments.model))
     dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
@@ -97,16 +98,6 @@ def _number(name: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise ValueError(f"--metric must be NAME=NUMBER. Received: {name}={value}") from None
-
-
-def _fact(name: str, value: str) -> int | float | str:
-    """Reads a number if it is one."""
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def _images(paths: list[str], model, evaluation: Evaluation | None) -> np.ndarray:

@@ -10,7 +10,8 @@ import numpy as np
 from keras_crate import __version__
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.compiled.labels import Accuracy, Crossentropy
-from keras_crate.data import LabelledImages, distort, load
+from keras_crate.data import LabelledImages, load
+from keras_crate.data.distortion import distort
 from keras_crate.data.image_sources import ArraySource
 from keras_crate.figure import legend_beside, new_figure
 from keras_crate.models import CRATE
