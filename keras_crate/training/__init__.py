@@ -3,7 +3,6 @@
 from keras_crate.distributed.layout import layout_map
 from keras_crate.training.compare import Comparison, compare
 from keras_crate.training.demo import run_demo
-from keras_crate.training.demo_from_scratch import DemoRecipe, run_demo_from_scratch
 from keras_crate.training.divergence import TrainingDiverged
 from keras_crate.training.finetune import finetune
 from keras_crate.training.optimizers import build_optimizer
@@ -14,7 +13,6 @@ from keras_crate.training.simdino import SimDINO
 
 __all__ = [
     "Comparison",
-    "DemoRecipe",
     "Recipe",
     "RunOptions",
     "SimDINO",
@@ -27,7 +25,6 @@ __all__ = [
     "load_recipe",
     "pretrain",
     "run_demo",
-    "run_demo_from_scratch",
 ]
 
 
