@@ -71,15 +71,9 @@ class Seen:
         return int(y * rows) * columns + int(x * columns)
 
     def attended(self, block: int, patch: int | None) -> np.ndarray | None:
-        """Returns what one token attends to.
+        """Returns what a patch attends to, `(heads, rows, columns)`, or None without attention.
 
-        Args:
-            block: Number of the block.
-            patch: Number of the patch that attends, row by row; None for the class token,
-                or for the mean of all patches in a model without it.
-
-        Returns:
-            Array `(heads, rows, columns)`, or None if the block has no attention.
+        Without a patch, it is the class token that attends, or the mean of all patches.
         """
         scores = self.attention[block]
         if scores is None:
@@ -95,11 +89,7 @@ class Seen:
 
 
 class Look:
-    """Looks into one model, image after image.
-
-    Call arguments:
-        images: One image as the model takes it, `(1, *input_shape)`.
-    """
+    """Looks into one model. Call it with one image as the model takes it, `(1, *input_shape)`."""
 
     def __init__(self, name: str, view: ModelView, class_names: Sequence[str] | None = None):
         self.name, self.view = name, view

@@ -33,17 +33,11 @@ MOST_MODELS = 8  # kept open
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A model that is open.
-
-    Attributes:
-        look: Looks into it.
-        evaluation: How images are prepared for it.
-        mae: The masked autoencoder, if it is one. Then `look` looks into its encoder.
-    """
+    """A model that is open."""
 
     look: Look
     evaluation: Evaluation
-    mae: CRATEMAE | None = None
+    mae: CRATEMAE | None = None  # if it is one; then `look` looks into its encoder
 
     @property
     def model(self) -> keras.Model:

@@ -18,11 +18,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def read_image(source: Path | bytes, model: keras.Model, evaluation: Evaluation) -> np.ndarray:
-    """Reads one image as a model takes it, as `keras-crate predict` does.
-
-    Returns:
-        Array `(1, *input_shape)`.
-    """
+    """Reads one image as a model takes it, `(1, *input_shape)`, as `keras-crate predict` does."""
     with _as_file(source) as file:
         check_image(file)
         files = evaluation.images([file], model)

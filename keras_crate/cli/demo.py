@@ -10,7 +10,6 @@ from keras_crate.training import demo
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_output(parser, "crate-demo")
     parser.add_argument("--fast", action="store_true", help="train for fewer epochs")
     parser.add_argument("--epochs", type=int, metavar="N",
@@ -19,7 +18,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     epochs = arguments.epochs
     if epochs is None:
         epochs = demo.FAST_EPOCHS if arguments.fast else demo.EPOCHS

@@ -27,7 +27,6 @@ from keras_crate.evaluation import write_features, write_features_on_ray
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_new_file(parser, "the .npz file to write, or the folder with --engine ray")
@@ -36,7 +35,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     options = engine_options(arguments)
     if arguments.engine == "ray":
         out = start_ray("OUT", arguments.out, arguments.overwrite)

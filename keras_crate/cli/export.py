@@ -14,7 +14,6 @@ from keras_crate.models import fuse
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_new_file(parser, "file to write: .onnx, .xml (OpenVINO), .tflite (LiteRT), .pt2 "
                  "(torch.export), or a folder (SavedModel)")  # fmt: skip
@@ -28,7 +27,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     out = new_file(arguments, (Path(arguments.out).suffix,), folder=True)
     formats = {known.ending: name for name, known in FORMATS.items()}
     if arguments.format is None and out.suffix not in formats:

@@ -28,7 +28,6 @@ SHOWN = 16  # images in a figure
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
@@ -61,7 +60,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     new_figure(1, 1)  # fails here, before the computation, without matplotlib
     check_positive("objects", arguments.objects)
     model, evaluation = open_encoder(arguments.model)

@@ -26,7 +26,6 @@ from keras_crate.hub.open_model import open_classifier
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
@@ -46,7 +45,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     top = check_positive("top", arguments.top)
     options = engine_options(arguments)
     if (arguments.engine == "ray") != (arguments.parquet is not None):

@@ -14,7 +14,6 @@ from keras_crate.training.pretrain import recipe_for_model
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument(
         "model", metavar="MODEL",
         help="a size (tiny, small, base, large, alpha-base, mae-base, ...), a new model such as "
@@ -44,7 +43,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     done = pretrain(
         arguments.model,
         arguments.data,

@@ -23,7 +23,6 @@ from keras_crate.training.run_facts import facts_of_run
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
     parser.add_argument(
@@ -57,7 +56,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     metrics = named_values("--metric", arguments.metric, _number)
     training = named_values("--training", arguments.training, parse_value)
     run = facts_of_run(Path(arguments.model))

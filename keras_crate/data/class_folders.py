@@ -76,11 +76,8 @@ def split_folders(folder: str | os.PathLike) -> tuple[Path, Path | None, Path | 
     """Returns the folders of the training, validation and test images in a folder.
 
     They are `train`; `val`, `validation` or `valid`; and `test`. A folder without
-    `train` holds training images only. A `test` without folders of classes, as of
-    competitions, is ignored.
-
-    Args:
-        folder: The folder. If its `train` has no folders inside, it is a class.
+    `train`, or whose `train` is a class, holds training images only. A `test` without
+    folders of classes, as of competitions, is ignored.
     """
     folder = Path(folder)
     if not class_folders(folder / "train"):

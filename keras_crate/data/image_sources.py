@@ -280,12 +280,8 @@ class TFDSSource(ImageSource):
     def encoded(self, index: int = 0, count: int = 1, file_seed=None):
         """Returns a `tf.data.Dataset` of pairs: an encoded image and its class.
 
-        Args:
-            index, count: Number of this process, and number of processes. Each
-                process reads its own files, or its own part of the images if there
-                are fewer files than processes.
-            file_seed: Seed of the files' random order, or None for their stored
-                order.
+        Process `index` of `count` reads its own files, or its own part of the images if
+        there are fewer files than processes. Without a seed, files have their stored order.
         """
         import tensorflow as tf
         import tensorflow_datasets as tfds
@@ -307,13 +303,9 @@ class TFDSSource(ImageSource):
         ).map(lambda example: (example["image"], example["label"]))
 
     def padded_part(self, index: int, count: int, total: int):
-        """Returns one of `count` equal parts of the images, padded to `total` images.
+        """Returns one of `count` equal parts of the images, padded to `total` by the last image.
 
-        The padding repeats the last image.
-
-        Returns:
-            A data set as `encoded` returns it, and the number of its images before the
-            padding.
+        The part is as `encoded` returns it. The number of its images without padding follows.
         """
         size, images = total // count, len(self)
         first, end = (min(k * size, images) for k in (index, index + 1))

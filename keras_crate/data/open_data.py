@@ -227,14 +227,7 @@ def _open_tfds(name: str) -> LabelledImages:
             f"TensorFlow Datasets could not prepare {name} in {builder.data_dir} (the environment "
             f"variable TFDS_DATA_DIR changes the folder). {error}"
         ) from error
-    label = builder.info.features["label"]
-    train, validation, test = (
-        TFDSSource(builder, split) if split else None for split in TFDS_SPLITS[name]
-    )
-    source = f"TensorFlow Datasets, {builder.info.full_name}"
-    return LabelledImages(
-        name, train, validation, tuple(label.names), label.num_classes, source, test
-    )
+    return _of_builder(builder, TFDSSource, TFDS_SPLITS[name])
 
 
 def _open_tfds_folder(folder: Path) -> LabelledImages:
@@ -252,12 +245,14 @@ def _open_tfds_folder(folder: Path) -> LabelledImages:
     random_access = builder.info.file_format in tfds.core.FileFormat.with_random_access()
     kind = ArrayRecordSource if random_access else TFDSSource
     with needed("array_record", f"The ArrayRecord files in {folder} need"):
-        train, validation, test = (
-            kind(builder, split) if split in splits else None
-            for split in ("train", "validation", "test")
-        )
-    label = features["label"]
-    source = f"TensorFlow Datasets, {builder.info.full_name}"
+        return _of_builder(builder, kind, ("train", "validation", "test"))
+
+
+def _of_builder(builder, kind: type, splits: Sequence[str | None]) -> LabelledImages:
+    train, validation, test = (
+        kind(builder, split) if split in builder.info.splits else None for split in splits
+    )
+    label, source = builder.info.features["label"], f"TensorFlow Datasets, {builder.info.full_name}"
     return LabelledImages(
         builder.name, train, validation, tuple(label.names), label.num_classes, source, test
     )

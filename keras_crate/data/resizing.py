@@ -11,11 +11,7 @@ INTERPOLATIONS = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}  
 
 
 def fit_image(image, size: Sequence[int], resize, interpolation: str) -> np.ndarray:
-    """Resizes and crops a Pillow image to a height and width, as `ImageFiles` documents.
-
-    Returns:
-        Float32 array `(height, width, channels)`, in [0, 255].
-    """
+    """Resizes and crops a Pillow image to a height and width, as `ImageFiles` documents."""
     from PIL import ImageOps
 
     method = resampling(interpolation)

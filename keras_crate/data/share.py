@@ -9,18 +9,12 @@ from keras_crate.checks import check_positive
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Cuts each batch into equal parts: one for each step, and in it one for each process.
+    """Cuts each batch into equal parts: one for each step, and in it one for each process."""
 
-    Attributes:
-        batch_size: Images in a batch of all steps and processes.
-        index, count: Number of this process, from 0, and number of processes.
-        accumulate: Number of steps that a batch is cut into.
-    """
-
-    batch_size: int
-    index: int = 0
-    count: int = 1
-    accumulate: int = 1
+    batch_size: int  # of all steps and processes
+    index: int = 0  # of this process
+    count: int = 1  # of processes
+    accumulate: int = 1  # steps that a batch is cut into
 
     @property
     def rows(self) -> int:

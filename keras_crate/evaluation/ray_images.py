@@ -23,17 +23,11 @@ _BLOCK = 4  # batches that Ray passes between processes at a time
 
 
 class Outputs(NamedTuple):
-    """What the workers compute.
-
-    Attributes:
-        model: The model. Each worker gets a copy.
-        rows_of: Function from the model and a batch to the cells of each image.
-        types: Arrow's type of each cell, by the name of its column.
-    """
+    """What the workers compute."""
 
     model: keras.Model
-    rows_of: Callable[[keras.Model, np.ndarray], list[list]]
-    types: dict
+    rows_of: Callable[[keras.Model, np.ndarray], list[list]]  # from a batch to cells of each image
+    types: dict  # Arrow's type of each cell, by the name of its column
 
 
 def connect() -> None:
@@ -72,9 +66,7 @@ def parquet_files(paths: list) -> list[Path]:
 def images_in_files(files: list[Path], listing: Path):
     """Returns a data set of image files, and the names of its key and of its images.
 
-    Args:
-        files: The files. They are used for the listing only.
-        listing: Parquet file with the names of the files. It is written if it does not exist.
+    The files are those of the listing, a Parquet file, which is written if it does not exist.
     """
     import pyarrow
     import pyarrow.parquet
@@ -112,13 +104,7 @@ def with_outputs(
 ):
     """Returns a data set with the key, the outputs and the error of each image.
 
-    Args:
-        data: Has the columns `key` and `column`.
-        outputs: What the workers compute.
-        images: How images are read.
-        key: Name of the column that names each image.
-        column: Name of the column of images: files, bytes, or structs with `bytes`.
-        options: Sets the number of workers.
+    `key` is the column that names an image, and `column` has files, bytes, or structs with `bytes`.
     """
     import ray
 
@@ -160,14 +146,9 @@ def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, 
 
 
 def write_parts(data, parts: Path, key: str, done: Path, options: RayOptions) -> None:
-    """Computes a data set and writes it to Parquet files. Rows in whole files are not repeated.
+    """Computes a data set and writes it to Parquet files in `parts`.
 
-    Args:
-        data: The result of `with_outputs`.
-        parts: The folder of the files.
-        key: Name of the column that names each image.
-        done: The folder where Ray notes the keys of the rows in whole files.
-        options: Sets the size of the files.
+    Rows in whole files are not repeated: Ray notes their keys in the folder `done`.
     """
     from ray.data.checkpoint import CheckpointConfig
     from ray.exceptions import RayTaskError

@@ -27,13 +27,7 @@ def image_shape_of(encoder) -> tuple[int, int, int]:
 
 
 def small_size(encoder: keras.Model, size: int | None) -> tuple[int, int]:
-    """Returns height and width of small crops.
-
-    Args:
-        encoder: The encoder.
-        size: The side in pixels, or None for 3/7 of the encoder's own, rounded to whole patches.
-            That of an encoder of another package is then the encoder's own.
-    """
+    """Returns height and width of small crops, as `SimDINO` documents `local_size`."""
     patch = getattr(getattr(encoder, "settings", None), "patch_size", (1, 1))
     patch = patch if isinstance(patch, (tuple, list)) else (patch, patch)
     if size is None:
