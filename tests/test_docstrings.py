@@ -46,7 +46,6 @@ RUN_ELSEWHERE = (
     "write_features_on_ray",
     "write_predictions_on_ray",
     "training_dataset",
-    "evaluation_dataset",
 )
 
 
@@ -87,7 +86,6 @@ def _scope(code, folder):
         "model": lambda: models.CRATE(24, 2, 2, classes=10, **small),
         "mae": lambda: models.CRATEMAE(24, 2, 2, **small),
         "resize_positions": lambda: layers.resize_positions,
-        "labelled_files": lambda: data.labelled_files,
     }
     for file in ("photographs", "classes/a", "classes/b", "pets/cat", "pets/dog"):
         (folder / file).mkdir(parents=True)

@@ -61,7 +61,9 @@ def run(arguments) -> None:
     run = facts_of_run(Path(arguments.model))
     dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
-    publish = _space() if arguments.space else push
+    publish = push
+    if arguments.space:
+        from keras_crate.app.space import push_space as publish
     place = publish(
         model,
         arguments.address,
@@ -83,12 +85,6 @@ def run(arguments) -> None:
     else:
         names = ", ".join(sorted(path.name for path in Path(place).iterdir()))
         print(f"wrote {place}: {names}\npublished nothing")
-
-
-def _space():
-    from keras_crate.app.space import push_space
-
-    return push_space
 
 
 def _number(name: str, value: str) -> float:

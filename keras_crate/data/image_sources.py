@@ -252,18 +252,36 @@ class HuggingFaceSource(ImageSource):
         return HuggingFaceSource(self.dataset.select(chosen), *self.columns)
 
 
-class TFDSSource(ImageSource):
+class BuilderSource(ImageSource):
+    """Base class: images of a prepared `tfds.core.DatasetBuilder`."""
+
+    def __init__(self, builder, split: str):
+        self.builder, self.split = builder, split
+
+    def describe(self, k: int) -> str:
+        return f"Image {k} of {self.builder.name}, split {self.split}"
+
+    @property
+    def channels(self) -> int:
+        return self.builder.info.features["image"].shape[-1] or 3
+
+    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
+        """Cuts off the last images, of all classes together: reading the labels takes long."""
+        first = len(self) - max(1, round(share * len(self)))
+        return self._part(0, first), self._part(first, len(self))
+
+    def _part(self, first: int, end: int) -> "BuilderSource":
+        raise NotImplementedError
+
+
+class TFDSSource(BuilderSource):
     """A split of a prepared `tfds.core.DatasetBuilder`, or a part of it, in its stored order."""
 
     def __init__(self, builder, name: str, start: int = 0, stop: int | None = None):
-        self.builder, self.name, self.start, self.stop = builder, name, start, stop
-
-    @property
-    def split(self) -> str:
-        """What TensorFlow Datasets calls the part, such as `"train[:100]"`."""
-        if not self.start and self.stop is None:
-            return self.name
-        return f"{self.name}[{self.start or ''}:{self.stop or ''}]"
+        is_whole = not start and stop is None
+        # What TensorFlow Datasets calls the part.
+        super().__init__(builder, name if is_whole else f"{name}[{start or ''}:{stop or ''}]")
+        self.name, self.start = name, start
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -318,21 +336,9 @@ class TFDSSource(ImageSource):
         [(data, _)] = self.encoded().skip(k).take(1).as_numpy_iterator()
         return open_image(io.BytesIO(data), mode)
 
-    def describe(self, k: int) -> str:
-        return f"Image {k} of {self.builder.name}, split {self.split}"
-
-    @property
-    def channels(self) -> int:
-        return self.builder.info.features["image"].shape[-1] or 3
-
     def sample(self, count: int) -> "TFDSSource":
         """Returns the first `count` images. The stored order is random."""
         return self._part(0, min(count, len(self)))
-
-    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
-        """Cuts off the last images, of all classes together: reading the labels takes long."""
-        first = len(self) - max(1, round(share * len(self)))
-        return self._part(0, first), self._part(first, len(self))
 
     def _part(self, first: int, end: int) -> "TFDSSource":
         return TFDSSource(self.builder, self.name, self.start + first, self.start + end)

@@ -14,6 +14,7 @@ from keras_crate.data.array_records import ArrayRecordSource
 from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
+    BuilderSource,
     FileSource,
     HuggingFaceSource,
     LabelledImages,
@@ -148,18 +149,14 @@ def _opened(data, expected: dict) -> LabelledImages:
     if all(os.path.isfile(Path(name) / f"{file}.json") for file in ("dataset_info", "features")):
         return _open_tfds_folder(Path(name))
     if is_array_data(Path(name)):
-        return _open_array_files(Path(name), expected)
+        source = f"the {'file' if os.path.isfile(name) else 'folder'} {name}"
+        return _of_arrays(Path(name).stem, source, expected, **read_array_data(Path(name)))
     if os.path.isdir(name):
         return _open_folder(Path(name), expected)
     raise ValueError(
         f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'} "
         f"Data sets: {', '.join(KNOWN_SETS)}, and {HUGGING_FACE}NAME of Hugging Face."
     )
-
-
-def _open_array_files(path: Path, expected: dict) -> LabelledImages:
-    source = f"the {'file' if path.is_file() else 'folder'} {path}"
-    return _of_arrays(path.stem, source, expected, **read_array_data(path))
 
 
 def _of_arrays(name: str, source: str, expected: dict, **splits: ArraySource) -> LabelledImages:
@@ -338,9 +335,7 @@ def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) ->
 
 
 def _check_labels(source, opened: LabelledImages) -> None:
-    if source is None or isinstance(
-        source, (ArrayRecordSource, TFDSSource)
-    ):  # reading its labels takes long
+    if source is None or isinstance(source, BuilderSource):  # reading its labels takes long
         return
     if not len(source):
         raise ValueError(f"There must be at least one image. Received: none in {opened.source}")

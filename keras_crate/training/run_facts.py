@@ -37,14 +37,10 @@ def facts_of_run(file: Path) -> RunFacts:
     # The recipe has the epochs of the whole run.
     epochs = "best_epoch" if file.name == run.best.name else "epochs"
     training["epochs"] = measured.get(epochs, "not finished")
-    training["recipe"] = _changed(recipe)
-    return RunFacts(dataset, _metrics(measured, file.name, run), training)
-
-
-def _changed(recipe: dict) -> dict:
-    """The settings of a recipe that are not defaults, without its data, which may be others."""
+    # Without defaults, and without its data, which may be others.
     defaults = Recipe().to_dict() | {"dataset": recipe.get("dataset")}
-    return {name: value for name, value in recipe.items() if value != defaults.get(name)}
+    training["recipe"] = {k: value for k, value in recipe.items() if value != defaults.get(k)}
+    return RunFacts(dataset, _metrics(measured, file.name, run), training)
 
 
 def _metrics(measured: dict, name: str, run: RunFolder) -> dict:
