@@ -41,7 +41,6 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
 RUN_ELSEWHERE = (
     "push",
     "pull",
-    "run_demo",
     "export",
     "write_features_on_ray",
     "write_predictions_on_ray",

@@ -242,13 +242,12 @@ def _open_tfds_folder(folder: Path) -> LabelledImages:
     random_access = builder.info.file_format in tfds.core.FileFormat.with_random_access()
     kind = ArrayRecordSource if random_access else TFDSSource
     with needed("array_record", f"The ArrayRecord files in {folder} need"):
-        return _of_builder(builder, kind, ("train", "validation", "test"))
+        names = ("train", "validation", "test")
+        return _of_builder(builder, kind, [name if name in splits else None for name in names])
 
 
 def _of_builder(builder, kind: type, splits: Sequence[str | None]) -> LabelledImages:
-    train, validation, test = (
-        kind(builder, split) if split in builder.info.splits else None for split in splits
-    )
+    train, validation, test = (split and kind(builder, split) for split in splits)
     label, source = builder.info.features["label"], f"TensorFlow Datasets, {builder.info.full_name}"
     return LabelledImages(
         builder.name, train, validation, tuple(label.names), label.num_classes, source, test

@@ -2,7 +2,6 @@
 
 from keras_crate.distributed.layout import layout_map
 from keras_crate.training.compare import Comparison, compare
-from keras_crate.training.demo import run_demo
 from keras_crate.training.divergence import TrainingDiverged
 from keras_crate.training.finetune import finetune
 from keras_crate.training.optimizers import build_optimizer
@@ -24,7 +23,6 @@ __all__ = [
     "list_recipes",
     "load_recipe",
     "pretrain",
-    "run_demo",
 ]
 
 
