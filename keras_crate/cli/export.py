@@ -9,7 +9,8 @@ from pathlib import Path
 
 from keras_crate.cli.arguments import add_model, add_new_file, new_file, report_written
 from keras_crate.cli.model_and_images import open_encoder
-from keras_crate.export import FORMATS, check_format, check_path, export_model
+from keras_crate.export.export_model import check_path, export_model
+from keras_crate.export.formats import FORMATS, check_format
 from keras_crate.models import fuse
 
 

@@ -83,11 +83,7 @@ class ImageSource:
         return len(self.labels)
 
     def image(self, k: int, mode: str):
-        """Returns image `k` as a Pillow image of mode `"L"`, `"RGB"` or `"RGBA"`.
-
-        Raises:
-            ValueError: If it cannot be read. The message names the image.
-        """
+        """Returns image `k` as a Pillow image of mode `"L"`, `"RGB"` or `"RGBA"`."""
         return self.labelled(k, mode)[0]
 
     def labelled(self, k: int, mode: str) -> tuple:
@@ -126,18 +122,10 @@ class ImageSource:
         return self._subset(np.sort(order[:count]))
 
     def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
-        """Cuts off a share of the images, at random and from each class alike.
+        """Cuts off a share in (0, 1) of the images, at random and from each class alike.
 
-        Each call cuts off the same images. A class keeps at least one image.
-
-        Args:
-            share: The share in (0, 1).
-
-        Returns:
-            The other images, and those that were cut off.
-
-        Raises:
-            ValueError: If there are too few images.
+        Each call cuts off the same images. A class keeps at least one image. Returns the other
+        images, and those that were cut off.
         """
         count = max(1, round(share * len(self)))
         order = np.random.default_rng(0).permutation(len(self))

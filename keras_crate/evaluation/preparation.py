@@ -82,15 +82,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Evaluation":
-        """Returns the evaluation that `to_dict` wrote. A missing value has its default.
-
-        Args:
-            values: The content of a JSON file.
-
-        Raises:
-            ValueError: If it is not a mapping, has another key, or a value is
-                out of range.
-        """
+        """Returns the evaluation that `to_dict` wrote. A missing value has its default."""
         try:
             return cls(**values)
         except TypeError as error:
