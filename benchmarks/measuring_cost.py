@@ -4,16 +4,14 @@
 
 First, it times R^c of one CRATE-Base layer for 8 images of 197 tokens, in float64 in NumPy, as
 `measure` computes it. The model's forward pass of these images is timed in the same interleaved
-rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of
-`examples/train_on_digits.py`, in one training.
+rounds. Second, it times `LayerwiseObjective` on 32 images and an epoch of `demo --from-scratch`,
+in one training.
 """
 
 import json
 import statistics
-import sys
 import tempfile
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -22,9 +20,7 @@ from timing import interleaved, ratio
 
 import keras_crate
 from keras_crate.objective import LayerwiseObjective, subspace_coding_rate
-
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
-from train_on_digits import DemoRecipe, train_on_digits
+from keras_crate.training import DemoRecipe, run_demo_from_scratch
 
 
 def coding_rate_cost(rounds: int) -> dict:
@@ -78,7 +74,7 @@ def callback_cost(epochs: int) -> dict:
     # Keras calls the layerwise callback first: its time is part of the epoch's.
     callbacks = [layerwise, clock]
     with tempfile.TemporaryDirectory() as folder:
-        train_on_digits(Path(folder), recipe, digits, say=lambda line: None, callbacks=callbacks)
+        run_demo_from_scratch(folder, recipe, digits, say=lambda line: None, callbacks=callbacks)
     epoch = statistics.median(clock.epochs[1:])  # the first compiles
     within = statistics.median(clock.within[2:])
     return {"epoch_s": epoch, "callback_ms": 1e3 * within, "share": within / epoch}

@@ -2,14 +2,13 @@
 
     KERAS_BACKEND=jax python benchmarks/training_precision.py
 
-The model, optimizer and data are those of `examples/train_on_digits.py`, in 20
+The model, optimizer and data are those of the demo from scratch (`run_demo_from_scratch`), in 20
 epochs of 50 batches. All start from the same weights and see the same batches. Under
 `mixed_float16`, Keras multiplies the loss by a changing factor, as `compile` does by default.
 """
 
 import argparse
 import dataclasses
-import sys
 import tempfile
 from pathlib import Path
 
@@ -18,8 +17,7 @@ import numpy as np
 import script
 from machine import machine
 
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
-from train_on_digits import FULL, train_on_digits
+from keras_crate.training.demo_from_scratch import FULL, run_demo_from_scratch
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -51,7 +49,7 @@ def train(policy: str, steps: int, batch: int) -> dict:
     )
     losses = Losses()
     with tempfile.TemporaryDirectory() as folder:
-        metrics = train_on_digits(Path(folder), recipe, callbacks=[losses])
+        metrics = run_demo_from_scratch(folder, recipe, callbacks=[losses])
     return {
         "steps": losses.steps,
         "finite": losses.finite,

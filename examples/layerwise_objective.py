@@ -2,7 +2,7 @@
 
     python examples/layerwise_objective.py
 
-Trains the model of `train_on_digits.py` on 4,000 MNIST digits and measures
+Trains the model of `keras-crate demo --from-scratch` on 4,000 MNIST digits and measures
 256 validation digits every few epochs: R^c and the share of non-zeros at each block, in
 the authors' convention and in the paper's. Writes the curves (layers-authors.png,
 layers-paper.png), the curves as animations (.gif) and all numbers (layers.json).
@@ -18,7 +18,7 @@ import keras_crate  # before keras, for which it picks an installed backend
 import keras
 from keras_crate import interpret
 from keras_crate.objective import LayerwiseObjective
-from train_on_digits import DemoRecipe, train_on_digits
+from keras_crate.training import DemoRecipe, run_demo_from_scratch
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--output", default="layerwise-objective", type=Path)
@@ -38,7 +38,7 @@ conventions = {
 }
 recipe = DemoRecipe(epochs=arguments.epochs, train_images=arguments.images)
 folder = arguments.output
-metrics = train_on_digits(
+metrics = run_demo_from_scratch(
     folder, recipe, digits, arguments.seed, callbacks=list(conventions.values())
 )
 

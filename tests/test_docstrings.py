@@ -31,6 +31,7 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "SimDINOLoss",
     "ListedWeights",
     "Verification",
+    "DemoRecipe",
     "LabelledImages",
     "LabelledFolder",
     "Scores",
@@ -41,6 +42,7 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
 RUN_ELSEWHERE = (
     "push",
     "pull",
+    "run_demo_from_scratch",
     "export",
     "write_features_on_ray",
     "write_predictions_on_ray",

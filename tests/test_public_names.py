@@ -56,6 +56,8 @@ def test_misplaced_arguments():
             train("model.keras", "pets", epoch=1)
         with pytest.raises(TypeError, match=r"`worker`. Did you mean 'workers'"):
             train("model.keras", "pets", worker=1)
+    with pytest.raises(TypeError, match=r"recipe=DemoRecipe\(epochs=1\)"):
+        training.run_demo_from_scratch(epochs=1)
     with pytest.raises(TypeError, match=r"from_checkpoint has no .* mean 'heads'"):
         keras_crate.hub.from_checkpoint("weights.pth", head=12)
 

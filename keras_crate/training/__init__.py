@@ -2,6 +2,7 @@
 
 from keras_crate.distributed.layout import layout_map
 from keras_crate.training.compare import Comparison, compare
+from keras_crate.training.demo_from_scratch import DemoRecipe, run_demo_from_scratch
 from keras_crate.training.divergence import TrainingDiverged
 from keras_crate.training.finetune import finetune
 from keras_crate.training.optimizers import build_optimizer
@@ -12,6 +13,7 @@ from keras_crate.training.simdino import SimDINO
 
 __all__ = [
     "Comparison",
+    "DemoRecipe",
     "Recipe",
     "RunOptions",
     "SimDINO",
@@ -23,6 +25,7 @@ __all__ = [
     "list_recipes",
     "load_recipe",
     "pretrain",
+    "run_demo_from_scratch",
 ]
 
 

@@ -105,7 +105,7 @@ def run_demo(
         "sees.png": seen,
         "layers.png": before.plot("untrained", {"fine-tuned": measured}),
     }
-    write_results(output, model, metrics, figures, say)
+    write_results(output, model, metrics, figures, say, repository=True)
     return metrics
 
 

@@ -1,6 +1,7 @@
-"""What the demo writes: a folder of its own, figures, a model and numbers."""
+"""What both forms of the demo write: a folder of its own, figures, a model and numbers."""
 
 import os
+import shutil
 from pathlib import Path
 
 import keras
@@ -13,6 +14,7 @@ from keras_crate.models.saving import save_model
 
 MARKER = ".crate-demo"  # a file in folders that the demo may overwrite
 REPOSITORY = "repository"
+FIGURES = ("sees.png", "layers.png")
 
 
 def demo_folder(path: str | os.PathLike) -> Path:
@@ -29,14 +31,24 @@ def demo_folder(path: str | os.PathLike) -> Path:
     return folder
 
 
-def write_results(folder: Path, model: keras.Model, metrics: dict, figures: dict, say) -> None:
-    """Writes the model, the numbers and the figures, and says where all files are."""
+def write_results(
+    folder: Path, model: keras.Model, metrics: dict, figures: dict, say, repository: bool = False
+) -> None:
+    """Writes the model, the numbers and the figures, and says where they are.
+
+    What an earlier demo of the other form left is removed: it is of another model.
+    """
     save_model(model, folder / "model.keras")
     write_json(folder / "metrics.json", metrics)
     for name, figure in figures.items():
         with written_whole(folder / name) as file:
             figure.savefig(file, dpi=200)
-    for name in ("model.keras", "metrics.json", *figures, REPOSITORY):
+    if not repository:
+        shutil.rmtree(folder / REPOSITORY, ignore_errors=True)
+    for name in FIGURES:
+        if name not in figures:
+            (folder / name).unlink(missing_ok=True)
+    for name in ("model.keras", "metrics.json", *figures, *[REPOSITORY] * repository):
         say(f"wrote {(folder / name).resolve()}")
     path = str((folder / "model.keras").resolve())
     say("\nLoad the model with:")

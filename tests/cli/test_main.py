@@ -1,3 +1,4 @@
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import pytest
 
 import keras_crate
 import keras_crate_cli
-from keras_crate.training import demo
+from keras_crate.training import demo, demo_from_scratch
 from keras_crate_cli import COMMANDS, main
 
 pytestmark = pytest.mark.any_backend
@@ -84,6 +85,17 @@ def test_options_of_the_demo(monkeypatch):
     assert runs == [
         ("crate-demo", number, seed) for number, seed in zip(epochs, (0, 0, 1), strict=True)
     ]
+
+
+def test_options_of_the_demo_from_scratch(monkeypatch):
+    runs = []
+    monkeypatch.setattr(
+        demo_from_scratch, "run_demo_from_scratch", lambda *words, seed: runs.append((*words, seed))
+    )
+    for words in ("", "--fast --epochs 3 --seed 1"):
+        assert main(["demo", "--from-scratch", *words.split()]) == 0
+    fast = dataclasses.replace(demo_from_scratch.FAST, epochs=3)
+    assert runs == [("crate-demo", demo_from_scratch.FULL, 0), ("crate-demo", fast, 1)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

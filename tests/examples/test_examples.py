@@ -14,11 +14,11 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from example_modules import example_module
 from marks import compiles_long
 
 from keras_crate import data
 from keras_crate.evaluation import Evaluation
+from keras_crate.training import DemoRecipe, run_demo_from_scratch
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,9 +27,8 @@ ROOT = Path(__file__).parents[2]
 def folder(tmp_path_factory):
     """A folder with crate-demo/model.keras, a small model of digits, and kept.keras, the same."""
     folder = tmp_path_factory.mktemp("examples")
-    demo = example_module("train_on_digits")
-    recipe = demo.DemoRecipe(depth=2, epochs=2, warmup_epochs=1, train_images=1000)
-    demo.train_on_digits(folder / "crate-demo", recipe, say=lambda line: None)
+    recipe = DemoRecipe(depth=2, epochs=2, warmup_epochs=1, train_images=1000)
+    run_demo_from_scratch(folder / "crate-demo", recipe, say=lambda line: None)
     model = keras.saving.load_model(folder / "crate-demo/model.keras")
     Evaluation.for_model(model).keep_in(model)  # as in the model of a run
     model.save(folder / "kept.keras")

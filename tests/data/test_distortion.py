@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from compare import assert_close
-from example_modules import example_module
+
+from keras_crate.data.distortion import distort
 
 pytestmark = pytest.mark.any_backend
 
-distort = example_module("train_on_digits").distort
 STILL = {"shift": 0.0, "rotation": 0.0, "zoom": 0.0, "shear": 0.0}
 
 

@@ -1,36 +1,31 @@
-"""Trains a small CRATE on 4,000 MNIST digits, and measures it before and after.
+"""The demo from scratch: trains a small CRATE, measures it and saves it."""
 
-    python examples/train_on_digits.py
-    python examples/train_on_digits.py --fast
-
-Writes model.keras, metrics.json and layers.png, and prints coding rate and sparsity at every
-block. The variant `crate_demo_mnist` was trained by it, with seed 0 on JAX.
-"""
-
-import argparse
 import dataclasses
-import json
+import os
 import time
-from pathlib import Path
 
-import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
+
+from keras_crate import __version__
+from keras_crate.checks import check_positive, names_arguments
 from keras_crate.compiled.labels import Accuracy, Crossentropy
-from keras_crate.data import LabelledImages
+from keras_crate.data import LabelledImages, load
+from keras_crate.data.distortion import distort
+from keras_crate.data.image_sources import ArraySource
 from keras_crate.figure import legend_beside, new_figure
 from keras_crate.models import CRATE
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.objective.layer_measurements import draw_curves
-from keras_crate.training.demo_results import draw_attention
+from keras_crate.training.demo_results import demo_folder, draw_attention, write_results
 from keras_crate.training.progress import RichProgress
 from keras_crate.training.schedule import warmup_cosine
-from scipy import ndimage
 
 
+@names_arguments
 @dataclasses.dataclass(frozen=True)
 class DemoRecipe:
-    """Settings of the training.
+    """Settings of the demo from scratch.
 
     Attributes:
         dim: Token width.
@@ -65,42 +60,6 @@ FULL = DemoRecipe()
 FAST = dataclasses.replace(FULL, epochs=4, warmup_epochs=1, train_images=2000)
 
 
-def distort(
-    images: np.ndarray,
-    rng: np.random.Generator,
-    shift: float = 2.5,
-    rotation: float = 15.0,
-    zoom: float = 0.12,
-    shear: float = 0.15,
-) -> np.ndarray:
-    """Shifts (pixels), rotates (degrees), zooms and shears each image at random.
-
-    One bilinear interpolation of the whole batch makes all changes. On a CPU this is many
-    times faster than Keras' augmentation layers.
-    """
-    n, height, width, channels = images.shape
-    angle = np.deg2rad(rng.uniform(-rotation, rotation, n))
-    zoom_y, zoom_x = np.exp(rng.uniform(-zoom, zoom, (2, n)))
-    slant = rng.uniform(-shear, shear, n)
-    move_y, move_x = rng.uniform(-shift, shift, (2, n))
-    sine, cosine = np.sin(angle), np.cos(angle)
-    centre_y, centre_x = (height - 1) / 2, (width - 1) / 2
-    y, x = np.mgrid[:height, :width] - np.array([centre_y, centre_x])[:, None, None]
-
-    def linear(a, b, c):
-        return a[:, None, None] * y + b[:, None, None] * x + c[:, None, None]
-
-    source_y = linear(cosine * zoom_y, -sine * zoom_x + slant, centre_y + move_y)
-    source_x = linear(sine * zoom_y, cosine * zoom_x, centre_x + move_x)
-    index = np.broadcast_to(np.arange(n)[:, None, None], source_y.shape)
-    images = images.astype("float32")
-    planes = [
-        ndimage.map_coordinates(images[..., c], [index, source_y, source_x], order=1)
-        for c in range(channels)
-    ]
-    return np.stack(planes, axis=-1)
-
-
 class DistortedImages(keras.utils.PyDataset):
     """Training batches, shuffled and distorted differently at each epoch."""
 
@@ -124,31 +83,49 @@ class DistortedImages(keras.utils.PyDataset):
         self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
 
 
-def train_on_digits(
-    output: Path,
+@names_arguments(inside={"recipe": DemoRecipe})
+def run_demo_from_scratch(
+    output: str | os.PathLike = "crate-demo",
     recipe: DemoRecipe = FULL,
     images: LabelledImages | None = None,
     seed: int = 0,
     say=print,
     callbacks=(),
 ) -> dict:
-    """Trains a small CRATE, measures it and writes the results into a folder.
+    """Trains a small CRATE on real images, measures it and saves the results.
 
     Args:
-        output: The folder.
+        output: Folder for `model.keras`, `metrics.json` and `layers.png`: a new
+            or empty folder, or that of an earlier demo, which is overwritten.
         recipe: The settings.
-        images: The training and validation images, as arrays. By default, 5,000 MNIST digits.
+        images: The training and validation images, as arrays. By default, 5,000
+            MNIST digits.
         seed: The same seed gives the same model on one backend.
         say: Function that prints a line of text.
         callbacks: Keras callbacks for the training.
 
     Returns:
         The content of `metrics.json`.
+
+    Raises:
+        ValueError: If the number of epochs is not positive, or the folder holds
+            files that the demo did not write.
+        OSError: If the folder cannot be written to.
+        ImportError: If matplotlib is not installed.
+
+    Example:
+
+    ```python
+    metrics = keras_crate.training.run_demo_from_scratch("crate-demo")
+    ```
     """
+    check_positive("epochs", recipe.epochs)
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
-    output.mkdir(parents=True, exist_ok=True)
-    images = images or keras_crate.data.load("mnist5k")
+    output = demo_folder(output)
+    images = images or load("mnist5k")
     train, validation = images.train, images.validation
+    if not (isinstance(train, ArraySource) and isinstance(validation, ArraySource)):
+        raise ValueError("`images` must hold arrays, such as `keras_crate.data.load` returns.")
     train_x, train_y = (a[: recipe.train_images] for a in (train.images, train.labels))
     validation_x, validation_y = validation.images, validation.labels
     say(f"{len(train_x):,} training and {len(validation_x):,} validation images: {images.source}")
@@ -182,7 +159,7 @@ def train_on_digits(
         "training_seconds": round(seconds, 1),
         "seed": seed,
         "backend": keras.backend.backend(),
-        "versions": {"keras": keras.__version__, "keras_crate": keras_crate.__version__},
+        "versions": {"keras": keras.__version__, "keras_crate": __version__},
         "recipe": dataclasses.asdict(recipe),
         "parameters": model.count_params(),
         "data": images.source,
@@ -191,10 +168,7 @@ def train_on_digits(
         "layers": measured.to_dict(),
     }
     figure = _figure(model, validation_x[:6], measured, untrained)
-    figure.savefig(output / "layers.png", dpi=200)
-    model.save(output / "model.keras")
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf8")
-    say(f"wrote model.keras, metrics.json and layers.png to {output.resolve()}")
+    write_results(output, model, metrics, {"layers.png": figure}, say)
     return metrics
 
 
@@ -226,21 +200,3 @@ def _figure(model: CRATE, images, measured: LayerMeasurements, untrained: LayerM
     legend_beside(curves[1])
     draw_attention(below, model, images)
     return figure
-
-
-def main() -> None:
-    """Trains by the options of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("crate-on-digits"))
-    parser.add_argument("--fast", action="store_true", help="four epochs on 2,000 digits")
-    parser.add_argument("--epochs", type=int, help="passes over the training images")
-    parser.add_argument("--seed", type=int, default=0, help="(%(default)s)")
-    arguments = parser.parse_args()
-    recipe = FAST if arguments.fast else FULL
-    if arguments.epochs is not None:
-        recipe = dataclasses.replace(recipe, epochs=arguments.epochs)
-    train_on_digits(arguments.output, recipe, seed=arguments.seed)
-
-
-if __name__ == "__main__":
-    main()
