@@ -29,7 +29,6 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "sparsity",
     "sparse_rate_reduction",
     "SimDINOLoss",
-    "distort",
     "ListedWeights",
     "Verification",
     "DemoRecipe",
@@ -43,13 +42,11 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
 RUN_ELSEWHERE = (
     "push",
     "pull",
-    "run_demo",
     "run_demo_from_scratch",
     "export",
     "write_features_on_ray",
     "write_predictions_on_ray",
     "training_dataset",
-    "evaluation_dataset",
 )
 
 
@@ -90,7 +87,6 @@ def _scope(code, folder):
         "model": lambda: models.CRATE(24, 2, 2, classes=10, **small),
         "mae": lambda: models.CRATEMAE(24, 2, 2, **small),
         "resize_positions": lambda: layers.resize_positions,
-        "labelled_files": lambda: data.labelled_files,
     }
     for file in ("photographs", "classes/a", "classes/b", "pets/cat", "pets/dog"):
         (folder / file).mkdir(parents=True)
