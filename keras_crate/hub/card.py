@@ -32,17 +32,7 @@ _NOT_STATED = "Not stated."
 
 
 def model_card(model: keras.Model, published: Published, layers: str, files: set[str]):
-    """Makes the card of a model.
-
-    Args:
-        model: The model.
-        published: The publisher's statements.
-        layers: The table of the published `LayerMeasurements`, or an empty text.
-        files: Names of the files that are published with the card.
-
-    Returns:
-        A `huggingface_hub.ModelCard`; its text is `str(card)`.
-    """
+    """Returns a model's card. `layers` is the table of its `LayerMeasurements`, if any."""
     from huggingface_hub import ModelCard
 
     blanks = {

@@ -27,9 +27,6 @@ class Published:
         training: Facts of the training.
         evaluation: How images were prepared for the metrics.
         dtype: `"float16"` if the weights are stored in it, or None if as they are.
-
-    Raises:
-        ValueError: If a value does not fit the card.
     """
 
     address: str

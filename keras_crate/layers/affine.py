@@ -9,13 +9,6 @@ def affine(dense: keras.layers.Dense, inputs):
     In eager PyTorch, Keras adds the bias in a second pass, which takes 5 % of
     the time of a CRATE-B on a CPU. Compiled backends need no second pass.
     Quantised layers are called normally.
-
-    Args:
-        dense: A built layer.
-        inputs: Tensor of shape `(..., inputs of the layer)` in the compute dtype.
-
-    Returns:
-        Tensor of shape `(..., units)`.
     """
     if keras.backend.backend() == "torch" and dense.quantization_mode is None:
         return torch_affine(dense, inputs)

@@ -27,9 +27,6 @@ class Dense(keras.layers.Dense):
     would have no gradients. Here, loaded adapters have new initial values, which add nothing.
     Of a quantised layer, and by `adapters_apart`, the file has kernel and adapters apart. (The
     sum would be rounded anew.) The loaded layer has both.
-
-    Args:
-        **kwargs: As in `keras.layers.Dense`.
     """
 
     def quantize(self, mode=None, type_check=True, **kwargs):

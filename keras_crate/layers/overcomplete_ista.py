@@ -154,12 +154,7 @@ class OvercompleteISTA(CompositeLayer):
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class Transposed(keras.initializers.Initializer):
-    """Transposes the values of another initialiser.
-
-    Args:
-        initializer: The initialiser. A copy of it is called with the reversed
-            shape, and draws other values than the original.
-    """
+    """Transposes the values of a copy of another initialiser, which draws other values."""
 
     def __init__(self, initializer):
         config = keras.initializers.serialize(keras.initializers.get(initializer))

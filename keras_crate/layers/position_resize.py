@@ -79,15 +79,9 @@ def resizing_matrix(grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndar
 
 
 def resize_in_graph(positions, grid: tuple[int, int], new_grid):
-    """Resizes patches' positions as `resize_positions` does, with gradients.
+    """Resizes patches' positions `(1, rows * columns, d)` as `resize_positions`, with gradients.
 
-    Args:
-        positions: Tensor of shape `(1, rows * columns, d)`, without the class token.
-        grid: Rows and columns of patches in `positions`.
-        new_grid: Rows and columns of patches in the result, which may be tensors.
-
-    Returns:
-        Tensor of shape `(1, new_rows * new_columns, d)`.
+    The new grid may have tensors.
     """
     rows, columns = (
         ops.cast(_cubic_matrix(*sizes), positions.dtype)

@@ -40,11 +40,7 @@ def block_number(layer_name: str) -> int | None:
 
 
 def white_box_blocks(model: keras.Model) -> list[Block]:
-    """Returns the model's blocks, each with two operators.
-
-    Raises:
-        ValueError: If the model has no blocks.
-    """
+    """Returns the model's blocks, each with two operators."""
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"`model` must be a Keras model. Received: {type(model).__name__}. Load a model from a "
@@ -82,21 +78,13 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
 
 
 def chosen_blocks(model: keras.Model, layers) -> list[Block]:
-    """Returns the blocks with these numbers. Negative numbers count from the last; None means all.
-
-    Raises:
-        ValueError: If the model has no such block, or the list is empty.
-    """
+    """Returns the blocks with these numbers. Negative ones count from the last; None means all."""
     blocks = white_box_blocks(model)
     return [blocks[number] for number in chosen_numbers(layers, len(blocks))]
 
 
 def chosen_numbers(layers, depth: int) -> list[int]:
-    """Returns numbers of blocks, counted from 0. None means all of the `depth` blocks.
-
-    Raises:
-        ValueError: If there is no such block, or the list is empty.
-    """
+    """Returns numbers of blocks, counted from 0. None means all of the `depth` blocks."""
     if layers is None:
         return list(range(depth))
     try:

@@ -47,17 +47,7 @@ class Parts:
 
 
 class Graph:
-    """Adds a model's layers to a graph, in the model's dtype policy.
-
-    Args:
-        settings: The model's constructor arguments; they are checked.
-        dtype: Dtype or policy of the layers. If it is quantised, such as
-            `"int8_from_float32"`, the attribute `quantization` is its mode.
-        before: The layers before the model's own, if there are any.
-
-    Raises:
-        ValueError: If a setting is out of range, or two do not fit together.
-    """
+    """Adds a model's layers to a graph, in the model's dtype policy."""
 
     def __init__(self, settings: Settings, dtype, before: keras.Model | None = None):
         checked(settings)
@@ -82,12 +72,7 @@ class Graph:
         return layer_class(name=name, **{"dtype": self.policy, **arguments, **settings})
 
     def stem(self, parts: Parts):
-        """Adds the layers from images to patches.
-
-        Returns:
-            The symbolic images, and the patches `(batch, n, d)`; for images of any
-            size a map of them, `(batch, rows, columns, d)`.
-        """
+        """Adds the layers from images to patches `(batch, n, d)`; of any size, to a map of them."""
         s = self.settings
         embedding = self.make(
             parts.stem,

@@ -11,16 +11,9 @@ from keras_crate.checks import check_positive
 def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
     """Yields batches of images as NumPy arrays, with one batch in memory at a time.
 
-    Args:
-        images: An array or tensor of images, which is cut into batches, or an
-            iterable of batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`,
-            a PyTorch `DataLoader`, a generator. A batch is an array, or a tuple
-            that starts with one.
-        batch_size: Number of images of an array in a batch, >= 1.
-
-    Raises:
-        ValueError: If the batch size is not positive, `images` is something else,
-            such as one image, or a batch is a dict.
+    `images` is an array, which is cut into batches, or an iterable of batches: a
+    `tf.data.Dataset`, a `PyDataset`, a `DataLoader`, a generator. A batch is an array,
+    or a tuple that starts with one.
     """
     check_positive("batch_size", batch_size)
     _check_batches(images)

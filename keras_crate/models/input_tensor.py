@@ -11,14 +11,7 @@ InputTensor: TypeAlias = keras.KerasTensor | dict | None
 
 
 def model_before(input_tensor: InputTensor) -> keras.Model | None:
-    """Returns the model of the layers from the user's input to `input_tensor`.
-
-    Args:
-        input_tensor: The symbolic images, the model's configuration, or None.
-
-    Raises:
-        ValueError: If it is not the output of one `keras.Input` or of layers after it.
-    """
+    """Returns the model of the layers from the user's input to `input_tensor`."""
     if input_tensor is None:
         return None
     if isinstance(input_tensor, dict):
@@ -35,11 +28,7 @@ def model_before(input_tensor: InputTensor) -> keras.Model | None:
 
 
 def shape_after(before: keras.Model, input_shape: ImageShape | None) -> ImageShape:
-    """Returns the image shape that the layers before give.
-
-    Raises:
-        ValueError: If the user gave another `input_shape`.
-    """
+    """Returns the image shape that the layers before give."""
     shape = tuple(before.outputs[0].shape[1:])
     if input_shape is not None and tuple(input_shape) != shape:
         raise ValueError(
@@ -61,11 +50,7 @@ def check_shape_can_change(before: keras.Model | None) -> None:
 
 
 def for_shape(before: keras.Model, input_shape: ImageShape) -> keras.KerasTensor:
-    """Returns an input like the one of `before`, for images of another shape.
-
-    Raises:
-        ValueError: If there are layers after the input.
-    """
+    """Returns an input like the one of `before`, for images of another shape."""
     check_shape_can_change(before)
     (images,) = before.inputs
     return keras.Input(input_shape, name=images.name, dtype=images.dtype)

@@ -14,26 +14,10 @@ from keras_crate.models.model_view import ModelView
 
 
 class Inside:
-    """Runs a model up to some of its symbolic tensors.
+    """Runs a model up to some of its symbolic tensors, which may be in any structure.
 
-    Args:
-        view: The view of a model.
-        tensors: Symbolic tensors of the model, in any structure, such as a list
-            of lists.
-
-    Call arguments:
-        images: As in `image_batches`.
-        batch_size: Number of images of an array in a batch.
-        verbose: 1 for a progress bar.
-
-    Returns:
-        An iterator over batches; each is the structure of `tensors` with
-        float32 arrays.
-
-    Raises:
-        ValueError: If there are no images, the model cannot take them or hides
-            patches at random, or a value is NaN or infinite. The error names
-            the first layer with such an output.
+    A call yields float32 arrays in that structure, batch by batch. If a value is NaN or
+    infinite, the error names the first layer with such an output.
     """
 
     def __init__(self, view: ModelView, tensors):
@@ -87,15 +71,7 @@ class BrokenLayer(NamedTuple):
 
 
 def first_broken_layer(model: keras.Model, batch) -> BrokenLayer | None:
-    """Returns the first layer of the graph whose output for a batch is not finite.
-
-    Args:
-        model: A functional model.
-        batch: Images.
-
-    Returns:
-        The layer, or None if all outputs are finite.
-    """
+    """Returns the first layer of the graph whose output for a batch is not finite."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     every = keras.Model(model.inputs[0], [layer.output for layer in layers])
     pairs = zip(layers, every.predict_on_batch(batch), strict=True)

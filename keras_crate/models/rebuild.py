@@ -10,13 +10,7 @@ from keras_crate.models.settings import Form, built_as
 
 
 def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Model:
-    """Builds a model with the settings of another one and some changes, with initial weights.
-
-    Args:
-        model: A model of the package.
-        form: Form of the new model. By default, the form of `model`.
-        **changes: Arguments of the constructor to change.
-    """
+    """Builds a model with the settings of another one and some changes, with initial weights."""
     config = model.get_config()
     saved = Form.taken_from(config)
     grid = model.get_layer("token_embedding").grid
@@ -34,10 +28,6 @@ def adapted(model: keras.Model, **changes) -> keras.Model:
 
     With other `classes`, the layer `head` is a new one: it has initial values, is
     trained and is not quantised. Positions are resized as in `carry_weights`.
-
-    Args:
-        model: A model of the package.
-        **changes: Arguments of the constructor to change.
     """
     form, but = None, ()
     if "classes" in changes:
@@ -54,11 +44,6 @@ def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str]
 
     Positions are resized to the target's grid of patches (bicubic). Registers that
     the source does not have keep their initial values.
-
-    Args:
-        source: The model that the weights come from.
-        target: The model that they go to.
-        but: Names of layers that keep their initial values.
     """
     layers = {layer.name: layer for layer in source.layers}
     for layer in target.layers:

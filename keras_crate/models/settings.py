@@ -73,11 +73,7 @@ def current_form() -> Form:
 
 @contextlib.contextmanager
 def scope_as_setting(settings: Settings):
-    """In its `with` statement, a user's `keras.RematScope` has the effect of `rematerialise`.
-
-    Raises:
-        ValueError: If the scope has another mode than `"full"`.
-    """
+    """In its `with` statement, a user's `keras.RematScope` has the effect of `rematerialise`."""
     with outside_remat_scopes() as scope:
         if scope is not None and scope.mode is not None:
             if scope.mode != "full":
@@ -96,11 +92,7 @@ def arguments_of(local_variables: dict) -> dict:
 
 
 def checked(settings: Settings) -> None:
-    """Checks the settings that all families share, and converts them to their normal form.
-
-    Raises:
-        ValueError: If one is out of range, or two do not fit together.
-    """
+    """Checks the settings that all families share, and converts them to their normal form."""
     s = settings
     s.dim = check_positive("dim", s.dim)
     s.depth = check_positive("depth", s.depth)
@@ -130,11 +122,7 @@ def channels_axis(data_format: str) -> int:
 
 
 def rescaling_of(settings: Settings) -> tuple[list, list]:
-    """Returns the scale and offset that normalise pixels in [0, 255].
-
-    Raises:
-        ValueError: If `mean` or `std` does not fit the channels, or only one is given.
-    """
+    """Returns the scale and offset that normalise pixels in [0, 255]."""
     mean, std = settings.mean, settings.std
     axis = channels_axis(settings.data_format)
     channels = settings.input_shape[axis]

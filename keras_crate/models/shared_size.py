@@ -14,14 +14,6 @@ def share_at_size(model: keras.Model, input_shape: tuple[int, int, int]) -> kera
     In contrast to `with_input_shape`, nothing is copied: training either model
     changes both. Positions are resized (bicubic) at each call, so gradients
     reach the one table.
-
-    Args:
-        model: A functional model. The layers of other packages must accept
-            other sizes, as convolutions and global pooling do.
-        input_shape: Image shape without the batch.
-
-    Raises:
-        ValueError: If a layer does not accept the size. The error is the layer's.
     """
 
     def same(layer):

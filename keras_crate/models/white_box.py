@@ -29,17 +29,7 @@ from keras_crate.weights.assign import HEAD_LAYERS
 
 
 class WhiteBoxModel(keras.Model):
-    """Base of the models: functional Keras models of images.
-
-    Args:
-        images: Symbolic images, the model's input.
-        outputs: The graph's symbolic outputs.
-        settings: The constructor's checked arguments, which `get_config` and
-            `rebuild` use.
-        graph: The `Graph` that added the layers. It has their dtype policy, and the
-            layers before `input_tensor`.
-        name: Name of the model.
-    """
+    """Base of the models: functional Keras models of images."""
 
     settings: Settings
 

@@ -104,15 +104,6 @@ def measure(
 class Measurer:
     """Measures a model repeatedly, as during training.
 
-    Args:
-        model, convention, eps, penalty, at: As in `measure`.
-
-    Call arguments:
-        images, batch_size, verbose: As in `measure`.
-
-    Returns:
-        A `LayerMeasurements` of the model with its current weights.
-
     Attributes:
         tensors: The symbolic tensors that are read, for each block.
     """

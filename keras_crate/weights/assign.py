@@ -32,10 +32,6 @@ _GRID = "token_embedding/grid"
 class Weights:
     """Weights of an open file.
 
-    Args:
-        file: The open file.
-        found: Where it comes from.
-
     Attributes:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
             were trained with, `evaluation`, by which images are prepared for
@@ -66,11 +62,7 @@ class Weights:
         return (side, side) if side**2 == self.recognised.size.positions - 1 else None
 
     def channels(self, patch_size: tuple[int, int]) -> int | None:
-        """Number of channels of the images, or None if the file does not show it.
-
-        Args:
-            patch_size: Height and width of the model's patches.
-        """
+        """Number of channels of the images, or None if the file does not show it."""
         config = self.file.config
         shape = config.get("input_shape")
         if isinstance(shape, list) and len(shape) == 3:
@@ -92,13 +84,6 @@ class Weights:
         Layers are matched by name, so files of any backend fit. Positions for
         another grid of patches are resized. The model's head keeps its initial
         values if the file has no head or one for other classes.
-
-        Args:
-            model: A model with a layer `token_embedding`, not quantised.
-
-        Raises:
-            ValueError: If the weights belong to another model. Nothing is
-                assigned then.
         """
         if self.recognised is not None:
             assign(model, self.recognised.variables(), self.origin, facts=self._heads(model))
@@ -128,25 +113,13 @@ class Weights:
 
 @contextlib.contextmanager
 def open_weights(found: Found) -> Iterator[Weights]:
-    """Opens weights that `find` returned, for a `with` statement.
-
-    Raises:
-        FileNotFoundError, ValueError, ImportError: As `open_tensors` and `recognise`.
-    """
+    """Opens weights that `find` returned, for a `with` statement."""
     with open_tensors(found.source, found.origin) as file:
         yield Weights(file, found)
 
 
 def load_weights(model: keras.Model, source) -> None:
-    """Loads a file of any format into a model, as `weights=` of the constructors does.
-
-    Args:
-        model: A model of the package, not quantised.
-        source: What `open_tensors` takes.
-
-    Raises:
-        FileNotFoundError, ValueError, ImportError: As `open_tensors` and `Weights.assign_to`.
-    """
+    """Loads a file of any format into a model, as `weights=` of the constructors does."""
     with open_tensors(source) as file:
         Weights(file, Found(source, file.origin)).assign_to(model)
 
@@ -156,15 +129,7 @@ def assign(
 ) -> None:
     """Assigns arrays to a model's variables by their paths.
 
-    Args:
-        model: Any Keras model; it has a layer `token_embedding`.
-        tensors: The arrays. Positions may be for another grid.
-        origin: What to call them in messages.
-        facts: Values besides weights: `heads` of MSSA, `grid` of the positions.
-
-    Raises:
-        ValueError: If a variable has no array, an array no variable, shapes or
-            heads differ, or arrays are not floats. Nothing is assigned then.
+    `facts` are values besides weights: `heads` of MSSA, `grid` of the positions.
     """
     facts = facts or {}
     # The seeds of random layers are not weights.

@@ -38,15 +38,7 @@ class Found:
 def find(weights, architecture: Architecture | None) -> Found:
     """Finds the weights that the `weights` argument of a constructor names.
 
-    Args:
-        weights: The name of a variant or of its data; `hf://user/repository`;
-            the path of a file or folder; or a dictionary of tensors.
-        architecture: The model's; None if no variant has the model's operators.
-
-    Raises:
-        ValueError: If there are no weights of this name for the architecture.
-        FileNotFoundError: If the weights are not published, or there is no such file.
-        OSError: If the Hub cannot be reached and the weights are not in its cache.
+    `architecture` is None if no variant has the model's operators.
     """
     if isinstance(weights, Mapping):
         return Found(weights, "the dictionary")
@@ -61,11 +53,7 @@ def find(weights, architecture: Architecture | None) -> Found:
 
 
 def find_variant(name: str, architecture: Architecture | None) -> Variant:
-    """Returns the variant of an architecture by its name or by the name of its data.
-
-    Raises:
-        ValueError: If there is no such variant. The error names others.
-    """
+    """Returns the variant of an architecture by its name or by the name of its data."""
     fitting = [v for v in variants().values() if v.architecture == architecture]
     for variant in fitting:
         if name in variant.names:
@@ -80,14 +68,7 @@ def find_variant(name: str, architecture: Architecture | None) -> Variant:
 
 
 def fetch(variant: Variant) -> Found:
-    """Returns the weights of a variant, downloaded where needed.
-
-    Raises:
-        FileNotFoundError: If the weights are not published where a program can fetch them.
-        ImportError: If they are a file of PyTorch and PyTorch is not installed.
-        OSError: If the Hub cannot be reached and the weights are not in its cache.
-        ValueError: If the file's hash is not that of the Hub or of the registry.
-    """
+    """Returns the weights of a variant, downloaded where needed."""
     settings = {**variant.arguments, "evaluation": variant.evaluation}
     if variant.state == "shipped":
         path = variant.shipped_file

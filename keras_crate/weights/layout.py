@@ -124,15 +124,9 @@ class Layout:
 
 
 def dimensions(layout: Layout, shapes: Mapping[str, tuple]) -> Dimensions | None:
-    """A model's dimensions, as the shapes of a checkpoint show them.
+    """A model's dimensions, as the shapes of a checkpoint show them; None without width and depth.
 
-    Args:
-        layout: The checkpoint's layout.
-        shapes: Shape of each tensor.
-
-    Returns:
-        The dimensions. A dimension is 0 where the tensor that shows it is missing
-        or has another rank. None if no tensor shows the width and the depth.
+    A dimension is 0 where the tensor that shows it is missing or has another rank.
     """
     keys = layout.keys
 

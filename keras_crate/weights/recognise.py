@@ -67,16 +67,7 @@ class Recognised(NamedTuple):
 
 
 def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
-    """Finds the layout of a checkpoint and checks that it is complete.
-
-    Args:
-        tensors: Tensors by the authors' names.
-        origin: What to call the checkpoint in errors.
-
-    Raises:
-        ValueError: If its layout is not known, or tensors are missing, not
-            known, or of a wrong shape.
-    """
+    """Finds the layout of a checkpoint and checks that it is complete."""
     layout = layout_of(tensors)
     if layout is None:
         raise ValueError(

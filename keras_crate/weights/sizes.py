@@ -48,13 +48,7 @@ def family_of(constructor: str) -> str:
 
 
 def constructor_of(family: str, dim: int, depth: int) -> str | None:
-    """The constructor of a published size, such as `"CRATEBase"`; None if there is none.
-
-    Args:
-        family: Name of the family's class, such as `"CRATE"`.
-        dim: Token width.
-        depth: Number of blocks.
-    """
+    """The constructor of a published size, such as `"CRATEBase"`; None if there is none."""
     for constructor, size in SIZES.items():
         if family_of(constructor) == family and (size.dim, size.depth) == (dim, depth):
             return constructor

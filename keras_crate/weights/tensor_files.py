@@ -78,21 +78,10 @@ class TensorFile:
 
 @contextlib.contextmanager
 def open_tensors(source: str | os.PathLike | Mapping, origin: str | None = None):
-    """Opens a weights file of any format, for a `with` statement.
+    """Opens a weights file of any format as a `TensorFile`, for a `with` statement.
 
-    Args:
-        source: Path of a file; a folder that holds an unpacked `.keras` file; or
-            a dictionary of tensors of any library, or one that has such a dictionary inside.
-        origin: What to call it in messages; by default the path.
-
-    Yields:
-        A `TensorFile`, which can be read until the `with` statement ends.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, is of no known format, holds no tensors,
-            would need code to be run, or takes its content from other files.
-        ImportError: If it is a file of PyTorch and PyTorch is not installed.
+    `source` is a file; a folder that holds an unpacked `.keras` file; or a dictionary
+    of tensors of any library, or one that has such a dictionary inside.
     """
     if isinstance(source, Mapping):
         origin = origin or "the dictionary"
@@ -132,11 +121,7 @@ def needs_pytorch(name: str) -> bool:
 
 
 def check_readable(name: str) -> None:
-    """Refuses a file that cannot be read here, before it is downloaded.
-
-    Raises:
-        ImportError: If it is a file of PyTorch and PyTorch is not installed.
-    """
+    """Refuses a file that cannot be read here, before it is downloaded."""
     if needs_pytorch(name):
         with needed("torch", f"Reading {Path(name).name}, a file of PyTorch, needs"):
             import torch  # noqa: F401

@@ -199,12 +199,8 @@ def names_of_variants() -> list[str]:
 def lookup(name: str) -> Variant | None:
     """Returns the variant of a name, or None if there is none.
 
-    Args:
-        name: Its own name, or another of its names if no other variant has it,
-            such as `"mnist"`.
-
-    Raises:
-        ValueError: If several variants have the name.
+    It is its own name, or another of its names if no other variant has it, such as
+    `"mnist"`.
     """
     if name in variants():
         return variants()[name]
@@ -218,11 +214,7 @@ def lookup(name: str) -> Variant | None:
 
 
 def variant_named(name: str) -> Variant:
-    """As `lookup`, for a name that must be a variant's.
-
-    Raises:
-        ValueError: If there is no such variant, or several. The error has other names.
-    """
+    """As `lookup`, for a name that must be a variant's."""
     found = lookup(name)
     if found is None:
         raise ValueError(

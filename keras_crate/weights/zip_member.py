@@ -15,33 +15,16 @@ _BLOCK = 1 << 20
 
 
 def check_unpacked(archive: zipfile.ZipFile, origin: str) -> None:
-    """Refuses an archive whose files would be far larger than itself.
-
-    Args:
-        archive: The archive, opened by its path.
-        origin: What to call it in errors.
-
-    Raises:
-        Refused: As `check_declared`.
-    """
+    """Refuses an archive whose files would be far larger than itself."""
     unpacked = sum(info.file_size for info in archive.infolist())
     check_declared(origin, unpacked, os.path.getsize(archive.filename))
 
 
 def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack):
-    """Opens a file of an archive so that any part of it can be read.
+    """Opens a file of an archive so that any part of it can be read, and checks its checksum.
 
-    Args:
-        archive: The archive, opened by its path.
-        name: Name of the file in it.
-        stack: Closes the file at its end.
-
-    Returns:
-        What `h5py.File` opens; the path of the file that holds the content;
-        and the content's first byte in it. If the file is compressed, it is a copy.
-
-    Raises:
-        zipfile.BadZipFile: If the content does not have the checksum of the archive.
+    Returns what `h5py.File` opens, the path of the file that holds the content, and the
+    content's first byte in it. If the file is compressed, it is a copy.
     """
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED:
@@ -62,13 +45,7 @@ def open_member(archive: zipfile.ZipFile, name: str, stack: contextlib.ExitStack
 
 
 class Section(io.RawIOBase):
-    """A part of an open file, as a read-only file.
-
-    Args:
-        file: The file.
-        start: First byte of the part.
-        size: Number of bytes.
-    """
+    """A part of an open file, as a read-only file."""
 
     def __init__(self, file, start: int, size: int):
         super().__init__()
