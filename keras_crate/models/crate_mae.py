@@ -485,13 +485,6 @@ def CRATEMAETiny(
 
     11,331,840 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAETiny(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=384, depth=12, heads=6, **locals())
 
@@ -524,13 +517,6 @@ def CRATEMAESmall(
 
     24,960,000 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAESmall(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=576, depth=12, heads=12, **locals())
 
@@ -563,13 +549,6 @@ def CRATEMAEBase(
 
     43,896,576 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAEBase(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=768, depth=12, heads=12, **locals())
 
@@ -602,12 +581,5 @@ def CRATEMAELarge(
 
     153,023,232 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAELarge(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=1024, depth=24, heads=16, **locals())
