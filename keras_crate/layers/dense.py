@@ -29,6 +29,19 @@ class Dense(keras.layers.Dense):
     sum would be rounded anew.) The loaded layer has both.
     """
 
+    def call(self, inputs, training=None):
+        if keras.backend.backend() != "torch" or self.activation is not None:
+            return super().call(inputs, training=training)
+        import torch
+
+        # In one pass. Keras adds the bias in a second one, 5 % of the time of a CRATE-B on a CPU.
+        # It casts only within a layer's call; a rematerialised gradient is computed later.
+        inputs, kernel, bias = (
+            None if x is None else keras.ops.convert_to_tensor(x, dtype=self.compute_dtype)
+            for x in (inputs, self.kernel, self.bias)
+        )
+        return torch.nn.functional.linear(inputs, kernel.T, bias)
+
     def quantize(self, mode=None, type_check=True, **kwargs):
         super().quantize(mode, type_check=False, **kwargs)  # Keras refuses subclasses
 

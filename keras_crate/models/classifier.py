@@ -35,7 +35,6 @@ class Classifier(WhiteBoxModel):
         settings = Settings(**arguments_of(arguments))
         weights, dtype, name, before = taken_from(settings)
         checks.check_pooling(settings.pooling, settings.include_top)
-        checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
         with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
@@ -143,13 +142,6 @@ class Classifier(WhiteBoxModel):
 
         Weights that are never trained, such as fixed positions, stay fixed.
         Compile the model afterwards.
-
-        Example:
-
-        ```python
-        model.unfreeze()
-        model.compile(optimizer="adamw", loss="sparse_categorical_crossentropy")
-        ```
         """
         for layer in self.layers:
             for part in parts_of(layer):  # `layer.trainable` does not reach all of them

@@ -261,18 +261,13 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         """As `predict`, with a given mask.
 
         Args:
-            images: Array of shape `(n, *input_shape)`.
-            noise: Array `(n, patches)`: the patches with the largest numbers
-                are hidden. None for random numbers.
-            batch_size: Images at a time.
-            mask_ratio: As in `reconstruct`.
+            images, noise, batch_size, mask_ratio: As in `reconstruct`.
 
         Returns:
             The model's outputs as NumPy arrays.
 
         Raises:
-            ValueError: If the model cannot take the noise, or the ratio hides all patches or
-                none.
+            ValueError: As `reconstruct`.
         """
         checks.check_images(images, self.settings.input_shape)
         if noise is None and mask_ratio is None:
@@ -348,13 +343,9 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         dtype = keras.backend.result_type(self.dtype_policy.variable_dtype, "float32")
         images = ops.cast(images, dtype)
         if self.settings.include_preprocessing:
-            scale, offset = (ops.cast(a, images.dtype) for a in self._rescaling())
+            scale, offset = (ops.convert_to_tensor(a, dtype) for a in rescaling_of(self.settings))
             images = images * scale + offset
         return cut_patches(images, self.settings.patch_size, self.settings.data_format)
-
-    def _rescaling(self) -> tuple[np.ndarray, np.ndarray]:
-        """The scale and offset that normalise pixels."""
-        return tuple(np.array(a, "float32") for a in rescaling_of(self.settings))
 
     def _images(self, patches) -> np.ndarray:
         """The inverse of `_patches`."""
@@ -364,7 +355,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         images = ops.convert_to_numpy(images).astype("float32")
         if not s.include_preprocessing:
             return images
-        scale, offset = self._rescaling()
+        scale, offset = (np.array(a, "float32") for a in rescaling_of(s))
         return np.clip((images - offset) / scale, 0, 255)
 
 

@@ -6,6 +6,7 @@ import keras
 
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenEmbedding
+from keras_crate.models.input_tensor import for_shape
 from keras_crate.models.settings import Form, built_as
 
 
@@ -18,9 +19,16 @@ def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Mo
     # Not from the configuration: a user's operator may not be serialisable.
     settings = {k: v for k, v in vars(model.settings).items() if k in config}
     if "input_shape" in changes and model.layers_before:
-        changes["input_tensor"] = model.input_for(changes["input_shape"])
+        changes["input_tensor"] = for_shape(model.layers_before, changes["input_shape"])
     with built_as(form):
         return type(model)(**{**config, **settings, **changes})
+
+
+def made_anew(model: keras.Model) -> keras.Model:
+    """Makes a model of the same form with initial weights, also of another package."""
+    if hasattr(model, "settings"):
+        return rebuild(model)
+    return type(model).from_config(model.get_config())
 
 
 def adapted(model: keras.Model, **changes) -> keras.Model:

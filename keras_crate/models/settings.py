@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.checks import as_pair, check_count, check_positive, check_rate
+from keras_crate.checks import as_pair, check_above_zero, check_count, check_positive, check_rate
 from keras_crate.keras_internals import outside_remat_scopes
 from keras_crate.models import checks
 
@@ -100,7 +100,8 @@ def checked(settings: Settings) -> None:
     s.heads = int(s.heads)
     check_rate("dropout_rate", s.dropout_rate)
     check_rate("drop_path_rate", s.drop_path_rate)
-    checks.check_layer_scale(s.layer_scale)
+    if s.layer_scale is not None:
+        check_above_zero("layer_scale", s.layer_scale)
     checks.check_rematerialise(s.rematerialise, s.dropout_rate)
     s.registers = check_count("registers", s.registers)
     s.data_format = s.data_format or keras.config.image_data_format()

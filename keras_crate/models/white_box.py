@@ -21,7 +21,6 @@ from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.graph import Graph
-from keras_crate.models.input_tensor import check_shape_can_change, for_shape
 from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
@@ -45,14 +44,6 @@ class WhiteBoxModel(keras.Model):
     def layers_before(self) -> list[keras.layers.Layer]:
         """The user's layers up to `input_tensor`, if it is given."""
         return [] if self._before.model is None else self._before.model.layers
-
-    def input_for(self, input_shape: ImageShape) -> keras.KerasTensor:
-        """Returns a new input like the model's `input_tensor`, for images of another shape.
-
-        Raises:
-            ValueError: If the user has layers after the input.
-        """
-        return for_shape(self._before.model, input_shape)
 
     def __call__(self, inputs, *args, **kwargs):
         checks.check_images(inputs, self.inputs[0].shape[1:])
@@ -140,7 +131,6 @@ class WhiteBoxModel(keras.Model):
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
         if input_shape == self.input_shape[1:]:
             return adapted(self)
-        check_shape_can_change(self._before.model)
         if input_shape[axis] != self.settings.input_shape[axis]:
             if channels is None:
                 raise ValueError(
@@ -242,7 +232,7 @@ class WhiteBoxModel(keras.Model):
         export_model(self, filepath, format, **signature, **kwargs)
 
     def get_config(self) -> dict:
-        settings = dict(vars(self.settings))
+        settings, before = dict(vars(self.settings)), self._before.model
         for name in ("fused", "evaluation", "grid"):  # of the form, left out if they are empty
             if not settings[name]:
                 del settings[name]
@@ -253,14 +243,8 @@ class WhiteBoxModel(keras.Model):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": changed} if changed else {}),
-            **self._config_before(),
+            **({"input_tensor": keras.saving.serialize_keras_object(before)} if before else {}),
         }
-
-    def _config_before(self) -> dict:
-        before = self._before.model
-        if before is None:
-            return {}
-        return {"input_tensor": keras.saving.serialize_keras_object(before)}
 
     def get_compile_config(self) -> dict:
         return public_optimizers(super().get_compile_config())

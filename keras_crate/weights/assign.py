@@ -215,7 +215,8 @@ def _head_to_train(tensors: dict, variables: dict) -> list[str]:
 
 def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
     """Returns the number of the model's registers that the file does not have."""
-    stored = tensors.get(_REGISTER_TOKENS, tensors.get("token_embedding/2"))  # as Keras' files name it
+    # As our layouts name them, or as Keras' files.
+    stored = tensors.get(_REGISTER_TOKENS, tensors.get("token_embedding/2"))
     found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTER_TOKENS)))
     if found not in (0, own):
         raise ValueError(
@@ -226,25 +227,25 @@ def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
 
 
 def _say(model, origin, left_out, grids, new_registers) -> None:
+    words = []
     if new_registers:
-        warnings.warn(
+        words.append(
             f"{origin} has no registers. The model's {new_registers} registers keep their initial "
-            "values and must be trained.",
-            stacklevel=5,
+            "values and must be trained."
         )
     if left_out:
         classes = model.get_layer("head").units
-        warnings.warn(
+        words.append(
             f"{origin} has no head for this model's {classes} classes: {' and '.join(left_out)} "
-            "keep their initial values and must be trained.",
-            stacklevel=5,
+            "keep their initial values and must be trained."
         )
     if grids:
-        warnings.warn(
+        words.append(
             f"The positions in {origin} are for a grid of {grids[0]} patches; they were resized "
-            f"to {grids[1]}.",
-            stacklevel=5,
+            f"to {grids[1]}."
         )
+    for warning in words:
+        warnings.warn(warning, stacklevel=5)
 
 
 def _named_as_in_keras_files(model) -> dict[str, str]:
@@ -265,16 +266,12 @@ def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     if not (config and hasattr(model, "settings")):
         return
     if config.get("fused"):
-        raise ValueError(
-            f"{origin} holds a fused model. Load it with `keras.saving.load_model`."
-        )
+        raise ValueError(f"{origin} holds a fused model. Load it with `keras.saving.load_model`.")
     own = json.loads(json.dumps(model.get_config(), default=str))
     names = _SETTINGS
     if config.get("include_top") and own.get("include_top"):
         names = (*names, "pooling")  # it decides what the head sees
-    other = [
-        k for k in names if k in config and k in own and not _agree(k, config, own)
-    ]
+    other = [k for k in names if k in config and k in own and not _agree(k, config, own)]
     if other:
         differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
         warnings.warn(
@@ -288,9 +285,7 @@ def _agree(name: str, config: dict, own: dict) -> bool:
     if name not in ("compress", "sparsify"):
         return config[name] == own[name]
     # One configuration may have the operator's name, and the other its layer.
-    (ours, our_numbers), (theirs, their_numbers) = (
-        _operator(c[name], c) for c in (own, config)
-    )
+    (ours, our_numbers), (theirs, their_numbers) = (_operator(c[name], c) for c in (own, config))
     shared = our_numbers.keys() & their_numbers.keys()
     return ours == theirs and all(our_numbers[k] == their_numbers[k] for k in shared)
 

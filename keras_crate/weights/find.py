@@ -60,7 +60,7 @@ def find_variant(name: str, architecture: Architecture | None) -> Variant:
             return variant
     question = did_you_mean(name, [known for v in fitting for known in v.names]) or "."
     raise ValueError(
-        f'There are no weights {name!r} for this model, and no file of that name{question} '
+        f"There are no weights {name!r} for this model, and no file of that name{question} "
         f"The model: {architecture or 'one with operators of its own'}.\n"
         f"{_offer(architecture, (name,))}\n"
         "`weights` also takes the path of a file and hf://user/repository."

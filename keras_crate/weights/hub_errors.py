@@ -19,9 +19,7 @@ def hub_errors(address: str, failed: str, token: str | None = None):
         raise explained(error, address, failed, token) from None
 
 
-def explained(
-    error: BaseException, address: str, failed: str, token: str | None = None
-) -> OSError:
+def explained(error: BaseException, address: str, failed: str, token: str | None = None) -> OSError:
     """Returns the error that `hub_errors` raises for an error of the client."""
     from huggingface_hub import get_token
 

@@ -1,12 +1,11 @@
 """Finds the layout of a checkpoint, and turns its tensors into a model's variables."""
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_crate.weights.layout import Dimensions, Entry, Layout, dimensions
+from keras_crate.weights.layout import Dimensions, Layout, dimensions
 from keras_crate.weights.layouts import LAYOUTS
 from keras_crate.weights.sizes import SIZES, constructor_of
 from keras_crate.weights.tensor_files import Tensor
@@ -39,7 +38,7 @@ class Recognised(NamedTuple):
         found = {}
         for entry in self.layout.entries(self.size):
             tensor = self.tensors[entry.name]
-            read = _transforming(entry, tensor)
+            read = lambda entry=entry, read=tensor.read: entry.to_variable(read())  # noqa: E731
             found[entry.path] = Tensor(entry.variable_shape, tensor.dtype, read)
         for path, dimension in self.layout.zeros.items():
             if length := getattr(self.size, dimension):
@@ -91,7 +90,8 @@ def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
             "blocks are missing. Nothing was loaded."
         )
     entries = {entry.name: entry for entry in layout.entries(size)}
-    unused = [name for name in shapes.keys() - entries.keys() if _is_unused(layout, name)]
+    unknown = shapes.keys() - entries.keys()
+    unused = {name for name in unknown if layout.unused and re.match(layout.unused, name)}
     problems = {
         "Missing": [name for name in entries if name not in shapes],
         "Of another shape": [
@@ -99,7 +99,7 @@ def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
             for name, entry in entries.items()
             if shapes.get(name, entry.shape) != entry.shape
         ],
-        "Not known": sorted(shapes.keys() - entries.keys() - set(unused)),
+        "Not known": sorted(unknown - unused),
     }
     if any(problems.values()):
         lists = [f"{kind} ({len(n)}): {_listed(n)}." for kind, n in problems.items() if n]
@@ -116,14 +116,6 @@ def layout_of(names) -> Layout | None:
         if any(re.match(layout.recognised, name) for name in names):
             return layout
     return None
-
-
-def _is_unused(layout: Layout, name: str) -> bool:
-    return bool(layout.unused and re.match(layout.unused, name))
-
-
-def _transforming(entry: Entry, tensor: Tensor) -> Callable[[], np.ndarray]:
-    return lambda: entry.to_variable(tensor.read())
 
 
 def _listed(names) -> str:

@@ -5,15 +5,9 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """One published size of a family.
+    """One published size: width, blocks, heads, side of a patch, and number of parameters.
 
-    Attributes:
-        dim: Token width.
-        depth: Number of blocks.
-        heads: Number of subspaces in a block.
-        patch: Side of a patch in pixels.
-        parameters: Number of parameters at this patch, 224x224x3 pixels and 1,000 classes,
-            without running statistics.
+    The number is for 224x224x3 pixels and 1,000 classes, without running statistics.
     """
 
     dim: int
