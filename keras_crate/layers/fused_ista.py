@@ -100,8 +100,7 @@ class FusedISTA(Dense):
             kernel = ops.convert_to_numpy(stored_kernel(self)).astype("float64")
             stored_kernel(self).assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
             self.identity_apart = True
-        # Keras' check of the type would leave out subclasses of Dense.
-        super().quantize(mode, type_check=False, **kwargs)
+        super().quantize(mode, **kwargs)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

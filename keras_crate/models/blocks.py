@@ -11,21 +11,13 @@ from keras_crate.models.graph import BLOCK_LAYERS
 
 
 class Block(NamedTuple):
-    """The operators of a block, and its tokens.
+    """The operators of a block, and its tokens."""
 
-    Attributes:
-        number: Number of the block, from 0.
-        compress: The operator that compresses.
-        sparsify: The operator that sparsifies.
-        last: The layer whose output is the block's output.
-        half_step: Symbolic tokens between the two operators, not normalised.
-    """
-
-    number: int
+    number: int  # from 0
     compress: keras.layers.Layer
     sparsify: keras.layers.Layer
-    last: keras.layers.Layer
-    half_step: keras.KerasTensor
+    last: keras.layers.Layer  # the layer whose output is the block's
+    half_step: keras.KerasTensor  # tokens between the two operators, not normalised
 
     @property
     def output(self) -> keras.KerasTensor:

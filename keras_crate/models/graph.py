@@ -19,30 +19,16 @@ BLOCK_LAYERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What distinguishes one family from another.
+    """What distinguishes one family from another."""
 
-    Attributes:
-        compress: The first operator of every block. Each block gets a copy.
-        sparsify: The second operator of every block.
-        epsilon: Epsilon of the blocks' normalisations.
-        stem: Class of the layer from images to patches.
-        patches: Arguments of the stem.
-        tokens: Arguments of `TokenEmbedding`.
-        norm_tokens: Whether the last normalisation is one of all tokens
-            (`encoder_norm`). Otherwise it is one of the pooled features
-            (`head_norm`).
-        norm_epsilon: Epsilon of the last normalisation.
-        head: Arguments of the layer `head`, a `Dense`.
-    """
-
-    compress: keras.layers.Layer
-    sparsify: keras.layers.Layer
-    epsilon: float = 1e-5
-    stem: type[Stem] = PatchEmbedding
+    compress: keras.layers.Layer  # the first operator of every block, which gets a copy
+    sparsify: keras.layers.Layer  # the second one
+    epsilon: float = 1e-5  # of the blocks' normalisations
+    stem: type[Stem] = PatchEmbedding  # from images to patches
     patches: dict = dataclasses.field(default_factory=dict)
     tokens: dict = dataclasses.field(default_factory=dict)
-    norm_tokens: bool = False
-    norm_epsilon: float = 1e-5
+    norm_tokens: bool = False  # the last normalisation: `encoder_norm`, else `head_norm`
+    norm_epsilon: float = 1e-5  # of the last normalisation
     head: dict = dataclasses.field(default_factory=dict)
 
 

@@ -31,21 +31,12 @@ class Settings(types.SimpleNamespace):
 
 
 class Form(NamedTuple):
-    """What a saved or fused model has besides its settings.
+    """What a saved or fused model has besides its settings."""
 
-    Attributes:
-        fused: Whether it has the form that `keras_crate.fuse` gives it.
-        layer_settings: What freezing, quantisation and LoRA changed, by layer name.
-        evaluation: How images are prepared for it, or None if nothing is known:
-            `size`, `resize` and `interpolation` of `keras_crate.evaluation.Evaluation`.
-        grid: Rows and columns of the table of positions in a model for images of any
-            size, or None for the default.
-    """
-
-    fused: bool = False
-    layer_settings: dict = {}
-    evaluation: dict | None = None
-    grid: tuple[int, int] | None = None
+    fused: bool = False  # as by `keras_crate.fuse`
+    layer_settings: dict = {}  # what freezing, quantisation and LoRA changed, by layer
+    evaluation: dict | None = None  # how images are prepared, if it is known
+    grid: tuple[int, int] | None = None  # of the positions, for images of any size
 
     @classmethod
     def taken_from(cls, config: dict) -> "Form":

@@ -48,14 +48,10 @@ def measure(
     CRATE-alpha's block is not its sparse codes. It has few zeros, so |Z|_0 is of
     little use there.)
 
-    A ViT is not built from subspaces. For a ViT, each head's basis is the kernel of
-    its value projection, without bias. The kernel has the shape of a CRATE's basis,
-    d x d/heads. A head combines only these coordinates of the tokens. (In a CRATE,
-    they are also the keys and queries.) The scale of a kernel has no effect: the
-    paper's convention makes the bases orthonormal, and the authors' convention
-    scales every token of a head to length 1. A ViT has no operator that sparsifies.
-    The zeros of the block's output are counted instead; usually there are none. All
-    tokens are measured, also class, distillation and register tokens.
+    For a ViT, each head's basis is the kernel of its value projection, without bias. A
+    head combines only these coordinates of the tokens. A ViT has no operator that
+    sparsifies. The zeros of the block's output are counted instead; usually there are
+    none. All tokens are measured, also class, distillation and register tokens.
 
     Args:
         model: Any model of the package, with any operators, or a functional

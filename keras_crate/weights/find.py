@@ -21,17 +21,11 @@ _OFFERED = 3  # other weights in an error message
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Weights on this machine.
+    """Weights on this machine."""
 
-    Attributes:
-        source: A file, a folder, or a dictionary of tensors; what `open_tensors` takes.
-        origin: What to call it in messages.
-        settings: Arguments of the constructor that the weights were trained
-            with, and `evaluation`, as far as the registry has them.
-    """
-
-    source: Path | Mapping
-    origin: str
+    source: Path | Mapping  # what `open_tensors` takes
+    origin: str  # what to call it in messages
+    # Arguments that the weights were trained with, and `evaluation`, as the registry has them.
     settings: dict = dataclasses.field(default_factory=dict)
 
 

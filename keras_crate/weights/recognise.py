@@ -18,20 +18,12 @@ _SEGMENTATION_CLASSES, _SEGMENTATION_HEADS = 21_842, 6
 
 
 class Recognised(NamedTuple):
-    """A checkpoint whose layout is known and whose tensors are complete.
-
-    Attributes:
-        layout: Its layout.
-        size: Its dimensions.
-        tensors: Its tensors by the authors' names.
-        is_backbone: Whether it also has heads for another task. Its model is
-            then made without a head.
-    """
+    """A checkpoint whose layout is known and whose tensors are complete."""
 
     layout: Layout
     size: Dimensions
-    tensors: dict[str, Tensor]
-    is_backbone: bool
+    tensors: dict[str, Tensor]  # by the authors' names
+    is_backbone: bool  # with heads for another task; its model has no head
 
     def variables(self) -> dict[str, Tensor]:
         """Returns the values of a model's variables by path, made from the tensors."""

@@ -42,37 +42,23 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Tensor(NamedTuple):
-    """One array of a file.
-
-    Attributes:
-        shape: Its shape.
-        dtype: Name of its dtype, such as `"float32"`.
-        read: Returns it as a NumPy array, in float64 if it is stored so, else in float32.
-    """
+    """One array of a file."""
 
     shape: tuple[int, ...]
-    dtype: str
-    read: Callable[[], np.ndarray]
+    dtype: str  # its name, such as "float32"
+    read: Callable[[], np.ndarray]  # in float64 if it is stored so, else in float32
 
 
 @dataclasses.dataclass(frozen=True)
 class TensorFile:
-    """An open file.
-
-    Attributes:
-        origin: What to call the file in messages.
-        tensors: The arrays by name. In a file of Keras, a name is
-            `layer/index` or `layer/sublayer/index`; elsewhere, the authors' name.
-        facts: Values that layers store besides weights in a file of Keras, such as
-            `{"block_0_mssa/heads": 4}`.
-        config: The model's configuration in a file of Keras that has one.
-        is_keras: Whether it is a file of Keras.
-    """
+    """An open file, and what to call it in messages."""
 
     origin: str
+    # By `layer/index` or `layer/sublayer/index` in a file of Keras, else by the authors' names.
     tensors: dict[str, Tensor]
+    # What layers store besides weights in a file of Keras, such as {"block_0_mssa/heads": 4}.
     facts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    config: dict = dataclasses.field(default_factory=dict)
+    config: dict = dataclasses.field(default_factory=dict)  # of the model, in a file of Keras
     is_keras: bool = False
 
 
