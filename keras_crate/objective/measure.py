@@ -29,11 +29,10 @@ def measure(
     model: keras.Model | ModelView,
     images,
     batch_size: int = 32,
-    convention: str | None = None,
+    convention: str = "authors",
     eps: float | None = None,
     penalty: float = 0.1,
     verbose: int = 0,
-    at: str | None = None,
 ) -> LayerMeasurements:
     """Measures compression and sparsity at every block of a model.
 
@@ -66,13 +65,11 @@ def measure(
             or a tuple that starts with one. KerasHub's classifiers prepare the
             images with their preprocessor, as in `predict`.
         batch_size: Number of images of an array in a batch.
-        convention: `"authors"` (the default) or `"paper"`; see
+        convention: `"authors"` or `"paper"`; see
             `subspace_coding_rate`.
         eps: Precision of the coding rate, > 0. By default the convention's.
         penalty: lambda of the objective, >= 0.
         verbose: 1 for a progress bar.
-        at: Another way to name the convention, by the place where it measures:
-            `"input"` for the authors', `"half"` for the paper's.
 
     Returns:
         A `LayerMeasurements`, which prints as a table. Rates are computed in
@@ -94,7 +91,7 @@ def measure(
         Yu et al., arXiv:2306.01129, section 3 (figure 3 for the two curves),
         and the authors' published measuring code.
     """
-    return Measurer(model, convention, eps, penalty, at)(images, batch_size, verbose)
+    return Measurer(model, convention, eps, penalty)(images, batch_size, verbose)
 
 
 class Measurer:
@@ -107,12 +104,11 @@ class Measurer:
     def __init__(
         self,
         model: keras.Model | ModelView,
-        convention: str | None = None,
+        convention: str = "authors",
         eps: float | None = None,
         penalty: float = 0.1,
-        at: str | None = None,
     ):
-        self.convention = chosen_convention(convention, at)
+        self.convention = check_choice("convention", convention, MEASURED_AT)
         self.eps = check_eps(eps, self.convention)
         self.penalty = check_not_negative("penalty", penalty)
         view = view_of(model)
@@ -174,22 +170,6 @@ class Measurer:
             terms |= {"rate": rate, "rate_reduction": rate - terms["coding_rate"]}
             terms["objective"] = sparse_rate_reduction(output, bases, self.eps, self.penalty)
         return terms
-
-
-def chosen_convention(convention: str | None, at: str | None) -> str:
-    """Returns the name of the convention, given by its name or by its place."""
-    if convention is not None:
-        check_choice("convention", convention, MEASURED_AT)
-    if at is None:
-        return convention or "authors"
-    conventions = {place: name for name, place in MEASURED_AT.items()}
-    check_choice("at", at, conventions)
-    if convention not in (None, conventions[at]):
-        raise ValueError(
-            f"The {convention} convention is measured at {MEASURED_AT[convention]!r}. Received: "
-            f"convention={convention!r}, at={at!r}. Leave one out."
-        )
-    return conventions[at]
 
 
 def _normalised_input(block: BlockView):
