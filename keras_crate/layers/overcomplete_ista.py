@@ -111,11 +111,7 @@ class OvercompleteISTA(SparseCoding):
         return ops.relu(z - self.step_size * gradient - threshold)
 
     def sparse_codes(self, inputs):
-        """Returns the codes `z_2` of shape `(..., ratio d)`: non-negative, many of them zero.
-
-        Args:
-            inputs: Tokens of shape `(..., d)`, normalised.
-        """
+        """Returns the codes `z_2` of normalised tokens, `(..., ratio d)`. Many are zero."""
         inputs = ops.cast(inputs, self.compute_dtype)
         return self._codes(inputs, self.dictionary_matrix())
 

@@ -119,14 +119,7 @@ class SubspaceLayer(CompositeLayer):
         return True
 
     def coordinates(self, inputs):
-        """The tokens' coordinates in each subspace, `W_k = Z U_k`.
-
-        Args:
-            inputs: Tokens of shape `(batch, n, d)`.
-
-        Returns:
-            Tensor of shape `(batch, heads, n, p)`.
-        """
+        """The coordinates `W_k = Z U_k`, `(batch, heads, n, p)`, of tokens `(batch, n, d)`."""
         split = (-1, ops.shape(inputs)[1], self.heads, self.head_dim)
         return ops.transpose(ops.reshape(self.subspaces(inputs), split), (0, 2, 1, 3))
 

@@ -185,18 +185,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Mean squared error on the hidden patches, mean over images.
-
-        Args:
-            x: Images.
-            y: Ignored.
-            y_pred: The model's outputs for them.
-            sample_weight: One factor an image.
-            training: Ignored.
-
-        Returns:
-            A scalar tensor.
-        """
+        """Mean squared error on the hidden patches, mean over images; labels are ignored."""
         target = self._patches(x)
         if self.settings.norm_pix_loss:
             mean, deviation = _statistics(target)

@@ -209,18 +209,8 @@ class WhiteBoxModel(keras.Model):
         Apply `keras_crate.fuse` first.
 
         Args:
-            filepath: File to write, or folder of a SavedModel.
-            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or
-                `"torch"`.
-            verbose: Whether the tools may print and warn.
-            input_signature: A list of one `keras.InputSpec`, to fix the batch
-                or rename the input.
-            **kwargs: Further options of `keras_crate.export.export_model`.
-
-        Raises:
-            ValueError: If the backend cannot write the format, or the format
-                does not fit the path or the model.
-            ImportError: If a tool is not installed.
+            filepath, format, verbose, input_signature, **kwargs: As in
+                `keras_crate.export.export_model`, whose docstring has the errors too.
 
         Example:
 
