@@ -89,7 +89,7 @@ def _has_pytorch() -> bool:
 def _offer(architecture: Architecture | None, names: tuple[str, ...]) -> str:
     """Names other weights that can be loaded, the most similar first."""
     family = architecture.family if architecture else None
-    loadable = [v for v in variants().values() if v.can_be_loaded]
+    loadable = [v for v in variants().values() if v.state in ("shipped", "published")]
     loadable.sort(
         key=lambda v: (
             v.architecture != architecture,

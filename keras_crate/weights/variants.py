@@ -93,11 +93,6 @@ class Variant:
         return (self.name, *self.weights)
 
     @property
-    def can_be_loaded(self) -> bool:
-        """Whether the weights ship with the package or are on the Hub."""
-        return self.state in ("shipped", "published")
-
-    @property
     def loads(self) -> str:
         """From where `weights=` loads it: a value of `LOADS`, and whether it takes PyTorch."""
         files = [file for file in (self.file, self.file_without_pytorch) if file]
@@ -160,8 +155,7 @@ def variants() -> dict[str, Variant]:
 
 def names_of_variants() -> list[str]:
     """Returns all names of all variants, for the question "Did you mean"."""
-    names = (name for variant in variants().values() for name in variant.names)
-    return list(dict.fromkeys([*variants(), *names]))
+    return list(dict.fromkeys(name for variant in variants().values() for name in variant.names))
 
 
 def lookup(name: str) -> Variant | None:
