@@ -30,7 +30,8 @@ class Dense(keras.layers.Dense):
     """
 
     def call(self, inputs, training=None):
-        if keras.backend.backend() != "torch" or self.activation is not None:
+        plain = self.activation is keras.activations.linear
+        if keras.backend.backend() != "torch" or not plain:
             return super().call(inputs, training=training)
         import torch
 
