@@ -94,12 +94,8 @@ class WhiteBoxModel(keras.Model):
         it sees three copies of it.
 
         This is exact for models that do not normalise patches (`CRATEAlpha`,
-        `CRATEMAE`). A `CRATE` normalises each patch over all channels, and the
-        stem of a `CBT` puts zeros around images. There, channels are mixed
-        after `mean` and `std` are applied: copies are exact, and averages of
-        different channels are a start for fine-tuning. So a grey image gives
-        the outputs of its RGB copy if `mean` and `std` are the same for all
-        channels, else those of a slightly tinted copy.
+        `CRATEMAE`). In a `CRATE` or `CBT`, copies of a channel are exact, and
+        averages of different channels are a start for fine-tuning.
 
         `mean` and `std` of the new channels are those of the old ones, averaged
         or repeated; so are the pixels that a `CRATEMAE` predicts.
