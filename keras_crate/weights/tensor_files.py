@@ -251,8 +251,8 @@ def _torch(path: Path, mmap: bool | None = None) -> Mapping:
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise Refused(
                 f"{path} holds objects other than tensors and plain values. Loading them would run "
-                "code from the file, so nothing was loaded. Ask the file's owner for the state dict "
-                "alone, or for a .safetensors file."
+                "code from the file, so nothing was loaded. Ask the file's owner for the state "
+                "dict alone, or for a .safetensors file."
             ) from None
         raise damaged(str(path), type(error).__name__) from None
     if not isinstance(content, Mapping):
