@@ -10,7 +10,7 @@ from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.distributed.devices import distributed
 from keras_crate.evaluation.classes import classes_of
-from keras_crate.models.made_anew import made_anew
+from keras_crate.models.rebuild import made_anew
 from keras_crate.training.losses import learns_labels
 from keras_crate.training.model_to_train import (
     adapt_model,
