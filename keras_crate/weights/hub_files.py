@@ -34,15 +34,7 @@ class Address(NamedTuple):
 
 
 def parse_address(address: str, revision: str | None = None) -> Address:
-    """Reads `hf://user/repository` or `hf://user/repository@revision`.
-
-    Args:
-        address: The address.
-        revision: A branch, tag or commit, if the address names none.
-
-    Raises:
-        ValueError: If the address is not valid, or names another revision.
-    """
+    """Reads `hf://user/repository` or `hf://user/repository@revision`."""
     name, _, inside = str(address).removeprefix(SCHEME).partition("@")
     if not str(address).startswith(SCHEME) or not _REPOSITORY.fullmatch(name):
         raise ValueError(
@@ -60,17 +52,7 @@ def parse_address(address: str, revision: str | None = None) -> Address:
 def download_model(address: Address) -> tuple[Path, Address]:
     """Downloads a Keras model's files but for its weights, unless they are in the client's cache.
 
-    Args:
-        address: Repository and revision.
-
-    Returns:
-        The folder with the files; and the repository with its commit.
-
-    Raises:
-        FileNotFoundError: If there is no such repository or revision, it may
-            not be read, or it holds no Keras model.
-        OSError: If the Hub cannot be reached and the files are not in the cache.
-        ValueError: If a file is not what the Hub states.
+    Returns their folder, and the repository with its commit.
     """
     first, last, _ = KERAS_FILES
     found = _fetch(address, first, optional=True)
@@ -89,11 +71,7 @@ def download_model(address: Address) -> tuple[Path, Address]:
 
 
 def check_has_model(folder: Path, origin: str, names: Iterable[str] = KERAS_FILES) -> None:
-    """Refuses a folder without files of a Keras model; `origin` is for the error.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
+    """Refuses a folder without files of a Keras model; `origin` is for the error."""
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise _no_model(origin, missing)
@@ -111,18 +89,7 @@ def download_file(
 ) -> Path | None:
     """Downloads one file of a repository, unless it is in the client's cache.
 
-    Args:
-        address: Repository and revision.
-        name: Path of the file in the repository.
-        sha256: Hash that the file must have, or None if none is known.
-        optional: Whether the repository may be without it.
-
-    Returns:
-        The file on this machine, or None if it is optional and there is none.
-
-    Raises:
-        FileNotFoundError, OSError: As `download_model`.
-        ValueError: If the file is not what the Hub states, or has another hash.
+    If `sha256` is known, the file must have it. The result is None if it is `optional` and not there.
     """
     path = _fetch(address, name, optional=optional)
     if path is None:
