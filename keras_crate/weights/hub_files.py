@@ -89,7 +89,7 @@ def download_file(
 ) -> Path | None:
     """Downloads one file of a repository, unless it is in the client's cache.
 
-    If `sha256` is known, the file must have it. The result is None if it is `optional` and not there.
+    If `sha256` is known, the file must have it. Returns None if it is `optional` and not there.
     """
     path = _fetch(address, name, optional=optional)
     if path is None:
