@@ -186,6 +186,8 @@ def test_plots_several_models(micro):
     paper = objective.measure(model, images, convention="paper")
     with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*Measure both"):
         measured.plot("a", {"b": paper})
+    with pytest.raises(ValueError, match=r"'b' was measured in the authors convention.*Measure bo"):
+        paper.plot("a", {"b": measured})
     with pytest.raises(ValueError, match=r"must have another name. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})
