@@ -24,19 +24,10 @@ _FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, 
 def written_whole(path: Path, folder: bool = False, size: int = 0):
     """Yields a temporary path to write to. It moves to `path` if no error is raised.
 
-    Other processes see the old file or the new one, never a part. Other files
-    that are written beside the temporary path are moved too, before it.
-
-    Args:
-        path: The file or folder. Its parent is made if it does not exist.
-        folder: Whether a folder is written. It replaces a folder with its content:
-            the caller checks that this content may go.
-        size: Number of bytes that will be written at least, if that is known.
-
-    Raises:
-        OSError: If the parent folder cannot be written to, a file would replace a
-            folder.
-        DiskFull: If the disk is full. Nothing has changed.
+    Other processes see the old file or the new one, never a part. Other files that are
+    written beside the temporary path are moved too, before it. A `folder` replaces a
+    folder with its content: the caller checks that this content may go. `size` is the
+    least number of bytes, if it is known.
     """
     if "\0" in path.name:  # some libraries raise errors without it
         raise ValueError(f"The name of a file cannot have a NUL. Received: {path.name!r}")
@@ -86,13 +77,7 @@ class DiskFull(OSError):
 
 @contextlib.contextmanager
 def _full_disk_told(path: Path, folder: Path, size: int = 0):
-    """Raises `DiskFull` for `path` if writing to `folder` fails for want of space.
-
-    Args:
-        path: What the error names.
-        folder: Where the `with` statement writes.
-        size: Number of bytes that are needed at least.
-    """
+    """Raises `DiskFull` for `path` if writing to `folder` fails for want of space."""
     disk = shutil.disk_usage(folder)
     free = disk.free
 
@@ -131,12 +116,7 @@ def _why_full(error: BaseException | None) -> str | None:
 def locked(file: Path, message: str):
     """Holds a lock against other processes in its `with` statement. The caller removes the file.
 
-    Args:
-        file: The lock file. Its folder exists.
-        message: Error if another process holds the lock. The process is added to it.
-
-    Raises:
-        ValueError: If another process holds the lock.
+    If another process holds the lock, the error is `message`, with that process.
     """
     from filelock import FileLock, Timeout
 
@@ -154,11 +134,7 @@ def locked(file: Path, message: str):
 
 
 def check_no_folder(path: Path) -> None:
-    """Refuses a folder where a file will be written.
-
-    Raises:
-        OSError: If the path is a folder.
-    """
+    """Refuses a folder where a file will be written."""
     if path.is_dir():
         raise OSError(f"{path} is a folder, and a file must not replace it. Choose another path.")
 
@@ -175,11 +151,7 @@ def write_json(path: Path, values) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder if it does not exist, and checks that it can be written to.
-
-    Raises:
-        OSError: If it cannot be written to.
-    """
+    """Makes a folder if it does not exist, and checks that it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -85,16 +85,7 @@ def export_model(
 
 
 def check_path(path: str | os.PathLike, format: str) -> Path:
-    """Returns the path, if the format can be written to it.
-
-    Args:
-        path: File or folder.
-        format: A key of `FORMATS`.
-
-    Raises:
-        ValueError: If the path does not have the format's ending, or it exists
-            and an export must not replace it.
-    """
+    """Returns the path, if it has the format's ending and an export may replace what is there."""
     path, ending = Path(path), FORMATS[format].ending
     endings = {".keras", *(known.ending for known in FORMATS.values() if known.ending)}
     weights = path.with_suffix(".bin")

@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_crate.checks import (
     MOST_PIXELS,
+    check_choice,
     check_positive,
     is_image_size,
-    is_number,
     is_positive_integer,
 )
 from keras_crate.keras_internals import parts_of
@@ -37,18 +37,6 @@ def check_pooling(pooling, include_top: bool) -> None:
             "tokens), or None (all tokens) with include_top=False. "
             f"Received: pooling={pooling!r}, include_top={include_top}"
         )
-
-
-def check_activation(activation) -> None:
-    """Refuses an unknown activation. It may be a configuration from a file."""
-    try:
-        keras.activations.get(activation)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            "`classifier_activation` must be the name of a Keras activation such as "
-            '"softmax" or "sigmoid", a callable, or None for logits. '
-            f"Received: classifier_activation={activation!r}"
-        ) from error
 
 
 def check_saveable(activation) -> None:
@@ -93,15 +81,6 @@ def check_rematerialise(rematerialise, dropout_rate) -> None:
         )
 
 
-def check_layer_scale(value) -> None:
-    """Refuses an initial factor that is not a number above 0."""
-    if value is not None and not (is_number(value) and value > 0):
-        raise ValueError(
-            "`layer_scale` must be the initial factor, above 0 (such as 1e-5), or None for no "
-            f"scaling. Received: layer_scale={value!r}"
-        )
-
-
 # Shape of an image without the batch: height, width and channels, or channels first. Height and
 # width are None for images of any size.
 ImageShape = tuple[int | None, int | None, int | None]
@@ -113,11 +92,7 @@ def check_input_shape(shape, data_format: str) -> ImageShape:
         "channels_last": "(height, width, channels)",
         "channels_first": "(channels, height, width)",
     }
-    if data_format not in layouts:
-        raise ValueError(
-            '`data_format` must be "channels_last" or "channels_first". '
-            f"Received: data_format={data_format!r}"
-        )
+    check_choice("data_format", data_format, layouts)
     is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3
     numbers = list(shape) if is_shape else []
     sides = slice(0, 2) if data_format == "channels_last" else slice(1, 3)

@@ -34,15 +34,7 @@ class Address(NamedTuple):
 
 
 def parse_address(address: str, revision: str | None = None) -> Address:
-    """Reads `hf://user/repository` or `hf://user/repository@revision`.
-
-    Args:
-        address: The address.
-        revision: A branch, tag or commit, if the address names none.
-
-    Raises:
-        ValueError: If the address is not valid, or names another revision.
-    """
+    """Reads `hf://user/repository` or `hf://user/repository@revision`."""
     name, _, inside = str(address).removeprefix(SCHEME).partition("@")
     if not str(address).startswith(SCHEME) or not _REPOSITORY.fullmatch(name):
         raise ValueError(
@@ -60,17 +52,7 @@ def parse_address(address: str, revision: str | None = None) -> Address:
 def download_model(address: Address) -> tuple[Path, str]:
     """Downloads a Keras model's files, unless they are in the client's cache.
 
-    Args:
-        address: Repository and revision.
-
-    Returns:
-        The folder with the files; and the repository with its commit, for messages.
-
-    Raises:
-        FileNotFoundError: If there is no such repository or revision, it may
-            not be read, or it holds no Keras model.
-        OSError: If the Hub cannot be reached and the files are not in the cache.
-        ValueError: If a file is not what the Hub states.
+    Returns their folder, and the repository with its commit, for messages.
     """
     first, *others = KERAS_FILES
     found = _fetch(address, first, optional=True)
@@ -92,11 +74,7 @@ def download_model(address: Address) -> tuple[Path, str]:
 
 
 def check_has_model(folder: Path, origin: str) -> None:
-    """Refuses a folder without the files of a Keras model; `origin` is for the error.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
+    """Refuses a folder without the files of a Keras model; `origin` is for the error."""
     missing = [name for name in KERAS_FILES if not (folder / name).exists()]
     if missing:
         raise _no_model(origin, missing)
@@ -112,17 +90,7 @@ def _no_model(origin: str, missing: Iterable[str]) -> FileNotFoundError:
 def download_file(address: Address, name: str, sha256: str | None = None) -> Path:
     """Downloads one file of a repository, unless it is in the client's cache.
 
-    Args:
-        address: Repository and revision.
-        name: Path of the file in the repository.
-        sha256: Hash that the file must have, or None if none is known.
-
-    Returns:
-        The file on this machine.
-
-    Raises:
-        FileNotFoundError, OSError: As `download_model`.
-        ValueError: If the file is not what the Hub states, or has another hash.
+    If `sha256` is known, the file must have it.
     """
     path = _fetch(address, name)
     path = _check_content(path, address, name, f"{address}/{name}")
