@@ -15,7 +15,10 @@ def model_before(input_tensor: InputTensor) -> keras.Model | None:
     if input_tensor is None:
         return None
     if isinstance(input_tensor, dict):
-        return keras.saving.deserialize_keras_object(input_tensor)
+        layers = input_tensor["config"]["layers"]
+        if len(layers) > 1:
+            return keras.saving.deserialize_keras_object(input_tensor)
+        input_tensor = keras.saving.deserialize_keras_object(layers[0]).output
     is_image = isinstance(input_tensor, keras.KerasTensor) and len(input_tensor.shape) == 4
     sources = keras.utils.get_source_inputs(input_tensor) if is_image else []
     if len(sources) != 1:
@@ -24,6 +27,9 @@ def model_before(input_tensor: InputTensor) -> keras.Model | None:
             f"output of layers after one such input. Received: a {type(input_tensor).__name__} of "
             f"shape {getattr(input_tensor, 'shape', None)}"
         )
+    if sources[0] is input_tensor:
+        # Keras 3.12 makes a model of an input alone only if a layer takes that input.
+        keras.layers.Identity()(input_tensor)
     return keras.Model(sources[0], input_tensor)
 
 

@@ -21,6 +21,7 @@ from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.graph import Graph
+from keras_crate.models.input_tensor import for_shape
 from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
@@ -132,6 +133,8 @@ class WhiteBoxModel(keras.Model):
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
         if input_shape == self.input_shape[1:]:
             return adapted(self)
+        if self.layers_before:
+            for_shape(self.layers_before, input_shape)  # refuses layers of the user's first
         if input_shape[axis] != self.settings.input_shape[axis]:
             if channels is None:
                 raise ValueError(

@@ -110,8 +110,13 @@ def needs_pytorch(name: str) -> bool:
 def check_readable(name: str) -> None:
     """Refuses a file that cannot be read here, before it is downloaded."""
     if needs_pytorch(name):
-        with needed("torch", f"Reading {Path(name).name}, a file of PyTorch, needs"):
-            import torch  # noqa: F401
+        _pytorch(name)
+
+
+def _pytorch(name: str):
+    with needed("torch", f"Reading {Path(name).name}, a file of PyTorch, needs"):
+        import torch
+    return torch
 
 
 def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
@@ -241,9 +246,7 @@ def _npy(archive: zipfile.ZipFile, name: str) -> Tensor:
 
 
 def _torch(path: Path, mmap: bool | None = None) -> Mapping:
-    check_readable(path.name)
-    import torch
-
+    torch = _pytorch(path.name)
     try:
         with torch.serialization.safe_globals(_harmless()):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)

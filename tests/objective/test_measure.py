@@ -148,6 +148,25 @@ def test_shows_progress(micro, capsys):
     assert "3/3" in capsys.readouterr().out
 
 
+@pytest.mark.any_backend
+def test_a_printed_table():
+    values = ((1.23456, 0.01), (0.75, 0.125), (20.5, 0.25), (9.996, 1.0), (-3.14, 0.06))
+    names = ("coding_rate", "sparsity", "rate", "rate_reduction", "objective")
+    columns = {
+        f"{name}_{kind}": [value]
+        for name, pair in zip(names, values, strict=True)
+        for kind, value in zip(("mean", "std"), pair, strict=True)
+    }
+    table = str(objective.LayerMeasurements(images=3, convention="paper", eps=0.5, **columns))
+    assert table.splitlines() == [
+        "block       coding rate R^c             non-zeros                rate R"
+        "               R - R^c             objective",
+        "    0          1.23 +- 0.01        0.250 +- 0.125         20.50 +- 0.25"
+        "         10.00 +- 1.00           -3.1 +- 0.1",
+        "3 images, paper's convention (R^c at the half-step), eps = 0.5, non-zeros of ISTA",
+    ]
+
+
 def test_converts_to_a_frame(micro):
     pytest.importorskip("pandas")
     model, images, _ = micro
@@ -162,6 +181,8 @@ def test_plots_several_models(micro):
     paper = objective.measure(model, images, convention="paper")
     with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*Measure both"):
         measured.plot("a", {"b": paper})
+    with pytest.raises(ValueError, match=r"'b' was measured in the authors convention.*Measure bo"):
+        paper.plot("a", {"b": measured})
     with pytest.raises(ValueError, match=r"must have another name. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})
