@@ -89,6 +89,8 @@ def unknown_argument(word: str, arguments) -> str:
     name = word.lstrip("-").partition("=")[0].replace("-", "_")
     if hasattr(arguments, "set") and name in argument_names(Recipe):
         return f"{word} is a setting of the recipe. Pass it as --set {name}=VALUE"
+    if "_" not in name and hasattr(arguments, name):  # it is known by its place
+        return f"there is no argument {word}. Write {name.upper()} without it"
     options = [f"--{name.replace('_', '-')}" for name in vars(arguments)]
     return f"there is no argument {word}{did_you_mean(word, options)}"
 

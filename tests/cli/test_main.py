@@ -39,6 +39,7 @@ finally:
             "of the recipe. Pass it as --set epochs=",
         ),
         ("finetune --weights mnist --otput a", "no argument --otput. Did you mean '--output'"),
+        ("pretrain --model base", "no argument --model. Write MODEL without it"),
         ("predict mnist a.png --batchsize 2", "no argument --batchsize. Did you mean '--batch-"),
     ],
 )

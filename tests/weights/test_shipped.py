@@ -250,7 +250,7 @@ outputs = "embeddings"
         record = json.loads((tmp_path / name / "run.json").read_text())
         assert (record["model"], record["weights"]) == (name, "initial")
     # The same model by its width, depth and heads has the same weights.
-    sizes = ["--model", "crate:16x1x2", "--patch", "4", "--recipe", "digits-small", *words]
+    sizes = ["crate:16x1x2", "--patch", "4", "--recipe", "digits-small", *words]
     sizes += ["--set", "image_size=8"]
     assert main(["pretrain", "--output", str(tmp_path / "by-size"), *sizes]) == 0
     again = open_model(str(tmp_path / "by-size/model.keras"))[0]
