@@ -139,15 +139,17 @@ def write_features(
     settings = settings_of(model, paths, images)
     parts = computed(Path(out), images, lambda batch: outputs_of(encoder, batch), settings, verbose)
     broken, files = {}, []
-    features = np.empty((len(images.files), encoder.output_shape[1]), "float32")
-    with parts as found, written_whole(Path(out), size=features.nbytes) as unfinished:
-        for part in found:
-            broken |= part.broken
-            if part.read:
-                features[len(files) : len(files) + len(part.read)] = part.values
-                files += part.read
-        with unfinished.open("wb") as file:
-            np.savez(file, features=features[: len(files)], files=np.array(files, dtype=str))
+    with parts as found:
+        # Of all images of the run, which may be more than are there now.
+        features = np.empty((len(images.files), encoder.output_shape[1]), "float32")
+        with written_whole(Path(out), size=features.nbytes) as unfinished:
+            for part in found:
+                broken |= part.broken
+                if part.read:
+                    features[len(files) : len(files) + len(part.read)] = part.values
+                    files += part.read
+            with unfinished.open("wb") as file:
+                np.savez(file, features=features[: len(files)], files=np.array(files, dtype=str))
     return broken
 
 

@@ -149,6 +149,18 @@ def test_a_run_with_other_settings_is_refused(photographs, tmp_path, monkeypatch
     assert [row["file"] for row in _rows(out)] == [str(photographs / name) for name in READ[:-1]]
 
 
+def test_features_of_images_that_were_removed_stay(photographs, tmp_path, monkeypatch):
+    model, out = _model(), tmp_path / "a.npz"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        _counted(patch, fail_at=4)
+        write_features(model, [photographs], out, batch_size=2)
+    for name in READ[:4]:
+        (photographs / name).unlink()
+    with pytest.warns(UserWarning, match="original list of 7 images"):
+        write_features(model, [photographs], out, batch_size=2)
+    assert np.load(out)["features"].shape == (5, 24)
+
+
 @pytest.mark.parametrize("write", [write_predictions, write_features])
 def test_folders_of_the_user_are_left_alone(write, photographs, tmp_path, monkeypatch):
     calls = _counted(monkeypatch)
