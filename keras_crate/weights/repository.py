@@ -55,7 +55,7 @@ class Repository(NamedTuple):
         Returns:
             An open file, with the same values and facts as the HDF5 file of a model without
             registers, adapters, quantised layers or layers of the user's. None if there is no
-            such file, or it does not have the authors' layout.
+            such file, it does not have the authors' layout, or the model's numbers are float64.
 
         Raises:
             Refused: If the file is damaged.
@@ -75,6 +75,8 @@ class Repository(NamedTuple):
         except ValueError:  # a file of another program
             return None
         config = read_config(self.folder)
+        if "float64" in str(config.get("dtype")):  # the copy has float32
+            return None
         heads, grid = config.get("heads"), _grid(config)
         if not isinstance(heads, int) or heads < 1:
             return None

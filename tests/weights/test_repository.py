@@ -130,6 +130,7 @@ def test_what_safetensors_does_not_hold(given, change, tmp_path):
     found = pull(both)
     _check_equal(found, pull(hdf5))
     assert {w.path for w in found.weights} == {w.path for w in model.weights}
+    _check_equal(*(MODELS["CRATE"](**given, weights=folder) for folder in (both, hdf5)))
     if change is _compiled:
         assert int(found.optimizer.iterations) == 1
         _make_hostile(both)
