@@ -41,6 +41,18 @@ def check_pooling(pooling, include_top: bool) -> None:
         )
 
 
+def check_activation(activation) -> None:
+    """Refuses an unknown activation, which may be a configuration, before weights are read."""
+    try:
+        keras.activations.get(activation)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "`classifier_activation` must be the name of a Keras activation such as "
+            '"softmax" or "sigmoid", a callable, or None for logits. '
+            f"Received: classifier_activation={activation!r}"
+        ) from error
+
+
 def check_saveable(activation) -> None:
     """Refuses an activation that cannot be saved: a lambda, or one that is not registered."""
     try:

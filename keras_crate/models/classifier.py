@@ -35,6 +35,7 @@ class Classifier(WhiteBoxModel):
         settings = Settings(**arguments_of(arguments))
         weights, dtype, name, before = taken_from(settings)
         checks.check_pooling(settings.pooling, settings.include_top)
+        checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
         with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
