@@ -102,9 +102,9 @@ def new_file(arguments, endings: Sequence[str], folder: bool = False, name: str 
         arguments: The command line's arguments.
         endings: The endings that the file may have.
         folder: Whether the path may be an existing folder, which is replaced.
-        name: The argument, for the error.
+        name: The argument, such as `"--csv"`.
     """
-    out = Path(arguments.out)
+    out = Path(getattr(arguments, name.strip("-").lower()))
     if out.suffix not in endings:
         raise ValueError(f"{name} must end in {' or '.join(endings)}. Received: {out}")
     if out.exists() and not arguments.overwrite:

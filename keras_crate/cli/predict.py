@@ -34,7 +34,7 @@ def add_arguments(parser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of lines of text")
     form.add_argument(
-        "--csv", dest="out", metavar="FILE", help="write one line per image to FILE, for any "
+        "--csv", metavar="FILE", help="write one line per image to FILE, for any "
         "number of images; partial results are in the folder FILE.unfinished",
     )  # fmt: skip
     form.add_argument("--parquet", metavar="FOLDER", help="write Parquet files to FOLDER; needs "
@@ -53,7 +53,7 @@ def run(arguments) -> int:
     if arguments.parquet is not None:
         out = start_ray("--parquet", arguments.parquet, arguments.overwrite)
         write = write_predictions_on_ray
-    elif arguments.out is not None:
+    elif arguments.csv is not None:
         out, write = new_file(arguments, (".csv",), name="--csv"), write_predictions
     model, evaluation = open_classifier(arguments.model)
     used = prepared(arguments, model, evaluation)

@@ -57,7 +57,7 @@ def add_arguments(parser) -> None:
 
 def run(arguments) -> None:
     metrics = named_values("--metric", arguments.metric, _number)
-    training = named_values("--training", arguments.training, parse_value)
+    training = named_values("--training", arguments.training, _fact)
     run = facts_of_run(Path(arguments.model))
     dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
@@ -92,6 +92,14 @@ def _number(name: str, value: str) -> float:
         return float(value)
     except ValueError:
         raise ValueError(f"--metric must be NAME=NUMBER. Received: {name}={value}") from None
+
+
+def _fact(name: str, value: str):
+    """Reads a value of JSON, such as a number, if it is one."""
+    try:
+        return parse_value(name, value)
+    except ValueError:  # text that begins with a bracket
+        return value
 
 
 def _images(paths: list[str], model, evaluation: Evaluation | None) -> np.ndarray:

@@ -40,6 +40,7 @@ finally:
         ),
         ("finetune --weights mnist --otput a", "no argument --otput. Did you mean '--output'"),
         ("pretrain --model base", "no argument --model. Write MODEL without it"),
+        ("predict mnist a.png --out b.csv", "no argument --out. Did you mean"),
         ("predict mnist a.png --batchsize 2", "no argument --batchsize. Did you mean '--batch-"),
     ],
 )

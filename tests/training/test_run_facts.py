@@ -67,8 +67,8 @@ def test_they_are_in_the_card(run, tmp_path, capsys):
         assert main([str(word) for word in (*command, *words)]) == 0, capsys.readouterr().err
         return (place / "README.md").read_text("utf8")
 
-    text = card("--training", "seed=8")
-    for line in ("| pets | validation_accuracy | 0.9 |", "| pets | test_accuracy | 0.85 |",
+    text = card("--training", "seed=8", "--training", "crops=[2 large, 8 small]")
+    for line in ("- crops: [2 large, 8 small]", "| pets | validation_accuracy | 0.9 |", "| pets | test_accuracy | 0.85 |",
                  "- seed: 8", "- versions: keras 3.9, keras_crate 0.1, torch 2.5"):  # fmt: skip
         assert line in text
     assert '- recipe: {"description": "Small"' in text and "/home" not in text
