@@ -42,7 +42,7 @@ class Repository(NamedTuple):
 
         Raises:
             FileNotFoundError: If there is none.
-            OSError, ValueError: As `download_file`.
+            OSError, ValueError: If it cannot be downloaded, or is not what the Hub states.
         """
         if self.commit is not None:
             download_file(self.commit, WEIGHTS_FILE, optional=True)
@@ -59,7 +59,7 @@ class Repository(NamedTuple):
 
         Raises:
             Refused: If the file is damaged.
-            OSError, ValueError: As `download_file`.
+            OSError, ValueError: If it cannot be downloaded, or is not what the Hub states.
         """
         path = self.folder / AUTHORS_FILE
         # Whether there is one was asked before the other file came into the cache.
@@ -91,7 +91,8 @@ def repository_on_hub(address: Address) -> Repository:
     """Downloads a published model's files but for its weights, unless they are in the cache.
 
     Raises:
-        FileNotFoundError, OSError, ValueError: As `download_model`.
+        FileNotFoundError: If there is no such repository or revision, or no Keras model in it.
+        OSError, ValueError: If a file cannot be downloaded, or is not what the Hub states.
     """
     folder, commit = download_model(address)
     return Repository(folder, f"{commit._replace(revision=folder.name[:12])}", commit)

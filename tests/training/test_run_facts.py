@@ -68,8 +68,9 @@ def test_they_are_in_the_card(run, tmp_path, capsys):
         return (place / "README.md").read_text("utf8")
 
     text = card("--training", "seed=8", "--training", "crops=[2 large, 8 small]")
-    for line in ("- crops: [2 large, 8 small]", "| pets | validation_accuracy | 0.9 |", "| pets | test_accuracy | 0.85 |",
-                 "- seed: 8", "- versions: keras 3.9, keras_crate 0.1, torch 2.5"):  # fmt: skip
+    for line in ("| pets | validation_accuracy | 0.9 |", "| pets | test_accuracy | 0.85 |",
+                 "- seed: 8", "- crops: [2 large, 8 small]",
+                 "- versions: keras 3.9, keras_crate 0.1, torch 2.5"):  # fmt: skip
         assert line in text
     assert '- recipe: {"description": "Small"' in text and "/home" not in text
     # The run's results are not of another data set.
