@@ -50,3 +50,6 @@ class Section(io.FileIO):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         places = {io.SEEK_SET: self.start, io.SEEK_END: self.start + self.size}
         return super().seek(places[whence] + offset) - self.start
+
+    def tell(self) -> int:
+        return super().tell() - self.start

@@ -55,6 +55,15 @@ def test_a_truncated_file(name, share, saved, tmp_path):
         _names(tmp_path / name)
 
 
+def test_a_truncated_file_in_an_archive(saved, tmp_path):
+    """What comes after it in the archive is not a part of it."""
+    with zipfile.ZipFile(tmp_path / "a.keras", "w") as archive:
+        archive.writestr("config.json", "{}" + " " * 1000)
+        archive.writestr("model.weights.h5", (saved / "a.weights.h5").read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"a.keras is truncated or damaged.*truncated file: eof"):
+        _names(tmp_path / "a.keras")
+
+
 def test_a_keras_file_with_another_sum(saved, tmp_path):
     content = bytearray((saved / "a.keras").read_bytes())
     content[len(content) // 2] ^= 1
