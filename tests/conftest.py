@@ -1,3 +1,4 @@
+import gc
 import os
 
 import keras
@@ -15,7 +16,13 @@ os.environ |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0
 
 @pytest.fixture(autouse=True)
 def _fresh_state():
-    """Every test starts from the same chance and the default policies."""
+    """Every test starts from the same chance and the default policies.
+
+    Keras collects garbage at each layer that is quantised: seconds, with the objects of all tests
+    before. Those are no longer looked at.
+    """
+    gc.collect()
+    gc.freeze()
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")

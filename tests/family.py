@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 from authors import golden, images_of, parameters_of, state_of
-from compare import assert_close
+from compare import assert_close, outputs
 from disturb import disturb
 from marks import COMPILES_LONG, compiles_long
 
@@ -96,13 +96,13 @@ class FamilyChecks:
     def test_patch_may_be_a_pair(self):
         model = self.build(patch_size=(8, 4))
         assert model.get_layer("token_embedding").grid == (2, 4)
-        assert model.predict(self.images(), verbose=0).shape == (3, 5)
+        assert outputs(model, self.images()).shape == (3, 5)
 
     @pytest.mark.any_backend
     @pytest.mark.parametrize(("pooling", "rank"), [("token", 2), ("avg", 2), (None, 3)])
     def test_without_head(self, pooling, rank):
         model = self.build(include_top=False, pooling=pooling)
-        features = model.predict(self.images(), verbose=0)
+        features = outputs(model, self.images())
         assert features.shape == ((3, 24) if rank == 2 else (3, 5, 24))
 
     def test_logits_and_probabilities_agree(self):
@@ -110,17 +110,17 @@ class FamilyChecks:
         logits = self.build(classifier_activation=None)
         logits.set_weights(model.get_weights())
         images = self.images()
-        softmax = keras.ops.softmax(logits.predict(images, verbose=0))
-        assert_close(model.predict(images, verbose=0), softmax, atol=1e-6)
+        softmax = keras.ops.softmax(outputs(logits, images))
+        assert_close(outputs(model, images), softmax, atol=1e-6)
 
     def test_preprocessing_is_imagenets_for_colour(self):
         model, bare = self.build(), self.build(include_preprocessing=False)
         bare.set_weights(model.get_weights())
         images = self.images()
         normalised = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
-        expected = bare.predict(normalised, verbose=0)
-        assert_close(model.predict(images, verbose=0), expected, atol=1e-5)
-        assert_close(model.predict(images.astype("uint8"), verbose=0), expected, atol=0.05)
+        expected = outputs(bare, normalised)
+        assert_close(outputs(model, images), expected, atol=1e-5)
+        assert_close(outputs(model, images.astype("uint8")), expected, atol=0.05)
 
     @pytest.mark.any_backend
     def test_preprocessing_of_other_channels(self):
@@ -131,18 +131,18 @@ class FamilyChecks:
         for model in (bare, given):
             model.set_weights(grey.get_weights())
         images = self.images(shape=(16, 16, 1))
-        expected = bare.predict(images / 127.5 - 1, verbose=0)
-        assert_close(grey.predict(images, verbose=0), expected, atol=1e-5)
-        expected = bare.predict((images / 255 - 0.2) / 0.4, verbose=0)
-        assert_close(given.predict(images, verbose=0), expected, atol=1e-5)
+        expected = outputs(bare, images / 127.5 - 1)
+        assert_close(outputs(grey, images), expected, atol=1e-5)
+        expected = outputs(bare, (images / 255 - 0.2) / 0.4)
+        assert_close(outputs(given, images), expected, atol=1e-5)
 
     def test_channels_first_agrees_with_channels_last(self):
         last = self.build(input_shape=(16, 24, 3))
         first = self.build(input_shape=(3, 16, 24), data_format="channels_first")
         first.set_weights(last.get_weights())
         images = self.images(shape=(16, 24, 3))
-        expected = last.predict(images, verbose=0)
-        found = first.predict(images.transpose(0, 3, 1, 2), verbose=0)
+        expected = outputs(last, images)
+        found = outputs(first, images.transpose(0, 3, 1, 2))
         assert_close(found, expected, atol=1e-5)
 
     @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "bfloat16"])
@@ -153,14 +153,14 @@ class FamilyChecks:
         wanted = "bfloat16" if policy == "bfloat16" else "float32"
         assert keras.backend.standardize_dtype(probabilities.dtype) == wanted
         probabilities = keras.ops.cast(probabilities, "float32")
-        assert_close(probabilities, exact.predict(self.images(), verbose=0), atol=0.05)
+        assert_close(probabilities, outputs(exact, self.images()), atol=0.05)
 
     def test_same_seed_same_model(self):
         models = []
         for seed in (7, 7, 8):
             keras.utils.set_random_seed(seed)
             models.append(self.build(dropout_rate=0.1))
-        a, b, c = (m.predict(self.images(), verbose=0) for m in models)
+        a, b, c = (outputs(m, self.images()) for m in models)
         np.testing.assert_array_equal(a, b)
         assert np.abs(a - c).max() > 1e-4
 
@@ -217,9 +217,7 @@ class FamilyChecks:
         )
         images = self.images(shape=(16, 24, 3))
         again = self.reloaded(model, tmp_path, form)
-        np.testing.assert_array_equal(
-            again.predict(images, verbose=0), model.predict(images, verbose=0)
-        )
+        np.testing.assert_array_equal(outputs(again, images), outputs(model, images))
         if form != "clone":  # Keras clones into a plain functional model
             assert again.get_config() == model.get_config()
             assert again.class_names == tuple("abcde")
@@ -231,9 +229,7 @@ class FamilyChecks:
             "mixed_bfloat16"
         }
         images = self.images()
-        np.testing.assert_array_equal(
-            again.predict(images, verbose=0), model.predict(images, verbose=0)
-        )
+        np.testing.assert_array_equal(outputs(again, images), outputs(model, images))
 
     def test_frozen_layers_survive_saving(self, tmp_path):
         model = self.build()
@@ -274,25 +270,26 @@ class FamilyChecks:
     def test_int8_survives_saving(self, tmp_path):
         model = self.build()
         images = self.images()
-        exact = model.predict(images, verbose=0)
+        exact = outputs(model, images)
         model.quantize("int8")
-        expected = model.predict(images, verbose=0)
+        expected = outputs(model, images)
         assert 0 < np.abs(expected - exact).max() < 0.05
         for turn in range(3):
             path = tmp_path / f"{turn}.keras"
             model.save(path)
             model = keras.saving.load_model(path)
             assert "int8" in {str(w.dtype) for w in model.weights}
-            assert_close(model.predict(images, verbose=0), expected, atol=1e-6)
+            assert_close(outputs(model, images), expected, atol=1e-6)
+        assert_close(model.predict(images, verbose=0), expected, atol=0.01)  # compiled
         larger = model.with_input_shape((24, 24, 3))
         assert "int8" in {str(w.dtype) for w in larger.weights}
 
     def test_lora_trains_and_survives_saving(self, tmp_path):
         model = self.build()
         images, labels = self.images(8), np.arange(8) % 5
-        exact = model.predict(images, verbose=0)
+        exact = outputs(model, images)
         model.enable_lora(2)
-        assert_close(model.predict(images, verbose=0), exact, atol=1e-6)
+        assert_close(outputs(model, images), exact, atol=1e-6)
         adapters = [w for w in model.trainable_weights if "lora" in w.path]
         others = [w.path for w in model.trainable_weights if "lora" not in w.path]
         assert len(adapters) == 2 * len(self.adapted(model))
@@ -303,10 +300,10 @@ class FamilyChecks:
         model.fit(images, labels, epochs=2, verbose=0)
         for before, after in zip(frozen, model.non_trainable_weights, strict=True):
             assert_close(after, before, atol=0)
-        trained = model.predict(images, verbose=0)
+        trained = outputs(model, images)
         assert np.abs(trained - exact).max() > 1e-5
         again = self.reloaded(model, tmp_path, "keras")
-        assert_close(again.predict(images, verbose=0), trained, atol=1e-5)
+        assert_close(outputs(again, images), trained, atol=1e-5)
         loaded = [w for w in again.trainable_weights if "lora_kernel_a" in w.path]
         assert loaded and all(keras.ops.any(w != 0) for w in loaded)  # with 0 it would stay so
 
@@ -331,9 +328,9 @@ class FamilyChecks:
         assert tokens.shape == (3, 8, 24)
         for image in keras.ops.convert_to_numpy(tokens)[:, 1:4]:  # without positions
             assert_close(image, keras.ops.convert_to_numpy(embedding.register_tokens)[0], atol=0)
-        before = model.predict(images, verbose=0)
+        before = outputs(model, images)
         again = self.reloaded(model, tmp_path, "keras")
-        np.testing.assert_array_equal(again.predict(images, verbose=0), before)
+        np.testing.assert_array_equal(outputs(again, images), before)
         larger = model.with_input_shape((24, 16, 3))
         assert_close(
             larger.get_layer("token_embedding").register_tokens, embedding.register_tokens, atol=0
@@ -343,19 +340,19 @@ class FamilyChecks:
                 keras_crate.interpret.attention_maps(model, images).shape, (3, 2, 2, 2)
             )
         fused = keras_crate.fuse(model)
-        assert_close(fused.predict(images, verbose=0), before, atol=1e-5)
+        assert_close(outputs(fused, images), before, atol=1e-5)
 
     @pytest.mark.any_backend
     def test_registers_are_left_out_of_maps_and_poolings(self):
         tokens = self.build(registers=2, include_top=False, pooling=None)
         images = self.images()
-        values = tokens.predict(images, verbose=0)
+        values = outputs(tokens, images)
         patches = np.concatenate([values[:, :1], values[:, 3:]], axis=1)
         for pooling in ("avg", "max"):
             model = self.build(registers=2, include_top=False, pooling=pooling)
             model.set_weights(tokens.get_weights())
             expected = getattr(patches, {"avg": "mean"}.get(pooling, pooling))(axis=1)
-            assert_close(model.predict(images, verbose=0), expected, atol=1e-5)
+            assert_close(outputs(model, images), expected, atol=1e-5)
         model = self.build(registers=2)
         (every,) = keras_crate.interpret.intermediates(model, images, [-1])
         (mapped,) = keras_crate.interpret.intermediates(model, images, [-1], what="map")
@@ -460,18 +457,18 @@ class FamilyChecks:
     def test_fused_survives_saving_and_int8(self, tmp_path):
         fused = keras_crate.fuse(self.trained())
         images = self.images()
-        expected = fused.predict(images, verbose=0)
+        expected = outputs(fused, images)
         for form in ("keras", "weights"):
             again = self.reloaded(fused, tmp_path, form)
-            np.testing.assert_array_equal(again.predict(images, verbose=0), expected)
+            np.testing.assert_array_equal(outputs(again, images), expected)
         fused.quantize("int8")
-        rounded = fused.predict(images, verbose=0)
+        rounded = outputs(fused, images)
         assert 0 < np.abs(rounded - expected).max() < 0.05 * np.abs(expected).max()
         same = fused.with_input_shape((16, 16, 3))
-        assert_close(same.predict(images, verbose=0), rounded, atol=1e-6)
+        assert_close(outputs(same, images), rounded, atol=1e-6)
         for _ in range(2):
             fused = self.reloaded(fused, tmp_path, "keras")
-            assert_close(fused.predict(images, verbose=0), rounded, atol=1e-6)
+            assert_close(outputs(fused, images), rounded, atol=1e-6)
 
     @compiles_long
     def test_fused_is_the_same_white_box(self):
@@ -536,9 +533,7 @@ class FamilyChecks:
             )
             other = self.build()
             load_weights(other, tmp_path / name)
-            np.testing.assert_array_equal(
-                other.predict(images, verbose=0), model.predict(images, verbose=0)
-            )
+            np.testing.assert_array_equal(outputs(other, images), outputs(model, images))
 
     def test_weights_file_for_another_grid(self, tmp_path):
         model = self.build()
@@ -547,8 +542,8 @@ class FamilyChecks:
         with pytest.warns(UserWarning, match=r"grid of \(2, 2\) patches"):
             load_weights(other, tmp_path / "a.keras")
         images = self.images(shape=(24, 32, 3))
-        expected = model.with_input_shape((24, 32, 3)).predict(images, verbose=0)
-        assert_close(other.predict(images, verbose=0), expected, atol=1e-6)
+        expected = outputs(model.with_input_shape((24, 32, 3)), images)
+        assert_close(outputs(other, images), expected, atol=1e-6)
 
     @pytest.mark.any_backend
     def test_weights_file_for_other_classes(self, tmp_path):
@@ -564,8 +559,8 @@ class FamilyChecks:
         load_weights(features, tmp_path / "a.keras")
         images = self.images()
         inside = keras.Model(other.input, other.get_layer("pooling").output)
-        expected = features.predict(images, verbose=0)
-        np.testing.assert_array_equal(inside.predict(images, verbose=0), expected)
+        expected = outputs(features, images)
+        np.testing.assert_array_equal(outputs(inside, images), expected)
 
     @pytest.mark.any_backend
     @pytest.mark.parametrize("change", ["lora", "int8"])
@@ -593,8 +588,8 @@ class FamilyChecks:
         with pytest.warns(UserWarning, match="no head for this model's 5 classes"):
             load_weights(model, tmp_path / "a.keras")
         inside = keras.Model(model.input, model.get_layer("pooling").output)
-        expected = features.predict(self.images(), verbose=0)
-        np.testing.assert_array_equal(inside.predict(self.images(), verbose=0), expected)
+        expected = outputs(features, self.images())
+        np.testing.assert_array_equal(outputs(inside, self.images()), expected)
 
     @pytest.mark.any_backend
     def test_weights_file_of_other_settings(self, tmp_path):

@@ -1,8 +1,11 @@
 """Every script under examples/, and the README's lines, are run."""
 
+import contextlib
+import io
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -32,17 +35,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-def _run(folder, *command):
-    result = subprocess.run(
-        [sys.executable, *map(str, command)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-        | {"PYTHONWARNINGS": "ignore", "KERAS_HOME": str(folder / "no-keras-json")},
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
+def _run(folder, script, *arguments):
+    """What a script prints. It runs in this process: another would import Keras for longer."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.chdir(folder)
+        patch.syspath_prepend(str(script.parent))
+        patch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+        runpy.run_path(str(script), run_name="__main__")
+    return printed.getvalue()
 
 
 @compiles_long
@@ -82,6 +83,7 @@ def test_predict_image(folder):
     assert re.fullmatch(r"0.png: (\d [\d.]+%(, )?){3}", lines[0])
 
 
+@compiles_long
 def test_new_white_box(folder):
     script = ROOT / "examples/new_white_box.py"
     out = _run(folder, script, "new.keras", "--epochs", "3")
@@ -128,7 +130,7 @@ def test_sparse_rate_regularizer(folder):
     assert float(regularised[2]) > float(plain[2])  # the rate reduction
 
 
-@compiles_long
+@pytest.mark.slow
 def test_emergent_segmentation(folder):
     out = _run(
         folder, ROOT / "examples/emergent_segmentation.py",
@@ -176,8 +178,16 @@ def test_the_readmes_lines(folder):
     readme = (ROOT / "README.md").read_text("utf8")
     code, base = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(code.strip().splitlines()) <= 10
-    out = _run(folder, "-c", code + base)
-    assert "Pullover" in out and "coding rate" in out
+    result = subprocess.run(
+        [sys.executable, "-c", code + base],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+        | {"PYTHONWARNINGS": "ignore", "KERAS_HOME": str(folder / "no-keras-json")},
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Pullover" in result.stdout and "coding rate" in result.stdout
     assert (folder / "layers.png").exists() and (folder / "heads.png").exists()
 
 
@@ -215,7 +225,7 @@ def test_the_table_of_models_is_the_code():
         assert row in page
 
 
-@compiles_long
+@pytest.mark.slow
 def test_transfer(folder):
     command = [ROOT / "examples/transfer.py", "--output", "transfer", "--seeds", "1"]
     out = _run(folder, *command, "--epochs", "1", "--then", "1", "--draws", "1")
@@ -249,7 +259,7 @@ def test_ablations(folder):
     assert text.strip() in out and text.count("| CBSA |") == 2
 
 
-@compiles_long
+@pytest.mark.slow
 def test_depth(folder):
     settings = 'extends = "digits-small"\nepochs = 1\nwarmup_epochs = 0\n'
     # With drop-path, a copy is trained.

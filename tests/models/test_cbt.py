@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from authors import golden, images_of, load_cbt_state, state_of
-from compare import assert_close
+from compare import assert_close, outputs
 from disturb import disturb
 from family import FamilyChecks
 from marks import COMPILES_LONG
@@ -84,16 +84,16 @@ def test_stems_and_operators_build_train_save_and_fuse(stem, compress, tmp_path)
     after = model.get_weights()
     assert all((a != b).any() for a, b in zip(before, after, strict=True))  # statistics too
     images = _images()
-    expected = model.predict(images, verbose=0)
+    expected = outputs(model, images)
     model.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")
     assert again.get_config() == model.get_config()
-    np.testing.assert_array_equal(again.predict(images, verbose=0), expected)
+    np.testing.assert_array_equal(outputs(again, images), expected)
     other = _crate(stem=stem, compress=compress, weights=tmp_path / "a.keras")
-    np.testing.assert_array_equal(other.predict(images, verbose=0), expected)
+    np.testing.assert_array_equal(outputs(other, images), expected)
     fused = keras_crate.fuse(model)
     assert not [w.path for w in fused.weights if "moving" in w.path]
-    assert_close(fused.predict(images, verbose=0), expected, atol=1e-5 * np.abs(expected).max())
+    assert_close(outputs(fused, images), expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_a_crate_of_its_parts_is_a_cbt():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from authors import golden, images_of, load_mae_state, state_of
-from compare import assert_close
+from compare import assert_close, outputs
 from family import FamilyChecks
 
 import keras_crate
@@ -255,12 +255,12 @@ def test_encoder_has_the_latent_of_unmasked_images(micro):
     )  # fmt: skip
     everything.set_weights(model.get_weights())
     patches = model.get_layer("patch_embedding").output
-    inside = keras.Model(model.input, patches).predict(images, verbose=0)
+    inside = outputs(keras.Model(model.input, patches), images)
     everything.get_layer("patch_masking").mask_token.assign(inside[:1, 3:4])
     noise = np.arange(16)[None] == 3  # and puts it back
     expected = everything.predict_with_noise(images[:1], noise.astype("float32"))["latent"]
-    assert_close(encoder.predict(images[:1], verbose=0), expected, atol=2e-5)
-    features = model.encoder().predict(images, verbose=0)
+    assert_close(outputs(encoder, images[:1]), expected, atol=2e-5)
+    features = outputs(model.encoder(), images)
     assert_close(features[:1], expected[:, 0], atol=2e-5)
 
 
@@ -269,25 +269,23 @@ def test_encoder_starts_a_classifier(tmp_path):
     images, labels = _images(6), np.arange(6) % 3
     classifier = mae.encoder(include_top=True, classes=3, class_names=list("abc"))
     features = keras.Model(classifier.input, classifier.get_layer("pooling").output)
-    expected = mae.encoder().predict(images, verbose=0)
-    assert_close(features.predict(images, verbose=0), expected, atol=1e-6)
+    expected = outputs(mae.encoder(), images)
+    assert_close(outputs(features, images), expected, atol=1e-6)
     for layer in classifier.layers:
         layer.trainable = layer.name == "head"
     classifier.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     classifier.fit(images, labels, verbose=0)
-    assert_close(features.predict(images, verbose=0), expected, atol=1e-6)  # a linear probe
+    assert_close(outputs(features, images), expected, atol=1e-6)  # a linear probe
     for layer in classifier.layers:
         layer.trainable = True
     classifier.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     classifier.fit(images, labels, verbose=0)
-    assert np.abs(features.predict(images, verbose=0) - expected).max() > 1e-3
-    assert_close(mae.encoder().predict(images, verbose=0), expected, atol=1e-6)  # a copy
+    assert np.abs(outputs(features, images) - expected).max() > 1e-3
+    assert_close(outputs(mae.encoder(), images), expected, atol=1e-6)  # a copy
     classifier.save(tmp_path / "c.keras")
     again = keras.saving.load_model(tmp_path / "c.keras")
     assert again.class_names == ("a", "b", "c")
-    np.testing.assert_array_equal(
-        again.predict(images, verbose=0), classifier.predict(images, verbose=0)
-    )
+    np.testing.assert_array_equal(outputs(again, images), outputs(classifier, images))
 
 
 @pytest.mark.any_backend

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import oracle
 import pytest
-from compare import assert_close
+from compare import assert_close, outputs
 from disturb import disturb
 
 import keras_crate
@@ -105,12 +105,12 @@ def _adapt(model):
 def test_a_fused_model_takes_adapters_and_rounds_beneath_them(tmp_path):
     fused = fuse(_model())
     _adapt(fused)
-    expected = fused.predict(_images(), verbose=0)
+    expected = outputs(fused, _images())
     fused.save(tmp_path / "adapted.keras")
     again = keras.saving.load_model(tmp_path / "adapted.keras")
-    assert_close(again.predict(_images(), verbose=0), expected, atol=1e-5)
+    assert_close(outputs(again, _images()), expected, atol=1e-5)
     fused.quantize("int8")
-    error = np.abs(fused.predict(_images(), verbose=0) - expected).max()
+    error = np.abs(outputs(fused, _images()) - expected).max()
     assert error < 0.05 * np.abs(expected).max()
 
 
@@ -125,7 +125,7 @@ def test_masked_autoencoder():
         assert_close(found[name], expected[name], atol=2e-5)
     losses = [m.compute_loss(_images(), None, expected) for m in (fused, model)]
     assert_close(*losses, atol=1e-6)
-    encoders = [m.encoder().predict(_images(), verbose=0) for m in (fused, model)]
+    encoders = [outputs(m.encoder(), _images()) for m in (fused, model)]
     assert_close(*encoders, atol=2e-5)
 
 
@@ -160,11 +160,11 @@ def test_int8_keeps_the_identity_apart():
         model = keras.Model(inputs, layer(inputs))
         layer.kernel.assign(np.eye(96) + b)
         layer.bias.assign(np.full(96, -0.01))
-        exact = model.predict(z, verbose=0)
+        exact = outputs(model, z)
         assert_close(exact, oracle.ista(z, d), atol=1e-5)
         model.quantize("int8")
         assert str(layer._kernel.dtype) == "int8"
-        errors[apart] = np.linalg.norm(model.predict(z, verbose=0) - exact)
+        errors[apart] = np.linalg.norm(outputs(model, z) - exact)
     assert errors[True] < 0.5 * errors[False]
 
 
@@ -238,7 +238,7 @@ def test_half_precision(policy, family):
 def test_decodes_by_the_same_names():
     fused = fuse(_model(class_names=list("abcde")))
     assert fused.class_names == tuple("abcde")
-    assert len(keras_crate.decode_predictions(fused.predict(_images(), verbose=0), fused)) == 3
+    assert len(keras_crate.decode_predictions(outputs(fused, _images()), fused)) == 3
 
 
 def test_weights_of_the_other_form_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from compare import assert_close
+from compare import assert_close, outputs
 
 from keras_crate import CRATE, interpret, objective
 from keras_crate.hub.open_model import open_model
@@ -84,10 +84,10 @@ def test_operators_of_ones_own_are_quantised_and_adapted(tmp_path):
     model.enable_lora(2)
     assert sum("lora" in w.path for w in model.trainable_weights) == 2 * 2 * 3
     model.quantize("int8")
-    expected = model.predict(images, verbose=0)
+    expected = outputs(model, images)
     model.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")
-    found = again.predict(images, verbose=0)
+    found = outputs(again, images)
     assert np.linalg.norm(found - expected) < 0.05 * np.linalg.norm(expected)
 
 
@@ -97,7 +97,7 @@ def test_a_keras_layer_is_an_operator_too(tmp_path):
     model.quantize("int8")
     model.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")
-    assert_close(again.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6)
+    assert_close(outputs(again, images), outputs(model, images), atol=1e-6)
 
 
 @pytest.mark.any_backend
@@ -203,7 +203,7 @@ def test_a_residual_of_ones_own():
     measured = objective.measure(model, images, convention="paper")
     half = keras.Model(model.input, model.get_layer("block_1_no_skip").output)
     bases = keras.ops.convert_to_numpy(model.get_layer("block_1_no_skip").subspace_bases())
-    expected = objective.subspace_coding_rate(half.predict(images, verbose=0), bases).mean()
+    expected = objective.subspace_coding_rate(outputs(half, images), bases).mean()
     assert_close(measured.coding_rate_mean[1], expected, atol=1e-4)
     larger = model.with_input_shape((24, 24, 3))  # though nobody registered the class
     assert type(larger.get_layer("block_0_no_skip")) is NoSkip

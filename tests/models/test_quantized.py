@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from compare import assert_close
+from compare import assert_close, outputs
 
 import keras_crate
 
@@ -64,20 +64,20 @@ def adapted(model):
 @pytest.mark.parametrize("mode", ["int4", "float8"])
 def test_survives_saving(mode, tmp_path):
     exact = keras_crate.CRATE(classes=5, classifier_activation=None, **SMALL)
-    before = exact.predict(images(), verbose=0)
+    before = outputs(exact, images())
     model = quantised(exact, mode)
-    expected = model.predict(images(), verbose=0)
+    expected = outputs(model, images())
     assert 0 < np.abs(expected - before).max() < 0.5 * np.abs(before).max()
     if mode == "float8":  # which is for training
         model.compile("sgd", "mse")
         model.fit(images(), np.zeros((2, 5)), verbose=0)
-        expected = model.predict(images(), verbose=0)
+        expected = outputs(model, images())
     for turn in range(2):
         model.save(tmp_path / f"{turn}.keras")
         model = keras.saving.load_model(tmp_path / f"{turn}.keras")
-        assert_close(model.predict(images(), verbose=0), expected, atol=1e-6)
+        assert_close(outputs(model, images()), expected, atol=1e-6)
     same = model.with_input_shape((16, 16, 3))
-    assert_close(same.predict(images(), verbose=0), expected, atol=1e-6)
+    assert_close(outputs(same, images()), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=pytest.mark.any_backend)])
@@ -85,17 +85,17 @@ def test_survives_saving(mode, tmp_path):
 def test_adapters_are_saved_exactly(mode, fused, tmp_path):
     model = keras_crate.CRATE(classes=5, classifier_activation=None, **SMALL)
     model = quantised(keras_crate.fuse(model) if fused else model, mode)
-    without = model.predict(images(), verbose=0)
-    expected = adapted(model).predict(images(), verbose=0)
+    without = outputs(model, images())
+    expected = outputs(adapted(model), images())
     assert np.abs(expected - without).max() > 0.01
     model.save_weights(tmp_path / "a.weights.h5")
     for turn in range(2):
         model.save(tmp_path / f"{turn}.keras")
         model = keras.saving.load_model(tmp_path / f"{turn}.keras")
-        np.testing.assert_array_equal(model.predict(images(), verbose=0), expected)
+        np.testing.assert_array_equal(outputs(model, images()), expected)
     again = type(model).from_config(model.get_config())
     again.load_weights(tmp_path / "a.weights.h5")
-    np.testing.assert_array_equal(again.predict(images(), verbose=0), expected)
+    np.testing.assert_array_equal(outputs(again, images()), expected)
 
 
 @pytest.mark.any_backend
@@ -113,10 +113,10 @@ def test_adapters_of_ones_own_operators_are_saved_exactly(tmp_path):
 
     model = keras_crate.CRATE(sparsify=Rebuild, classes=5, **SMALL)
     model.quantize("int8")
-    expected = adapted(model).predict(images(), verbose=0)
+    expected = outputs(adapted(model), images())
     model.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")
-    np.testing.assert_array_equal(again.predict(images(), verbose=0), expected)
+    np.testing.assert_array_equal(outputs(again, images()), expected)
 
 
 @pytest.mark.any_backend
