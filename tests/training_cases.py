@@ -130,7 +130,10 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
     command, options = pretrain, {"from_scratch": False}
     if case in ("lora", "prepared"):
         command, options = finetune, {}
-    if case != "prepared":
+    validation = 0 if case in ("mae", "simdino") else VALIDATION
+    if case == "prepared":
+        validation = tuple(part[:8] for part in VALIDATION)  # used as they are: not padded
+    else:
         options["pipeline"] = os.environ.get("PIPELINE", "pydataset")
     with mock.patch.object(MultiCrop, "call", _crops):
         run = command(
@@ -138,7 +141,7 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
             Batches() if case == "prepared" else DATA,
             folder / case,
             recipe=Recipe(**{**RECIPE, **settings, **changes}),
-            validation=0 if case in ("mae", "simdino") else VALIDATION,
+            validation=validation,
             distribute=distribute,
             callbacks=_callbacks(),
             verbose=0,

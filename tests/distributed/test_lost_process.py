@@ -27,31 +27,28 @@ def kill(folder, number: int, epoch: int, moment: str) -> None:
     ), printed[other]
 
 
-@pytest.fixture
-def undisturbed(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIPELINE", PIPELINE)
-    return training_cases.train("crate", tmp_path / "one", None)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIPELINE", PIPELINE)  # of all tests
+        yield training_cases.train("crate", tmp_path_factory.mktemp("one"), None)
 
 
 def test_a_killed_process_is_named_and_the_run_resumed(tmp_path, undisturbed):
-    several = tmp_path / "several"
-    several.mkdir()
-    training_cases.make_files(["crate"], several)
-    kill(several, 1, 0, "1")
-    kill(several, 0, 1, "1")  # the one that writes
+    training_cases.make_files(["crate"], tmp_path)
+    kill(tmp_path, 1, 0, "1")
+    kill(tmp_path, 0, 1, "1")  # the one that writes
     # Another number of devices: one.
-    assert_equal(training_cases.train("crate", several, None), undisturbed, "resumed")
+    assert_equal(training_cases.train("crate", tmp_path, None), undisturbed, "resumed")
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="JAX divides weights")
 def test_a_run_with_divided_weights_is_resumed_on_one_device(tmp_path, undisturbed):
-    several = tmp_path / "several"
-    several.mkdir()
-    training_cases.make_files(["crate"], several)
-    [process] = start(["model:2", several, "crate"], 1, 4, KILL="0 1 1")
+    training_cases.make_files(["crate"], tmp_path)
+    [process] = start(["model:2", tmp_path, "crate"], 1, 4, KILL="0 1 1")
     [printed] = outputs([process])
     assert process.returncode == -9, printed
-    assert_equal(training_cases.train("crate", several, None), undisturbed, "resumed")
+    assert_equal(training_cases.train("crate", tmp_path, None), undisturbed, "resumed")
 
 
 @pytest.mark.slow
