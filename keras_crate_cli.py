@@ -59,14 +59,10 @@ class _Stopped(KeyboardInterrupt):
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs a command.
+    """Runs a command, and returns the exit status.
 
-    Args:
-        words: The command line's arguments. By default, those of the process.
-
-    Returns:
-        The exit status: 0, or 1 if an error was reported or files were left
-        out, 130 after Ctrl-C, 143 after SIGTERM.
+    It is 1 if an error was reported or files were left out, 130 after Ctrl-C, 143 after
+    SIGTERM.
     """
     parser = argparse.ArgumentParser(
         prog="keras-crate",

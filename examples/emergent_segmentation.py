@@ -18,9 +18,10 @@ from pathlib import Path
 import keras_crate  # before keras, for which it picks an installed backend
 import keras
 import numpy as np
-from keras_crate import data, interpret
+from keras_crate import interpret
 from keras_crate.figure import new_figure
 from plain_models import MLP, SelfAttention
+from shapes_on_textures import SHAPES, shapes_on_textures
 
 SIZE, PATCH, HEAD_DIM, DEPTH = 48, 6, 32, 4
 
@@ -39,15 +40,15 @@ def _model(dim, seed, name, **operators):
     keras.utils.set_random_seed(seed)
     return keras_crate.CRATE(
         dim, DEPTH, dim // HEAD_DIM, input_shape=(SIZE, SIZE, 3), patch_size=PATCH,
-        classes=len(data.SHAPES), class_names=data.SHAPES, mean=[0.5] * 3, std=[0.25] * 3,
+        classes=len(SHAPES), class_names=SHAPES, mean=[0.5] * 3, std=[0.25] * 3,
         data_format="channels_last", name=name, **operators,
     )  # fmt: skip
 
 
 def train(model, images: int, epochs: int) -> dict:
     """Trains on shapes; returns the size, accuracy, time and history."""
-    x, y, _ = data.shapes_on_textures(images, SIZE, seed=1)
-    test_x, test_y, _ = data.shapes_on_textures(1000, SIZE, seed=2)
+    x, y, _ = shapes_on_textures(images, SIZE, seed=1)
+    test_x, test_y, _ = shapes_on_textures(1000, SIZE, seed=2)
     steps = -(-len(x) // 64)
     warmup = min(2, epochs - 1) * steps
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -175,7 +176,7 @@ def score(models: dict, test_sets: dict) -> tuple[dict, dict, dict]:
     The block or head is chosen for each model and method on other shapes than
     those that are scored. The CRATE has 16 heads to choose from, the ViT 8.
     """
-    choosing, _, true = data.shapes_on_textures(200, SIZE, seed=4)
+    choosing, _, true = shapes_on_textures(200, SIZE, seed=4)
     every = np.concatenate([choosing, *(images for images, _ in test_sets.values())])
     starts = np.cumsum([len(choosing), *(len(images) for images, _ in test_sets.values())])
     table, drawn = {}, {}
@@ -280,7 +281,7 @@ def main():
             f"test shapes classified correctly, {of_model['seconds']:.0f} s"
         )
 
-    images, _, masks = data.shapes_on_textures(300, SIZE, seed=3)
+    images, _, masks = shapes_on_textures(300, SIZE, seed=3)
     test_sets = {"shapes": (images, masks), "horses": horses(), "coins": coins()}
     table, shares, drawn = score(models, test_sets)
     counts = ", ".join(f"{len(images)} {name}" for name, (images, _) in test_sets.items())

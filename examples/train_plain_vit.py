@@ -13,8 +13,15 @@ from pathlib import Path
 
 import keras_crate  # before keras, for which it picks an installed backend
 import keras
-from keras_crate.app.plain_vit import plain_vit, save_vit
+from keras_crate.app.plain_vit import plain_vit
 from keras_crate.training import pretrain
+from safetensors.numpy import save_file
+
+
+def save_vit(model: keras.Model, file: Path) -> None:
+    """Writes the weights of a `plain_vit()` in float16, by the paths of its variables."""
+    arrays = {w.path: keras.ops.convert_to_numpy(w).astype("float16") for w in model.weights}
+    save_file(arrays, file)
 
 
 def main() -> None:

@@ -10,65 +10,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_NO_BACKEND = choose_backend()
-if _NO_BACKEND is None:
-    from keras_crate import layers, models
-    from keras_crate.compiled import (  # noqa: F401, saved models name them
-        cosine_of_updates,
-        labels,
-        scaled_optimizers,
-    )
-    from keras_crate.models import (
-        CBT,
-        CRATE,
-        CRATEMAE,
-        CBTBase,
-        CBTLarge,
-        CBTSmall,
-        CBTTiny,
-        CRATEAlpha,
-        CRATEAlphaBase,
-        CRATEAlphaHuge,
-        CRATEAlphaLarge,
-        CRATEBase,
-        CRATELarge,
-        CRATEMAEBase,
-        CRATEMAEEncoder,
-        CRATEMAELarge,
-        CRATEMAESmall,
-        CRATEMAETiny,
-        CRATESmall,
-        CRATETiny,
-        decode_predictions,
-        fuse,
-    )
-
+# What a model does not need to run is imported when it is first named.
+_ON_DEMAND = ("app", "data", "evaluation", "hub", "interpret", "objective", "training")
 __all__ = [
-    "CBT",
-    "CRATE",
-    "CRATEMAE",
-    "CBTBase",
-    "CBTLarge",
-    "CBTSmall",
-    "CBTTiny",
-    "CRATEAlpha",
-    "CRATEAlphaBase",
-    "CRATEAlphaHuge",
-    "CRATEAlphaLarge",
-    "CRATEBase",
-    "CRATELarge",
-    "CRATEMAEBase",
-    "CRATEMAEEncoder",
-    "CRATEMAELarge",
-    "CRATEMAESmall",
-    "CRATEMAETiny",
-    "CRATESmall",
-    "CRATETiny",
     "app",
     "data",
-    "decode_predictions",
     "evaluation",
-    "fuse",
     "hub",
     "interpret",
     "layers",
@@ -78,12 +25,21 @@ __all__ = [
     "training",
 ]
 
-# What a model does not need to run is imported when it is first named.
-_ON_DEMAND = ("app", "data", "evaluation", "hub", "interpret", "objective", "training")
+_NO_BACKEND = choose_backend()
+if _NO_BACKEND is None:
+    from keras_crate import layers, models
+    from keras_crate.compiled import (  # noqa: F401, saved models name them
+        cosine_of_updates,
+        labels,
+        scaled_optimizers,
+    )
+    from keras_crate.models import *
+
+    __all__ += models.__all__
 
 
 def __getattr__(name: str):
-    if name in __all__ and _NO_BACKEND is not None:
+    if _NO_BACKEND is not None and not name.startswith("_"):
         raise ImportError(_NO_BACKEND)
     if name in _ON_DEMAND:
         return importlib.import_module(f"{__name__}.{name}")

@@ -12,14 +12,11 @@ _ONLY_INFERENCE = ("numpy", "openvino")  # other backends of Keras, which it imp
 
 
 def choose_backend() -> str | None:
-    """Lets Keras start on a backend that is installed.
+    """Lets Keras start on a backend that is installed. Returns an error message if it cannot.
 
-    The user's choice (`KERAS_BACKEND`, or Keras' configuration file) is kept if
-    that backend is installed. If Keras would fall back on a backend that is not
-    installed, the first installed one of JAX, TensorFlow and PyTorch is chosen.
-
-    Returns:
-        None if Keras can be imported, otherwise an error message.
+    The user's choice (`KERAS_BACKEND`, or Keras' configuration file) is kept if that
+    backend is installed. If Keras would fall back on a backend that is not installed,
+    the first installed one of JAX, TensorFlow and PyTorch is chosen.
     """
     if "keras" in sys.modules:
         return None

@@ -23,22 +23,11 @@ def names_arguments(
     *, options: Sequence[Callable] = (), inside: Mapping[str, Callable] | None = None
 ) -> Callable[[F], F]: ...
 def names_arguments(function=None, *, options=(), inside=None):
-    """Decorates a function so that the error for an unknown argument names the nearest one.
+    """Decorates a function or class: the error for an unknown argument names the nearest one.
 
-    Args:
-        function: A function, a method, a constructor, or a dataclass.
-        options: What the function passes its `**options` to.
-        inside: Classes by the name of the argument that takes their objects. An
-            argument of such a class is refused with this advice.
-
-    Example:
-
-    ```python
-    @names_arguments(options=[RunOptions], inside={"recipe": Recipe})
-    def finetune(model, *, recipe=None, **options): ...
-
-    finetune(model, epochs=1)  # pass it inside `recipe`: recipe=Recipe(epochs=1)
-    ```
+    `options` are what the function passes its `**options` to. `inside` has classes by
+    the name of the argument that takes their objects. For `finetune(model, epochs=1)`,
+    the error advises to pass `recipe=Recipe(epochs=1)`.
     """
     inside = inside or {}
     if function is None:
@@ -128,11 +117,7 @@ def is_number(value) -> bool:
 
 
 def check_positive(name: str, value) -> int:
-    """Returns the value as an int.
-
-    Raises:
-        ValueError: If it is not a positive integer.
-    """
+    """Returns a positive integer as an int, and refuses other values."""
     if not is_positive_integer(value):
         too_large = f" of at most {MOST:,}" if is_number(value) and value > MOST else ""
         raise ValueError(
@@ -142,11 +127,7 @@ def check_positive(name: str, value) -> int:
 
 
 def check_count(name: str, value) -> int:
-    """Returns the value as an int.
-
-    Raises:
-        ValueError: If it is not an integer of 0 or more.
-    """
+    """Returns an integer of 0 or more as an int, and refuses other values."""
     if value == 0 and not isinstance(value, bool):
         return 0
     if not is_positive_integer(value):
@@ -155,44 +136,28 @@ def check_count(name: str, value) -> int:
 
 
 def check_rate(name: str, value) -> float:
-    """Returns a rate as a float.
-
-    Raises:
-        ValueError: If it is not a number in [0, 1).
-    """
+    """Returns a number in [0, 1) as a float, and refuses other values."""
     if not (is_number(value) and 0 <= value < 1):
         raise ValueError(f"`{name}` must be in [0, 1). Received: {name}={value!r}")
     return float(value)
 
 
 def check_above_zero(name: str, value) -> float:
-    """Returns a number as a float.
-
-    Raises:
-        ValueError: If it is not a finite number above 0.
-    """
+    """Returns a finite number above 0 as a float, and refuses other values."""
     if not (is_number(value) and value > 0):
         raise ValueError(f"`{name}` must be a number above 0. Received: {name}={value!r}")
     return float(value)
 
 
 def check_not_negative(name: str, value) -> float:
-    """Returns a number as a float.
-
-    Raises:
-        ValueError: If it is not a finite number of 0 or more.
-    """
+    """Returns a finite number of 0 or more as a float, and refuses other values."""
     if not (is_number(value) and value >= 0):
         raise ValueError(f"`{name}` must be a number of 0 or more. Received: {name}={value!r}")
     return float(value)
 
 
 def check_choice(name: str, value, choices: Iterable[str]) -> str:
-    """Returns the value.
-
-    Raises:
-        ValueError: If it is not one of the choices. The error names the nearest.
-    """
+    """Returns the value if it is one of the choices. Otherwise, the error names the nearest."""
     choices = tuple(choices)
     if value not in choices:
         raise ValueError(

@@ -7,13 +7,7 @@ import contextlib
 def needed(package: str, purpose: str):
     """Goes around an import. Its error says what needs the package and how to install it.
 
-    Args:
-        package: Name of the package for `pip install`.
-        purpose: What needs the package: the beginning of a sentence such as
-            `"Figures need"`.
-
-    Raises:
-        ImportError: If the import fails.
+    `purpose` is the beginning of a sentence such as `"Figures need"`.
     """
     try:
         yield

@@ -17,9 +17,6 @@ def new_figure(width: float, height: float):
     """Returns an empty `matplotlib.figure.Figure` of this size in inches.
 
     A notebook shows it, also if matplotlib.pyplot was never imported.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
     """
     with needed("matplotlib", "Figures need"):
         from matplotlib.figure import Figure
@@ -73,21 +70,10 @@ def _short(value) -> str:
 
 
 def draw_rows(images, pictures: list[list[np.ndarray]], columns: dict[str, dict]):
-    """Draws a row per image: the image, then its pictures.
+    """Draws a row per image: the image, unless `images` is None, then a picture for each column.
 
-    Args:
-        images: The images, of shape `(n, height, width, channels)`, or None to
-            draw the pictures alone.
-        pictures: For each image, a picture for each column.
-        columns: Arguments of `imshow` by the title of the column. `overlay` is
-            the opacity of a picture that is drawn over the image.
-
-    Returns:
-        A `matplotlib.figure.Figure`.
-
-    Raises:
-        ValueError: If there are not as many lists of pictures as images.
-        ImportError: If matplotlib is not installed.
+    `columns` are arguments of `imshow` by title. `overlay` is the opacity of a picture
+    that is drawn over the image.
     """
     rows, titles, styles = pictures, list(columns), list(columns.values())
     height, width = np.shape(pictures[0][0])[:2] if pictures else (1, 1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -24,19 +25,10 @@ _FULL = {number: os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, 
 def written_whole(path: Path, folder: bool = False, size: int = 0):
     """Yields a temporary path to write to. It moves to `path` if no error is raised.
 
-    Other processes see the old file or the new one, never a part. Other files
-    that are written beside the temporary path are moved too, before it.
-
-    Args:
-        path: The file or folder. Its parent is made if it does not exist.
-        folder: Whether a folder is written. It replaces a folder with its content:
-            the caller checks that this content may go.
-        size: Number of bytes that will be written at least, if that is known.
-
-    Raises:
-        OSError: If the parent folder cannot be written to, a file would replace a
-            folder.
-        DiskFull: If the disk is full. Nothing has changed.
+    Other processes see the old file or the new one, never a part. Other files that are
+    written beside the temporary path are moved too, before it. A `folder` replaces a
+    folder with its content: the caller checks that this content may go. `size` is the
+    least number of bytes, if it is known.
     """
     if "\0" in path.name:  # some libraries raise errors without it
         raise ValueError(f"The name of a file cannot have a NUL. Received: {path.name!r}")
@@ -63,17 +55,19 @@ def scratch_folder():
         locked(Path(folder, "lock"), "in use"),
         _full_disk_told(Path(folder), Path(folder)),
     ):
-        _remove_left(Path(folder))
+        _remove_left(Path(folder).parent)
         files = Path(folder, "files")
         files.mkdir()
         yield files
 
 
-def _remove_left(own: Path) -> None:
-    for left in own.parent.glob(f"{_SCRATCH}*"):
+@functools.cache  # once a process: the folder may have very many files
+def _remove_left(temporary: Path) -> None:
+    user = getattr(os, "getuid", int)()  # Windows has 0 for all
+    for left in temporary.glob(f"{_SCRATCH}*"):
         with contextlib.suppress(OSError, ValueError):  # in use
             about = left.lstat()
-            is_ours = about.st_uid == own.stat().st_uid  # another's may have a lock that is a link
+            is_ours = about.st_uid == user  # another's may have a lock that is a link
             is_ours &= (left / "lock").exists()
             if is_ours and time.time() - about.st_mtime > 60:  # a new one may not be locked yet
                 with locked(left / "lock", "in use"):
@@ -86,13 +80,7 @@ class DiskFull(OSError):
 
 @contextlib.contextmanager
 def _full_disk_told(path: Path, folder: Path, size: int = 0):
-    """Raises `DiskFull` for `path` if writing to `folder` fails for want of space.
-
-    Args:
-        path: What the error names.
-        folder: Where the `with` statement writes.
-        size: Number of bytes that are needed at least.
-    """
+    """Raises `DiskFull` for `path` if writing to `folder` fails for want of space."""
     disk = shutil.disk_usage(folder)
     free = disk.free
 
@@ -131,12 +119,7 @@ def _why_full(error: BaseException | None) -> str | None:
 def locked(file: Path, message: str):
     """Holds a lock against other processes in its `with` statement. The caller removes the file.
 
-    Args:
-        file: The lock file. Its folder exists.
-        message: Error if another process holds the lock. The process is added to it.
-
-    Raises:
-        ValueError: If another process holds the lock.
+    If another process holds the lock, the error is `message`, with that process.
     """
     from filelock import FileLock, Timeout
 
@@ -154,11 +137,7 @@ def locked(file: Path, message: str):
 
 
 def check_no_folder(path: Path) -> None:
-    """Refuses a folder where a file will be written.
-
-    Raises:
-        OSError: If the path is a folder.
-    """
+    """Refuses a folder where a file will be written."""
     if path.is_dir():
         raise OSError(f"{path} is a folder, and a file must not replace it. Choose another path.")
 
@@ -170,16 +149,13 @@ def write_json(path: Path, values) -> None:
     """
     text = json.dumps(values, indent=1, ensure_ascii=False)
     text = _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-    with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf8", errors="backslashreplace")
+    content = text.encode("utf8", errors="backslashreplace")
+    with written_whole(path, size=len(content)) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder if it does not exist, and checks that it can be written to.
-
-    Raises:
-        OSError: If it cannot be written to.
-    """
+    """Makes a folder if it does not exist, and checks that it can be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -21,11 +21,6 @@ def parts_of(layer: keras.layers.Layer, include_self: bool = True, recursive: bo
     `keras.Model.layers` has a model's own layers, but not the layers inside a
     layer, such as the Dense layers of MSSA. Without this, adapters, quantised
     parts and stored variables of sublayers would not be found.
-
-    Args:
-        layer: A layer or model.
-        include_self: Whether the layer itself comes first.
-        recursive: Whether to also return layers at deeper levels.
     """
     return list(layer._flatten_layers(recursive=recursive, include_self=include_self))
 
@@ -114,9 +109,7 @@ def outside_remat_scopes() -> Iterator["keras.RematScope | None"]:
 
     Keras has no function for the open scopes. Without this, a scope around a
     constructor would rematerialise layers for which this fails under TensorFlow.
-
-    Yields:
-        The innermost open scope, or None.
+    Yields the innermost open scope, or None.
     """
     stack = keras.src.backend.common.global_state.get_global_attribute("remat_scope_stack")
     stack = [] if stack is None else stack
@@ -141,14 +134,6 @@ def run_graph(model: keras.Model, inputs, operation_fn: Callable):
     Compilers free tensors by themselves. The graph is read from
     `_nodes_by_depth`, `arguments.fill_in` and `_outputs_struct`; without them
     PyTorch would run the model by Keras' own, slower way.
-
-    Args:
-        model: A functional model.
-        inputs: What the model is called with.
-        operation_fn: Function from a layer to the function that is called for it.
-
-    Returns:
-        The outputs, in the structure of the model's outputs.
     """
     by_depth = model._nodes_by_depth
     nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
@@ -175,10 +160,6 @@ def changed_gradients(optimizer: keras.optimizers.Optimizer, change: Callable) -
     Keras clips the gradients of each replica, and TensorFlow's optimizers add them up
     later. Without this, `global_clipnorm` would have another effect on several devices.
     With gradient accumulation, Keras clips once per update.
-
-    Args:
-        optimizer: The optimizer.
-        change: Function from the list of all gradients to their changed list.
     """
     clip = optimizer._clip_gradients
     optimizer._clip_gradients = lambda gradients: clip(change(gradients))
@@ -228,10 +209,6 @@ def changed_moments(model: keras.Model, moments: Callable) -> Iterator[None]:
     `synchronized=True` of `keras.layers.BatchNormalization` is for TensorFlow only, and a
     model that is saved with it cannot be loaded under JAX and PyTorch. Without this, each
     replica would normalise by its own images.
-
-    Args:
-        model: The model. Its steps are not yet compiled.
-        moments: Function from inputs and axes to the mean and the variance.
     """
     layers = [p for p in parts_of(model) if isinstance(p, keras.layers.BatchNormalization)]
     for layer in layers:
@@ -277,10 +254,6 @@ def trained_by_workers(model: keras.Model, strategy) -> Iterator[None]:
     the step's values along their first axis. Both fail, the second because the values are
     scalars. Here, the model is built from a batch of this worker, and the values get a first
     axis. Without this, several processes could not train under TensorFlow.
-
-    Args:
-        model: The model.
-        strategy: The strategy.
     """
 
     def build(iterator=None, data_batch=None):

@@ -16,16 +16,7 @@ _NAMES = {dict: "values by name", list: "a list", str: "text", int: "an integer"
 
 
 def read_text(file: str | os.PathLike, most: int = MOST_BYTES) -> str:
-    """Returns the content of a text file in UTF-8.
-
-    Args:
-        file: The file.
-        most: Its largest size in bytes.
-
-    Raises:
-        ValueError: If it is larger, or is not UTF-8. The error names the file.
-        OSError: If it cannot be opened.
-    """
+    """Returns the content of a text file in UTF-8."""
     return _parsed(_content(file, most), file, lambda text: text, most)
 
 
@@ -36,20 +27,9 @@ def read_json(
     most: int = MOST_BYTES,
     name: str | None = None,
 ):
-    """Returns the content of a JSON file.
+    """Returns the content of a JSON file of this `kind`, or with values of the types in `has`.
 
-    Args:
-        file: The file.
-        kind: Type of the content: `dict` or `list`.
-        has: Names of values that the content must have, and their types.
-        most: Largest size of the file in bytes.
-        name: What to call it in errors; by default the path.
-
-    Raises:
-        ValueError: If the file is larger, is not JSON in UTF-8, has other content,
-            is nested deeply, or has an integer of more than 64 bits. The error names the
-            file.
-        OSError: If it cannot be opened.
+    Errors call it `name`, by default the path.
     """
     return parse_json(_content(file, most), name or file, kind, has, most)
 
@@ -69,11 +49,7 @@ def parse_json(content: bytes | str, name, kind: type = object, has=None, most: 
 
 
 def parse_value(name: str, text: str):
-    """Reads a value of a command line: JSON, or else a word.
-
-    Raises:
-        ValueError: If it begins as a list or an object of JSON, and cannot be read.
-    """
+    """Reads a value of a command line: JSON, or else a word."""
     try:
         return parse_json(text, f"The value of {name}")
     except ValueError:
@@ -83,12 +59,7 @@ def parse_value(name: str, text: str):
 
 
 def read_toml(file: str | os.PathLike) -> dict:
-    """Returns the content of a TOML file.
-
-    Raises:
-        ValueError: As `read_json`, or if a key has more than 100 parts.
-        OSError: If it cannot be opened.
-    """
+    """Returns the content of a TOML file."""
     # Imported here: importing the package must add nothing to what Keras imports.
     tomllib = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 

@@ -2,10 +2,12 @@
 
 KIND is `train`, `push`, `pull` or `write`, which are killed at random moments; `together`, `cache`
 or `threads`. The processes are forks of this one, which has imported everything, so that a kill
-takes a second. Prints how many disturbances were survived.
+takes a second. This one computes nothing: the threads of TensorFlow do not survive a fork. Prints
+how many disturbances were survived.
 """
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -28,8 +30,7 @@ from keras_crate.models.saving import save_model
 
 names = {"np": np, "keras": keras, "keras_crate": keras_crate}
 exec(MODELS, names)
-model, images = names["trained"](), names["images"]
-expected = model.predict(images, verbose=0)
+trained, images = functools.cache(names["trained"]), names["images"]
 chance = random.Random(0)
 
 
@@ -55,95 +56,129 @@ def killed(action, longest: float) -> bool:
     return os.WIFSIGNALED(status)
 
 
-def duration(action) -> float:
-    """Seconds that an action takes in a fork."""
+def in_fork(action) -> float:
+    """Runs an action in a fork, which must not fail. Returns the seconds that it took."""
     start = time.monotonic()
     child = os.fork()
     if child == 0:
         with open(os.devnull, "w") as nothing:
             os.dup2(nothing.fileno(), 1)
-        action()
-        os._exit(0)
+        code = 1
+        try:
+            action()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     return time.monotonic() - start
 
 
 def same(other) -> bool:
-    """Whether a model has the weights of `model`."""
-    return np.allclose(other.predict(images, verbose=0), expected, atol=1e-6)
+    """Whether a model has the weights of `trained()`."""
+    found, expected = (m.predict(images, verbose=0) for m in (other, trained()))
+    return np.allclose(found, expected, atol=1e-6)
+
+
+def check_same(load) -> None:
+    """Loads a model in a fork, and compares it."""
+
+    def check():
+        assert same(load())
+
+    in_fork(check)
+
+
+def publish(address: str) -> None:
+    keras_crate.hub.push(trained(), address)
 
 
 def write(folder: Path, count: int) -> int:
     """Saves a model over an earlier one."""
     file = folder / "model.keras"
-    save_model(model, file)
-    longest = duration(lambda: save_model(model, file))
+
+    def save():
+        save_model(trained(), file)
+
+    in_fork(save)
+    longest = in_fork(save)
     kills = 0
     while kills < count:
-        kills += killed(lambda: save_model(model, file), longest)
-        assert same(keras.saving.load_model(file))
+        kills += killed(save, longest)
+        check_same(lambda: keras.saving.load_model(file))
     return kills
 
 
 def train(folder: Path, count: int) -> int:
     """Resumes a run until it ends, and compares it with one that nothing disturbed."""
     reference = folder / "reference"
-    longest = duration(lambda: small_run.run(reference))
-    wanted = keras.saving.load_model(reference / "model.keras").get_weights()
+    longest = in_fork(lambda: small_run.run(reference))
     kills = 0
     while kills < count:
         run = folder / str(len(list(folder.iterdir())))
+
+        def resume(run=run):
+            small_run.run(run)
+
+        def compare(run=run):
+            found, wanted = (
+                keras.saving.load_model(f / "model.keras").get_weights() for f in (run, reference)
+            )
+            assert all(map(np.array_equal, found, wanted))
+
         for _ in range(4):
-            kills += killed(lambda run=run: small_run.run(run), longest)
+            kills += killed(resume, longest)
             if (run / "metrics.json").exists():
                 break
-            if (run / "model.keras").exists():
-                keras.saving.load_model(run / "model.keras")  # whole
+            if (run / "model.keras").exists():  # whole
+                in_fork(lambda run=run: keras.saving.load_model(run / "model.keras"))
         if not (run / "metrics.json").exists():
-            duration(lambda run=run: small_run.run(run))
-        found = keras.saving.load_model(run / "model.keras").get_weights()
-        assert all(map(np.array_equal, found, wanted))
+            in_fork(resume)
+        in_fork(compare)
         assert not list(run.rglob(".unfinished*"))
     return kills
 
 
 def push(folder: Path, count: int) -> int:
     """Publishes; the repository has no files, or all of them."""
-    address = "hf://writer/killed-{}"
-    longest = duration(lambda: keras_crate.hub.push(model, address.format("first")))
+    longest = in_fork(lambda: publish("hf://writer/killed-first"))
     kills = 0
-    while kills < count:
-        where = address.format(kills)
-        kills += killed(lambda where=where: keras_crate.hub.push(model, where), longest)
+
+    def whole_or_none():
         with contextlib.suppress(FileNotFoundError):  # no repository, or no files yet
             assert same(keras_crate.hub.pull(where))
+
+    while kills < count:
+        where = f"hf://writer/killed-{kills}"
+        kills += killed(lambda where=where: publish(where), longest)
+        in_fork(whole_or_none)
         if kills % 10 == 0:
-            keras_crate.hub.push(model, where)
-            assert same(keras_crate.hub.pull(where))
+            in_fork(lambda where=where: publish(where))
+            check_same(lambda where=where: keras_crate.hub.pull(where))
     return kills
 
 
 def pull(folder: Path, count: int) -> int:
     """Downloads into an empty cache, and again after the kill."""
-    keras_crate.hub.push(model, "hf://writer/pulled")
+    in_fork(lambda: publish("hf://writer/pulled"))
     cache = Path(os.environ["HF_HUB_CACHE"])
 
     def download():
         assert same(keras_crate.hub.pull("hf://writer/pulled"))
 
-    longest = duration(download)
+    longest = in_fork(download)
     kills = 0
     while kills < count:
         shutil.rmtree(cache, ignore_errors=True)
         kills += killed(download, longest)
         if kills % 5 == 0:
-            download()
+            in_fork(download)
     return kills
 
 
 def together(folder: Path, count: int) -> int:
     """Processes pull one model into one empty cache at the same time."""
-    keras_crate.hub.push(model, "hf://writer/together")
+    in_fork(lambda: publish("hf://writer/together"))
     children = []
     for _ in range(count):
         children.append(os.fork())
@@ -157,13 +192,17 @@ def together(folder: Path, count: int) -> int:
 
 def cache(folder: Path, count: int) -> int:
     """The cache is removed under the process; then another user has it, who may only read."""
-    keras_crate.hub.push(model, "hf://writer/cache")
+    in_fork(lambda: publish("hf://writer/cache"))
     where = Path(os.environ["HF_HUB_CACHE"])
-    survived = 0
-    for _ in range(count):
+
+    def removed():
         pulled = keras_crate.hub.pull("hf://writer/cache")
         shutil.rmtree(where)
-        survived += same(pulled) and same(keras_crate.hub.pull("hf://writer/cache"))
+        assert same(pulled) and same(keras_crate.hub.pull("hf://writer/cache"))
+
+    for _ in range(count):
+        in_fork(removed)
+    survived = count
     for filled in (True, False):
         if not filled:
             shutil.rmtree(where)
@@ -187,6 +226,8 @@ def cache(folder: Path, count: int) -> int:
 
 def threads(folder: Path, count: int) -> int:
     """Threads predict with one model."""
+    model = trained()
+    expected = model.predict(images, verbose=0)
 
     def predict(number: int) -> bool:
         some = images[number % 4 :]

@@ -29,7 +29,6 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "sparsity",
     "sparse_rate_reduction",
     "SimDINOLoss",
-    "distort",
     "ListedWeights",
     "Verification",
     "DemoRecipe",
@@ -38,18 +37,17 @@ NO_EXAMPLE = {  # results of functions, or told by the function they go with
     "Scores",
     "Comparison",
     "TrainingDiverged",
+    *SIZES,  # their classes have one
 }
 # Run by tests of their own: against a server, because they take minutes or other programs.
 RUN_ELSEWHERE = (
     "push",
     "pull",
-    "run_demo",
     "run_demo_from_scratch",
     "export",
     "write_features_on_ray",
     "write_predictions_on_ray",
     "training_dataset",
-    "evaluation_dataset",
 )
 
 
@@ -66,8 +64,8 @@ def test_example(name, tmp_path, monkeypatch):
         assert not examples
         return
     assert examples, f"{name} has no example"
-    if short in RUN_ELSEWHERE or (short in SIZES and SIZES[short].parameters > 12e6):
-        return  # of a size, the same text runs for the smaller ones
+    if short in RUN_ELSEWHERE:
+        return
     scope = _scope("\n".join(examples), tmp_path)
     if name.endswith("decode_predictions"):
         scope["images"] = np.zeros((1, 224, 224, 3))
@@ -90,7 +88,6 @@ def _scope(code, folder):
         "model": lambda: models.CRATE(24, 2, 2, classes=10, **small),
         "mae": lambda: models.CRATEMAE(24, 2, 2, **small),
         "resize_positions": lambda: layers.resize_positions,
-        "labelled_files": lambda: data.labelled_files,
     }
     for file in ("photographs", "classes/a", "classes/b", "pets/cat", "pets/dog"):
         (folder / file).mkdir(parents=True)

@@ -11,6 +11,7 @@ from PIL import Image
 
 import keras_crate
 from keras_crate import CRATE, data, evaluation, export, hub, training
+from keras_crate.data.class_folders import labelled_files
 from keras_crate.evaluation.real_labels import real_labels
 from keras_crate.hub.open_model import open_model
 from keras_crate.training.demo_results import demo_folder
@@ -46,7 +47,7 @@ READERS = {
     "hugging_face": lambda path: data.open_data(f"huggingface:{path}"),
     "validation": lambda path: data.open_data("digits", validation=path),
     "ImageFiles": lambda path: data.ImageFiles([path], (8, 8, 3)),
-    "labelled_files": data.labelled_files,
+    "labelled_files": labelled_files,
     "load_recipe": training.load_recipe,
     "load_recipe of a file": lambda path: training.load_recipe(f"{path}.toml"),
     "real_labels": lambda path: real_labels(path, []),

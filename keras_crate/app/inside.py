@@ -23,32 +23,17 @@ TWIN = ", untrained"  # how the name of an untrained twin ends
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """What the page shows of one model and one image. The page only picks from it.
+    """What the page shows of one model and one image. The page only picks from it."""
 
-    Attributes:
-        name: The model's name on the page.
-        picture: The image as the model sees it, `(height, width[, 3])`, uint8.
-        grid: Rows and columns of patches.
-        prefix_tokens: Number of tokens before the patches'. The first is the class token.
-        classes: Pairs of a class and its probability, likeliest first; empty without classes.
-        components: For each block, the patches' first three principal components as colours,
-            `(rows, columns, 3)` in [0, 1].
-        attention: For each block, the attention `(heads, tokens, tokens)` of each token to
-            each token, or None if its operator has none.
-        operators: For each block, the class of its operator that compresses.
-        measured: Coding rate and sparsity of each block, or None if it has no subspaces.
-        untrained: Whether the model's weights are initial values.
-    """
-
-    name: str
-    picture: np.ndarray
-    grid: tuple[int, int]
-    prefix_tokens: int
-    classes: list[tuple[str, float]]
-    components: list[np.ndarray]
-    attention: list[np.ndarray | None]
-    operators: list[str]
-    measured: LayerMeasurements | None
+    name: str  # of the model on the page
+    picture: np.ndarray  # as the model sees it, `(height, width[, 3])`, uint8
+    grid: tuple[int, int]  # rows and columns of patches
+    prefix_tokens: int  # before the patches'; the first is the class token
+    classes: list[tuple[str, float]]  # with probabilities, likeliest first; or empty
+    components: list[np.ndarray]  # of each block: PCA as colours, `(rows, columns, 3)` in [0, 1]
+    attention: list[np.ndarray | None]  # of each block: `(heads, tokens, tokens)`
+    operators: list[str]  # of each block: the class of the one that compresses
+    measured: LayerMeasurements | None  # None without subspaces
     untrained: bool
 
     @property
@@ -71,15 +56,9 @@ class Seen:
         return int(y * rows) * columns + int(x * columns)
 
     def attended(self, block: int, patch: int | None) -> np.ndarray | None:
-        """Returns what one token attends to.
+        """Returns what a patch attends to, `(heads, rows, columns)`, or None without attention.
 
-        Args:
-            block: Number of the block.
-            patch: Number of the patch that attends, row by row; None for the class token,
-                or for the mean of all patches in a model without it.
-
-        Returns:
-            Array `(heads, rows, columns)`, or None if the block has no attention.
+        Without a patch, it is the class token that attends, or the mean of all patches.
         """
         scores = self.attention[block]
         if scores is None:
@@ -95,22 +74,7 @@ class Seen:
 
 
 class Look:
-    """Looks into one model, image after image.
-
-    Args:
-        name: The model's name on the page.
-        view: The view of the model.
-        class_names: Names of the classes that the outputs are, or None if they are not classes.
-
-    Call arguments:
-        images: One image as the model takes it, `(1, *input_shape)`.
-
-    Returns:
-        A `Seen`.
-
-    Raises:
-        ValueError: As `Inside`, or if the attention is too large to be kept.
-    """
+    """Looks into one model. Call it with one image as the model takes it, `(1, *input_shape)`."""
 
     def __init__(self, name: str, view: ModelView, class_names: Sequence[str] | None = None):
         self.name, self.view = name, view

@@ -33,17 +33,11 @@ MOST_MODELS = 8  # kept open
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """A model that is open.
-
-    Attributes:
-        look: Looks into it.
-        evaluation: How images are prepared for it.
-        mae: The masked autoencoder, if it is one. Then `look` looks into its encoder.
-    """
+    """A model that is open."""
 
     look: Look
     evaluation: Evaluation
-    mae: CRATEMAE | None = None
+    mae: CRATEMAE | None = None  # if it is one; then `look` looks into its encoder
 
     @property
     def model(self) -> keras.Model:
@@ -52,12 +46,7 @@ class Opened:
 
 
 class Models:
-    """Opens models and looks into them, one user at a time.
-
-    Args:
-        addresses: Further models to pick from: files, folders or `hf://` addresses.
-        any_model: Whether users may open other models, by a path or an `hf://` address.
-    """
+    """Opens models and looks into them, one user at a time."""
 
     def __init__(self, addresses: Sequence[str] = (), any_model: bool = False):
         self.any_model = any_model
@@ -73,48 +62,21 @@ class Models:
         return FIRST if FIRST in self.names and not own else self.names[0]
 
     def open(self, name: str, untrained: bool = False) -> Opened:
-        """Opens a model, or returns it if it is open.
-
-        Args:
-            name: One of `names`, or what `open_model` takes.
-            untrained: Whether to return the same model with initial weights.
-
-        Raises:
-            ValueError, OSError: As `open_model`, or if the model has no blocks to look into, or
-                if users may not open it.
-        """
+        """Opens a model, or returns it if it is open."""
         if name not in self.names and not self.any_model:
             raise ValueError("This page has no such model.")
         with self._busy:
             return (self._untrained if untrained else self._open)(name)
 
     def look(self, opened: Opened, source: Path | bytes) -> Seen:
-        """Computes all that the page shows of an image.
-
-        Args:
-            opened: The model.
-            source: As in `read_image`.
-
-        Raises:
-            ValueError: As `read_image`, or as `Look`.
-        """
+        """Computes all that the page shows of an image."""
         with self._busy:  # large images are read one at a time, too
             return opened.look(read_image(source, opened.model, opened.evaluation))
 
     def reconstruct(
         self, opened: Opened, source: Path | bytes, share: float, seed: int
     ) -> Reconstruction:
-        """Hides a share of an image's patches and completes them.
-
-        Args:
-            opened: A model with `mae`.
-            source: As in `read_image`.
-            share: Share of hidden patches, in (0, 1).
-            seed: The same seed hides the same patches, and more of them for a larger share.
-
-        Raises:
-            ValueError: As `read_image`.
-        """
+        """Hides a share of an image's patches and completes them."""
         rows, columns = opened.look.view.grid
         noise = np.random.default_rng(seed).random((1, rows * columns))
         with self._busy:

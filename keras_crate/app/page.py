@@ -35,14 +35,7 @@ class Session:
 
 
 def build_page(models: Models):
-    """Builds the page.
-
-    Args:
-        models: The models to pick from.
-
-    Returns:
-        A `gradio.Blocks`.
-    """
+    """Builds the page."""
     import gradio as gr  # `serve` says what to do without it
 
     def show(name, beside, source, session, block, progress=None):

@@ -13,13 +13,7 @@ KEYS = "Arrow keys choose a patch, Escape chooses none."
 
 
 def panel(seen: Seen, block: int, patch: int | None) -> str:
-    """Returns a model's pictures: the image, its classes, and a block's tokens and attention.
-
-    Args:
-        seen: What was seen.
-        block: Number of the block. A model with fewer blocks shows its last.
-        patch: Number of the patch that attends, or None.
-    """
+    """Returns a model's pictures: the image, its classes, and a block's tokens and attention."""
     block = min(block, seen.depth - 1)
     who = _who(seen, patch)
     told = not seen.untrained or seen.name.endswith(TWIN)
@@ -33,12 +27,7 @@ def panel(seen: Seen, block: int, patch: int | None) -> str:
 
 
 def curves(seen: Sequence[Seen], block: int) -> str:
-    """Returns the two curves over the blocks, with a line at one block.
-
-    Args:
-        seen: One or two models' measurements.
-        block: Number of the block.
-    """
+    """Returns the two curves over the blocks, with a line at one block."""
     measured = [(k, s) for k, s in enumerate(seen) if s.measured is not None]
     if not measured:
         return "<p>The operators of this model have no subspaces to measure.</p>"

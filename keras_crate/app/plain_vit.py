@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import layers
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from keras_crate.interpret import BlockView, ModelView
 from keras_crate.layers import TokenEmbedding
@@ -57,18 +57,8 @@ def view_of_vit(model: keras.Model) -> ModelView:
     return ModelView(model, blocks, grid=GRID, prefix_tokens=1)
 
 
-def save_vit(model: keras.Model, file: str | os.PathLike = FILE) -> None:
-    """Writes the weights of a `plain_vit()` in float16, by the paths of its variables."""
-    arrays = {w.path: keras.ops.convert_to_numpy(w).astype("float16") for w in model.weights}
-    save_file(arrays, file)
-
-
 def trained_vit(file: str | os.PathLike = FILE) -> ModelView:
-    """Returns the view of a `plain_vit()` with the weights that `save_vit` wrote.
-
-    Args:
-        file: The file of weights. By default, that of the package: trained on Fashion-MNIST.
-    """
+    """Returns the view of a `plain_vit()` with the weights of a file, by paths of variables."""
     model, arrays = plain_vit(), load_file(file)
     for weight in model.weights:
         weight.assign(arrays[weight.path].astype(np.float32))

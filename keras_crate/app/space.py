@@ -116,14 +116,7 @@ def push_space(
 
 
 def write_space(folder: Path, model: keras.Model, address: str, **publication) -> None:
-    """Writes the files of a Space into a new folder.
-
-    Args:
-        folder: The folder.
-        model: The model.
-        address: The Space's address.
-        **publication: As in `push_space`.
-    """
+    """Writes the files of a Space into a new folder."""
     with needed("gradio", "A Space needs"):
         gradio = metadata.version("gradio")
     short = re.sub(r"[^A-Za-z0-9_-]", "_", model.name)

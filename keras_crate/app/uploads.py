@@ -18,19 +18,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def read_image(source: Path | bytes, model: keras.Model, evaluation: Evaluation) -> np.ndarray:
-    """Reads one image as a model takes it, as `keras-crate predict` does.
-
-    Args:
-        source: The path of an image file, or its content.
-        model: The model.
-        evaluation: How images are prepared for it.
-
-    Returns:
-        Array `(1, *input_shape)`.
-
-    Raises:
-        ValueError: If it is not an image, is too large, or cannot be read.
-    """
+    """Reads one image as a model takes it, `(1, *input_shape)`, as `keras-crate predict` does."""
     with _as_file(source) as file:
         check_image(file)
         files = evaluation.images([file], model)
@@ -41,11 +29,7 @@ def read_image(source: Path | bytes, model: keras.Model, evaluation: Evaluation)
 
 
 def check_image(file: Path) -> None:
-    """Checks the size of an image by the file's header, before its pixels are decoded.
-
-    Raises:
-        ValueError: If it is not an image, has too many bytes or pixels, or is too narrow.
-    """
+    """Checks the size of an image by the file's header, before its pixels are decoded."""
     from PIL import Image
 
     if not file.is_file():

@@ -11,7 +11,6 @@ from keras_crate.cli.arguments import MODEL
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument(
         "models", nargs="*", metavar="MODEL", help=f"a model to pick from, beside those in the "
         f"package: {MODEL}",
@@ -23,5 +22,4 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     serve(arguments.models, arguments.host, arguments.port)

@@ -74,19 +74,7 @@ def add_named_values(parser, option: str, help: str) -> None:
 def named_values(
     option: str, words: Sequence[str], read: Callable = lambda name, value: value
 ) -> dict:
-    """Reads an option that was given as NAME=VALUE any number of times.
-
-    Args:
-        option: The option, for the error.
-        words: The values of the option, each as NAME=VALUE.
-        read: Function from a name and the text of its value to the value.
-
-    Returns:
-        The values by name.
-
-    Raises:
-        ValueError: If a word is not NAME=VALUE, or `read` refuses it.
-    """
+    """Reads an option that was given as NAME=VALUE any number of times."""
     values = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -97,12 +85,7 @@ def named_values(
 
 
 def unknown_argument(word: str, arguments) -> str:
-    """Returns the error for an argument that a command does not have.
-
-    Args:
-        word: The argument.
-        arguments: Those that the command has.
-    """
+    """Returns the error for an argument that a command does not have."""
     name = word.lstrip("-").partition("=")[0].replace("-", "_")
     if hasattr(arguments, "set") and name in argument_names(Recipe):
         return f"{word} is a setting of the recipe. Pass it as --set {name}=VALUE"
@@ -118,11 +101,6 @@ def new_file(arguments, endings: Sequence[str], folder: bool = False, name: str 
         endings: The endings that the file may have.
         folder: Whether the path may be an existing folder, which is replaced.
         name: The argument, for the error.
-
-    Raises:
-        ValueError: If the path has another ending, or exists and `--overwrite`
-            was not given.
-        OSError: If its folder does not exist, or it is a folder.
     """
     out = Path(arguments.out)
     if out.suffix not in endings:
@@ -133,11 +111,7 @@ def new_file(arguments, endings: Sequence[str], folder: bool = False, name: str 
 
 
 def in_a_folder(name: str, file: str | Path) -> Path:
-    """Returns the path of a file that will be written.
-
-    Raises:
-        OSError: If the path is a folder, or its folder does not exist.
-    """
+    """Returns the path of a file that will be written."""
     file = Path(file)
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise OSError(f"{name} must be a file in a folder that exists. Received: {file}")

@@ -13,12 +13,10 @@ from keras_crate_cli import COMMANDS, parser_of
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     with needed("shtab", "Completion in a shell needs"):
         import shtab
 

@@ -25,7 +25,6 @@ _PYTORCH = (".safetensors", ".pth", ".pt")
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="file to convert")
     add_new_file(parser, "file to write: .keras, or .safetensors, .pth or .pt")
     parser.add_argument(
@@ -39,7 +38,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     to_keras = Path(arguments.file).suffix != _KERAS
     out = new_file(arguments, (_KERAS,) if to_keras else _PYTORCH)
     given = named_values("--set", arguments.set, parse_value)

@@ -13,7 +13,6 @@ from keras_crate.training import demo, demo_from_scratch
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_output(parser, "crate-demo")
     parser.add_argument(
         "--from-scratch", action="store_true", help="train from initial weights, in minutes"
@@ -25,7 +24,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     output, epochs, seed = arguments.output, arguments.epochs, arguments.seed
     if arguments.from_scratch:
         recipe = demo_from_scratch.FAST if arguments.fast else demo_from_scratch.FULL

@@ -21,13 +21,12 @@ from keras_crate.cli.arguments import (
     add_preparation,
     new_file,
 )
-from keras_crate.cli.engine import add_engine, check_new_folder, ray_options, report, start_ray
-from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
+from keras_crate.cli.engine import add_engine, engine_options, report, start_ray
+from keras_crate.cli.model_and_images import open_encoder, prepared
 from keras_crate.evaluation import write_features, write_features_on_ray
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_new_file(parser, "the .npz file to write, or the folder with --engine ray")
@@ -36,36 +35,13 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
-    on_ray = ray_options(arguments)
-    if on_ray is not None:
-        return _run_on_ray(arguments, on_ray)
-    out = new_file(arguments, (".npz",))
+    options = engine_options(arguments)
+    if arguments.engine == "ray":
+        out = start_ray("OUT", arguments.out, arguments.overwrite)
+        write = write_features_on_ray
+    else:
+        out, write = new_file(arguments, (".npz",)), write_features
     model, evaluation = open_encoder(arguments.model)
-    broken = write_features(
-        model,
-        arguments.images,
-        out,
-        evaluation=prepared(arguments, model, evaluation),
-        batch_size=arguments.batch_size,
-        verbose=1,
-    )
-    print(f"wrote {out.resolve()}")
-    return int(bool(report_broken(broken)))
-
-
-def _run_on_ray(arguments, options: dict) -> int:
-    out = arguments.out
-    check_new_folder("OUT", out, arguments.overwrite)
-    start_ray()
-    model, evaluation = open_encoder(arguments.model)
-    broken = write_features_on_ray(
-        model,
-        arguments.images,
-        out,
-        evaluation=prepared(arguments, model, evaluation),
-        batch_size=arguments.batch_size,
-        **options,
-    )
-    report(out, broken)
-    return 0
+    used = prepared(arguments, model, evaluation)
+    sizes = {"evaluation": used, "batch_size": arguments.batch_size}
+    return report(out, write(model, arguments.images, out, **sizes, **options))

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+from keras_crate.cli.model_and_images import report_broken
 from keras_crate.evaluation import RayOptions
 from keras_crate.evaluation.ray_images import connect
 
@@ -11,7 +12,7 @@ _OPTIONS = [field.name for field in dataclasses.fields(RayOptions) if field.name
 
 
 def add_engine(parser) -> None:
-    """Adds `--engine` and the options of Ray, which `ray_options` reads."""
+    """Adds `--engine` and the options of Ray, which `engine_options` reads."""
     parser.add_argument("--engine", choices=("local", "ray"), default="local",
                         help="this process, or Ray (default: local)")  # fmt: skip
     ray = parser.add_argument_group("options of --engine ray")
@@ -28,38 +29,19 @@ def add_engine(parser) -> None:
                      "(default: path or id, else Ray's row_hash)")  # fmt: skip
 
 
-def ray_options(arguments) -> dict | None:
-    """Returns the options of Ray, or None for the local engine.
-
-    Raises:
-        ValueError: If options of Ray are given with the local engine.
-    """
+def engine_options(arguments) -> dict:
+    """Returns keyword arguments of the function that writes, by `--engine`."""
     values = {name: getattr(arguments, name) for name in _OPTIONS}
     given = {name: value for name, value in values.items() if value is not None}
-    if arguments.engine == "ray":
-        return given | {"verbose": 1}
-    if given:
+    if given and arguments.engine != "ray":
         raise ValueError(f"--{min(given).replace('_', '-')} needs --engine ray.")
-    return None
+    return given | {"verbose": 1}
 
 
-def start_ray() -> None:
-    """Connects to Ray. After that, this process leaves the memory of GPUs to the workers."""
-    connect()
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+def start_ray(name: str, path: str, overwrite: bool) -> Path:
+    """Checks the folder that a command will write, and connects to Ray.
 
-
-def check_new_folder(name: str, path: str, overwrite: bool) -> None:
-    """Checks the folder that a command will write.
-
-    Args:
-        name: The argument, for the error.
-        path: The folder.
-        overwrite: Whether it may exist.
-
-    Raises:
-        ValueError: If it is named like a file, or exists and may not.
+    After that, this process leaves the memory of GPUs to the workers.
     """
     folder = Path(path)
     if folder.suffix:
@@ -68,10 +50,17 @@ def check_new_folder(name: str, path: str, overwrite: bool) -> None:
         )
     if folder.exists() and not overwrite:
         raise ValueError(f"{folder} exists. Pass --overwrite to replace it.")
+    connect()
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    return folder
 
 
-def report(folder: str, broken: int) -> None:
-    """Prints the folder, and the number of images that could not be read."""
-    print(f"wrote {Path(folder).resolve()}")
+def report(out: Path, broken: dict | int) -> int:
+    """Prints what was written and which images could not be read. Returns the exit status."""
+    print(f"wrote {out.resolve()}")
+    if isinstance(broken, dict):  # of the local engine
+        return int(bool(report_broken(broken)))
     if broken:
         print(f"{broken} images could not be read. The column `error` has the reasons.")
+    return 0

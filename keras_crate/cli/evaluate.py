@@ -25,7 +25,6 @@ from keras_crate.hub.open_model import open_classifier
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     parser.add_argument("data", metavar="DATA", 
                         help="a folder, or the name of a set such as cifar10")  # fmt: skip
@@ -39,7 +38,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     for name in ("json", "confusion"):  # before measuring, which may take hours
         if getattr(arguments, name):
             in_a_folder(f"--{name}", getattr(arguments, name))

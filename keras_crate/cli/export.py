@@ -9,12 +9,12 @@ from pathlib import Path
 
 from keras_crate.cli.arguments import add_model, add_new_file, new_file, report_written
 from keras_crate.cli.model_and_images import open_encoder
-from keras_crate.export import FORMATS, check_format, check_path, export_model
+from keras_crate.export.export_model import check_path, export_model
+from keras_crate.export.formats import FORMATS, check_format
 from keras_crate.models import fuse
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_new_file(parser, "file to write: .onnx, .xml (OpenVINO), .tflite (LiteRT), .pt2 "
                  "(torch.export), or a folder (SavedModel)")  # fmt: skip
@@ -28,7 +28,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     out = new_file(arguments, (Path(arguments.out).suffix,), folder=True)
     formats = {known.ending: name for name, known in FORMATS.items()}
     if arguments.format is None and out.suffix not in formats:

@@ -13,13 +13,11 @@ from keras_crate.training.finetune import recipe_for_data
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("--weights", required=True, metavar="MODEL", help=MODEL)
     add_training(parser, "crate-finetune")
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     done = finetune(
         arguments.weights,
         arguments.data,

@@ -15,7 +15,6 @@ import numpy as np
 from keras_crate import decode_predictions, interpret
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_output, add_preparation
-from keras_crate.cli.far_images import describe_far_images
 from keras_crate.cli.model_and_images import open_encoder, prepared, report_broken
 from keras_crate.figure import mark_untrained, new_figure
 from keras_crate.files import make_folder, write_json, written_whole
@@ -29,7 +28,6 @@ SHOWN = 16  # images in a figure
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
@@ -62,11 +60,9 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     new_figure(1, 1)  # fails here, before the computation, without matplotlib
     check_positive("objects", arguments.objects)
     model, evaluation = open_encoder(arguments.model)
-    trained_size = evaluation.used_for(model).size
     (block,) = chosen_blocks(model, [arguments.layer])
     if arguments.size is not None:
         model = _resized(model, check_positive("size", arguments.size))
@@ -77,8 +73,6 @@ def run(arguments) -> int:
     if not batches:
         raise ValueError(f"None of the {len(files.files)} files could be read.")
     images = np.concatenate(batches)
-    if far := describe_far_images(files.read, trained_size, grey=files.mode == "L"):
-        print(far, file=sys.stderr)
     if untrained := is_untrained(model):
         print("note: the model is untrained: its weights are initial values", file=sys.stderr)
     folder = Path(arguments.output)

@@ -17,7 +17,6 @@ from keras_crate.objective import measure
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
@@ -45,7 +44,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     new_figure(1, 1)  # fails here, before the computation, without matplotlib
     folder = Path(arguments.output)
     make_folder(folder)

@@ -17,17 +17,15 @@ import json
 
 from keras_crate.checks import check_positive
 from keras_crate.cli.arguments import add_images, add_model, add_preparation, new_file
-from keras_crate.cli.engine import add_engine, check_new_folder, ray_options, report, start_ray
+from keras_crate.cli.engine import add_engine, engine_options, report, start_ray
 from keras_crate.cli.model_and_images import prepared, report_broken
 from keras_crate.evaluation import write_predictions, write_predictions_on_ray
 from keras_crate.evaluation.accuracy import outputs_of
-from keras_crate.evaluation.classes import number_of_classes
 from keras_crate.evaluation.probabilities import class_names_or_numbers, likeliest
 from keras_crate.hub.open_model import open_classifier
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     add_images(parser)
     add_preparation(parser)
@@ -47,48 +45,22 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> int:
-    """Runs the command."""
     top = check_positive("top", arguments.top)
-    on_ray = ray_options(arguments)
-    if (on_ray is None) != (arguments.parquet is None):
+    options = engine_options(arguments)
+    if (arguments.engine == "ray") != (arguments.parquet is not None):
         raise ValueError("--engine ray and --parquet FOLDER need each other.")
-    if on_ray is not None:
-        return _run_on_ray(arguments, on_ray, top)
-    out = new_file(arguments, (".csv",), name="--csv") if arguments.out else None
+    out = None
+    if arguments.parquet is not None:
+        out = start_ray("--parquet", arguments.parquet, arguments.overwrite)
+        write = write_predictions_on_ray
+    elif arguments.out is not None:
+        out, write = new_file(arguments, (".csv",), name="--csv"), write_predictions
     model, evaluation = open_classifier(arguments.model)
-    number_of_classes(model)  # a model without classes fails before images are read
     used = prepared(arguments, model, evaluation)
     if out is None:
         return _print(arguments, model, used, top)
-    broken = write_predictions(
-        model,
-        arguments.images,
-        out,
-        top=top,
-        evaluation=used,
-        batch_size=arguments.batch_size,
-        verbose=1,
-    )
-    print(f"wrote {out.resolve()}")
-    return int(bool(report_broken(broken)))
-
-
-def _run_on_ray(arguments, options: dict, top: int) -> int:
-    out = arguments.parquet
-    check_new_folder("--parquet", out, arguments.overwrite)
-    start_ray()
-    model, evaluation = open_classifier(arguments.model)
-    broken = write_predictions_on_ray(
-        model,
-        arguments.images,
-        out,
-        top=top,
-        evaluation=prepared(arguments, model, evaluation),
-        batch_size=arguments.batch_size,
-        **options,
-    )
-    report(out, broken)
-    return 0
+    sizes = {"evaluation": used, "batch_size": arguments.batch_size}
+    return report(out, write(model, arguments.images, out, top=top, **sizes, **options))
 
 
 def _print(arguments, model, used, top: int) -> int:

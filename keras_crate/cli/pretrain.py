@@ -14,15 +14,13 @@ from keras_crate.training.pretrain import recipe_for_model
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL",
+        "model", metavar="MODEL",
         help="a size (tiny, small, base, large, alpha-base, mae-base, ...), a new model such as "
         "crate:128x4x4 (width, depth, heads; also crate-alpha and crate-mae), a variant, a .keras "
         "file or hf://user/repository",
     )  # fmt: skip
     model = parser.add_argument_group("model")
-    model.add_argument("--model", dest="named", metavar="MODEL", help="the same as MODEL")
     model.add_argument(
         "--patch", "--patch-size", dest="patch_size", type=int, metavar="PIXELS",
         help="side of the patches of a new model",
@@ -45,15 +43,11 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
-    if (arguments.model is None) == (arguments.named is None):
-        raise ValueError("Name one MODEL, such as `keras-crate pretrain base --data FOLDER`.")
-    model = arguments.model or arguments.named
     done = pretrain(
-        model,
+        arguments.model,
         arguments.data,
         arguments.output,
-        recipe=recipe_of(arguments, recipe_for_model(model)),
+        recipe=recipe_of(arguments, recipe_for_model(arguments.model)),
         patch_size=arguments.patch_size,
         channels=arguments.channels,
         from_scratch=arguments.from_scratch,

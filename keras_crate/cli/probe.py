@@ -17,7 +17,6 @@ from keras_crate.files import write_json
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     add_model(parser)
     parser.add_argument(
         "data", metavar="DATA", help="the name of a set such as cifar10, a folder with `train` and "
@@ -41,7 +40,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     # Checked before measuring, which may take hours.
     if arguments.json:
         in_a_folder("--json", arguments.json)

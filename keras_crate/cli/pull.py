@@ -10,7 +10,6 @@ from keras_crate.models.saving import save_model
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument(
         "address", metavar="ADDRESS", help="hf://user/name[@revision], or a folder of its files"
     )
@@ -23,7 +22,6 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     out = new_file(arguments, (".keras",))
     model = pull(arguments.address, compile=not arguments.no_compile)
     save_model(model, out)

@@ -18,11 +18,11 @@ from keras_crate.evaluation import Evaluation
 from keras_crate.hub import push
 from keras_crate.hub.open_model import open_model
 from keras_crate.models.half_precision import STORED
+from keras_crate.reading import parse_value
 from keras_crate.training.run_facts import facts_of_run
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("address", metavar="ADDRESS", help="hf://user/name")
     parser.add_argument(
@@ -56,13 +56,14 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     metrics = named_values("--metric", arguments.metric, _number)
-    training = named_values("--training", arguments.training, _fact)
+    training = named_values("--training", arguments.training, parse_value)
     run = facts_of_run(Path(arguments.model))
     dataset = arguments.dataset or run.dataset
     model, evaluation = open_model(arguments.model, compile=True)
-    publish = _space() if arguments.space else push
+    publish = push
+    if arguments.space:
+        from keras_crate.app.space import push_space as publish
     place = publish(
         model,
         arguments.address,
@@ -86,27 +87,11 @@ def run(arguments) -> None:
         print(f"wrote {place}: {names}\npublished nothing")
 
 
-def _space():
-    from keras_crate.app.space import push_space
-
-    return push_space
-
-
 def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
         raise ValueError(f"--metric must be NAME=NUMBER. Received: {name}={value}") from None
-
-
-def _fact(name: str, value: str) -> int | float | str:
-    """Reads a number if it is one."""
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def _images(paths: list[str], model, evaluation: Evaluation | None) -> np.ndarray:

@@ -10,13 +10,11 @@ from keras_crate.training import list_recipes, load_recipe
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", 
                         help="name of a recipe, or a .toml or .json file")  # fmt: skip
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     if arguments.recipe:
         for name, value in load_recipe(arguments.recipe).to_dict().items():
             print(f"{name} = {json.dumps(value)}")

@@ -63,15 +63,7 @@ def options_of(arguments) -> dict:
 
 
 def recipe_of(arguments, default: str) -> Recipe:
-    """Returns the recipe that the arguments name, with the settings of `--set`.
-
-    Args:
-        arguments: The command line's arguments.
-        default: Name of the recipe if no recipe is named.
-
-    Raises:
-        ValueError: If there is no such recipe or setting, or one is out of range.
-    """
+    """Returns the recipe that the arguments name, with the settings of `--set`."""
     settings = named_values("--set", arguments.set, parse_value)
     return load_recipe(arguments.recipe or default, **settings)
 

@@ -10,7 +10,6 @@ from keras_crate.hub import verify
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("variant", metavar="VARIANT", 
                         help="a name that `keras-crate weights` lists")  # fmt: skip
     parser.add_argument(
@@ -22,5 +21,4 @@ def add_arguments(parser) -> None:
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     print(verify(arguments.variant, imagenet=arguments.imagenet, batch_size=arguments.batch_size))

@@ -10,11 +10,9 @@ from keras_crate.hub import list_weights
 
 
 def add_arguments(parser) -> None:
-    """Adds the command's arguments."""
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 
 def run(arguments) -> None:
-    """Runs the command."""
     found = list_weights()
     print(json.dumps([row._asdict() for row in found], indent=1) if arguments.json else found)

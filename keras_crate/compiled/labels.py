@@ -4,12 +4,7 @@ import keras
 
 
 def as_one_hot(labels, outputs):
-    """Returns labels in the outputs' shape and dtype: integers become one-hot vectors.
-
-    Args:
-        labels: Integers `(n,)` or `(n, 1)`, or vectors `(n, classes)`.
-        outputs: A model's outputs `(n, classes)`.
-    """
+    """Returns labels in the outputs' shape and dtype: integers become one-hot vectors."""
     outputs = keras.ops.convert_to_tensor(outputs)
     classes, dtype = outputs.shape[-1], outputs.dtype
     # Not by the rank: TensorFlow does not know it after labels of several ranks.
@@ -25,11 +20,7 @@ def as_one_hot(labels, outputs):
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class Crossentropy(keras.losses.CategoricalCrossentropy):
-    """Cross-entropy of one class, with smoothed labels, integers or one-hot.
-
-    Args:
-        **kwargs: As in `keras.losses.CategoricalCrossentropy`.
-    """
+    """Cross-entropy of one class, with smoothed labels, integers or one-hot."""
 
     def call(self, y_true, y_pred):
         return super().call(as_one_hot(y_true, y_pred), y_pred)
@@ -40,11 +31,7 @@ class SmoothedBinaryCrossentropy(keras.losses.BinaryCrossentropy):
     """Binary cross-entropy of each class, with labels `y (1 - s) + s / classes`.
 
     These are the smoothed labels of a softmax. Keras' own smoothing moves the
-    labels of all classes towards 0.5. Labels are integers or one-hot.
-
-    Args:
-        smoothing: s, in [0, 1).
-        **kwargs: As in `keras.losses.BinaryCrossentropy`.
+    labels of all classes towards 0.5. Labels are integers or one-hot; s is `smoothing`.
     """
 
     def __init__(self, smoothing: float = 0.0, **kwargs):

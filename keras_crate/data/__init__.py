@@ -2,32 +2,24 @@
 
 from keras_crate.data.augmentation import Augmentation
 from keras_crate.data.batches import EvaluationBatches, TrainingBatches
-from keras_crate.data.class_folders import labelled_files
-from keras_crate.data.distortion import distort
 from keras_crate.data.garments import garments
 from keras_crate.data.image_files import ImageFiles
 from keras_crate.data.image_sources import LabelledImages
 from keras_crate.data.open_data import open_data
 from keras_crate.data.rand_augment import rand_augment
-from keras_crate.data.shapes import SHAPES, shapes_on_textures
 from keras_crate.data.small_sets import load
-from keras_crate.data.tf_batches import evaluation_dataset, training_dataset
+from keras_crate.data.tf_batches import training_dataset
 
 __all__ = [
-    "SHAPES",
     "Augmentation",
     "EvaluationBatches",
     "ImageFiles",
     "LabelledImages",
     "TrainingBatches",
-    "distort",
-    "evaluation_dataset",
     "garments",
-    "labelled_files",
     "load",
     "open_data",
     "rand_augment",
-    "shapes_on_textures",
     "training_dataset",
 ]
 

@@ -35,20 +35,7 @@ def is_array_data(path: Path) -> bool:
 
 
 def read_array_data(path: Path) -> dict[str, ArraySource]:
-    """Reads the images of each split: `"train"`, and possibly `"validation"` and `"test"`.
-
-    Args:
-        path: A path for which `is_array_data` is true. The folder has MNIST's
-            IDX files, `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
-            `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, with or without
-            the ending `.gz`; or one `.npz` file. That has the arrays `x_train`,
-            `y_train`, or `train_images`, `train_labels`, and the same for `val`
-            and `test`.
-
-    Raises:
-        ValueError: If a file is missing, broken, holds pickled objects, or has
-            other arrays. The message names the file.
-    """
+    """Reads the images of each split: `"train"`, and possibly `"validation"` and `"test"`."""
     if path.is_file():
         return _read_npz(path)
     if _has_idx_files(path):

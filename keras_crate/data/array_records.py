@@ -6,24 +6,19 @@ import io
 import numpy as np
 
 from keras_crate.data.image_files import open_image
-from keras_crate.data.image_sources import ImageSource
+from keras_crate.data.image_sources import BuilderSource
 
 
-class ArrayRecordSource(ImageSource):
+class ArrayRecordSource(BuilderSource):
     """A split of a `tfds.core.DatasetBuilder` that was prepared as ArrayRecord, or a part of it.
 
     Unlike in TFRecord files, any record can be read by its number.
-
-    Args:
-        builder: The builder.
-        split: Name of the split.
-        chosen: Numbers of the images, or None for all.
     """
 
     def __init__(self, builder, split: str, chosen: np.ndarray | None = None):
         import tensorflow_datasets as tfds
 
-        self.builder, self.split = builder, split
+        super().__init__(builder, split)
         self.records = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
         self.chosen = np.arange(len(self.records)) if chosen is None else chosen
 
@@ -40,16 +35,10 @@ class ArrayRecordSource(ImageSource):
         return open_image(io.BytesIO(record["image"]), mode), record["label"]
 
     def describe(self, k: int) -> str:
-        return f"Image {self.chosen[k]} of {self.builder.name}, split {self.split}"
+        return super().describe(self.chosen[k])
 
-    @property
-    def channels(self) -> int:
-        return self.builder.info.features["image"].shape[-1] or 3
-
-    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
-        """Cuts off the last images, whatever their classes: reading all labels takes long."""
-        first = len(self) - max(1, round(share * len(self)))
-        return self._subset(np.arange(first)), self._subset(np.arange(first, len(self)))
+    def _part(self, first: int, end: int) -> "ArrayRecordSource":
+        return self._subset(np.arange(first, end))
 
     def _subset(self, chosen: np.ndarray) -> "ArrayRecordSource":
         return ArrayRecordSource(self.builder, self.split, self.chosen[chosen])

@@ -15,10 +15,6 @@ class KeyedSeed(keras.random.SeedGenerator):
     Keras' own generator has a state, so its numbers depend on earlier draws.
     With a key, a resumed training draws the same numbers as an uninterrupted
     one, and batches can be made in parallel.
-
-    Args:
-        key: A tensor of two integers.
-        stack: The backend's function that stacks tensors.
     """
 
     def __init__(self, key, stack: Callable):
@@ -34,11 +30,6 @@ class BatchAugmentation:
 
     Call it with images, one-hot labels and a key, which is two integers below
     2^31. All random numbers follow from the key. It returns images and labels.
-
-    Args:
-        augmentation: The settings.
-        in_tf_data: Whether it is called in a `tf.data` pipeline. Otherwise the
-            layers run on Keras' backend.
     """
 
     def __init__(self, augmentation: Augmentation, in_tf_data: bool):

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_crate.checks import check_positive, did_you_mean, names_arguments
+from keras_crate.checks import check_positive, did_you_mean
 from keras_crate.data.image_files import find_files
 
 VALIDATION_SPLITS = ("val", "validation", "valid")  # the first that exists is used
 
 
-@names_arguments
 def labelled_files(
     folder: str | os.PathLike,
     class_names: Sequence[str] | None = None,
@@ -30,31 +29,12 @@ def labelled_files(
     folders are assumed to be the classes in alphabetical order (`"10"` before
     `"2"`). A warning says so, unless only the folder was passed.
 
-    Args:
-        folder: The folder with one folder per class, each of which is searched
-            recursively. Files directly in it, and folders whose name begins with
-            a dot, are ignored.
-        class_names: Names of the classes in the order of a model's outputs, or
-            None.
-        classes: Number of classes. By default, the number of names or, without
-            names, of folders.
-        wordnet_ids: WordNet identifiers of the classes in the same order, or
-            None.
+    Each folder is searched recursively. Files beside the folders of classes, and folders
+    whose name begins with a dot, are ignored.
 
     Returns:
         The files, sorted within each folder; the class of each file, int64; and
         the names of the folders, sorted.
-
-    Raises:
-        ValueError: If the folder does not exist or has no folders inside, or if
-            a folder inside has no images, or matches no class or several.
-
-    Example:
-
-    ```python
-    files, labels, folders = labelled_files("pets", class_names=["cat", "dog"])
-    images = keras_crate.data.ImageFiles(files, (224, 224, 3))
-    ```
     """
     folder = Path(folder)
     names = class_folders(folder)
@@ -76,11 +56,8 @@ def split_folders(folder: str | os.PathLike) -> tuple[Path, Path | None, Path | 
     """Returns the folders of the training, validation and test images in a folder.
 
     They are `train`; `val`, `validation` or `valid`; and `test`. A folder without
-    `train` holds training images only. A `test` without folders of classes, as of
-    competitions, is ignored.
-
-    Args:
-        folder: The folder. If its `train` has no folders inside, it is a class.
+    `train`, or whose `train` is a class, holds training images only. A `test` without
+    folders of classes, as of competitions, is ignored.
     """
     folder = Path(folder)
     if not class_folders(folder / "train"):
@@ -132,6 +109,6 @@ def _classes_of(folders, class_names, classes, wordnet_ids) -> list[int]:
         warnings.warn(
             f"No folder has the name of a class: the {classes} folders are assumed to be the "
             f"classes in alphabetical order, {folders[0]!r} for class 0.",
-            stacklevel=4,
+            stacklevel=3,
         )
     return list(range(len(folders)))

@@ -2,10 +2,7 @@
 
 import numpy as np
 
-from keras_crate.checks import names_arguments
 
-
-@names_arguments
 def distort(
     images: np.ndarray,
     rng: np.random.Generator,
@@ -14,25 +11,10 @@ def distort(
     zoom: float = 0.12,
     shear: float = 0.15,
 ) -> np.ndarray:
-    """Shifts, rotates, zooms and shears each image at random.
+    """Shifts (pixels), rotates (degrees), zooms and shears each image at random.
 
-    One bilinear interpolation of the whole batch makes all changes. Pixels from
-    beyond the edges are black. On a CPU this is many times faster than Keras'
-    augmentation layers.
-
-    Args:
-        images: Array `(n, height, width, channels)`.
-        rng: NumPy's generator of random numbers.
-        shift: Largest shift in pixels, along each axis.
-        rotation: Largest angle in degrees.
-        zoom: Largest change of the logarithm of height and of width.
-        shear: Largest shift of a row against the next, in pixels.
-
-    Returns:
-        Float32 array of the same shape and range.
-
-    Raises:
-        ImportError: If SciPy is not installed.
+    One bilinear interpolation of the whole batch makes all changes. On a CPU this is many
+    times faster than Keras' augmentation layers.
     """
     from scipy import ndimage
 

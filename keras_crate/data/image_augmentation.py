@@ -10,11 +10,7 @@ from keras_crate.data.resizing import resampling
 
 
 def augment_image(image, input_shape, augmentation: Augmentation, rng) -> np.ndarray:
-    """Crops, resizes, moves, flips and changes a Pillow image at random.
-
-    Returns:
-        Float32 pixels of shape `input_shape`, in [0, 255].
-    """
+    """Changes a Pillow image at random. Returns float32 pixels `input_shape`, in [0, 255]."""
     from PIL import ImageOps
 
     height, width, _ = input_shape
@@ -56,11 +52,9 @@ def shift_and_flip(
 def random_box(
     size: tuple[int, int], rng, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Draws a random part of an image of the given width and height.
+    """Draws the left, upper, right and lower edge of a part of an image of a width and height.
 
-    Returns:
-        Left, upper, right and lower edge in pixels. They are those of the
-        whole image if none of ten draws fits in the image.
+    They are those of the whole image if none of ten draws fits in it.
     """
     width, height = size
     for _ in range(10):

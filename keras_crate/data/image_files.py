@@ -139,11 +139,7 @@ class ImageFiles:
 
 @contextlib.contextmanager
 def opened(file):
-    """Yields a Pillow image of a path or binary file, whose pixels are not decoded yet.
-
-    Raises:
-        ValueError: If it has too many pixels. Pillow raises further errors.
-    """
+    """Yields a Pillow image of a path or binary file, whose pixels are not decoded yet."""
     from PIL import Image
 
     with Image.open(file) as image:
@@ -152,12 +148,7 @@ def opened(file):
 
 
 def open_image(file, mode: str):
-    """Opens a path or binary file as a Pillow image, and rotates it as its EXIF says.
-
-    Raises:
-        ValueError: If it has too many pixels, or pixels of more than 8 bits. Pillow raises
-            further errors.
-    """
+    """Opens a path or binary file as a Pillow image, and rotates it as its EXIF says."""
     from PIL import ImageOps
 
     with opened(file) as image:

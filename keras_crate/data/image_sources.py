@@ -15,11 +15,7 @@ SPLITS = ("validation", "test")  # on which a model can be measured
 
 
 def split_to_measure(available: Collection[str], wanted: str | None) -> str:
-    """Returns the wanted split, or by default `"test"` if it is available, else `"validation"`.
-
-    Raises:
-        ValueError: If the wanted split is none of `SPLITS`.
-    """
+    """Returns the wanted split, or by default `"test"` if it is available, else `"validation"`."""
     if wanted is not None:
         return check_choice("split", wanted, SPLITS)
     return "test" if "test" in available else "validation"
@@ -87,11 +83,7 @@ class ImageSource:
         return len(self.labels)
 
     def image(self, k: int, mode: str):
-        """Returns image `k` as a Pillow image of mode `"L"`, `"RGB"` or `"RGBA"`.
-
-        Raises:
-            ValueError: If it cannot be read. The message names the image.
-        """
+        """Returns image `k` as a Pillow image of mode `"L"`, `"RGB"` or `"RGBA"`."""
         return self.labelled(k, mode)[0]
 
     def labelled(self, k: int, mode: str) -> tuple:
@@ -130,18 +122,10 @@ class ImageSource:
         return self._subset(np.sort(order[:count]))
 
     def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
-        """Cuts off a share of the images, at random and from each class alike.
+        """Cuts off a share in (0, 1) of the images, at random and from each class alike.
 
-        Each call cuts off the same images. A class keeps at least one image.
-
-        Args:
-            share: The share in (0, 1).
-
-        Returns:
-            The other images, and those that were cut off.
-
-        Raises:
-            ValueError: If there are too few images.
+        Each call cuts off the same images. A class keeps at least one image. Returns the other
+        images, and those that were cut off.
         """
         count = max(1, round(share * len(self)))
         order = np.random.default_rng(0).permutation(len(self))
@@ -256,25 +240,36 @@ class HuggingFaceSource(ImageSource):
         return HuggingFaceSource(self.dataset.select(chosen), *self.columns)
 
 
-class TFDSSource(ImageSource):
-    """A split of a prepared `tfds.core.DatasetBuilder`, or a part of it, in its stored order.
+class BuilderSource(ImageSource):
+    """Base class: images of a prepared `tfds.core.DatasetBuilder`."""
 
-    Args:
-        builder: The builder.
-        name: Name of the split.
-        start, stop: The first image of the part, and the one after the last; None
-            for the end of the split.
-    """
+    def __init__(self, builder, split: str):
+        self.builder, self.split = builder, split
 
-    def __init__(self, builder, name: str, start: int = 0, stop: int | None = None):
-        self.builder, self.name, self.start, self.stop = builder, name, start, stop
+    def describe(self, k: int) -> str:
+        return f"Image {k} of {self.builder.name}, split {self.split}"
 
     @property
-    def split(self) -> str:
-        """What TensorFlow Datasets calls the part, such as `"train[:100]"`."""
-        if not self.start and self.stop is None:
-            return self.name
-        return f"{self.name}[{self.start or ''}:{self.stop or ''}]"
+    def channels(self) -> int:
+        return self.builder.info.features["image"].shape[-1] or 3
+
+    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
+        """Cuts off the last images, of all classes together: reading the labels takes long."""
+        first = len(self) - max(1, round(share * len(self)))
+        return self._part(0, first), self._part(first, len(self))
+
+    def _part(self, first: int, end: int) -> "BuilderSource":
+        raise NotImplementedError
+
+
+class TFDSSource(BuilderSource):
+    """A split of a prepared `tfds.core.DatasetBuilder`, or a part of it, in its stored order."""
+
+    def __init__(self, builder, name: str, start: int = 0, stop: int | None = None):
+        is_whole = not start and stop is None
+        # What TensorFlow Datasets calls the part.
+        super().__init__(builder, name if is_whole else f"{name}[{start or ''}:{stop or ''}]")
+        self.name, self.start = name, start
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -291,12 +286,8 @@ class TFDSSource(ImageSource):
     def encoded(self, index: int = 0, count: int = 1, file_seed=None):
         """Returns a `tf.data.Dataset` of pairs: an encoded image and its class.
 
-        Args:
-            index, count: Number of this process, and number of processes. Each
-                process reads its own files, or its own part of the images if there
-                are fewer files than processes.
-            file_seed: Seed of the files' random order, or None for their stored
-                order.
+        Process `index` of `count` reads its own files, or its own part of the images if
+        there are fewer files than processes. Without a seed, files have their stored order.
         """
         import tensorflow as tf
         import tensorflow_datasets as tfds
@@ -318,13 +309,9 @@ class TFDSSource(ImageSource):
         ).map(lambda example: (example["image"], example["label"]))
 
     def padded_part(self, index: int, count: int, total: int):
-        """Returns one of `count` equal parts of the images, padded to `total` images.
+        """Returns one of `count` equal parts of the images, padded to `total` by the last image.
 
-        The padding repeats the last image.
-
-        Returns:
-            A data set as `encoded` returns it, and the number of its images before the
-            padding.
+        The part is as `encoded` returns it. The number of its images without padding follows.
         """
         size, images = total // count, len(self)
         first, end = (min(k * size, images) for k in (index, index + 1))
@@ -337,21 +324,9 @@ class TFDSSource(ImageSource):
         [(data, _)] = self.encoded().skip(k).take(1).as_numpy_iterator()
         return open_image(io.BytesIO(data), mode)
 
-    def describe(self, k: int) -> str:
-        return f"Image {k} of {self.builder.name}, split {self.split}"
-
-    @property
-    def channels(self) -> int:
-        return self.builder.info.features["image"].shape[-1] or 3
-
     def sample(self, count: int) -> "TFDSSource":
         """Returns the first `count` images. The stored order is random."""
         return self._part(0, min(count, len(self)))
-
-    def cut(self, share: float) -> "tuple[ImageSource, ImageSource]":
-        """Cuts off the last images, of all classes together: reading the labels takes long."""
-        first = len(self) - max(1, round(share * len(self)))
-        return self._part(0, first), self._part(first, len(self))
 
     def _part(self, first: int, end: int) -> "TFDSSource":
         return TFDSSource(self.builder, self.name, self.start + first, self.start + end)

@@ -1,11 +1,9 @@
 """The sets of images of `keras.datasets`."""
 
-import os
-from pathlib import Path
-
 import keras
 import numpy as np
 
+from keras_crate.backend import keras_home
 from keras_crate.data.image_sources import ArraySource, LabelledImages
 
 _GARMENTS = (
@@ -40,17 +38,7 @@ KERAS_SETS = {
 
 
 def load_keras_set(name: str) -> LabelledImages:
-    """Loads a set of `keras.datasets`, which downloads it once and keeps it.
-
-    Args:
-        name: A name in `KERAS_SETS`.
-
-    Returns:
-        The training and the test images, as arrays.
-
-    Raises:
-        OSError: If the files are not there and cannot be downloaded, or are broken.
-    """
+    """Loads a set of `keras.datasets`, which downloads it once and keeps it."""
     class_names, files = KERAS_SETS[name]
     try:
         splits = getattr(keras.datasets, name).load_data()
@@ -58,7 +46,7 @@ def load_keras_set(name: str) -> LabelledImages:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OSError(
             f"keras.datasets could not load {name}: {reason}\n"
-            f"Keras looks in {_folder()} for its files.\n"
+            f"Keras looks in {keras_home() / 'datasets'} for its files.\n"
             f"Without a network, put there: {files}.\n"
             "If they are there, one of them is broken: replace it."
         ) from error
@@ -75,7 +63,3 @@ def _channels_last(images: np.ndarray) -> np.ndarray:
     if keras.config.image_data_format() == "channels_first":
         return images.transpose(0, 2, 3, 1)
     return images
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"

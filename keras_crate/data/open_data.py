@@ -14,6 +14,7 @@ from keras_crate.data.array_records import ArrayRecordSource
 from keras_crate.data.class_folders import VALIDATION_SPLITS, labelled_files, split_folders
 from keras_crate.data.image_sources import (
     ArraySource,
+    BuilderSource,
     FileSource,
     HuggingFaceSource,
     LabelledImages,
@@ -148,18 +149,14 @@ def _opened(data, expected: dict) -> LabelledImages:
     if all(os.path.isfile(Path(name) / f"{file}.json") for file in ("dataset_info", "features")):
         return _open_tfds_folder(Path(name))
     if is_array_data(Path(name)):
-        return _open_array_files(Path(name), expected)
+        source = f"the {'file' if os.path.isfile(name) else 'folder'} {name}"
+        return _of_arrays(Path(name).stem, source, expected, **read_array_data(Path(name)))
     if os.path.isdir(name):
         return _open_folder(Path(name), expected)
     raise ValueError(
         f"There is no data set and no folder {name!r}{did_you_mean(name, KNOWN_SETS) or '.'} "
         f"Data sets: {', '.join(KNOWN_SETS)}, and {HUGGING_FACE}NAME of Hugging Face."
     )
-
-
-def _open_array_files(path: Path, expected: dict) -> LabelledImages:
-    source = f"the {'file' if path.is_file() else 'folder'} {path}"
-    return _of_arrays(path.stem, source, expected, **read_array_data(path))
 
 
 def _of_arrays(name: str, source: str, expected: dict, **splits: ArraySource) -> LabelledImages:
@@ -227,14 +224,7 @@ def _open_tfds(name: str) -> LabelledImages:
             f"TensorFlow Datasets could not prepare {name} in {builder.data_dir} (the environment "
             f"variable TFDS_DATA_DIR changes the folder). {error}"
         ) from error
-    label = builder.info.features["label"]
-    train, validation, test = (
-        TFDSSource(builder, split) if split else None for split in TFDS_SPLITS[name]
-    )
-    source = f"TensorFlow Datasets, {builder.info.full_name}"
-    return LabelledImages(
-        name, train, validation, tuple(label.names), label.num_classes, source, test
-    )
+    return _of_builder(builder, TFDSSource, TFDS_SPLITS[name])
 
 
 def _open_tfds_folder(folder: Path) -> LabelledImages:
@@ -252,12 +242,13 @@ def _open_tfds_folder(folder: Path) -> LabelledImages:
     random_access = builder.info.file_format in tfds.core.FileFormat.with_random_access()
     kind = ArrayRecordSource if random_access else TFDSSource
     with needed("array_record", f"The ArrayRecord files in {folder} need"):
-        train, validation, test = (
-            kind(builder, split) if split in splits else None
-            for split in ("train", "validation", "test")
-        )
-    label = features["label"]
-    source = f"TensorFlow Datasets, {builder.info.full_name}"
+        names = ("train", "validation", "test")
+        return _of_builder(builder, kind, [name if name in splits else None for name in names])
+
+
+def _of_builder(builder, kind: type, splits: Sequence[str | None]) -> LabelledImages:
+    train, validation, test = (split and kind(builder, split) for split in splits)
+    label, source = builder.info.features["label"], f"TensorFlow Datasets, {builder.info.full_name}"
     return LabelledImages(
         builder.name, train, validation, tuple(label.names), label.num_classes, source, test
     )
@@ -343,9 +334,7 @@ def _check_classes(opened: LabelledImages, class_names, classes, wordnet_ids) ->
 
 
 def _check_labels(source, opened: LabelledImages) -> None:
-    if source is None or isinstance(
-        source, (ArrayRecordSource, TFDSSource)
-    ):  # reading its labels takes long
+    if source is None or isinstance(source, BuilderSource):  # reading its labels takes long
         return
     if not len(source):
         raise ValueError(f"There must be at least one image. Received: none in {opened.source}")

@@ -11,11 +11,7 @@ INTERPOLATIONS = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}  
 
 
 def fit_image(image, size: Sequence[int], resize, interpolation: str) -> np.ndarray:
-    """Resizes and crops a Pillow image to a height and width, as `ImageFiles` documents.
-
-    Returns:
-        Float32 array `(height, width, channels)`, in [0, 255].
-    """
+    """Resizes and crops a Pillow image to a height and width, as `ImageFiles` documents."""
     from PIL import ImageOps
 
     method = resampling(interpolation)
@@ -54,13 +50,6 @@ def check_pixels(size: tuple[int, int], when: str = "") -> None:
     """Refuses a picture of more pixels than Pillow's limit, before they take memory.
 
     A PNG file of half a megabyte can declare 177 million pixels, which take 2 GB.
-
-    Args:
-        size: Width and height.
-        when: Words for the error.
-
-    Raises:
-        ValueError: If there are more.
     """
     from PIL import Image
 

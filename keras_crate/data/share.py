@@ -9,18 +9,12 @@ from keras_crate.checks import check_positive
 
 @dataclasses.dataclass(frozen=True)
 class Share:
-    """Cuts each batch into equal parts: one for each step, and in it one for each process.
+    """Cuts each batch into equal parts: one for each step, and in it one for each process."""
 
-    Attributes:
-        batch_size: Images in a batch of all steps and processes.
-        index, count: Number of this process, from 0, and number of processes.
-        accumulate: Number of steps that a batch is cut into.
-    """
-
-    batch_size: int
-    index: int = 0
-    count: int = 1
-    accumulate: int = 1
+    batch_size: int  # of all steps and processes
+    index: int = 0  # of this process
+    count: int = 1  # of processes
+    accumulate: int = 1  # steps that a batch is cut into
 
     @property
     def rows(self) -> int:
@@ -41,11 +35,7 @@ class Share:
 def share_of_training(
     batch_size: int, images: int, shard: tuple[int, int] = (0, 1), accumulate: int = 1
 ) -> Share:
-    """Returns the share of one process in training batches of at most all images.
-
-    Raises:
-        ValueError: If an argument is out of range, or the batch cannot be cut into equal parts.
-    """
+    """Returns the share of one process in training batches of at most all images."""
     index, count = check_shard(shard)
     batch_size = min(check_positive("batch_size", batch_size), images)
     check_positive("accumulate", accumulate)
@@ -61,11 +51,7 @@ def share_of_training(
 def share_of_evaluation(
     batch_size: int, images: int, shard: tuple[int, int] = (0, 1), multiple_of: int = 1
 ) -> Share:
-    """Returns the share of one process in evaluation batches, of sizes that are multiples.
-
-    Raises:
-        ValueError: If an argument is out of range.
-    """
+    """Returns the share of one process in evaluation batches, of sizes that are multiples."""
     index, count = check_shard(shard)
     if check_positive("multiple_of", multiple_of) % count:
         raise ValueError(
@@ -82,11 +68,7 @@ def padded(images: int, multiple_of: int) -> int:
 
 
 def check_shard(shard) -> tuple[int, int]:
-    """Returns a pair (index, count) of integers with 0 <= index < count.
-
-    Raises:
-        ValueError: If it is not such a pair.
-    """
+    """Returns a pair (index, count) of integers with 0 <= index < count."""
     is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2
     if (
         not is_pair

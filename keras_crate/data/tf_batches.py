@@ -109,7 +109,6 @@ def _called(augment: Callable, images):
     return tf.ensure_shape(changed, images.shape)
 
 
-@names_arguments
 def evaluation_dataset(
     source: TFDSSource,
     classes: int,
@@ -125,28 +124,6 @@ def evaluation_dataset(
     Images are prepared by Pillow too, so the pixels are the same. With several processes,
     each gets an equal part of the images, in the stored order. Its images are not those
     that `EvaluationBatches` gives it.
-
-    Args:
-        source: Images of a set of TensorFlow Datasets.
-        classes, input_shape, batch_size, resize, interpolation: As in
-            `keras_crate.data.EvaluationBatches`.
-        shard, multiple_of: As in `keras_crate.data.EvaluationBatches`.
-
-    Returns:
-        The data set, of images in [0, 255] and one-hot labels; with weights if
-        `multiple_of` is above 1.
-
-    Raises:
-        ValueError: If an argument is out of range.
-        ImportError: If TensorFlow or Pillow is not installed.
-
-    Example:
-
-    ```python
-    pets = keras_crate.data.open_data("oxford_iiit_pet")
-    batches = keras_crate.data.evaluation_dataset(pets.test, 37, (32, 32, 3), resize=36)
-    model.evaluate(batches)
-    ```
     """
     with needed("tensorflow", "A tf.data pipeline needs"):
         import tensorflow as tf

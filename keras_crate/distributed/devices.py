@@ -41,17 +41,7 @@ class Devices:
         return contextlib.nullcontext()
 
     def check(self, model: keras.Model, images: int, pipeline: str, accumulate: int) -> None:
-        """Refuses what these devices cannot train.
-
-        Args:
-            model: The model.
-            images: Number of images per step, over all replicas.
-            pipeline: What makes the batches.
-            accumulate: Number of steps per update.
-
-        Raises:
-            ValueError: If the images are not a multiple of the replicas, for example.
-        """
+        """Refuses what these devices cannot train. `images` is their number in a step."""
         if images % self.replicas:
             raise ValueError(
                 f"Each step must have an equal number of images for each of {self.replicas} "
@@ -73,30 +63,15 @@ class Devices:
         return None
 
     def seed_global(self, value: int) -> None:
-        """Sets the global random generators. Those of dropout differ between replicas.
-
-        Args:
-            value: The seed on one device.
-        """
+        """Sets the global random generators. Those of dropout differ between replicas."""
         keras.utils.set_random_seed(value)
 
     def seed(self, state, value: int) -> None:
-        """Sets the state of a random generator, to another value on each replica.
-
-        Args:
-            state: The variable of a `keras.random.SeedGenerator`.
-            value: The seed on one device.
-        """
+        """Sets the state of a `keras.random.SeedGenerator`, to another value on each replica."""
         state.assign(np.array([value, 0]))
 
     def save(self, model: keras.Model, write: Callable[[Path], None], file: Path) -> None:
-        """Writes a file of a model. All processes call it, and process 0 writes.
-
-        Args:
-            model: The model.
-            write: Writes the model to a path.
-            file: The path.
-        """
+        """Writes a file of a model. All processes call it, and process 0 writes."""
         if self.is_writer:
             write(file)
 
@@ -114,11 +89,7 @@ def check_no_loss_scale(model: keras.Model) -> None:
 
 
 def check_distribute(distribute: str | None) -> None:
-    """Refuses an unknown `distribute`.
-
-    Raises:
-        ValueError: If it is not None, `"auto"`, `"data"` or `"model:N"` with N of 2 or more.
-    """
+    """Refuses an unknown `distribute`."""
     known = distribute in (None, "auto", "data")
     if not known and not re.fullmatch(r"model:([2-9]|[1-9]\d+)", str(distribute)):
         raise ValueError(
@@ -129,14 +100,7 @@ def check_distribute(distribute: str | None) -> None:
 
 @contextlib.contextmanager
 def distributed(distribute: str | None) -> Iterator[Devices]:
-    """Opens the devices of a run. Models are made and trained in its `with` statement.
-
-    Args:
-        distribute: As in `keras_crate.training.RunOptions`.
-
-    Raises:
-        ValueError: If the backend or the devices cannot do it.
-    """
+    """Opens the devices of a run. Models are made and trained in its `with` statement."""
     engine = importlib.import_module(_ENGINES[keras.backend.backend()])
     check_distribute(distribute)
     if distribute is None:

@@ -62,8 +62,7 @@ class _DividedModel(keras.distribution.ModelParallel):
 class JaxDevices(Devices):
     """All devices of all processes. A step is one program for the whole batch.
 
-    Args:
-        parts: Number of devices that divide the weights: the N of `model:N`, or 1.
+    `parts` devices divide the weights: the N of `model:N`, or 1.
     """
 
     trains_copies = True  # variables are divided when they are made

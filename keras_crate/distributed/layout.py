@@ -73,16 +73,7 @@ def layout_map(device_mesh: keras.distribution.DeviceMesh) -> keras.distribution
 
 
 def check_layout(model: keras.Model, device_mesh: keras.distribution.DeviceMesh) -> None:
-    """Refuses a model whose weights `layout_map` cannot divide evenly.
-
-    Args:
-        model: A built model.
-        device_mesh: Mesh with an axis named `"model"`.
-
-    Raises:
-        ValueError: If the mesh has no axis `"model"`, if it does not divide a weight, or if the
-            model has no weights to divide.
-    """
+    """Refuses a built model whose weights `layout_map` cannot divide evenly."""
     parts, layouts = _parts(device_mesh), layout_map(device_mesh)
     heads = {id(v): x.heads for x in _layers(model) if hasattr(x, "heads") for v in x.weights}
     divided = [(v, layouts[v.path].axes) for v in model.variables if layouts[v.path]]
@@ -106,11 +97,7 @@ def check_layout(model: keras.Model, device_mesh: keras.distribution.DeviceMesh)
 
 
 def check_divided(variable: keras.Variable, layout: keras.distribution.TensorLayout) -> None:
-    """Refuses a variable that a layout does not divide into equal parts.
-
-    Raises:
-        ValueError: If an axis is not a multiple of the devices along it.
-    """
+    """Refuses a variable that a layout does not divide into equal parts."""
     mesh = layout.device_mesh
     for size, axis in zip(variable.shape, layout.axes, strict=True):
         parts = 1 if axis is None else mesh.shape[mesh.axis_names.index(axis)]

@@ -28,22 +28,15 @@ def replica() -> tuple:
 def rows_of_replica(draw, rows):
     """Draws random rows for the whole batch, and returns those of this replica.
 
-    The rows do not depend on the number of replicas, if all have the same random state.
-
-    Args:
-        draw: Function from a number of rows to a random tensor with that many rows.
-        rows: Number of this replica's rows.
+    The rows do not depend on the number of replicas, if all have the same random state. `draw`
+    takes a number of rows.
     """
     number, count = replica()
     return draw(rows) if count == 1 else draw(rows * count)[number * rows : (number + 1) * rows]
 
 
 def of_all_replicas(x):
-    """Returns the rows of all replicas, in order. Gradients flow back to each replica.
-
-    Args:
-        x: Tensor with the rows of this replica. All replicas have equally many.
-    """
+    """Returns the rows of all replicas, in order. Gradients flow back to each replica."""
     if replica()[1] == 1:
         return x
     if keras.backend.backend() == "tensorflow":
@@ -61,8 +54,5 @@ def share_of_replica(loss):
 
     Keras also divides its own losses, and multiplies the loss that it reports. Under PyTorch,
     gradients are averaged.
-
-    Args:
-        loss: The loss of a model on one replica's images, a scalar tensor.
     """
     return loss / replica()[1] if keras.backend.backend() == "tensorflow" else loss

@@ -63,11 +63,7 @@ def accuracy(model: keras.Model, batches, top: Sequence[int] = (1, 5), verbose: 
 
 
 def outputs_of(model: keras.Model, images) -> np.ndarray:
-    """Returns a classifier's outputs for a batch of images, in float32.
-
-    Raises:
-        ValueError: If outputs are NaN.
-    """
+    """Returns a classifier's outputs for a batch of images, in float32."""
     outputs = np.asarray(model.predict_on_batch(np.asarray(images)), "float32")
     bad = np.isnan(outputs).any(axis=1)
     if bad.any():

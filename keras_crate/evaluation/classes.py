@@ -7,11 +7,7 @@ from keras_crate.models.class_names import imagenet_classes
 
 
 def number_of_classes(model: keras.Model) -> int:
-    """Returns the number of classes of a classifier.
-
-    Raises:
-        ValueError: If the model is not a classifier.
-    """
+    """Returns the number of classes of a classifier."""
     shape = getattr(model, "output_shape", None)
     features = getattr(getattr(model, "settings", None), "include_top", True) is False
     is_matrix = isinstance(shape, (tuple, list)) and len(shape) == 2 and shape[0] is None
@@ -33,9 +29,6 @@ def classes_of(model: keras.Model) -> dict:
         (or None), `classes`, and `wordnet_ids`, which is None unless the
         classes are ImageNet's. 1,000 classes without names are assumed to be
         ImageNet's.
-
-    Raises:
-        ValueError: If the model is not a classifier.
     """
     classes = number_of_classes(model)
     names = getattr(model, "class_names", None)

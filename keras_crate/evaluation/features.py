@@ -45,11 +45,7 @@ def features_of(model: keras.Model, batches) -> tuple[np.ndarray, np.ndarray]:
 
 
 def without_head(model: keras.Model) -> keras.Model:
-    """Returns a classifier of this package without its head, and any other model as it is.
-
-    Raises:
-        ValueError: If the model does not give one vector an image.
-    """
+    """Returns a classifier of this package without its head, and any other model as it is."""
     if hasattr(model, "without_hub"):  # a task of `keras_crate.keras_hub`
         model = model.without_hub()
     if isinstance(model, WhiteBoxModel) and getattr(model.settings, "include_top", False):

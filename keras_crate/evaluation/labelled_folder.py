@@ -8,8 +8,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import names_arguments
-from keras_crate.data import labelled_files
-from keras_crate.data.class_folders import split_folders
+from keras_crate.data.class_folders import labelled_files, split_folders
 from keras_crate.data.image_sources import SPLITS, split_to_measure
 from keras_crate.evaluation.classes import classes_of
 from keras_crate.evaluation.preparation import Evaluation
@@ -20,7 +19,8 @@ class LabelledFolder:
     """Batches (images, labels) of a folder with one folder for each class.
 
     The folder of a class has the class's name or, for a model of ImageNet's
-    classes, its WordNet identifier; see `keras_crate.data.labelled_files`.
+    classes, its WordNet identifier. If no folder has such a name, and there are as many
+    folders as classes, they are assumed to be the classes in alphabetical order.
     Broken files are left out.
 
     Args:

@@ -139,8 +139,8 @@ def write_features(
     settings = settings_of(model, paths, images)
     parts = computed(Path(out), images, lambda batch: outputs_of(encoder, batch), settings, verbose)
     broken, files = {}, []
-    with parts as found, written_whole(Path(out)) as unfinished:
-        features = np.empty((len(images.files), encoder.output_shape[1]), "float32")
+    features = np.empty((len(images.files), encoder.output_shape[1]), "float32")
+    with parts as found, written_whole(Path(out), size=features.nbytes) as unfinished:
         for part in found:
             broken |= part.broken
             if part.read:

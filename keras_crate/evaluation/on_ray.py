@@ -1,6 +1,5 @@
 """Writes a model's outputs for many images to Parquet files, computed on Ray."""
 
-import contextlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -28,16 +27,8 @@ from keras_crate.evaluation.ray_images import (
     write_parts,
 )
 from keras_crate.evaluation.ray_options import RayOptions
-from keras_crate.evaluation.resumable import (
-    BUSY,
-    LOCK,
-    RECORD,
-    SUFFIX,
-    begun,
-    check_unfinished,
-    settings_of,
-)
-from keras_crate.files import locked, make_folder
+from keras_crate.evaluation.resumable import RECORD, begun, settings_of, unfinished_run
+from keras_crate.files import make_folder
 
 # In the folder of an unfinished run: the partial results, Ray's list of the images that they have,
 # and the list of all image files.
@@ -197,11 +188,8 @@ def _write(
     images = (evaluation or Evaluation.for_model(model)).images(parquet or paths, model, batch_size)
     settings = settings_of(model, paths, images) | how | {"key": options.key}
     del settings["batch_size"]  # it does not change the outputs
-    folder = out.with_name(out.name + SUFFIX)
-    parts, done, listing = (folder / name for name in _NAMES)
-    check_unfinished(folder)
-    make_folder(folder)
-    with locked(folder / LOCK, BUSY.format(folder)):
+    with unfinished_run(out) as folder:
+        parts, done, listing = (folder / name for name in _NAMES)
         if not parts.is_dir():  # a new run, or one that was killed after its last step
             _remove(folder)
         begun(folder, {"settings": settings})
@@ -217,18 +205,11 @@ def _write(
             shutil.rmtree(out)
         os.replace(parts, out)
         _remove(folder)
-    (folder / LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it has files of the user
-        folder.rmdir()
     return broken
 
 
 def _check_out(out: Path, paths: list) -> None:
-    """Refuses to replace anything but a folder of Parquet files that are not the images.
-
-    Raises:
-        OSError: If `out` is something else.
-    """
+    """Refuses to replace anything but a folder of Parquet files that are not the images."""
     if not out.exists():
         return
     images = [Path(path).resolve() for path in paths]

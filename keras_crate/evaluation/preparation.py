@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from keras_crate.checks import MOST_PIXELS, is_image_size, names_arguments
-from keras_crate.data import EvaluationBatches, ImageFiles, evaluation_dataset
+from keras_crate.data import EvaluationBatches, ImageFiles
 from keras_crate.data.image_files import check_interpolation, check_resize
 from keras_crate.data.image_sources import ImageSource, TFDSSource
+from keras_crate.data.tf_batches import evaluation_dataset
 from keras_crate.evaluation.classes import number_of_classes
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD, channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
@@ -81,15 +82,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "Evaluation":
-        """Returns the evaluation that `to_dict` wrote. A missing value has its default.
-
-        Args:
-            values: The content of a JSON file.
-
-        Raises:
-            ValueError: If it is not a mapping, has another key, or a value is
-                out of range.
-        """
+        """Returns the evaluation that `to_dict` wrote. A missing value has its default."""
         try:
             return cls(**values)
         except TypeError as error:

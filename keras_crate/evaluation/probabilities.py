@@ -7,16 +7,7 @@ from keras_crate.evaluation.classes import number_of_classes
 
 
 def likeliest(model: keras.Model, outputs: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the likeliest classes of each image and their probabilities, likeliest first.
-
-    Args:
-        model: A classifier.
-        outputs: Its outputs, `(batch, classes)`: probabilities or logits.
-        top: Number of classes for each image.
-
-    Returns:
-        Two arrays `(batch, top)`: integers, and probabilities in [0, 1].
-    """
+    """Returns the likeliest classes of each image and their probabilities, `(batch, top)`."""
     probabilities = _probabilities(model, outputs)
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return order, np.take_along_axis(probabilities, order, axis=1)

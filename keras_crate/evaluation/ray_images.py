@@ -23,17 +23,11 @@ _BLOCK = 4  # batches that Ray passes between processes at a time
 
 
 class Outputs(NamedTuple):
-    """What the workers compute.
-
-    Attributes:
-        model: The model. Each worker gets a copy.
-        rows_of: Function from the model and a batch to the cells of each image.
-        types: Arrow's type of each cell, by the name of its column.
-    """
+    """What the workers compute."""
 
     model: keras.Model
-    rows_of: Callable[[keras.Model, np.ndarray], list[list]]
-    types: dict
+    rows_of: Callable[[keras.Model, np.ndarray], list[list]]  # from a batch to cells of each image
+    types: dict  # Arrow's type of each cell, by the name of its column
 
 
 def connect() -> None:
@@ -41,9 +35,6 @@ def connect() -> None:
 
     The cluster is that of the environment variable `RAY_ADDRESS`, or the one that `ray start`
     has started here. If there is none, Ray starts on this machine.
-
-    Raises:
-        ImportError: If Ray is not installed.
     """
     with needed("'ray[data]>=2.60' aiohttp", "The engine ray needs"):
         import aiohttp  # noqa: F401  (threads of Ray import it)
@@ -59,11 +50,7 @@ def connect() -> None:
 
 
 def parquet_files(paths: list) -> list[Path]:
-    """Returns the Parquet files that the paths name, sorted in each folder; none for images.
-
-    Raises:
-        ValueError: If some paths have Parquet files and others do not.
-    """
+    """Returns the Parquet files that the paths name, sorted in each folder; none for images."""
     found = []
     for path in map(Path, map(os.path.abspath, paths)):
         files = sorted(path.glob(f"*{PARQUET}")) if path.is_dir() else [path]
@@ -79,9 +66,7 @@ def parquet_files(paths: list) -> list[Path]:
 def images_in_files(files: list[Path], listing: Path):
     """Returns a data set of image files, and the names of its key and of its images.
 
-    Args:
-        files: The files. They are used for the listing only.
-        listing: Parquet file with the names of the files. It is written if it does not exist.
+    The files are those of the listing, a Parquet file, which is written if it does not exist.
     """
     import pyarrow
     import pyarrow.parquet
@@ -97,11 +82,7 @@ def images_in_files(files: list[Path], listing: Path):
 
 
 def images_in_parquet(files: list[Path], options: RayOptions):
-    """Returns a data set of images in Parquet, and the names of its key and of its images.
-
-    Raises:
-        ValueError: If the first file has no such columns.
-    """
+    """Returns a data set of images in Parquet, and the names of its key and of its images."""
     import pyarrow.parquet
     import ray
 
@@ -123,13 +104,7 @@ def with_outputs(
 ):
     """Returns a data set with the key, the outputs and the error of each image.
 
-    Args:
-        data: Has the columns `key` and `column`.
-        outputs: What the workers compute.
-        images: How images are read.
-        key: Name of the column that names each image.
-        column: Name of the column of images: files, bytes, or structs with `bytes`.
-        options: Sets the number of workers.
+    `key` is the column that names an image, and `column` has files, bytes, or structs with `bytes`.
     """
     import ray
 
@@ -154,11 +129,7 @@ def with_outputs(
 
 
 def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, int]:
-    """Returns the GPUs per worker, the largest and the initial number of workers.
-
-    Raises:
-        ValueError: If the cluster has too few CPUs: Ray would wait forever.
-    """
+    """Returns the GPUs per worker, the largest and the initial number of workers."""
     has_cpus, has_gpus = (int(cluster.get(name, 0)) for name in ("CPU", "GPU"))
     if 0 < has_cpus < 1 + _OTHER_CPUS:  # with 0, the cluster has not begun to grow
         raise ValueError(
@@ -175,14 +146,9 @@ def _sizes(cluster: dict[str, float], options: RayOptions) -> tuple[float, int, 
 
 
 def write_parts(data, parts: Path, key: str, done: Path, options: RayOptions) -> None:
-    """Computes a data set and writes it to Parquet files. Rows in whole files are not repeated.
+    """Computes a data set and writes it to Parquet files in `parts`.
 
-    Args:
-        data: The result of `with_outputs`.
-        parts: The folder of the files.
-        key: Name of the column that names each image.
-        done: The folder where Ray notes the keys of the rows in whole files.
-        options: Sets the size of the files.
+    Rows in whole files are not repeated: Ray notes their keys in the folder `done`.
     """
     from ray.data.checkpoint import CheckpointConfig
     from ray.exceptions import RayTaskError

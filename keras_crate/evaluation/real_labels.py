@@ -18,14 +18,6 @@ def real_labels(file: str | os.PathLike, images: Sequence[Path]) -> list[list[in
             of the 50,000 images, in the order of their numbers.
         images: Files with ImageNet's names: `ILSVRC2012_val_00000001.JPEG`.
 
-    Returns:
-        The correct classes of each image, an empty list if the authors found
-        none.
-
-    Raises:
-        ValueError: If `file` has other content, or an image has another name.
-        OSError: If `file` cannot be opened.
-
     Reference:
         Beyer et al., "Are we done with ImageNet?", arXiv:2006.07159.
     """

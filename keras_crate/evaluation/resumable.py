@@ -29,24 +29,16 @@ from keras_crate.models.fingerprint import fingerprint
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.reading import read_json
 
-SUFFIX = ".unfinished"  # of the folder with partial results
-LOCK, RECORD = "lock", "run.json"
+_LOCK, RECORD = "lock", "run.json"
 MOST_NAMES = 2**31  # bytes of the names of all images
-BUSY = "Another process is writing to {}. Wait until it ends."
 
 
 class Part(NamedTuple):
-    """What was computed for some of the files.
+    """What was computed for some of the files."""
 
-    Attributes:
-        values: An array with one row for each file that was read.
-        read: Those files.
-        broken: The other files, with the reason for each.
-    """
-
-    values: np.ndarray
+    values: np.ndarray  # one row for each file that was read
     read: list[str]
-    broken: dict[str, str]
+    broken: dict[str, str]  # the reason for each other file
 
 
 @contextlib.contextmanager
@@ -70,17 +62,9 @@ def computed(
         compute: Returns an array with one row an image.
         settings: Everything else that the values depend on, as JSON values.
         verbose: 1 for a progress bar on standard error, if it is a terminal.
-
-    Raises:
-        ValueError: If the unfinished run has other settings, is damaged or is still
-            running, or the folder has other files.
-        OSError: If `out` is a folder, or a file cannot be written.
     """
     check_no_folder(out)
-    folder = out.with_name(out.name + SUFFIX)
-    check_unfinished(folder)
-    make_folder(folder)
-    with locked(folder / LOCK, BUSY.format(folder)):
+    with unfinished_run(out) as folder:
         images.files = _files(folder, images.files, settings)
         starts = range(0, len(images.files), images.batch_size)
         parts = [folder / f"{start:09}.npz" for start in starts]
@@ -97,9 +81,6 @@ def computed(
         for left in folder.glob(f"{UNFINISHED}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         (folder / RECORD).unlink()  # last: without it, the other files would be refused
-    (folder / LOCK).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # it has files of the user
-        folder.rmdir()
 
 
 def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: ImageFiles) -> dict:
@@ -115,27 +96,32 @@ def settings_of(model: keras.Model, paths: Sequence[str | os.PathLike], images: 
     }
 
 
-def check_unfinished(folder: Path) -> None:
-    """Refuses a folder that has files, but no unfinished run."""
-    if not folder.is_dir() or (folder / RECORD).exists():
-        return
-    names = {path.name for path in folder.iterdir() if not path.name.startswith(UNFINISHED)}
-    if others := names - {LOCK}:
+@contextlib.contextmanager
+def unfinished_run(out: Path) -> Iterator[Path]:
+    """The locked folder of an unfinished run. At the end it is removed, if it is empty.
+
+    A folder that has files, but no unfinished run, is refused.
+    """
+    folder = out.with_name(out.name + ".unfinished")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    others = {name for name in names - {_LOCK} if not name.startswith(UNFINISHED)}
+    if others and RECORD not in names:
         raise ValueError(
             f"The unfinished run would be in {folder}. Received: {folder} has {min(others)} and no "
             f"{RECORD}. Choose another `out`, or move the folder."
         )
+    make_folder(folder)
+    with locked(folder / _LOCK, f"Another process is writing to {folder}. Wait until it ends."):
+        yield folder
+    (folder / _LOCK).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it has files of the user
+        folder.rmdir()
 
 
 def begun(folder: Path, values: dict) -> dict:
     """Begins a run in a folder, or resumes it. Returns the values with which it was begun.
 
-    Args:
-        folder: The folder of the unfinished run.
-        values: JSON values. Those of `settings` must be the same when a run is resumed.
-
-    Raises:
-        ValueError: If the unfinished run has other settings, or run.json is damaged.
+    Those of `settings` must be the same when a run is resumed.
     """
     record = folder / RECORD
     if not record.exists():
@@ -175,10 +161,11 @@ def _files(folder: Path, files: list[Path], settings: dict) -> list[Path]:
 def _write_part(file: Path, images: ImageFiles, compute: Callable) -> None:
     values = [compute(batch) for batch in images]  # one batch, or none if all files are broken
     broken = [images.broken.get(path, "") for path in images.files]
-    with written_whole(file) as unfinished:
+    found = values[0] if values else np.zeros(0, "float32")
+    with written_whole(file, size=found.nbytes) as unfinished:
         np.savez(
             unfinished,
-            values=values[0] if values else np.zeros(0, "float32"),
+            values=found,
             files=np.array([str(path) for path in images.files], dtype=str),
             broken=np.array(broken, dtype=str),
         )

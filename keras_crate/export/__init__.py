@@ -1,9 +1,9 @@
 """Writes models for other programs."""
 
-from keras_crate.export.export_model import check_path, export_model
-from keras_crate.export.formats import FORMATS, check_format, format_table
+from keras_crate.export.export_model import export_model
+from keras_crate.export.formats import FORMATS, format_table
 
-__all__ = ["FORMATS", "check_format", "check_path", "export_model", "format_table"]
+__all__ = ["FORMATS", "export_model", "format_table"]
 
 
 def __dir__():

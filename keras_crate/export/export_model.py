@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import io
 import logging
+import math
 import os
 import warnings
 from pathlib import Path
@@ -19,6 +20,10 @@ from keras_crate.keras_internals import parts_of
 _SAVED_MODEL = {
     "saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra",
 }  # fmt: skip
+
+# Bytes that a program takes beside its weights, at most. PyTorch ends the process if the disk gets
+# full while it writes.
+_PROGRAM = 1 << 20
 
 
 def export_model(
@@ -79,22 +84,16 @@ def export_model(
         for tool in writer.tools:
             with needed(tool, f"Exporting {FORMATS[format].title} under {backend} needs"):
                 importlib.import_module(tool)
-        with written_whole(path, folder=not FORMATS[format].ending) as unfinished:
+        size = _PROGRAM + sum(
+            math.prod(w.shape) * (4 if "32" in w.dtype else 2) for w in model.weights
+        )
+        with written_whole(path, folder=not FORMATS[format].ending, size=size) as unfinished:
             writer.write(model, unfinished, images, verbose=bool(verbose), **options)
     return path
 
 
 def check_path(path: str | os.PathLike, format: str) -> Path:
-    """Returns the path, if the format can be written to it.
-
-    Args:
-        path: File or folder.
-        format: A key of `FORMATS`.
-
-    Raises:
-        ValueError: If the path does not have the format's ending, or it exists
-            and an export must not replace it.
-    """
+    """Returns the path, if it has the format's ending and an export may replace what is there."""
     path, ending = Path(path), FORMATS[format].ending
     endings = {".keras", *(known.ending for known in FORMATS.values() if known.ending)}
     weights = path.with_suffix(".bin")

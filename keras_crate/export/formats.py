@@ -100,14 +100,7 @@ FORMATS = {
 
 
 def check_format(format: str) -> Writer:
-    """Returns the running backend's writer for a format.
-
-    Args:
-        format: A key of `FORMATS`.
-
-    Raises:
-        ValueError: If there is no such format, or the backend cannot make it.
-    """
+    """Returns the running backend's writer for a format."""
     writers = FORMATS[check_choice("format", format, FORMATS)].writers
     backend = keras.backend.backend()
     if backend not in writers:

@@ -25,6 +25,7 @@ from keras_crate.hub.published import Published
 from keras_crate.hub.results import model_index
 from keras_crate.hub.to_pytorch import settings_not_in_tensors
 from keras_crate.models import CRATEMAE
+from keras_crate.models.settings import channels_axis
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import parse_address
 
@@ -32,17 +33,7 @@ _NOT_STATED = "Not stated."
 
 
 def model_card(model: keras.Model, published: Published, layers: str, files: set[str]):
-    """Makes the card of a model.
-
-    Args:
-        model: The model.
-        published: The publisher's statements.
-        layers: The table of the published `LayerMeasurements`, or an empty text.
-        files: Names of the files that are published with the card.
-
-    Returns:
-        A `huggingface_hub.ModelCard`; its text is `str(card)`.
-    """
+    """Returns a model's card. `layers` is the table of its `LayerMeasurements`, if any."""
     from huggingface_hub import ModelCard
 
     blanks = {
@@ -134,8 +125,10 @@ def _code(model, published: Published) -> str:
 
 
 def _command(model, published: Published) -> str:
-    if not takes_pixels(model) or _channels(model) not in (1, 3, 4):  # as files have
+    if not takes_pixels(model):
         return ""
+    if model.input_shape[1:][channels_axis(model.settings.data_format)] not in (1, 3, 4):
+        return ""  # other channels than files have
     what, words = "prints the likeliest classes of", "predict {} photograph.jpg"
     if not is_classifier(model):
         if not isinstance(model, CRATEMAE) and len(model.output_shape) != 2:
@@ -143,11 +136,6 @@ def _command(model, published: Published) -> str:
         what, words = "writes the features of", "embed {} photographs features.npz"
     command = words.format(published.address)
     return f"This command {what} image files of any size:\n\n```bash\nkeras-crate {command}\n```"
-
-
-def _channels(model) -> int:
-    first = model.settings.data_format == "channels_first"
-    return model.input_shape[1 if first else -1]
 
 
 def _download(published: Published) -> str:

@@ -8,20 +8,7 @@ from keras_crate.weights.hub_files import SCHEME, Address
 
 
 def writer(where: Address, token: str | None):
-    """Returns a client of the Hub that may write to a repository.
-
-    Args:
-        where: The repository.
-        token: Token of the Hub. By default, that of `HF_TOKEN` or `hf auth login`.
-
-    Returns:
-        A `huggingface_hub.HfApi`.
-
-    Raises:
-        ValueError: If there is no token.
-        PermissionError: If the repository is not the user's, or the token may only read.
-        OSError: If the Hub cannot be reached or refuses.
-    """
+    """Returns a client of the Hub that may write to a repository."""
     import huggingface_hub
 
     if token is None:
@@ -48,24 +35,11 @@ def commit(
     is_ours: Callable[[str], bool],
     kind: str = "model",
 ) -> str:
-    """Writes files to a repository in one commit. The repository and branch are made if needed.
+    """Writes files, by their paths, to a repository in one commit, and returns its address.
 
-    Args:
-        api: A client that may write to it.
-        where: The repository and branch.
-        files: The files by their path in the repository.
-        private: Whether the repository is private. An existing public one is refused.
-        message: Message of the commit.
-        is_ours: Says of the path of a file that is not among `files` whether it is deleted.
-        kind: `"model"` or `"space"`.
-
-    Returns:
-        Address of the commit.
-
-    Raises:
-        PermissionError: If the repository is public and `private` is True.
-        OSError: If the Hub cannot be reached or refuses, or its answer is broken. The
-            message says whether the files were published, or that this is not known.
+    The repository and branch are made if needed. `is_ours` says of the path of another
+    file whether it is deleted. An error says whether the files were published, or that
+    this is not known.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 

@@ -24,17 +24,10 @@ def is_preset(model: keras.Model) -> bool:
 
 
 def write_preset(model: Classifier, folder: Path) -> list[str]:
-    """Makes the folder of a saved model a preset of KerasHub.
+    """Makes the folder of a saved model a preset of KerasHub. Returns the names of new files.
 
     KerasHub reads the backbone from `config.json` and `model.weights.h5`, as plain
     Keras does. It reads the head from the files that this function adds.
-
-    Args:
-        model: The model in the folder, which `is_preset` accepted.
-        folder: Holds the content of the model's `.keras` file.
-
-    Returns:
-        Names of the files that were added.
     """
     stem = STEMS[published_class(model)]
     config = published_config(model, read_json(folder / _CONFIG_FILE))

@@ -17,11 +17,7 @@ from keras_crate.weights.variants import lookup, names_of_variants
 
 
 def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
-    """As `open_model`, for a classifier.
-
-    Raises:
-        ValueError: As `open_model`, or if it is a variant whose outputs are not classes.
-    """
+    """As `open_model`, for a classifier."""
     variant = lookup(address)
     if variant:
         variant.check_classifies()
@@ -30,30 +26,11 @@ def open_classifier(address: str) -> tuple[keras.Model, Evaluation]:
 
 
 def open_model(address: str, compile: bool = False) -> tuple[keras.Model, Evaluation | None]:
-    """Opens a model, and its evaluation: how images are prepared for it.
+    """Opens a `.keras` file, a variant, or a repository's files, on the Hub or in a folder.
 
-    Args:
-        address: Path of a `.keras` file, name of a variant,
-            `hf://user/repository[@revision]`, or a folder with such a
-            repository's files.
-        compile: Whether to compile the model as it was saved. A variant is never compiled.
-
-    Returns:
-        The model and its evaluation, which is None if nothing is known.
-        Version 0.1 wrote the evaluation to `evaluation.json` in the repository
-        or beside the file. That file is read if the model has no evaluation.
-
-    Raises:
-        ValueError: If there is no such file or variant, or the file cannot be
-            loaded.
-        FileNotFoundError: If there is no such repository, or no program can
-            fetch a variant's weights.
-
-    Example:
-
-    ```python
-    model, evaluation = open_model("crate_demo_mnist")
-    ```
+    Returns the model and its evaluation: how images are prepared for it, or None if
+    nothing is known. Version 0.1 wrote the evaluation to `evaluation.json` in the
+    repository or beside the file.
     """
     variant = lookup(address)
     if variant:

@@ -1,7 +1,6 @@
 """What a publisher states about a model."""
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 
@@ -15,21 +14,9 @@ _ON_HUB = r"[\w.-]+/[\w.-]+"  # names of models and data sets
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """The publisher's statements about a model.
+    """The publisher's statements about a model, as `push` takes them.
 
-    Attributes:
-        address: `hf://user/name`, or the name of a variant of the package.
-        dataset: Data set that the model was trained and measured on. A name of the
-            form `user/name` is a data set on the Hub.
-        metrics: Results by name.
-        license: Identifier of the licence.
-        base_model: Name on the Hub of the model that it was fine-tuned from.
-        training: Facts of the training.
-        evaluation: How images were prepared for the metrics.
-        dtype: `"float16"` if the weights are stored in it, or None if as they are.
-
-    Raises:
-        ValueError: If a value does not fit the card.
+    The address may also be the name of a variant of the package.
     """
 
     address: str
@@ -68,7 +55,7 @@ class Published:
                     f"{name}={value!r}"
                 )
         for name, value in self.metrics.items():
-            if not (isinstance(name, str) and is_number(value) and math.isfinite(value)):
+            if not (isinstance(name, str) and is_number(value)):
                 raise ValueError(
                     "`metrics` must be finite numbers by name, such as {'accuracy': 0.97}. "
                     f"Received: {name!r}: {value!r}"

@@ -7,12 +7,15 @@ from pathlib import Path
 import keras
 
 from keras_crate.checks import names_arguments
-from keras_crate.hub.load_saved import load_saved
+from keras_crate.hub.load_saved import load_safetensors, load_saved
 from keras_crate.hub.safety import check_keras_folder
 from keras_crate.models.published_names import without_keras_hub
 from keras_crate.weights.hdf5_process import clean_copy
-from keras_crate.weights.hub_files import SCHEME, check_has_model, download_model, parse_address
+from keras_crate.weights.hub_files import SCHEME, check_has_model, parse_address
+from keras_crate.weights.repository import Repository, repository_on_hub
 from keras_crate.weights.tensor_files import KERAS_FILES, WEIGHTS_FILE
+
+_DESCRIPTION = tuple(name for name in KERAS_FILES if name != WEIGHTS_FILE)
 
 
 @names_arguments
@@ -23,11 +26,13 @@ def pull(
 
     The files stay in the cache of the Hub's client. Every time a file is used,
     it is compared with the hash that the Hub states. A damaged file is
-    downloaded again. No code of the repository is run. Its weights are read by a
-    process of its own, since a hostile HDF5 file can crash the library that reads
-    it. The client's settings
-    are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and `HF_HUB_OFFLINE`. With
-    the last one, only the cache is used.
+    downloaded again. No code of the repository is run. If `model.safetensors` has all
+    weights, the HDF5 file is neither downloaded nor read. An optimizer's state is in
+    the HDF5 file alone: a compiled model needs `compile=False` for this. A process of
+    its own reads HDF5, since a hostile file can crash the library that reads it.
+
+    The client's settings are obeyed: `HF_HOME`, `HF_TOKEN`, `HF_ENDPOINT` and
+    `HF_HUB_OFFLINE`. With the last one, only the cache is used.
 
     Args:
         address: `"hf://user/repository"` or `"hf://user/repository@revision"`; or
@@ -58,19 +63,27 @@ def pulled(
     address: str | os.PathLike, revision: str | None = None, compile: bool = False
 ) -> tuple[keras.Model, Path]:
     """As `pull`, but also returns the folder with the files."""
-    folder, origin = Path(address), str(address)
-    if origin.startswith(SCHEME) or not os.path.isdir(folder):
-        folder, origin = download_model(parse_address(origin, revision))
+    text = str(address)
+    if text.startswith(SCHEME) or not os.path.isdir(address):
+        repository = repository_on_hub(parse_address(text, revision))
     elif revision is not None:
-        raise ValueError(f"A folder has no revisions. Received: {origin}, revision={revision!r}")
+        raise ValueError(f"A folder has no revisions. Received: {text}, revision={revision!r}")
     else:
-        check_has_model(folder, origin)
+        repository = Repository(Path(address), text)
+    folder, origin, _ = repository
+    check_has_model(folder, origin, _DESCRIPTION)
     check_keras_folder(folder, origin, compile)
-    with clean_copy(folder / WEIGHTS_FILE, origin) as weights:
+    with without_keras_hub():
+        model = load_safetensors(repository, compile)
+        return (_from_hdf5(repository, compile) if model is None else model), folder
+
+
+def _from_hdf5(repository: Repository, compile: bool) -> keras.Model:
+    folder, origin, _ = repository
+    with clean_copy(repository.hdf5(), origin) as weights:
         beside = weights.parent
-        for name in {*KERAS_FILES} - {WEIGHTS_FILE}:
+        for name in _DESCRIPTION:
             shutil.copy(folder / name, beside / name)
         if (folder / "assets").is_dir():
             shutil.copytree(folder / "assets", beside / "assets")
-        with without_keras_hub():
-            return load_saved(beside, origin, compile), folder
+        return load_saved(beside, origin, compile)

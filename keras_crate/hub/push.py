@@ -45,19 +45,11 @@ def push(
 ) -> str:
     """Publishes a model on the Hugging Face Hub, in one commit.
 
-    The commit holds:
-
-    - the model in Keras' own format. `pull` loads it on every backend. If
-      TensorFlow is installed, `keras.saving.load_model("hf://user/name")` loads
-      it too, after `import keras_crate`;
-    - for the authors' architectures, a safetensors copy in their PyTorch layout;
-    - the names of the classes;
-    - the results in `.eval_results`, if `dataset` is the name of a data set on the
-      Hub. The Hub displays results on its benchmark data sets. The task is `default`;
-    - a model card. Its first lines load and run the model. It says how to install
-      and use the model, what its inputs and outputs are, and which papers to cite.
-      It has the arguments below and the facts that the model itself shows. The
-      card says "Not stated" where a fact is missing.
+    The commit holds the model in Keras' own format, which `pull` loads on every backend; for
+    the authors' architectures, a safetensors copy in their PyTorch layout; the names of the
+    classes; the results in `.eval_results`, if `dataset` is on the Hub; and a model card. The
+    card has the arguments below and the facts that the model itself shows. If TensorFlow is
+    installed, `keras.saving.load_model("hf://user/name")` loads the model too.
 
     A repository or branch is made if it does not exist.
 

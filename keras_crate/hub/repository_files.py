@@ -24,9 +24,8 @@ from keras_crate.models.published_names import without_keras_hub
 from keras_crate.objective import LayerMeasurements, measure
 from keras_crate.reading import read_text
 from keras_crate.weights.hub_files import EVALUATION_FILE
-from keras_crate.weights.tensor_files import KERAS_FILES
+from keras_crate.weights.tensor_files import AUTHORS_FILE, KERAS_FILES
 
-AUTHORS_FILE = "model.safetensors"
 CARD_FILE = "README.md"
 CLASS_NAMES_FILE = "class_names.json"
 FIGURE_FILE = "layers.png"
@@ -43,20 +42,7 @@ _SECOND_COPY = 200_000_000
 def write_files(
     folder: Path, model: keras.Model, published: Published, images, authors_copy: bool | None
 ) -> dict[str, Path]:
-    """Writes all files of a publication into an empty folder.
-
-    Args:
-        folder: The folder.
-        model, images, authors_copy: As in `push`.
-        published: The publisher's statements.
-
-    Returns:
-        The files by their path in the repository.
-
-    Raises:
-        ValueError: If the model would not load again, or the authors' code has
-            no such model and `authors_copy` is True.
-    """
+    """Writes all files of a publication into an empty folder, and returns them by their path."""
     whole = folder / "whole.keras"
     if published.dtype is None:
         model.save(whole)
@@ -114,37 +100,21 @@ def write_files(
 
 
 def write_figure(model: keras.Model, images, file: Path) -> LayerMeasurements:
-    """Measures every block of a model on images, and draws what was measured.
-
-    Args:
-        model: The model. Of a masked autoencoder, the encoder is measured.
-        images: Array of images as the model takes them, or batches of them.
-        file: The image file to write.
-    """
+    """Measures and draws every block of a model, or of a masked autoencoder's encoder."""
     measured = measure(model.encoder() if isinstance(model, CRATEMAE) else model, images)
     measured.plot().savefig(file, dpi=150)
     return measured
 
 
 def write_folder(folder: Path, *publication) -> None:
-    """Writes all files of a publication into a folder, in place of those of an earlier dry run.
-
-    Args:
-        folder: The folder, which `check_dry_run` accepted. If an error is raised,
-            it stays as it was.
-        *publication: As in `write_files`.
-    """
+    """Writes all files of a publication into a folder, which stays as it was after an error."""
     with written_whole(folder, folder=True) as unfinished:
         unfinished.mkdir()
         write_files(unfinished, *publication)
 
 
 def check_dry_run(folder: Path) -> Path:
-    """Returns the absolute path of a folder that a dry run may write.
-
-    Raises:
-        ValueError: If it is the current folder, a file, or has files that no dry run wrote.
-    """
+    """Returns the absolute path of a folder that a dry run may write."""
     folder = folder.resolve()
     rule = "`dry_run` must be a folder that is new, empty, or that an earlier dry run wrote."
     if folder == Path.cwd() or (folder.exists() and not folder.is_dir()):

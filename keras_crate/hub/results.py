@@ -35,12 +35,7 @@ def eval_results(published: Published) -> str:
 
 
 def model_index(published: Published, task: str | None) -> list[Any] | None:
-    """Returns results for a card's metadata, the Hub's earlier form, or None without results.
-
-    Args:
-        published: The publisher's statements.
-        task: The Hub's name of the model's task, or None if it is not known.
-    """
+    """Returns results for a card's metadata, the Hub's earlier form, or None without results."""
     from huggingface_hub import EvalResult
 
     dataset = published.dataset or ""

@@ -36,14 +36,6 @@ def check_keras_folder(folder: Path, origin: str, compile: bool = True) -> None:
 
     Functions that are stored as code are refused. Keras' safe mode stays on, but it
     refuses less than this.
-
-    Args:
-        folder: Holds `config.json`.
-        origin: What to call the model in errors.
-        compile: Whether optimizer, loss and metrics will be created too.
-
-    Raises:
-        ValueError: If the model is refused. The error has the reason.
     """
     config = read_json(
         folder / "config.json", has={"config": dict}, name=f"The config.json of {origin}"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_crate.checks import names_arguments
-from keras_crate.models.inside import Inside
+from keras_crate.interpret.intermediates import made_of_inputs
 from keras_crate.models.model_view import ModelView
 from keras_crate.models.view_of import view_of
 
@@ -128,12 +128,10 @@ def _scores(view: ModelView, images, layers, batch_size) -> list[np.ndarray]:
                 f"Received: block {number}, whose {block.attention.name!r} is "
                 f"{type(block.attention).__name__} and does not."
             )
-    # The half-steps are computed so that `Inside` finds weights that are not finite.
-    inside = Inside(view, [[block.inputs, block.half_step] for _, block in blocks])
-    scores = [[] for _ in blocks]
-    for values in inside(images, batch_size):
-        for found, (_, block), (tokens, _) in zip(scores, blocks, values, strict=True):
-            tokens = keras.ops.convert_to_tensor(tokens)
-            _, weights = block.attention(tokens, return_attention_scores=True)
-            found.append(keras.ops.convert_to_numpy(weights).astype("float32"))
-    return [np.concatenate(found) for found in scores]
+    return made_of_inputs(
+        view,
+        [block for _, block in blocks],
+        images,
+        batch_size,
+        lambda attention, tokens: attention(tokens, return_attention_scores=True)[1],
+    )

@@ -79,9 +79,6 @@ def plot_rollout(images, heat):
     Returns:
         A `matplotlib.figure.Figure`. Needs matplotlib.
 
-    Raises:
-        ValueError: If there are not as many maps as images.
-
     Example:
 
     ```python
@@ -103,9 +100,6 @@ def plot_token_pca(images, found: TokenPCA):
 
     Returns:
         A `matplotlib.figure.Figure`. Needs matplotlib.
-
-    Raises:
-        ValueError: If there are not as many maps as images.
 
     Example:
 
@@ -129,9 +123,6 @@ def plot_segments(images, labels, masks=None):
 
     Returns:
         A `matplotlib.figure.Figure`. Needs matplotlib.
-
-    Raises:
-        ValueError: If there are not as many maps as images.
 
     Example:
 

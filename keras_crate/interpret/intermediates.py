@@ -59,16 +59,23 @@ def intermediates(
     if what == "keys":
         for block in blocks:
             _check_keys(block.attention)
-        # The half-steps are computed so that `Inside` finds weights that are not finite.
-        tensors = [[block.inputs, block.half_step] for block in blocks]
+        arrays = made_of_inputs(view, blocks, images, batch_size, _keys)
     else:
-        tensors = [[block.output] for block in blocks]
-    found = [[] for _ in blocks]
-    for values in Inside(view, tensors)(images, batch_size):
-        for block, of_block, (tokens, *_) in zip(blocks, found, values, strict=True):
-            of_block.append(_keys(block.attention, tokens) if what == "keys" else tokens)
-    arrays = [np.concatenate(of_block) for of_block in found]
+        batches = list(Inside(view, [block.output for block in blocks])(images, batch_size))
+        arrays = [np.concatenate(of_block) for of_block in zip(*batches, strict=True)]
     return arrays if what == "tokens" else [view.as_map(array) for array in arrays]
+
+
+def made_of_inputs(view: ModelView, blocks, images, batch_size: int, make) -> list[np.ndarray]:
+    """Returns for each block what `make` makes of its attention and the attention's input."""
+    # The half-steps are computed so that `Inside` finds weights that are not finite.
+    inside = Inside(view, [[block.inputs, block.half_step] for block in blocks])
+    made = [[] for _ in blocks]
+    for values in inside(images, batch_size):
+        for block, of_block, (tokens, _) in zip(blocks, made, values, strict=True):
+            found = make(block.attention, keras.ops.convert_to_tensor(tokens))
+            of_block.append(keras.ops.convert_to_numpy(found).astype("float32"))
+    return [np.concatenate(of_block) for of_block in made]
 
 
 def patch_features(model, images, layer: int, what: str, batch_size: int) -> np.ndarray:
@@ -79,11 +86,10 @@ def patch_features(model, images, layer: int, what: str, batch_size: int) -> np.
     return features
 
 
-def _keys(attention, tokens: np.ndarray) -> np.ndarray:
+def _keys(attention, tokens):
     """Returns the keys of all heads, concatenated, `(batch, tokens, d)`."""
-    keys = attention.coordinates(keras.ops.convert_to_tensor(tokens))
-    keys = keras.ops.convert_to_numpy(keys).astype("float32")  # (batch, heads, tokens, p)
-    return keys.transpose(0, 2, 1, 3).reshape(*tokens.shape[:2], -1)
+    keys = keras.ops.transpose(attention.coordinates(tokens), (0, 2, 1, 3))
+    return keras.ops.reshape(keys, (*keys.shape[:2], -1))
 
 
 def _check_keys(attention) -> None:

@@ -151,15 +151,9 @@ def pca_features(features, foreground: bool = True) -> TokenPCA:
 
 
 def pca_colours(features: np.ndarray, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first three principal components of features as colours.
+    """Returns the first three principal components of the shown patches, and shares of variance.
 
-    Args:
-        features: Array of shape `(n, rows, columns, d)`.
-        shown: Boolean `(n, rows, columns)`: the patches to fit to and to colour.
-
-    Returns:
-        Colours in [0, 1], black where not shown, `(n, rows, columns, 3)`; and
-        the three shares of variance.
+    They are colours in [0, 1], black where not shown, of shape `(n, rows, columns, 3)`.
     """
     chosen = features[shown]
     if len(chosen) < 4 or chosen.shape[1] < 3:

@@ -116,15 +116,7 @@ _WEAK = 1e-5
 
 
 def _cut(similar: np.ndarray, taken: np.ndarray) -> np.ndarray:
-    """Returns the patches of the next object.
-
-    Args:
-        similar: Boolean `(patches, patches)`: pairs with an edge.
-        taken: Boolean `(rows, columns)`: patches of objects found before.
-
-    Returns:
-        Boolean array of the shape of `taken`, all False if there is no object.
-    """
+    """Returns the patches of the next object, if any, beside those that are taken."""
     with needed("scipy", "Segmentation needs"):
         from scipy import linalg, ndimage
 

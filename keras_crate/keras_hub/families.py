@@ -57,15 +57,7 @@ _CONVERTER = "Resizes images for a `{name}Backbone`, which normalises pixels its
 
 
 def _family(name: str, model: type[Classifier]) -> tuple[type, type, type, type]:
-    """Makes and registers KerasHub's classes for a model.
-
-    Args:
-        name: Start of the classes' names.
-        model: The model's class.
-
-    Returns:
-        Backbone, image converter, preprocessor and image classifier.
-    """
+    """Makes and registers KerasHub's classes for a model."""
 
     def make(suffix: str, bases: tuple, doc: str, **attributes) -> type:
         text = doc.format(name=name, model=model.__name__)

@@ -12,11 +12,6 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
     `benchmarks/attention_forms.py` measures them. PyTorch has a fused kernel
     that is fastest on every device. The kernels of JAX and TensorFlow are
     fastest on accelerators, and slower than two batched products on a CPU.
-
-    Args:
-        tokens: Number of tokens, or None if it is unknown.
-        dtype: Dtype of the computation.
-        training: Whether gradients will be taken.
     """
     backend = keras.backend.backend()
     if backend == "torch":
@@ -44,15 +39,7 @@ def _accelerator(backend: str) -> bool:
 
 
 def subspace_attention(w, form: str):
-    """Returns `softmax(W_k W_k^T / sqrt(p)) W_k` for every head k.
-
-    Args:
-        w: Coordinates `(batch, heads, n, p)`, which are query, key and value.
-        form: Name of one of `FORMS`.
-
-    Returns:
-        Tensor of the same shape.
-    """
+    """Returns `softmax(W_k W_k^T / sqrt(p)) W_k` for coordinates `(batch, heads, n, p)`."""
     return FORMS[form](w)
 
 
@@ -62,15 +49,7 @@ def attention_scores(w):
 
 
 def softmax_of_products(a, b):
-    """Returns `softmax(a b^T / sqrt(p))`, in float32 for float16, which is too short for products.
-
-    Args:
-        a: Tensor `(batch, heads, m, p)`.
-        b: Tensor `(batch, heads, n, p)` of the same dtype.
-
-    Returns:
-        Tensor `(batch, heads, m, n)` of that dtype.
-    """
+    """Returns `softmax(a b^T / sqrt(p))`, in float32 if float16 is too short for the products."""
     dtype = keras.backend.standardize_dtype(a.dtype)
     if dtype == "float16":
         a, b = ops.cast(a, "float32"), ops.cast(b, "float32")

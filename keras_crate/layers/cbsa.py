@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_crate.checks import as_pair, check_count, names_arguments
 from keras_crate.layers.attention import softmax_of_products, transposed
+from keras_crate.layers.mssa import MSSA
 from keras_crate.layers.subspace_layer import SubspaceLayer
 
 
@@ -163,13 +164,7 @@ class CBSA(SubspaceLayer):
             return outputs, ops.matmul(transposed(attention), attention)
         return outputs
 
-    def compute_output_spec(self, inputs, return_attention_scores=False, training=None):
-        batch, tokens, _ = inputs.shape
-        outputs = keras.KerasTensor(inputs.shape, dtype=self.compute_dtype)
-        if not return_attention_scores:
-            return outputs
-        shape = (batch, self.heads, tokens, tokens)
-        return outputs, keras.KerasTensor(shape, dtype=self.compute_dtype)
+    compute_output_spec = MSSA.compute_output_spec
 
     def get_config(self) -> dict:
         own = {

@@ -22,12 +22,6 @@ def changed_settings(layer: keras.layers.Layer) -> dict:
     The layer or model that contains it stores these settings in its own
     configuration and builds the layer with them. Without them, saved weights
     would not fit the variables.
-
-    Args:
-        layer: A built layer.
-
-    Returns:
-        Keyword arguments for the layer's constructor; empty if nothing changed.
     """
     config = layer.get_config()
     settings = {k: config[k] for k in _SETTINGS if config.get(k)}

@@ -27,10 +27,21 @@ class Dense(keras.layers.Dense):
     would have no gradients. Here, loaded adapters have new initial values, which add nothing.
     Of a quantised layer, and by `adapters_apart`, the file has kernel and adapters apart. (The
     sum would be rounded anew.) The loaded layer has both.
-
-    Args:
-        **kwargs: As in `keras.layers.Dense`.
     """
+
+    def call(self, inputs, training=None):
+        plain = self.activation is keras.activations.linear
+        if keras.backend.backend() != "torch" or not plain:
+            return super().call(inputs, training=training)
+        import torch
+
+        # In one pass. Keras adds the bias in a second one, 5 % of the time of a CRATE-B on a CPU.
+        # It casts only within a layer's call; a rematerialised gradient is computed later.
+        inputs, kernel, bias = (
+            None if x is None else keras.ops.convert_to_tensor(x, dtype=self.compute_dtype)
+            for x in (inputs, self.kernel, self.bias)
+        )
+        return torch.nn.functional.linear(inputs, kernel.T, bias)
 
     def quantize(self, mode=None, type_check=True, **kwargs):
         super().quantize(mode, type_check=False, **kwargs)  # Keras refuses subclasses

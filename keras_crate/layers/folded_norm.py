@@ -40,11 +40,7 @@ class FoldedNorm(SubspaceLayer):
         return ops.where(scale == 0, 0.0, bases / ops.where(scale == 0, 1.0, scale))
 
     def normalized(self, inputs):
-        """Returns the inputs with scale and offset, the input of the unfused operator.
-
-        Args:
-            inputs: Tokens of shape `(batch, n, d)`.
-        """
+        """Returns the inputs with scale and offset, the input of the unfused operator."""
         inputs = ops.convert_to_tensor(inputs)
         scale, offset = (ops.cast(w, inputs.dtype) for w in (self.norm_scale, self.norm_offset))
         return inputs * scale + offset

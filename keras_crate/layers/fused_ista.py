@@ -6,7 +6,6 @@ from keras import ops
 
 from keras_crate.checks import names_arguments
 from keras_crate.keras_internals import stored_kernel
-from keras_crate.layers.affine import torch_affine
 from keras_crate.layers.dense import Dense
 
 
@@ -79,9 +78,6 @@ class FusedISTA(Dense):
         super().build(input_shape)
 
     def call(self, inputs, training=None):
-        # Not `affine`, which would call this layer.
-        if keras.backend.backend() == "torch":
-            return self._finish(inputs, torch_affine(self, inputs))
         return self._finish(inputs, super().call(inputs, training=training))
 
     def quantized_call(self, inputs, training=None):
@@ -104,8 +100,7 @@ class FusedISTA(Dense):
             kernel = ops.convert_to_numpy(stored_kernel(self)).astype("float64")
             stored_kernel(self).assign(kernel - np.diag(ops.convert_to_numpy(self.skip)))
             self.identity_apart = True
-        # Keras' check of the type would leave out subclasses of Dense.
-        super().quantize(mode, type_check=False, **kwargs)
+        super().quantize(mode, **kwargs)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)

@@ -5,12 +5,12 @@ import math
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero, check_not_negative, names_arguments
-from keras_crate.layers.composite import CompositeLayer, matrix_of
+from keras_crate.checks import names_arguments
+from keras_crate.layers.sparse_coding import SparseCoding
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
-class ISTA(CompositeLayer):
+class ISTA(SparseCoding):
     """One iterative shrinkage-thresholding step, which makes tokens sparse.
 
     With a token `x` (a row) and the dictionary `D` of size d x d,
@@ -66,21 +66,12 @@ class ISTA(CompositeLayer):
         dictionary_initializer="he_uniform",
         **kwargs,
     ):
-        super().__init__(**kwargs)
-        self.step_size = check_above_zero("step_size", step_size)
-        self.penalty = check_not_negative("penalty", penalty)
-        self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
+        super().__init__(step_size, penalty, dictionary_initializer, **kwargs)
 
     def build(self, input_shape):
         self.dim = input_shape[-1]
-        # A Dense layer holds D, so that it takes LoRA and quantisation.
-        self.dictionary = self.make_sublayer(
-            keras.layers.Dense,
-            "dictionary",
-            input_shape,
-            units=self.dim,
-            use_bias=False,
-            kernel_initializer=self.dictionary_initializer,
+        self.dictionary = self.make_dictionary(
+            "dictionary", input_shape, self.dim, self.dictionary_initializer
         )
         self.built = True
 
@@ -113,21 +104,6 @@ class ISTA(CompositeLayer):
     def _two_products(self, x, d, training=None):
         error = x - ops.matmul(x, ops.transpose(d))
         return x + self.step_size * ops.matmul(error, d)
-
-    def dictionary_matrix(self):
-        """Returns `D` of shape `(d, d)`, adapted by LoRA and dequantised."""
-        return matrix_of(self.dictionary, self.dim, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
-    def get_config(self) -> dict:
-        return {
-            **super().get_config(),
-            "step_size": self.step_size,
-            "penalty": self.penalty,
-            "dictionary_initializer": keras.initializers.serialize(self.dictionary_initializer),
-        }
 
 
 def _fold_pays(tokens, dim: int, training):

@@ -3,12 +3,12 @@
 import keras
 from keras import ops
 
-from keras_crate.checks import check_above_zero, check_not_negative, check_positive, names_arguments
-from keras_crate.layers.composite import CompositeLayer, matrix_of
+from keras_crate.checks import check_positive, names_arguments
+from keras_crate.layers.sparse_coding import SparseCoding
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
-class OvercompleteISTA(CompositeLayer):
+class OvercompleteISTA(SparseCoding):
     """Two shrinkage steps in an overcomplete dictionary, and a map back to tokens.
 
     With a token `x` (a row) and the dictionary `D` of size d x (ratio d), the
@@ -79,35 +79,21 @@ class OvercompleteISTA(CompositeLayer):
         dictionary_initializer="he_uniform",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(step_size, penalty, dictionary_initializer, **kwargs)
         self.ratio = check_positive("ratio", ratio)
-        self.step_size = check_above_zero("step_size", step_size)
-        self.penalty = check_not_negative("penalty", penalty)
         self.decoupled = decoupled
         self.residual = residual
-        self.dictionary_initializer = keras.initializers.get(dictionary_initializer)
 
     def build(self, input_shape):
         self.dim = input_shape[-1]
         atoms = self.ratio * self.dim
-        # Dense layers hold the dictionaries, so that they take LoRA and quantisation.
-        self.dictionary = self.make_sublayer(
-            keras.layers.Dense,
-            "dictionary",
-            input_shape,
-            units=atoms,
-            use_bias=False,
-            kernel_initializer=self.dictionary_initializer,
-        )
+        initializer = self.dictionary_initializer
+        self.dictionary = self.make_dictionary("dictionary", input_shape, atoms, initializer)
         self.output_dictionary = None
         if self.decoupled:
-            self.output_dictionary = self.make_sublayer(
-                keras.layers.Dense,
-                "output_dictionary",
-                (*input_shape[:-1], atoms),
-                units=self.dim,
-                use_bias=False,
-                kernel_initializer=Transposed(self.dictionary_initializer),
+            codes, initializer = (*input_shape[:-1], atoms), Transposed(initializer)
+            self.output_dictionary = self.make_dictionary(
+                "output_dictionary", codes, self.dim, initializer
             )
         self.built = True
 
@@ -125,41 +111,22 @@ class OvercompleteISTA(CompositeLayer):
         return ops.relu(z - self.step_size * gradient - threshold)
 
     def sparse_codes(self, inputs):
-        """Returns the codes `z_2` of shape `(..., ratio d)`: non-negative, many of them zero.
-
-        Args:
-            inputs: Tokens of shape `(..., d)`, normalised.
-        """
+        """Returns the codes `z_2` of normalised tokens, `(..., ratio d)`. Many are zero."""
         inputs = ops.cast(inputs, self.compute_dtype)
         return self._codes(inputs, self.dictionary_matrix())
-
-    def dictionary_matrix(self):
-        """Returns `D` of shape `(d, ratio d)`, adapted by LoRA and dequantised."""
-        return matrix_of(self.dictionary, self.dim, self.compute_dtype)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
             "ratio": self.ratio,
-            "step_size": self.step_size,
-            "penalty": self.penalty,
             "decoupled": self.decoupled,
             "residual": self.residual,
-            "dictionary_initializer": keras.initializers.serialize(self.dictionary_initializer),
         }
 
 
 @keras.saving.register_keras_serializable(package="keras_crate")
 class Transposed(keras.initializers.Initializer):
-    """Transposes the values of another initialiser.
-
-    Args:
-        initializer: The initialiser. A copy of it is called with the reversed
-            shape, and draws other values than the original.
-    """
+    """Transposes the values of a copy of another initialiser, which draws other values."""
 
     def __init__(self, initializer):
         config = keras.initializers.serialize(keras.initializers.get(initializer))

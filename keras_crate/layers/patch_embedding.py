@@ -117,18 +117,7 @@ class PatchEmbedding(Stem):
 
 
 def cut_patches(images, patch_size: tuple[int, int], data_format: str):
-    """Cuts images into patches that do not overlap.
-
-    Args:
-        images: Tensor of shape `(batch, height, width, channels)`, or channels
-            first. Height and width must be divisible by the patch's.
-        patch_size: Height and width of a patch.
-        data_format: `"channels_last"` or `"channels_first"`.
-
-    Returns:
-        Tensor of shape `(batch, n, pixels)`: patches row by row, the pixels of
-        a patch in (row, column, channel) order.
-    """
+    """Cuts images into patches `(batch, n, pixels)`; pixels are in (row, column, channel) order."""
     if data_format == "channels_first":
         images = ops.transpose(images, (0, 2, 3, 1))
     _, rows, columns, channels = ops.shape(images)
@@ -140,17 +129,7 @@ def cut_patches(images, patch_size: tuple[int, int], data_format: str):
 
 
 def join_patches(patches, grid: tuple[int, int], patch_size: tuple[int, int], data_format: str):
-    """The inverse of `cut_patches`.
-
-    Args:
-        patches: Tensor of shape `(batch, n, pixels)`.
-        grid: Rows and columns of patches, n in all.
-        patch_size: Height and width of a patch.
-        data_format: `"channels_last"` or `"channels_first"`.
-
-    Returns:
-        Images of shape `(batch, height, width, channels)`, or channels first.
-    """
+    """The inverse of `cut_patches`, for rows and columns of patches."""
     (rows, columns), (height, width) = grid, patch_size
     channels = patches.shape[-1] // (height * width)
     images = ops.reshape(patches, (-1, rows, columns, height, width, channels))

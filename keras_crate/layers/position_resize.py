@@ -73,21 +73,10 @@ def resize_positions(table, grid: tuple[int, int], new_grid: tuple[int, int]) ->
     return np.concatenate([table[:, :1], patches], axis=1)
 
 
-def resizing_matrix(grid: tuple[int, int], new_grid: tuple[int, int]) -> np.ndarray:
-    """Returns the matrix `(new_rows * new_columns, rows * columns)` of `resize_positions`."""
-    return np.kron(_cubic_matrix(grid[0], new_grid[0]), _cubic_matrix(grid[1], new_grid[1]))
-
-
 def resize_in_graph(positions, grid: tuple[int, int], new_grid):
-    """Resizes patches' positions as `resize_positions` does, with gradients.
+    """Resizes patches' positions `(1, rows * columns, d)` as `resize_positions`, with gradients.
 
-    Args:
-        positions: Tensor of shape `(1, rows * columns, d)`, without the class token.
-        grid: Rows and columns of patches in `positions`.
-        new_grid: Rows and columns of patches in the result, which may be tensors.
-
-    Returns:
-        Tensor of shape `(1, new_rows * new_columns, d)`.
+    The new grid may have tensors.
     """
     rows, columns = (
         ops.cast(_cubic_matrix(*sizes), positions.dtype)

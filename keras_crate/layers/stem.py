@@ -8,22 +8,7 @@ from keras_crate.layers.composite import CompositeLayer
 
 
 class Stem(CompositeLayer):
-    """Base of the layers that map images to tokens, one for each patch.
-
-    Args:
-        dim: Token width d.
-        patch_size: Side of a patch in pixels, or a pair (height, width).
-        folded_norm: Whether a linear map holds a normalisation, as in the models
-            of `keras_crate.fuse`.
-        data_format: `"channels_last"` or `"channels_first"`. By default
-            `keras.config.image_data_format()`.
-        as_map: Whether the tokens are returned as a map, for images of any size.
-        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
-
-    Raises:
-        ValueError: If the patch size is not a positive integer or a pair of
-            them, or does not divide the image.
-    """
+    """Base of the layers that map images to tokens, one for each patch."""
 
     def __init__(
         self,
@@ -74,12 +59,7 @@ class Stem(CompositeLayer):
         return (input_shape[0], tokens, self.dim)
 
     def arranged(self, tokens, images):
-        """Arranges the tokens of images as the layer returns them.
-
-        Args:
-            tokens: Tensor of any shape with `batch * n * dim` numbers.
-            images: The images that they come from.
-        """
+        """Arranges the tokens of images, in any shape, as the layer returns them."""
         rows, columns = self.grid(ops.shape(images))
         places = (rows, columns) if self.as_map else (rows * columns,)
         return ops.reshape(tokens, (-1, *places, self.dim))

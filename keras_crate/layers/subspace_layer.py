@@ -5,7 +5,6 @@ import numpy as np
 from keras import ops
 
 from keras_crate.checks import check_positive, names_arguments
-from keras_crate.layers.affine import affine
 from keras_crate.layers.composite import CompositeLayer, matrix_of
 from keras_crate.layers.initializers import linear_initializers
 
@@ -120,23 +119,16 @@ class SubspaceLayer(CompositeLayer):
         return True
 
     def coordinates(self, inputs):
-        """The tokens' coordinates in each subspace, `W_k = Z U_k`.
-
-        Args:
-            inputs: Tokens of shape `(batch, n, d)`.
-
-        Returns:
-            Tensor of shape `(batch, heads, n, p)`.
-        """
+        """The coordinates `W_k = Z U_k`, `(batch, heads, n, p)`, of tokens `(batch, n, d)`."""
         split = (-1, ops.shape(inputs)[1], self.heads, self.head_dim)
-        return ops.transpose(ops.reshape(affine(self.subspaces, inputs), split), (0, 2, 1, 3))
+        return ops.transpose(ops.reshape(self.subspaces(inputs), split), (0, 2, 1, 3))
 
     def merge(self, parts, training=None):
         """Concatenates the heads' `(batch, heads, n, p)` and maps them to tokens."""
         tokens = (-1, ops.shape(parts)[2], self.heads * self.head_dim)
         outputs = ops.reshape(ops.transpose(parts, (0, 2, 1, 3)), tokens)
         if self.output_projection is not None:
-            outputs = affine(self.output_projection, outputs)
+            outputs = self.output_projection(outputs)
         return self.output_dropout(outputs, training=training)
 
     def subspace_bases(self):

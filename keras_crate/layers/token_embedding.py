@@ -155,17 +155,10 @@ class TokenEmbedding(keras.layers.Layer):
     def assign(
         self, class_token, positions, grid: tuple[int, int] | None = None, register_tokens=None
     ):
-        """Sets the weights, with the positions resized to this layer's grid.
+        """Sets the weights, with positions of any grid resized to this layer's.
 
-        Args:
-            class_token: Array of shape `(1, 1, d)`.
-            positions: Array of shape `(1, n + 1, d)` for any grid.
-            grid: Rows and columns of `positions`. By default this layer's own
-                if the sizes agree, otherwise a square.
-            register_tokens: Array of shape `(1, r, d)`, or None to keep this layer's.
-
-        Returns:
-            The old and the new grid if it resized, otherwise None.
+        By default, the positions' grid is this layer's own if the sizes agree, otherwise a
+        square. Returns the old and the new grid if it resized, otherwise None.
         """
         # Copies: under JAX, training deletes a tensor that two variables share.
         class_token, positions = map(ops.convert_to_numpy, (class_token, positions))

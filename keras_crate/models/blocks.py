@@ -11,21 +11,13 @@ from keras_crate.models.graph import BLOCK_LAYERS
 
 
 class Block(NamedTuple):
-    """The operators of a block, and its tokens.
+    """The operators of a block, and its tokens."""
 
-    Attributes:
-        number: Number of the block, from 0.
-        compress: The operator that compresses.
-        sparsify: The operator that sparsifies.
-        last: The layer whose output is the block's output.
-        half_step: Symbolic tokens between the two operators, not normalised.
-    """
-
-    number: int
+    number: int  # from 0
     compress: keras.layers.Layer
     sparsify: keras.layers.Layer
-    last: keras.layers.Layer
-    half_step: keras.KerasTensor
+    last: keras.layers.Layer  # the layer whose output is the block's
+    half_step: keras.KerasTensor  # tokens between the two operators, not normalised
 
     @property
     def output(self) -> keras.KerasTensor:
@@ -40,11 +32,7 @@ def block_number(layer_name: str) -> int | None:
 
 
 def white_box_blocks(model: keras.Model) -> list[Block]:
-    """Returns the model's blocks, each with two operators.
-
-    Raises:
-        ValueError: If the model has no blocks.
-    """
+    """Returns the model's blocks, each with two operators."""
     if not isinstance(model, keras.Model):
         raise ValueError(
             f"`model` must be a Keras model. Received: {type(model).__name__}. Load a model from a "
@@ -82,21 +70,13 @@ def white_box_blocks(model: keras.Model) -> list[Block]:
 
 
 def chosen_blocks(model: keras.Model, layers) -> list[Block]:
-    """Returns the blocks with these numbers. Negative numbers count from the last; None means all.
-
-    Raises:
-        ValueError: If the model has no such block, or the list is empty.
-    """
+    """Returns the blocks with these numbers. Negative ones count from the last; None means all."""
     blocks = white_box_blocks(model)
     return [blocks[number] for number in chosen_numbers(layers, len(blocks))]
 
 
 def chosen_numbers(layers, depth: int) -> list[int]:
-    """Returns numbers of blocks, counted from 0. None means all of the `depth` blocks.
-
-    Raises:
-        ValueError: If there is no such block, or the list is empty.
-    """
+    """Returns numbers of blocks, counted from 0. None means all of the `depth` blocks."""
     if layers is None:
         return list(range(depth))
     try:

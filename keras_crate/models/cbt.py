@@ -136,13 +136,7 @@ def CBTTiny(
 
     1,789,192 parameters at patch 16, for 224x224x3 pixels and 1,000 classes,
     without the batch normalisation's running statistics. The arguments are those
-    of `CBT`, without `dim`, `depth` and `heads`. Wen and Li, arXiv:2509.16875.
-
-    Example:
-
-    ```python
-    model = keras_crate.CBTTiny(input_shape=(32, 32, 3), patch_size=8)
-    ```
+    of `CBT`, without `dim`, `depth` and `heads`.
     """
     return CBT(dim=192, depth=12, heads=3, **locals())
 
@@ -178,13 +172,7 @@ def CBTSmall(
 
     6,667,048 parameters at patch 16, for 224x224x3 pixels and 1,000 classes,
     without the batch normalisation's running statistics. The arguments are those
-    of `CBT`, without `dim`, `depth` and `heads`. Wen and Li, arXiv:2509.16875.
-
-    Example:
-
-    ```python
-    model = keras_crate.CBTSmall(input_shape=(32, 32, 3), patch_size=8)
-    ```
+    of `CBT`, without `dim`, `depth` and `heads`.
     """
     return CBT(dim=384, depth=12, heads=6, **locals())
 
@@ -220,13 +208,7 @@ def CBTBase(
 
     25,691,752 parameters at patch 16, for 224x224x3 pixels and 1,000 classes,
     without the batch normalisation's running statistics. The arguments are those
-    of `CBT`, without `dim`, `depth` and `heads`. Wen and Li, arXiv:2509.16875.
-
-    Example:
-
-    ```python
-    model = keras_crate.CBTBase(input_shape=(32, 32, 3), patch_size=8)
-    ```
+    of `CBT`, without `dim`, `depth` and `heads`.
     """
     return CBT(dim=768, depth=12, heads=12, **locals())
 
@@ -262,12 +244,6 @@ def CBTLarge(
 
     83,051,368 parameters at patch 16, for 224x224x3 pixels and 1,000 classes,
     without the batch normalisation's running statistics. The arguments are those
-    of `CBT`, without `dim`, `depth` and `heads`. Wen and Li, arXiv:2509.16875.
-
-    Example:
-
-    ```python
-    model = keras_crate.CBTLarge(input_shape=(32, 32, 3), patch_size=8)
-    ```
+    of `CBT`, without `dim`, `depth` and `heads`.
     """
     return CBT(dim=1024, depth=24, heads=16, **locals())

@@ -19,14 +19,6 @@ def with_channels(model: keras.Model, input_shape: tuple[int, int, int], how: st
     The new model sees in an image what the old one sees in a mixture of its
     channels, `mixing(old, new, how)`. `WhiteBoxModel.with_input_shape` documents
     the rule. Mean and standard deviation are mixed too.
-
-    Args:
-        model: A model of the package, neither fused nor quantised.
-        input_shape: Image shape without the batch.
-        how: `"average"` or `"repeat"`.
-
-    Raises:
-        ValueError: If `how` is another, or the model is fused or quantised.
     """
     check_choice("channels", how, ("average", "repeat"))
     stem = model.get_layer("patch_embedding")
@@ -67,12 +59,9 @@ def with_channels(model: keras.Model, input_shape: tuple[int, int, int], how: st
 def mixing(outputs: int, inputs: int, how: str) -> np.ndarray:
     """The matrix `(outputs, inputs)` that mixes channels; each row sums to 1.
 
-    Args:
-        outputs: Number of channels after mixing.
-        inputs: Number of channels before.
-        how: `"average"`: every output is the mean of all inputs. `"repeat"`:
-            output i is the mean of the inputs i, i + outputs, i + 2 outputs, ...;
-            if there are fewer inputs, it is the input i modulo inputs.
+    By `"average"`, every output is the mean of all inputs. By `"repeat"`, output i is
+    the mean of the inputs i, i + outputs, i + 2 outputs, ...; if there are fewer
+    inputs, it is the input i modulo inputs.
     """
     if how == "average":
         return np.full((outputs, inputs), 1 / inputs)

@@ -7,14 +7,16 @@ import numpy as np
 
 from keras_crate.checks import (
     MOST_PIXELS,
+    check_choice,
     check_positive,
     is_image_size,
-    is_number,
     is_positive_integer,
 )
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers.subspace_layer import divisors
 from keras_crate.layers.token_pooling import POOLINGS
+
+_MOST_CHANNELS = 65_535  # as in TIFF, which has 16 bits for them
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -37,18 +39,6 @@ def check_pooling(pooling, include_top: bool) -> None:
             "tokens), or None (all tokens) with include_top=False. "
             f"Received: pooling={pooling!r}, include_top={include_top}"
         )
-
-
-def check_activation(activation) -> None:
-    """Refuses an unknown activation. It may be a configuration from a file."""
-    try:
-        keras.activations.get(activation)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            "`classifier_activation` must be the name of a Keras activation such as "
-            '"softmax" or "sigmoid", a callable, or None for logits. '
-            f"Received: classifier_activation={activation!r}"
-        ) from error
 
 
 def check_saveable(activation) -> None:
@@ -93,15 +83,6 @@ def check_rematerialise(rematerialise, dropout_rate) -> None:
         )
 
 
-def check_layer_scale(value) -> None:
-    """Refuses an initial factor that is not a number above 0."""
-    if value is not None and not (is_number(value) and value > 0):
-        raise ValueError(
-            "`layer_scale` must be the initial factor, above 0 (such as 1e-5), or None for no "
-            f"scaling. Received: layer_scale={value!r}"
-        )
-
-
 # Shape of an image without the batch: height, width and channels, or channels first. Height and
 # width are None for images of any size.
 ImageShape = tuple[int | None, int | None, int | None]
@@ -113,26 +94,24 @@ def check_input_shape(shape, data_format: str) -> ImageShape:
         "channels_last": "(height, width, channels)",
         "channels_first": "(channels, height, width)",
     }
-    if data_format not in layouts:
-        raise ValueError(
-            '`data_format` must be "channels_last" or "channels_first". '
-            f"Received: data_format={data_format!r}"
-        )
+    check_choice("data_format", data_format, layouts)
     is_shape = isinstance(shape, (tuple, list)) and len(shape) == 3
     numbers = list(shape) if is_shape else []
     sides = slice(0, 2) if data_format == "channels_last" else slice(1, 3)
     if numbers[sides] == [None, None]:
         del numbers[sides]
+    channels = numbers[0 if data_format == "channels_first" else -1] if numbers else 0
     sides = [] if len(numbers) == 1 else numbers[sides]
     if (
         not is_shape
         or not all(map(is_positive_integer, numbers))
         or (sides and not is_image_size(*sides))
+        or channels > _MOST_CHANNELS
     ):
         raise ValueError(
             f"`input_shape` must be three positive integers {layouts[data_format]}, without the "
-            f"batch, of at most {MOST_PIXELS:,} pixels. Height and width may both be None, for "
-            "images of any size. "
+            f"batch, of at most {MOST_PIXELS:,} pixels and {_MOST_CHANNELS:,} channels. Height and "
+            "width may both be None, for images of any size. "
             f"Received: input_shape={shape!r}"
         )
     if data_format == "channels_first" and tuple(shape) == (224, 224, 3):

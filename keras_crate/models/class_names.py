@@ -19,16 +19,7 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
 
 
 def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | None:
-    """Returns class names as a tuple.
-
-    Args:
-        class_names: One name for each class, `"imagenet"` for ImageNet-1K's
-            names, or None.
-        classes: Number of classes, or None for any number.
-
-    Raises:
-        ValueError: If there are not as many names as classes, or they have no order.
-    """
+    """Returns class names as a tuple, ImageNet-1K's for `"imagenet"`; `classes` may be None."""
     if class_names is None:
         return None
     if isinstance(class_names, str) and class_names == "imagenet":

@@ -23,22 +23,18 @@ from keras_crate.weights.variants import OPERATORS, Architecture
 
 
 class Classifier(WhiteBoxModel):
-    """Base of the classifiers. A subclass adds its signature and its `parts`.
+    """Base of the classifiers. A subclass passes its constructor's `locals()`, and has `parts`.
 
     The graph's layers are `images`, `preprocessing`, `patch_embedding`,
     `token_embedding`, those of the blocks, `pooling`, `head_norm`, `head` and
-    `predictions`. The last one returns probabilities in the dtype of the
-    variables, which is float32 under a mixed policy.
-
-    Args:
-        arguments: `locals()` of the subclass' constructor.
+    `predictions`. The last one returns probabilities in the dtype of the variables,
+    which is float32 under a mixed policy.
     """
 
     def __init__(self, arguments: dict):
         settings = Settings(**arguments_of(arguments))
         weights, dtype, name, before = taken_from(settings)
         checks.check_pooling(settings.pooling, settings.include_top)
-        checks.check_activation(settings.classifier_activation)
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
         with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
@@ -146,13 +142,6 @@ class Classifier(WhiteBoxModel):
 
         Weights that are never trained, such as fixed positions, stay fixed.
         Compile the model afterwards.
-
-        Example:
-
-        ```python
-        model.unfreeze()
-        model.compile(optimizer="adamw", loss="sparse_categorical_crossentropy")
-        ```
         """
         for layer in self.layers:
             for part in parts_of(layer):  # `layer.trainable` does not reach all of them
@@ -167,11 +156,10 @@ class Classifier(WhiteBoxModel):
 
 
 def taken_from(settings: Settings) -> tuple:
-    """Removes the arguments that are not settings from a model's settings.
+    """Takes `weights`, `dtype`, `name` and `input_tensor` out of a model's settings.
 
-    Returns:
-        `weights`, `dtype`, `name`, and the layers before `input_tensor`, if it is given.
-        The image shape is then that of `input_tensor`.
+    Returns them, the last one as the model before it. The image shape is then that of
+    `input_tensor`.
     """
     arguments = [vars(settings).pop(k) for k in ("weights", "dtype", "name", "input_tensor")]
     before = model_before(arguments.pop())
@@ -184,20 +172,7 @@ def taken_from(settings: Settings) -> tuple:
 
 @contextlib.contextmanager
 def weights_for(model_class: type, weights, settings: Settings) -> Iterator[Weights | None]:
-    """Opens the weights that `weights=` names, and fills in the settings that they have.
-
-    Args:
-        model_class: Class of the model.
-        weights: Argument of the constructor.
-        settings: The model's settings. Those that are None get the weights' values.
-
-    Yields:
-        The open weights, or None if `weights` is None.
-
-    Raises:
-        ValueError, FileNotFoundError, OSError, ImportError: If there are no such
-            weights, or they cannot be read.
-    """
+    """Opens the weights that `weights=` names, if any, and fills in the settings that are None."""
     if weights is None:
         yield None
         return

@@ -253,13 +253,6 @@ def CRATETiny(
 
     6,090,856 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
-    Yu et al., arXiv:2306.01129, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATETiny(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATE(dim=384, depth=12, heads=6, **locals())
 
@@ -297,13 +290,6 @@ def CRATESmall(
 
     13,116,328 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
-    Yu et al., arXiv:2306.01129, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATESmall(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATE(dim=576, depth=12, heads=12, **locals())
 
@@ -341,13 +327,6 @@ def CRATEBase(
 
     22,796,008 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
-    Yu et al., arXiv:2306.01129, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEBase(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATE(dim=768, depth=12, heads=12, **locals())
 
@@ -385,12 +364,5 @@ def CRATELarge(
 
     77,641,192 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATE`, without `dim`, `depth` and `heads`.
-    Yu et al., arXiv:2306.01129, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATELarge(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATE(dim=1024, depth=24, heads=16, **locals())

@@ -41,14 +41,7 @@ class CRATEAlpha(Classifier):
             comes with the weights, or 1e-5.
         others: As in `CRATE`.
 
-    Call arguments:
-        inputs: Images of shape `(batch, *input_shape)`.
-
-    Returns:
-        As `CRATE`.
-
-    Raises:
-        ValueError, FileNotFoundError: As `CRATE`.
+    Calls, outputs and errors are those of `CRATE`.
 
     Example:
 
@@ -166,13 +159,6 @@ def CRATEAlphaBase(
 
     72,328,936 parameters at patch 16, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATEAlpha`, without `dim`, `depth` and `heads`.
-    Yang et al., arXiv:2405.20299, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEAlphaBase(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEAlpha(dim=768, depth=12, heads=12, **locals())
 
@@ -211,13 +197,6 @@ def CRATEAlphaLarge(
 
     253,650,920 parameters at patch 14, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATEAlpha`, without `dim`, `depth` and `heads`.
-    Yang et al., arXiv:2405.20299, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEAlphaLarge(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEAlpha(dim=1024, depth=24, heads=16, **locals())
 
@@ -256,12 +235,5 @@ def CRATEAlphaHuge(
 
     526,819,560 parameters at patch 14, for 224x224x3 pixels and 1,000 classes.
     The arguments are those of `CRATEAlpha`, without `dim`, `depth` and `heads`.
-    Yang et al., arXiv:2405.20299, table 1.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEAlphaHuge(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEAlpha(dim=1280, depth=32, heads=16, **locals())

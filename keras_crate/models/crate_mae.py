@@ -185,18 +185,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Mean squared error on the hidden patches, mean over images.
-
-        Args:
-            x: Images.
-            y: Ignored.
-            y_pred: The model's outputs for them.
-            sample_weight: One factor an image.
-            training: Ignored.
-
-        Returns:
-            A scalar tensor.
-        """
+        """Mean squared error on the hidden patches, mean over images; labels are ignored."""
         target = self._patches(x)
         if self.settings.norm_pix_loss:
             mean, deviation = _statistics(target)
@@ -261,18 +250,13 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         """As `predict`, with a given mask.
 
         Args:
-            images: Array of shape `(n, *input_shape)`.
-            noise: Array `(n, patches)`: the patches with the largest numbers
-                are hidden. None for random numbers.
-            batch_size: Images at a time.
-            mask_ratio: As in `reconstruct`.
+            images, noise, batch_size, mask_ratio: As in `reconstruct`.
 
         Returns:
             The model's outputs as NumPy arrays.
 
         Raises:
-            ValueError: If the model cannot take the noise, or the ratio hides all patches or
-                none.
+            ValueError: As `reconstruct`.
         """
         checks.check_images(images, self.settings.input_shape)
         if noise is None and mask_ratio is None:
@@ -348,13 +332,9 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         dtype = keras.backend.result_type(self.dtype_policy.variable_dtype, "float32")
         images = ops.cast(images, dtype)
         if self.settings.include_preprocessing:
-            scale, offset = (ops.cast(a, images.dtype) for a in self._rescaling())
+            scale, offset = (ops.convert_to_tensor(a, dtype) for a in rescaling_of(self.settings))
             images = images * scale + offset
         return cut_patches(images, self.settings.patch_size, self.settings.data_format)
-
-    def _rescaling(self) -> tuple[np.ndarray, np.ndarray]:
-        """The scale and offset that normalise pixels."""
-        return tuple(np.array(a, "float32") for a in rescaling_of(self.settings))
 
     def _images(self, patches) -> np.ndarray:
         """The inverse of `_patches`."""
@@ -364,7 +344,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         images = ops.convert_to_numpy(images).astype("float32")
         if not s.include_preprocessing:
             return images
-        scale, offset = self._rescaling()
+        scale, offset = (np.array(a, "float32") for a in rescaling_of(s))
         return np.clip((images - offset) / scale, 0, 255)
 
 
@@ -485,13 +465,6 @@ def CRATEMAETiny(
 
     11,331,840 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAETiny(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=384, depth=12, heads=6, **locals())
 
@@ -524,13 +497,6 @@ def CRATEMAESmall(
 
     24,960,000 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAESmall(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=576, depth=12, heads=12, **locals())
 
@@ -563,13 +529,6 @@ def CRATEMAEBase(
 
     43,896,576 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAEBase(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=768, depth=12, heads=12, **locals())
 
@@ -602,12 +561,5 @@ def CRATEMAELarge(
 
     153,023,232 parameters at patch 16, for 224x224x3 pixels.
     The arguments are those of `CRATEMAE`, without `dim`, `depth` and `heads`.
-    Pai et al., arXiv:2404.02446.
-
-    Example:
-
-    ```python
-    model = keras_crate.CRATEMAELarge(input_shape=(32, 32, 3), patch_size=8)
-    ```
     """
     return CRATEMAE(dim=1024, depth=24, heads=16, **locals())

@@ -46,14 +46,7 @@ class CRATEMAEEncoder(Classifier):
         penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
         others: As in `CRATE`.
 
-    Call arguments:
-        inputs: Images of shape `(batch, *input_shape)`.
-
-    Returns:
-        As `CRATE`.
-
-    Raises:
-        ValueError, FileNotFoundError: As `CRATE`.
+    Calls, outputs and errors are those of `CRATE`.
 
     Example:
 

@@ -12,14 +12,10 @@ _MOST = 8
 def derived(model: keras.Model, parts: list, make: Callable):
     """Returns what `make` returned for these parts of a model, and calls it the first time.
 
-    JAX and TensorFlow compile the steps of each new model. One that is made from another
-    model's layers at each call would be compiled at each call.
-
-    Args:
-        model: A functional model.
-        parts: Objects, such as symbolic tensors of the model. They are compared by identity.
-        make: Function without arguments. It is called again after LoRA or quantisation
-            changed the model's weights.
+    JAX and TensorFlow compile the steps of each new model. One that is made from
+    another model's layers at each call would be compiled at each call. Parts, such as
+    symbolic tensors, are compared by identity. After LoRA or quantisation changed the
+    weights, `make` is called again.
     """
     form = [(w.path, tuple(w.shape), str(w.dtype)) for w in model.weights]
     kept = getattr(model, "_derived", None)

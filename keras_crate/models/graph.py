@@ -19,45 +19,21 @@ BLOCK_LAYERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What distinguishes one family from another.
+    """What distinguishes one family from another."""
 
-    Attributes:
-        compress: The first operator of every block. Each block gets a copy.
-        sparsify: The second operator of every block.
-        epsilon: Epsilon of the blocks' normalisations.
-        stem: Class of the layer from images to patches.
-        patches: Arguments of the stem.
-        tokens: Arguments of `TokenEmbedding`.
-        norm_tokens: Whether the last normalisation is one of all tokens
-            (`encoder_norm`). Otherwise it is one of the pooled features
-            (`head_norm`).
-        norm_epsilon: Epsilon of the last normalisation.
-        head: Arguments of the layer `head`, a `Dense`.
-    """
-
-    compress: keras.layers.Layer
-    sparsify: keras.layers.Layer
-    epsilon: float = 1e-5
-    stem: type[Stem] = PatchEmbedding
+    compress: keras.layers.Layer  # the first operator of every block, which gets a copy
+    sparsify: keras.layers.Layer  # the second one
+    epsilon: float = 1e-5  # of the blocks' normalisations
+    stem: type[Stem] = PatchEmbedding  # from images to patches
     patches: dict = dataclasses.field(default_factory=dict)
     tokens: dict = dataclasses.field(default_factory=dict)
-    norm_tokens: bool = False
-    norm_epsilon: float = 1e-5
+    norm_tokens: bool = False  # the last normalisation: `encoder_norm`, else `head_norm`
+    norm_epsilon: float = 1e-5  # of the last normalisation
     head: dict = dataclasses.field(default_factory=dict)
 
 
 class Graph:
-    """Adds a model's layers to a graph, in the model's dtype policy.
-
-    Args:
-        settings: The model's constructor arguments; they are checked.
-        dtype: Dtype or policy of the layers. If it is quantised, such as
-            `"int8_from_float32"`, the attribute `quantization` is its mode.
-        before: The layers before the model's own, if there are any.
-
-    Raises:
-        ValueError: If a setting is out of range, or two do not fit together.
-    """
+    """Adds a model's layers to a graph, in the model's dtype policy."""
 
     def __init__(self, settings: Settings, dtype, before: keras.Model | None = None):
         checked(settings)
@@ -82,12 +58,7 @@ class Graph:
         return layer_class(name=name, **{"dtype": self.policy, **arguments, **settings})
 
     def stem(self, parts: Parts):
-        """Adds the layers from images to patches.
-
-        Returns:
-            The symbolic images, and the patches `(batch, n, d)`; for images of any
-            size a map of them, `(batch, rows, columns, d)`.
-        """
+        """Adds the layers from images to patches `(batch, n, d)`; of any size, to a map of them."""
         s = self.settings
         embedding = self.make(
             parts.stem,

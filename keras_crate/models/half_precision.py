@@ -21,11 +21,7 @@ def in_half(values: np.ndarray) -> np.ndarray:
 
 
 def check_range(model: keras.Model) -> None:
-    """Refuses weights that are beyond the largest number of float16, 65504.
-
-    Raises:
-        ValueError: If there is such a weight. The error names it.
-    """
+    """Refuses weights that are beyond the largest number of float16, 65504."""
     for weight in model.weights:
         values = keras.ops.convert_to_numpy(weight)
         with np.errstate(over="ignore"):
@@ -43,14 +39,6 @@ def save_in_half(model: keras.Model, path: Path) -> None:
     The file loads on every backend, as the same model: its dtype does not
     change, and its weights are rounded to float16 (11 significant bits). The
     optimizer, loss and metrics are left out.
-
-    Args:
-        model: The model, which is not changed.
-        path: The file, which is replaced if it exists.
-
-    Raises:
-        ValueError: If a weight is beyond the largest number of float16.
-        OSError: If the file cannot be written. What was there before stays.
     """
     check_range(model)
     with written_whole(path) as unfinished, tempfile.TemporaryDirectory() as folder:

@@ -11,19 +11,10 @@ from keras_crate.checks import check_positive
 def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
     """Yields batches of images as NumPy arrays, with one batch in memory at a time.
 
-    Args:
-        images: An array or tensor of images, which is cut into batches, or an
-            iterable of batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`,
-            a PyTorch `DataLoader`, a generator. A batch is an array, or a tuple
-            that starts with one.
-        batch_size: Number of images of an array in a batch, >= 1.
-
-    Raises:
-        ValueError: If the batch size is not positive, `images` is something else,
-            such as one image, or a batch is a dict.
+    `images` is an array, which is cut into batches, or an iterable of batches: a
+    `tf.data.Dataset`, a `PyDataset`, a `DataLoader`, a generator. A batch is an array,
+    or a tuple that starts with one.
     """
-    check_positive("batch_size", batch_size)
-    _check_batches(images)
     if hasattr(images, "shape"):
         starts = range(0, len(images), batch_size)
         batches = (images[start : start + batch_size] for start in starts)
@@ -47,16 +38,6 @@ def image_batches(images, batch_size: int) -> Iterator[np.ndarray]:
 def number_of_batches(images, batch_size: int) -> int | None:
     """Returns how many batches `image_batches` yields, or None if that is unknown."""
     check_positive("batch_size", batch_size)
-    _check_batches(images)
-    if hasattr(images, "shape"):
-        return -(-len(images) // batch_size)
-    try:
-        return len(images)
-    except TypeError:
-        return None
-
-
-def _check_batches(images) -> None:
     some = any(hasattr(images, name) for name in ("shape", "__iter__", "__getitem__"))
     if not some or isinstance(images, (str, bytes, Mapping)):
         raise ValueError(
@@ -64,3 +45,9 @@ def _check_batches(images) -> None:
             f"batches. Received: an object of type {type(images).__name__}.\n"
             "An image of Pillow becomes a batch of one by `numpy.asarray(image)[None]`."
         )
+    if hasattr(images, "shape"):
+        return -(-len(images) // batch_size)
+    try:
+        return len(images)
+    except TypeError:
+        return None

@@ -11,18 +11,14 @@ InputTensor: TypeAlias = keras.KerasTensor | dict | None
 
 
 def model_before(input_tensor: InputTensor) -> keras.Model | None:
-    """Returns the model of the layers from the user's input to `input_tensor`.
-
-    Args:
-        input_tensor: The symbolic images, the model's configuration, or None.
-
-    Raises:
-        ValueError: If it is not the output of one `keras.Input` or of layers after it.
-    """
+    """Returns the model of the layers from the user's input to `input_tensor`."""
     if input_tensor is None:
         return None
     if isinstance(input_tensor, dict):
-        return keras.saving.deserialize_keras_object(input_tensor)
+        layers = input_tensor["config"]["layers"]
+        if len(layers) > 1:
+            return keras.saving.deserialize_keras_object(input_tensor)
+        input_tensor = keras.saving.deserialize_keras_object(layers[0]).output
     is_image = isinstance(input_tensor, keras.KerasTensor) and len(input_tensor.shape) == 4
     sources = keras.utils.get_source_inputs(input_tensor) if is_image else []
     if len(sources) != 1:
@@ -31,15 +27,14 @@ def model_before(input_tensor: InputTensor) -> keras.Model | None:
             f"output of layers after one such input. Received: a {type(input_tensor).__name__} of "
             f"shape {getattr(input_tensor, 'shape', None)}"
         )
+    if sources[0] is input_tensor:
+        # Keras 3.12 makes a model of an input alone only if a layer takes that input.
+        keras.layers.Identity()(input_tensor)
     return keras.Model(sources[0], input_tensor)
 
 
 def shape_after(before: keras.Model, input_shape: ImageShape | None) -> ImageShape:
-    """Returns the image shape that the layers before give.
-
-    Raises:
-        ValueError: If the user gave another `input_shape`.
-    """
+    """Returns the image shape that the layers before give."""
     shape = tuple(before.outputs[0].shape[1:])
     if input_shape is not None and tuple(input_shape) != shape:
         raise ValueError(
@@ -49,23 +44,16 @@ def shape_after(before: keras.Model, input_shape: ImageShape | None) -> ImageSha
     return shape
 
 
-def check_shape_can_change(before: keras.Model | None) -> None:
-    """Refuses layers of the user's after the input, which are for one shape of images."""
-    if before is not None and before.outputs[0] is not before.inputs[0]:
-        layers = [layer.name for layer in before.layers[1:]]
+def for_shape(layers: list[keras.layers.Layer], input_shape: ImageShape) -> keras.KerasTensor:
+    """Returns an input like the first of these layers, for images of another shape.
+
+    Refuses other layers of the user's, which are for one shape of images.
+    """
+    images, *others = layers
+    if others:
         raise ValueError(
             "The image shape cannot change, since the model begins with layers of your own. "
-            f"Received: a model with {layers}.\nSave the model, and make a new one with "
-            "`weights=FILE` and an `input_tensor` after layers of the same names."
+            f"Received: a model with {[layer.name for layer in others]}.\nSave the model, and make "
+            "a new one with `weights=FILE` and an `input_tensor` after layers of the same names."
         )
-
-
-def for_shape(before: keras.Model, input_shape: ImageShape) -> keras.KerasTensor:
-    """Returns an input like the one of `before`, for images of another shape.
-
-    Raises:
-        ValueError: If there are layers after the input.
-    """
-    check_shape_can_change(before)
-    (images,) = before.inputs
     return keras.Input(input_shape, name=images.name, dtype=images.dtype)

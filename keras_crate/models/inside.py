@@ -1,7 +1,6 @@
 """Computes tensors inside a model, batch by batch."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -14,26 +13,10 @@ from keras_crate.models.model_view import ModelView
 
 
 class Inside:
-    """Runs a model up to some of its symbolic tensors.
+    """Runs a model up to some of its symbolic tensors, which may be in any structure.
 
-    Args:
-        view: The view of a model.
-        tensors: Symbolic tensors of the model, in any structure, such as a list
-            of lists.
-
-    Call arguments:
-        images: As in `image_batches`.
-        batch_size: Number of images of an array in a batch.
-        verbose: 1 for a progress bar.
-
-    Returns:
-        An iterator over batches; each is the structure of `tensors` with
-        float32 arrays.
-
-    Raises:
-        ValueError: If there are no images, the model cannot take them or hides
-            patches at random, or a value is NaN or infinite. The error names
-            the first layer with such an output.
+    A call yields float32 arrays in that structure, batch by batch. If a value is NaN or
+    infinite, the error names the first layer with such an output.
     """
 
     def __init__(self, view: ModelView, tensors):
@@ -67,42 +50,16 @@ class Inside:
             raise ValueError("`images` must hold at least one image. Received: none")
 
 
-class BrokenLayer(NamedTuple):
-    """The first layer of a model whose output is NaN or infinite.
-
-    Attributes:
-        name: Its name.
-        place: Its position in the model, such as `"7 of 31"`.
-        weights: Paths of its weights that are not finite.
-    """
-
-    name: str
-    place: str
-    weights: tuple[str, ...]
-
-    def __str__(self) -> str:
-        weights = list(self.weights)
-        why = f"its weights {weights} are not finite" if weights else "its weights are finite"
-        return f"the output of layer {self.name!r} ({self.place}; {why})"
-
-
-def first_broken_layer(model: keras.Model, batch) -> BrokenLayer | None:
-    """Returns the first layer of the graph whose output for a batch is not finite.
-
-    Args:
-        model: A functional model.
-        batch: Images.
-
-    Returns:
-        The layer, or None if all outputs are finite.
-    """
+def first_broken_layer(model: keras.Model, batch) -> str | None:
+    """Says which layer of a functional model is the first whose output is not finite, if any."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
     every = keras.Model(model.inputs[0], [layer.output for layer in layers])
     pairs = zip(layers, every.predict_on_batch(batch), strict=True)
     for number, (layer, outputs) in enumerate(pairs, 1):
         if not all(map(_is_finite, keras.tree.flatten(outputs))):
-            weights = tuple(w.path for w in layer.weights if not _is_finite(w))
-            return BrokenLayer(layer.name, f"{number} of {len(layers)}", weights)
+            weights = [w.path for w in layer.weights if not _is_finite(w)]
+            why = f"its weights {weights} are not finite" if weights else "its weights are finite"
+            return f"the output of layer {layer.name!r} ({number} of {len(layers)}; {why})"
     return None
 
 

@@ -72,17 +72,9 @@ def _output(block, tokens):
     return output[0] if isinstance(output, tuple) else output  # DeiT's also returns scores
 
 
-def _inputs(block, tokens):
-    return block.layer_norm_1(tokens)
-
-
 def _half_step(block, tokens):
     normed = block.layer_norm_1(tokens)
     return block.mha(normed, normed) + tokens
-
-
-def _dinov2_inputs(block, tokens):
-    return block.norm1(tokens)
 
 
 def _dinov2_half_step(block, tokens):
@@ -90,5 +82,5 @@ def _dinov2_half_step(block, tokens):
 
 
 # What a `BlockView` shows, computed from the block and its tokens.
-_VIT = (_inputs, _half_step, _output)
-_DINOV2 = (_dinov2_inputs, _dinov2_half_step, _output)
+_VIT = (lambda block, tokens: block.layer_norm_1(tokens), _half_step, _output)
+_DINOV2 = (lambda block, tokens: block.norm1(tokens), _dinov2_half_step, _output)

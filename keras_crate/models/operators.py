@@ -25,20 +25,9 @@ _RESIDUAL = {"compress": True, "sparsify": False}
 
 
 def given_operator(role: str, given, **arguments) -> str | keras.layers.Layer:
-    """Checks an operator that a user passed, and makes its layer.
+    """Returns the name of an operator that a user passed, or a layer to copy.
 
-    Args:
-        role: `"compress"` or `"sparsify"`.
-        given: The name of an operator of the package; a layer class or factory,
-            which is called with those of `arguments` that it takes by name; a
-            layer; or a configuration that `operator_config` returned.
-        **arguments: Settings of the model, such as `heads`.
-
-    Returns:
-        The name, or a layer to copy.
-
-    Raises:
-        ValueError: If there is no such operator, or a factory returns no layer.
+    A layer class or factory is called with those of `arguments` that it takes by name.
     """
     names = tuple(OPERATORS[role])
     if isinstance(given, str):

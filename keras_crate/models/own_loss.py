@@ -14,12 +14,6 @@ class OwnLoss:
     def compile(self, optimizer="adamw", loss=None, metrics=None, **options) -> None:
         """As `keras.Model.compile`, without loss and metrics: the model has its own loss.
 
-        Args:
-            optimizer: Name or instance of an optimizer.
-            loss: None.
-            metrics: None.
-            **options: As in `keras.Model.compile`.
-
         Raises:
             ValueError: If a loss or metrics are given.
         """

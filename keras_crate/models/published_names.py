@@ -30,21 +30,14 @@ keras.saving.get_custom_objects().update(PUBLISHED_NAMES)
 def published_class(model: keras.Model) -> type[Classifier] | None:
     """Returns the class that plain Keras makes of a published model, or None for other models.
 
-    Args:
-        model: A model of this package or a backbone of `keras_crate.keras_hub`. An instance of a
-            user's subclass is another model.
+    An instance of a user's subclass is another model.
     """
     name = keras.saving.get_registered_name(type(model))
     return type(model) if type(model) in STEMS else PUBLISHED_NAMES.get(name)
 
 
 def published_config(model: Classifier, config: dict) -> dict:
-    """Returns the content of a published `config.json`.
-
-    Args:
-        model: A model of which `published_class` is known.
-        config: What Keras writes into the model's `config.json`.
-    """
+    """Returns the content of a published `config.json`."""
     name = f"{PACKAGE}>{STEMS[published_class(model)]}Backbone"
     # For KerasHub's `image_shape=(None, None, 3)`: the table of positions is not resized.
     grid = model.get_layer("token_embedding").grid

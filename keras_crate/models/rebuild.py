@@ -6,17 +6,12 @@ import keras
 
 from keras_crate.keras_internals import parts_of
 from keras_crate.layers import TokenEmbedding
+from keras_crate.models.input_tensor import for_shape
 from keras_crate.models.settings import Form, built_as
 
 
 def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Model:
-    """Builds a model with the settings of another one and some changes, with initial weights.
-
-    Args:
-        model: A model of the package.
-        form: Form of the new model. By default, the form of `model`.
-        **changes: Arguments of the constructor to change.
-    """
+    """Builds a model with the settings of another one and some changes, with initial weights."""
     config = model.get_config()
     saved = Form.taken_from(config)
     grid = model.get_layer("token_embedding").grid
@@ -24,9 +19,16 @@ def rebuild(model: keras.Model, form: Form | None = None, **changes) -> keras.Mo
     # Not from the configuration: a user's operator may not be serialisable.
     settings = {k: v for k, v in vars(model.settings).items() if k in config}
     if "input_shape" in changes and model.layers_before:
-        changes["input_tensor"] = model.input_for(changes["input_shape"])
+        changes["input_tensor"] = for_shape(model.layers_before, changes["input_shape"])
     with built_as(form):
         return type(model)(**{**config, **settings, **changes})
+
+
+def made_anew(model: keras.Model) -> keras.Model:
+    """Makes a model of the same form with initial weights, also of another package."""
+    if hasattr(model, "settings"):
+        return rebuild(model)
+    return type(model).from_config(model.get_config())
 
 
 def adapted(model: keras.Model, **changes) -> keras.Model:
@@ -34,10 +36,6 @@ def adapted(model: keras.Model, **changes) -> keras.Model:
 
     With other `classes`, the layer `head` is a new one: it has initial values, is
     trained and is not quantised. Positions are resized as in `carry_weights`.
-
-    Args:
-        model: A model of the package.
-        **changes: Arguments of the constructor to change.
     """
     form, but = None, ()
     if "classes" in changes:
@@ -54,11 +52,6 @@ def carry_weights(source: keras.Model, target: keras.Model, but: Collection[str]
 
     Positions are resized to the target's grid of patches (bicubic). Registers that
     the source does not have keep their initial values.
-
-    Args:
-        source: The model that the weights come from.
-        target: The model that they go to.
-        but: Names of layers that keep their initial values.
     """
     layers = {layer.name: layer for layer in source.layers}
     for layer in target.layers:

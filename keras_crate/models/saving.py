@@ -15,12 +15,6 @@ def public_optimizers(config):
     Under PyTorch `keras.optimizers.AdamW(...)` makes an object of a private
     class. Keras writes the module of that class to the file, and the other
     backends cannot import it.
-
-    Args:
-        config: Result of `keras.Model.get_compile_config`, or a part of it.
-
-    Returns:
-        The configuration. Only such names differ.
     """
     if isinstance(config, (list, tuple)):
         return type(config)(map(public_optimizers, config))
@@ -50,13 +44,6 @@ def save_model(model: keras.Model, path: Path) -> None:
 
     In contrast to `model.save`, this also works for models that are not of this
     package, and never leaves half a file.
-
-    Args:
-        model: The model. Its optimizer is saved with it.
-        path: The file, which is replaced if it exists.
-
-    Raises:
-        OSError: If the file cannot be written. What was there before stays.
     """
     config = public_optimizers(model.get_compile_config())
     model.get_compile_config = lambda: config

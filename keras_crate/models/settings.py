@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.checks import as_pair, check_count, check_positive, check_rate
+from keras_crate.checks import as_pair, check_above_zero, check_count, check_positive, check_rate
 from keras_crate.keras_internals import outside_remat_scopes
 from keras_crate.models import checks
 
@@ -31,21 +31,12 @@ class Settings(types.SimpleNamespace):
 
 
 class Form(NamedTuple):
-    """What a saved or fused model has besides its settings.
+    """What a saved or fused model has besides its settings."""
 
-    Attributes:
-        fused: Whether it has the form that `keras_crate.fuse` gives it.
-        layer_settings: What freezing, quantisation and LoRA changed, by layer name.
-        evaluation: How images are prepared for it, or None if nothing is known:
-            `size`, `resize` and `interpolation` of `keras_crate.evaluation.Evaluation`.
-        grid: Rows and columns of the table of positions in a model for images of any
-            size, or None for the default.
-    """
-
-    fused: bool = False
-    layer_settings: dict = {}
-    evaluation: dict | None = None
-    grid: tuple[int, int] | None = None
+    fused: bool = False  # as by `keras_crate.fuse`
+    layer_settings: dict = {}  # what freezing, quantisation and LoRA changed, by layer
+    evaluation: dict | None = None  # how images are prepared, if it is known
+    grid: tuple[int, int] | None = None  # of the positions, for images of any size
 
     @classmethod
     def taken_from(cls, config: dict) -> "Form":
@@ -73,11 +64,7 @@ def current_form() -> Form:
 
 @contextlib.contextmanager
 def scope_as_setting(settings: Settings):
-    """In its `with` statement, a user's `keras.RematScope` has the effect of `rematerialise`.
-
-    Raises:
-        ValueError: If the scope has another mode than `"full"`.
-    """
+    """In its `with` statement, a user's `keras.RematScope` has the effect of `rematerialise`."""
     with outside_remat_scopes() as scope:
         if scope is not None and scope.mode is not None:
             if scope.mode != "full":
@@ -96,11 +83,7 @@ def arguments_of(local_variables: dict) -> dict:
 
 
 def checked(settings: Settings) -> None:
-    """Checks the settings that all families share, and converts them to their normal form.
-
-    Raises:
-        ValueError: If one is out of range, or two do not fit together.
-    """
+    """Checks the settings that all families share, and converts them to their normal form."""
     s = settings
     s.dim = check_positive("dim", s.dim)
     s.depth = check_positive("depth", s.depth)
@@ -108,7 +91,8 @@ def checked(settings: Settings) -> None:
     s.heads = int(s.heads)
     check_rate("dropout_rate", s.dropout_rate)
     check_rate("drop_path_rate", s.drop_path_rate)
-    checks.check_layer_scale(s.layer_scale)
+    if s.layer_scale is not None:
+        check_above_zero("layer_scale", s.layer_scale)
     checks.check_rematerialise(s.rematerialise, s.dropout_rate)
     s.registers = check_count("registers", s.registers)
     s.data_format = s.data_format or keras.config.image_data_format()
@@ -130,11 +114,7 @@ def channels_axis(data_format: str) -> int:
 
 
 def rescaling_of(settings: Settings) -> tuple[list, list]:
-    """Returns the scale and offset that normalise pixels in [0, 255].
-
-    Raises:
-        ValueError: If `mean` or `std` does not fit the channels, or only one is given.
-    """
+    """Returns the scale and offset that normalise pixels in [0, 255]."""
     mean, std = settings.mean, settings.std
     axis = channels_axis(settings.data_format)
     channels = settings.input_shape[axis]

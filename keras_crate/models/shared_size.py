@@ -1,11 +1,9 @@
 """The same layers for images of another size, for training with both sizes at once."""
 
 import keras
-import numpy as np
-from keras import ops
 
 from keras_crate.layers import TokenEmbedding
-from keras_crate.layers.position_resize import resizing_matrix
+from keras_crate.layers.position_resize import resize_in_graph
 
 
 def share_at_size(model: keras.Model, input_shape: tuple[int, int, int]) -> keras.Model:
@@ -14,14 +12,6 @@ def share_at_size(model: keras.Model, input_shape: tuple[int, int, int]) -> kera
     In contrast to `with_input_shape`, nothing is copied: training either model
     changes both. Positions are resized (bicubic) at each call, so gradients
     reach the one table.
-
-    Args:
-        model: A functional model. The layers of other packages must accept
-            other sizes, as convolutions and global pooling do.
-        input_shape: Image shape without the batch.
-
-    Raises:
-        ValueError: If a layer does not accept the size. The error is the layer's.
     """
 
     def same(layer):
@@ -39,13 +29,11 @@ class _ResizedEmbedding(keras.layers.Layer):
 
     def __init__(self, embedding: TokenEmbedding, grid: tuple[int, int]):
         super().__init__(name=embedding.name, dtype=embedding.dtype_policy)
-        self.embedding = embedding
-        self.matrix = resizing_matrix(embedding.grid, grid).astype(np.float32)
+        self.embedding, self.grid = embedding, grid
 
     def call(self, inputs):
-        positions = self.embedding.positions[:, 1:]
-        matrix = ops.cast(self.matrix, positions.dtype)
-        return self.embedding.embed(inputs, ops.matmul(matrix, positions))
+        own = self.embedding
+        return own.embed(inputs, resize_in_graph(own.positions[:, 1:], own.grid, self.grid))
 
     def compute_output_shape(self, input_shape):
         return self.embedding.compute_output_shape(input_shape)

@@ -11,18 +11,7 @@ from keras_crate.models.white_box import WhiteBoxModel
 
 
 def view_of(model: keras.Model | ModelView, images=None) -> ModelView:
-    """Returns the view of a model. A user's own view is returned as it is.
-
-    Args:
-        model: A model of the package, a functional model with the layers of its
-            blocks, a backbone of KerasHub or a task around one, or a view.
-        images: Array of images. A model of the package is copied for images of
-            another height and width.
-
-    Raises:
-        ValueError: If the blocks of the model are not known, or if the model
-            cannot take images of this size.
-    """
+    """Returns the view of a model, for images of another size that of a copy."""
     if isinstance(model, ModelView):
         return model
     if "Task" in keras_hub_classes(model):

@@ -21,7 +21,7 @@ from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
 from keras_crate.models.graph import Graph
-from keras_crate.models.input_tensor import check_shape_can_change, for_shape
+from keras_crate.models.input_tensor import for_shape
 from keras_crate.models.rebuild import adapted
 from keras_crate.models.saving import public_optimizers
 from keras_crate.models.settings import Form, Settings, built_as, channels_axis
@@ -29,17 +29,7 @@ from keras_crate.weights.assign import HEAD_LAYERS
 
 
 class WhiteBoxModel(keras.Model):
-    """Base of the models: functional Keras models of images.
-
-    Args:
-        images: Symbolic images, the model's input.
-        outputs: The graph's symbolic outputs.
-        settings: The constructor's checked arguments, which `get_config` and
-            `rebuild` use.
-        graph: The `Graph` that added the layers. It has their dtype policy, and the
-            layers before `input_tensor`.
-        name: Name of the model.
-    """
+    """Base of the models: functional Keras models of images."""
 
     settings: Settings
 
@@ -55,14 +45,6 @@ class WhiteBoxModel(keras.Model):
     def layers_before(self) -> list[keras.layers.Layer]:
         """The user's layers up to `input_tensor`, if it is given."""
         return [] if self._before.model is None else self._before.model.layers
-
-    def input_for(self, input_shape: ImageShape) -> keras.KerasTensor:
-        """Returns a new input like the model's `input_tensor`, for images of another shape.
-
-        Raises:
-            ValueError: If the user has layers after the input.
-        """
-        return for_shape(self._before.model, input_shape)
 
     def __call__(self, inputs, *args, **kwargs):
         checks.check_images(inputs, self.inputs[0].shape[1:])
@@ -97,7 +79,12 @@ class WhiteBoxModel(keras.Model):
 
     def predict(self, x=None, *args, **kwargs):
         checks.check_values(x)
-        return super().predict(x, *args, **kwargs)
+        try:
+            return super().predict(x, *args, **kwargs)
+        except UnboundLocalError as error:  # of Keras, about the last batch
+            if "batch_outputs" not in str(error):
+                raise
+            raise ValueError("There must be at least one image. Received: no batches") from error
 
     @names_arguments
     def with_input_shape(
@@ -113,12 +100,8 @@ class WhiteBoxModel(keras.Model):
         it sees three copies of it.
 
         This is exact for models that do not normalise patches (`CRATEAlpha`,
-        `CRATEMAE`). A `CRATE` normalises each patch over all channels, and the
-        stem of a `CBT` puts zeros around images. There, channels are mixed
-        after `mean` and `std` are applied: copies are exact, and averages of
-        different channels are a start for fine-tuning. So a grey image gives
-        the outputs of its RGB copy if `mean` and `std` are the same for all
-        channels, else those of a slightly tinted copy.
+        `CRATEMAE`). In a `CRATE` or `CBT`, copies of a channel are exact, and
+        averages of different channels are a start for fine-tuning.
 
         `mean` and `std` of the new channels are those of the old ones, averaged
         or repeated; so are the pixels that a `CRATEMAE` predicts.
@@ -150,7 +133,8 @@ class WhiteBoxModel(keras.Model):
         input_shape = checks.check_input_shape(input_shape, self.settings.data_format)
         if input_shape == self.input_shape[1:]:
             return adapted(self)
-        check_shape_can_change(self._before.model)
+        if self.layers_before:
+            for_shape(self.layers_before, input_shape)  # refuses layers of the user's first
         if input_shape[axis] != self.settings.input_shape[axis]:
             if channels is None:
                 raise ValueError(
@@ -229,18 +213,8 @@ class WhiteBoxModel(keras.Model):
         Apply `keras_crate.fuse` first.
 
         Args:
-            filepath: File to write, or folder of a SavedModel.
-            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"litert"` or
-                `"torch"`.
-            verbose: Whether the tools may print and warn.
-            input_signature: A list of one `keras.InputSpec`, to fix the batch
-                or rename the input.
-            **kwargs: Further options of `keras_crate.export.export_model`.
-
-        Raises:
-            ValueError: If the backend cannot write the format, or the format
-                does not fit the path or the model.
-            ImportError: If a tool is not installed.
+            filepath, format, verbose, input_signature, **kwargs: As in
+                `keras_crate.export.export_model`, whose docstring has the errors too.
 
         Example:
 
@@ -252,7 +226,7 @@ class WhiteBoxModel(keras.Model):
         export_model(self, filepath, format, **signature, **kwargs)
 
     def get_config(self) -> dict:
-        settings = dict(vars(self.settings))
+        settings, before = dict(vars(self.settings)), self._before.model
         for name in ("fused", "evaluation", "grid"):  # of the form, left out if they are empty
             if not settings[name]:
                 del settings[name]
@@ -263,14 +237,8 @@ class WhiteBoxModel(keras.Model):
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             **({"layer_settings": changed} if changed else {}),
-            **self._config_before(),
+            **({"input_tensor": keras.saving.serialize_keras_object(before)} if before else {}),
         }
-
-    def _config_before(self) -> dict:
-        before = self._before.model
-        if before is None:
-            return {}
-        return {"input_tensor": keras.saving.serialize_keras_object(before)}
 
     def get_compile_config(self) -> dict:
         return public_optimizers(super().get_compile_config())

@@ -147,15 +147,7 @@ class LayerMeasurements(ShownAsFigure):
 def draw_curves(
     measured: LayerMeasurements, rate_axes, sparsity_axes, label=None, colour: str | None = None
 ) -> None:
-    """Draws the two curves with error bars on two matplotlib axes.
-
-    Args:
-        measured: The measurements.
-        rate_axes: Axes for the coding rate.
-        sparsity_axes: Axes for the share of non-zeros.
-        label: Name of the curves in the legend.
-        colour: Colour of both curves. By default each has its own.
-    """
+    """Draws the two curves with error bars on two matplotlib axes, in one colour if it is given."""
     blocks = np.arange(len(measured.coding_rate_mean))
     nonzero = 1 - np.array(measured.sparsity_mean)
     style = {"marker": "o", "markersize": 4, "linewidth": 1.5, "capsize": 3, "label": label}

@@ -15,8 +15,8 @@ from keras_crate.checks import (
     names_arguments,
 )
 from keras_crate.figure import legend_beside, new_figure
-from keras_crate.objective.layer_measurements import LayerMeasurements, draw_curves
-from keras_crate.objective.measure import Measurer, chosen_convention
+from keras_crate.objective.layer_measurements import MEASURED_AT, LayerMeasurements, draw_curves
+from keras_crate.objective.measure import Measurer
 from keras_crate.objective.rates import check_eps
 
 
@@ -38,7 +38,7 @@ class LayerwiseObjective(keras.callbacks.Callback):
             measurement.
         unit: What `every` counts: `"epoch"`, or `"step"` of the optimizer.
         batch_size: Number of images in a batch.
-        convention, eps, penalty, at: As in `measure`.
+        convention, eps, penalty: As in `measure`.
         frames: Folder for a figure of the curves at every measurement,
             `epoch_0001.png` and so on. It is made if it does not exist. Needs
             matplotlib.
@@ -70,12 +70,11 @@ class LayerwiseObjective(keras.callbacks.Callback):
         images,
         every: int = 1,
         batch_size: int = 32,
-        convention: str | None = None,
+        convention: str = "authors",
         eps: float | None = None,
         penalty: float = 0.1,
         unit: str = "epoch",
         frames: str | os.PathLike | None = None,
-        at: str | None = None,
     ):
         super().__init__()
         if not hasattr(images, "shape"):
@@ -87,9 +86,8 @@ class LayerwiseObjective(keras.callbacks.Callback):
         self.every = check_positive("every", every)
         self.unit = check_choice("unit", unit, ("epoch", "step"))
         self.batch_size = batch_size
-        convention = chosen_convention(convention, at)
         self.settings = {
-            "convention": convention,
+            "convention": check_choice("convention", convention, MEASURED_AT),
             "eps": check_eps(eps, convention),
             "penalty": check_not_negative("penalty", penalty),
         }

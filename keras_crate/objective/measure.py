@@ -29,11 +29,10 @@ def measure(
     model: keras.Model | ModelView,
     images,
     batch_size: int = 32,
-    convention: str | None = None,
+    convention: str = "authors",
     eps: float | None = None,
     penalty: float = 0.1,
     verbose: int = 0,
-    at: str | None = None,
 ) -> LayerMeasurements:
     """Measures compression and sparsity at every block of a model.
 
@@ -48,14 +47,10 @@ def measure(
     CRATE-alpha's block is not its sparse codes. It has few zeros, so |Z|_0 is of
     little use there.)
 
-    A ViT is not built from subspaces. For a ViT, each head's basis is the kernel of
-    its value projection, without bias. The kernel has the shape of a CRATE's basis,
-    d x d/heads. A head combines only these coordinates of the tokens. (In a CRATE,
-    they are also the keys and queries.) The scale of a kernel has no effect: the
-    paper's convention makes the bases orthonormal, and the authors' convention
-    scales every token of a head to length 1. A ViT has no operator that sparsifies.
-    The zeros of the block's output are counted instead; usually there are none. All
-    tokens are measured, also class, distillation and register tokens.
+    For a ViT, each head's basis is the kernel of its value projection, without bias. A
+    head combines only these coordinates of the tokens. A ViT has no operator that
+    sparsifies. The zeros of the block's output are counted instead; usually there are
+    none. All tokens are measured, also class, distillation and register tokens.
 
     Args:
         model: Any model of the package, with any operators, or a functional
@@ -70,13 +65,11 @@ def measure(
             or a tuple that starts with one. KerasHub's classifiers prepare the
             images with their preprocessor, as in `predict`.
         batch_size: Number of images of an array in a batch.
-        convention: `"authors"` (the default) or `"paper"`; see
+        convention: `"authors"` or `"paper"`; see
             `subspace_coding_rate`.
         eps: Precision of the coding rate, > 0. By default the convention's.
         penalty: lambda of the objective, >= 0.
         verbose: 1 for a progress bar.
-        at: Another way to name the convention, by the place where it measures:
-            `"input"` for the authors', `"half"` for the paper's.
 
     Returns:
         A `LayerMeasurements`, which prints as a table. Rates are computed in
@@ -98,20 +91,11 @@ def measure(
         Yu et al., arXiv:2306.01129, section 3 (figure 3 for the two curves),
         and the authors' published measuring code.
     """
-    return Measurer(model, convention, eps, penalty, at)(images, batch_size, verbose)
+    return Measurer(model, convention, eps, penalty)(images, batch_size, verbose)
 
 
 class Measurer:
     """Measures a model repeatedly, as during training.
-
-    Args:
-        model, convention, eps, penalty, at: As in `measure`.
-
-    Call arguments:
-        images, batch_size, verbose: As in `measure`.
-
-    Returns:
-        A `LayerMeasurements` of the model with its current weights.
 
     Attributes:
         tensors: The symbolic tensors that are read, for each block.
@@ -120,12 +104,11 @@ class Measurer:
     def __init__(
         self,
         model: keras.Model | ModelView,
-        convention: str | None = None,
+        convention: str = "authors",
         eps: float | None = None,
         penalty: float = 0.1,
-        at: str | None = None,
     ):
-        self.convention = chosen_convention(convention, at)
+        self.convention = check_choice("convention", convention, MEASURED_AT)
         self.eps = check_eps(eps, self.convention)
         self.penalty = check_not_negative("penalty", penalty)
         view = view_of(model)
@@ -187,22 +170,6 @@ class Measurer:
             terms |= {"rate": rate, "rate_reduction": rate - terms["coding_rate"]}
             terms["objective"] = sparse_rate_reduction(output, bases, self.eps, self.penalty)
         return terms
-
-
-def chosen_convention(convention: str | None, at: str | None) -> str:
-    """Returns the name of the convention, given by its name or by its place."""
-    if convention is not None:
-        check_choice("convention", convention, MEASURED_AT)
-    if at is None:
-        return convention or "authors"
-    conventions = {place: name for name, place in MEASURED_AT.items()}
-    check_choice("at", at, conventions)
-    if convention not in (None, conventions[at]):
-        raise ValueError(
-            f"The {convention} convention is measured at {MEASURED_AT[convention]!r}. Received: "
-            f"convention={convention!r}, at={at!r}. Leave one out."
-        )
-    return conventions[at]
 
 
 def _normalised_input(block: BlockView):

@@ -50,16 +50,12 @@ class Backup(keras.callbacks.Callback):
     the previous backup is removed last. The first backup is written before
     the first step, so that a full disk is found then. Each phase begins with a
     backup, since it has an optimizer of its own.
-
-    Attributes:
-        epochs: Number of epochs before the backup.
-        phase: Index of the phase that the backup is of.
     """
 
     def __init__(self, folder: Path, devices: Devices):
         super().__init__()
         self.folder, self.manifest, self.devices = folder, folder / "manifest.json", devices
-        self.epochs = self.phase = 0
+        self.epochs = self.phase = 0  # of the backup
         self.running = 0  # index of the phase that is trained
         self.resumes = self.manifest.exists()
         if self.resumes:

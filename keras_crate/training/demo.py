@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_crate import __version__
-from keras_crate.checks import check_positive, names_arguments
+from keras_crate.checks import check_positive
 from keras_crate.data import garments, load
 from keras_crate.data.image_sources import ImageSource
 from keras_crate.evaluation import Evaluation
@@ -43,7 +43,6 @@ ADDRESS = "hf://user/crate-digits"
 TOLERANCE = 1e-5  # of probabilities, which float32 rounds
 
 
-@names_arguments
 def run_demo(
     output: str | os.PathLike = "crate-demo", epochs: int = EPOCHS, seed: int = 0, say=print
 ) -> dict:
@@ -52,31 +51,7 @@ def run_demo(
     The weights ship with the package, and no network is needed. The model names six
     photographs of clothes that it was not trained on. Then it is fine-tuned to
     scikit-learn's digits, measured at every layer, saved, and written as a repository of the
-    Hub, from which it is loaded again.
-
-    Args:
-        output: Folder for `model.keras`, `metrics.json`, `sees.png`, `layers.png` and
-            the folder `repository`: a new or empty folder, or that of an earlier
-            demo, which is overwritten.
-        epochs: Number of epochs of the fine-tuning.
-        seed: The same seed gives the same model on one backend.
-        say: Function that prints a line of text.
-
-    Returns:
-        The content of `metrics.json`.
-
-    Raises:
-        ValueError: If the number of epochs is not positive, or the folder holds
-            files that the demo did not write.
-        OSError: If the folder cannot be written to, or the model that is loaded
-            from the repository gives other outputs.
-        ImportError: If matplotlib is not installed.
-
-    Example:
-
-    ```python
-    metrics = keras_crate.training.run_demo("crate-demo")
-    ```
+    Hub, from which it is loaded again. Returns the content of metrics.json.
     """
     check_positive("epochs", epochs)
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
@@ -156,11 +131,7 @@ def prepared(source: ImageSource, model: keras.Model) -> np.ndarray:
 
 
 def largest_difference(model: keras.Model, repository: Path, images) -> float:
-    """Reads the model from a repository's folder, and returns the largest difference of outputs.
-
-    Raises:
-        OSError: If the difference is more than rounding.
-    """
+    """Reads the model from a repository's folder, and returns the largest difference of outputs."""
     read = pull(str(repository))
     outputs = (which.predict(images, verbose=0) for which in (model, read))
     difference = float(np.abs(np.subtract(*outputs)).max())

@@ -10,7 +10,8 @@ import numpy as np
 from keras_crate import __version__
 from keras_crate.checks import check_positive, names_arguments
 from keras_crate.compiled.labels import Accuracy, Crossentropy
-from keras_crate.data import LabelledImages, distort, load
+from keras_crate.data import LabelledImages, load
+from keras_crate.data.distortion import distort
 from keras_crate.data.image_sources import ArraySource
 from keras_crate.figure import legend_beside, new_figure
 from keras_crate.models import CRATE
@@ -60,15 +61,7 @@ FAST = dataclasses.replace(FULL, epochs=4, warmup_epochs=1, train_images=2000)
 
 
 class DistortedImages(keras.utils.PyDataset):
-    """Training batches, shuffled and distorted differently at each epoch.
-
-    Args:
-        images: Array `(n, height, width, channels)`, in [0, 255].
-        labels: Labels `(n, ...)`.
-        batch_size: Number of images per batch. The last, incomplete batch is
-            left out.
-        seed: The same seed gives the same batches.
-    """
+    """Training batches, shuffled and distorted differently at each epoch."""
 
     def __init__(self, images, labels, batch_size: int, seed: int):
         super().__init__()

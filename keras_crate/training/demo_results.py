@@ -18,12 +18,7 @@ FIGURES = ("sees.png", "layers.png")
 
 
 def demo_folder(path: str | os.PathLike) -> Path:
-    """Makes the folder and marks it as the demo's.
-
-    Raises:
-        ValueError: If it holds files that the demo did not write.
-        OSError: If it cannot be written to.
-    """
+    """Makes the folder and marks it as the demo's."""
     folder = Path(path)
     make_folder(folder)
     if any(folder.iterdir()) and not (folder / MARKER).exists():
@@ -42,14 +37,6 @@ def write_results(
     """Writes the model, the numbers and the figures, and says where they are.
 
     What an earlier demo of the other form left is removed: it is of another model.
-
-    Args:
-        folder: What `demo_folder` returned.
-        model: The model.
-        metrics: The content of metrics.json.
-        figures: Figures by the names of their files.
-        say: Function that prints a line of text.
-        repository: Whether this demo wrote the folder `repository`.
     """
     save_model(model, folder / "model.keras")
     write_json(folder / "metrics.json", metrics)
@@ -72,11 +59,6 @@ def draw_attention(figure, model: keras.Model, images) -> None:
     """Draws grey images with the likeliest class, and under them the class token's attention.
 
     The attention is that of the last block, as the mean of its heads.
-
-    Args:
-        figure: A figure or subfigure of matplotlib.
-        model: A classifier.
-        images: Array `(n, height, width, 1)`.
     """
     maps = attention_maps(model, images).mean(axis=1)
     names = decode_predictions(model.predict(images, verbose=0), model, top=1)

@@ -13,7 +13,7 @@ from keras_crate.training.model_to_train import adapt_model, in_order_of, model_
 from keras_crate.training.prepared_batches import are_prepared, open_prepared
 from keras_crate.training.pretrain import data_of
 from keras_crate.training.recipe import Recipe, list_recipes, load_recipe
-from keras_crate.training.run import Origin, RunOptions, train
+from keras_crate.training.run import RunOptions, train
 
 
 @names_arguments(options=[RunOptions], inside={"recipe": Recipe})
@@ -89,7 +89,7 @@ def finetune(
     with distributed(run_options.distribute) as devices:
         recipe = load_recipe(recipe_for_data(data) if recipe is None else recipe)
         keras.utils.set_random_seed(run_options.seed)
-        begin = Origin(model_name(model), "given")
+        begin = {"model": model_name(model), "weights": "given"}
         if are_prepared(data):
             if limit is not None:
                 raise ValueError(

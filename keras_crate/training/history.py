@@ -22,11 +22,7 @@ _PANELS = {
 class RunHistory(keras.callbacks.Callback):
     """Writes every epoch's values to a CSV file, which is whole after each epoch.
 
-    Args:
-        file: The file.
-        epochs: Number of epochs of the file that are kept. Later ones will be
-            trained again.
-        writes: Whether this process writes the file.
+    The first `epochs` of the file are kept. Later ones will be trained again.
     """
 
     def __init__(self, file: Path, epochs: int, writes: bool = True):

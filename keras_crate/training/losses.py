@@ -22,9 +22,7 @@ def learns_labels(model: keras.Model) -> bool:
 def compile_model(model: keras.Model, recipe: Recipe, steps: int, metrics: str = "metrics") -> None:
     """Compiles a model with a recipe's optimizer and loss, for epochs of some steps.
 
-    Args:
-        metrics: The argument of `compile` for the metrics: `"weighted_metrics"` if
-            validation images have weights, else `"metrics"`.
+    `metrics` is `"weighted_metrics"` if validation images have weights.
     """
     optimizer = build_optimizer(recipe, model, steps)
     if learns_labels(model):

@@ -118,16 +118,9 @@ def adapt_model(
 ) -> keras.Model:
     """Adapts a model to a recipe's image size, rates and dtype, and to the data's classes.
 
-    Args:
-        model: The model, which is not changed.
-        recipe: The settings.
-        data: The images, or None to keep the head.
-        size: Height and width of the images, or None for the recipe's.
-
-    Returns:
-        A new model with the same weights, except for a new head if the classes
-        differ. The model itself if nothing changes, or if it is not of this
-        package.
+    Returns a new model with the same weights, except for a new head if the classes differ.
+    Without data, the head is kept. It is the model itself if nothing changes, or if it is not
+    of this package.
     """
     if isinstance(model, SimDINO):
         if data is not None:

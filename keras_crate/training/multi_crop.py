@@ -22,22 +22,9 @@ class MultiCrop(keras.layers.Layer):
     of up to 2 pixels of 224, in proportion at other sizes. Images of other than
     three channels keep their hue and saturation.
 
-    Args:
-        global_size: Height and width of global crops in pixels.
-        local_size: Height and width of local crops in pixels.
-        local_crops: Number of local crops, >= 0.
-        global_area: Lowest and highest share of the image's area in a global crop.
-        local_area: The same of a local crop.
-        flip: Whether crops are flipped left to right.
-        colours: Whether colours change.
-        **kwargs: `name`, `dtype`, as in `keras.layers.Layer`.
-
-    Call arguments:
-        inputs: Images `(n, height, width, channels)` with pixels in [0, 255].
-
-    Returns:
-        The global crops `(2 n, ...)` and the local crops `(local_crops * n, ...)`,
-        or None without any. All images' first crops come first.
+    It takes images `(n, height, width, channels)` with pixels in [0, 255], and returns the
+    global crops `(2 n, ...)` and the local crops `(local_crops * n, ...)`, or None without any.
+    All images' first crops come first. The arguments are as in `SimDINO`.
 
     Reference:
         Caron et al., "Emerging Properties in Self-Supervised Vision

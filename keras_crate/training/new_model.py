@@ -23,18 +23,9 @@ def make_model(
 ) -> keras.Model:
     """Makes a model with initial weights, for the data's classes.
 
-    Args:
-        name: A size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`; or
-            a family with width, depth and heads, such as `"crate:128x4x4"`.
-        data: The images that it will be trained on.
-        recipe: Has the image size, the model's dtype and rates, and whether it
-            is trained without labels. Without an image size, that of the first
-            training image is taken.
-        patch_size: In pixels, or None for the size's own.
-        channels: 1, 3 or 4, or None for the images' own.
-
-    Raises:
-        ValueError: If the name is unknown, or the model cannot be made.
+    The name is a size, such as `"alpha-large"`, `"mae_base"` or `"CRATEBase"`; or a family with
+    width, depth and heads, such as `"crate:128x4x4"`. If the recipe has no image size, that of
+    the first training image is taken.
     """
     constructor, family = _constructor(name)
     has_head = family != "CRATEMAE"
@@ -83,11 +74,7 @@ def short_name(name: str) -> str:
 
 
 def make_variant(variant: Variant, recipe: Recipe) -> keras.Model:
-    """Makes the model of a variant, with initial weights.
-
-    Raises:
-        ValueError: If the recipe learns labels, and the variant's outputs are not classes.
-    """
+    """Makes the model of a variant, with initial weights."""
     if variant.architecture.family != "CRATEMAE" and recipe.simdino is None:
         variant.check_classifies()
     return build(variant, weights=None, **settings_of(recipe, has_head=variant.classifies))

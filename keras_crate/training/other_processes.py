@@ -16,13 +16,6 @@ def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
 
     Each process locks a file of its own in the `with` statement, until it ends. The engines
     of the backends report a lost connection only, without a process.
-
-    Args:
-        folder: Folder of the lock files, which all processes share.
-        devices: The devices of this process.
-
-    Raises:
-        ConnectionError: If other processes have ended.
     """
     if devices.processes == 1:
         shutil.rmtree(folder, ignore_errors=True)  # of a run on several that was interrupted

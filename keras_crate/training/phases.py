@@ -14,19 +14,11 @@ from keras_crate.training.recipe import Recipe
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """Epochs that train the same weights, with an optimizer of their own.
+    """Epochs that train the same weights, with an optimizer of their own."""
 
-    Attributes:
-        last: Number of the run's epochs at the end of the phase.
-        head_only: Whether only the head is trained.
-        recipe: The settings. The epochs, the warm-up and the learning rate are
-            those of the phase.
-        is_final: Whether no phase follows.
-    """
-
-    last: int
+    last: int  # number of the run's epochs at the end of the phase
     head_only: bool
-    recipe: Recipe
+    recipe: Recipe  # with the epochs, the warm-up and the learning rate of the phase
     is_final: bool = True
 
     @contextlib.contextmanager
@@ -68,9 +60,6 @@ def freeze_all_but_head(model: keras.Model) -> list[tuple[keras.layers.Layer, bo
     """Freezes all but a classifier's head, and returns all layers with what they were before.
 
     The head of a model that is not of this package is its last layer with weights.
-
-    Raises:
-        ValueError: If the model is a `CRATEMAE`.
     """
     if isinstance(model, CRATEMAE):
         raise ValueError(

@@ -16,6 +16,11 @@ _NO_CHANGE = {
     "crop_area": None, "flip": False, "rand_augment": None, "random_erasing": 0.0, "mixup": 0.0,
     "cutmix": 0.0,
 }  # fmt: skip
+_KINDS = {
+    ("tensorflow", "DatasetV2"): "tf.data.Dataset",
+    ("torch", "DataLoader"): "DataLoader",
+    ("grain", "MapDataset"): "grain.MapDataset",
+}
 
 
 def kind_of(data) -> str | None:
@@ -25,15 +30,8 @@ def kind_of(data) -> str | None:
     """
     if isinstance(data, keras.utils.PyDataset):
         return "PyDataset"
-    for base in type(data).__mro__:
-        package = base.__module__.split(".")[0]
-        if (package, base.__name__) == ("tensorflow", "DatasetV2"):
-            return "tf.data.Dataset"
-        if (package, base.__name__) == ("torch", "DataLoader"):
-            return "DataLoader"
-        if (package, base.__name__) == ("grain", "MapDataset"):
-            return "grain.MapDataset"
-    return None
+    names = ((base.__module__.split(".")[0], base.__name__) for base in type(data).__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), None)
 
 
 def are_prepared(data) -> bool:
@@ -44,34 +42,21 @@ def are_prepared(data) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class PreparedBatches:
-    """Training and validation batches that are used as they are.
-
-    Attributes:
-        train: The training batches.
-        validation: The validation batches, a pair (images, labels), or None.
-        class_names: One name per class, or None.
-        classes: Number of classes.
-        size: Height and width of the images.
-        batch_size: Number of images in the first batch.
-        steps: Number of training batches.
-        source: Their kind, such as `"DataLoader"`.
-    """
+    """Training and validation batches that are used as they are."""
 
     train: Any
-    validation: Any
+    validation: Any  # batches, a pair (images, labels), or None
     class_names: tuple[str, ...] | None
     classes: int
-    size: tuple[int, int]
-    batch_size: int
+    size: tuple[int, int]  # of the images
+    batch_size: int  # of the first batch
     steps: int
-    source: str
+    source: str  # their kind, such as `"DataLoader"`
 
     def recipe(self, recipe: Recipe, parts: int = 1) -> tuple[Recipe, list[str]]:
         """Returns the recipe without what these batches replace, and what it did to images.
 
-        Args:
-            recipe: The recipe.
-            parts: Processes that each have their own batches.
+        `parts` processes have batches of their own.
         """
         left_out = [name for name, none in _NO_CHANGE.items() if getattr(recipe, name) != none]
         size = self.batch_size * parts * recipe.accumulate  # a batch is one step
@@ -87,17 +72,7 @@ class PreparedBatches:
 def open_prepared(
     data, validation, class_names: Sequence[str] | None, model: keras.Model
 ) -> PreparedBatches:
-    """Opens prepared batches for a model, and checks the first one.
-
-    Args:
-        data: The training batches, or a pair (training, validation).
-        validation: Validation batches or a pair of arrays, or None.
-        class_names: Names of the classes, or None for those of the data.
-        model: The model. Integer labels without class names are of its classes.
-
-    Raises:
-        ValueError: If the batches do not fit, or their number is not known.
-    """
+    """Opens prepared batches for a model, and checks the first one."""
     if kind_of(data) is None:
         data, validation = _pair(data, validation)
     kind = kind_of(data)
@@ -221,11 +196,6 @@ class PreparedInput:
         data: The batches.
         recipe, options: How to train.
         parts: Replicas of this process, which divide each batch.
-
-    Attributes:
-        pipeline, batch_size, images_per_epoch, steps, first_epoch, for_fit: As in
-            `TrainingInput`.
-        validation: What `fit` validates on, or None.
     """
 
     def __init__(self, data: PreparedBatches, recipe: Recipe, options, parts: int = 1):

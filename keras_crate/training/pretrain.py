@@ -10,7 +10,7 @@ from keras_crate.checks import names_arguments
 from keras_crate.data import open_data
 from keras_crate.distributed.devices import distributed
 from keras_crate.evaluation.classes import classes_of
-from keras_crate.models.made_anew import made_anew
+from keras_crate.models.rebuild import made_anew
 from keras_crate.training.losses import learns_labels
 from keras_crate.training.model_to_train import (
     adapt_model,
@@ -20,7 +20,7 @@ from keras_crate.training.model_to_train import (
 )
 from keras_crate.training.new_model import make_model, make_variant
 from keras_crate.training.recipe import Recipe, load_recipe
-from keras_crate.training.run import Origin, RunOptions, train
+from keras_crate.training.run import RunOptions, train
 from keras_crate.weights.hub_files import SCHEME
 from keras_crate.weights.variants import lookup
 
@@ -127,7 +127,7 @@ def pretrain(
                 )
             opened = open_data(data, validation=validation, limit=limit)
             model = make_model(model, opened, recipe, patch_size, channels)
-            begin = Origin(origin, "initial")
+            begin = {"model": origin, "weights": "initial"}
             return train(model, opened, recipe, output, run_options, begin, devices)
         for name, value in (("patch_size", patch_size), ("channels", channels)):
             if value is not None:
@@ -146,7 +146,7 @@ def pretrain(
         model = without_labels(adapt_model(model, recipe, None), recipe)
         expected = classes_of(model) if learns_labels(model) else {}
         opened = open_data(data, validation=validation, limit=limit, **expected)
-        begin = Origin(origin, "initial" if from_scratch else "given")
+        begin = {"model": origin, "weights": "initial" if from_scratch else "given"}
         return train(model, opened, recipe, output, run_options, begin, devices)
 
 

@@ -8,11 +8,7 @@ from rich.progress import MofNCompleteColumn, Progress
 
 
 class Throughput(keras.callbacks.Callback):
-    """Adds `images_per_second` of the training steps and `learning_rate` to an epoch's values.
-
-    Args:
-        images: Images of an epoch.
-    """
+    """Adds `images_per_second` of the training steps and `learning_rate` to an epoch's values."""
 
     def __init__(self, images: int):
         super().__init__()
@@ -35,11 +31,6 @@ class RichProgress(keras.callbacks.Callback):
     """Shows a bar over all epochs with the time left, and prints the values of each epoch.
 
     Without a terminal, in a pipe or a file, there are only the lines of epochs.
-
-    Args:
-        steps: Batches of an epoch.
-        epochs: Number of epochs of the run.
-        console: Where to print, by default standard output.
     """
 
     async_safe = True  # see `FiniteLoss`

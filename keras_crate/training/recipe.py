@@ -290,16 +290,7 @@ def load_recipe(recipe: "str | os.PathLike | Recipe", **changes) -> Recipe:
 
 
 def parse_value(name: str, text: str):
-    """Reads the value of a setting from text, as on the command line.
-
-    Args:
-        name: The setting.
-        text: The value as in JSON or TOML (`0.1`, `[2, 14]`, `true`), a bare
-            word, or `none`.
-
-    Raises:
-        ValueError: If no recipe has such a setting.
-    """
+    """Reads a setting's value from text: as in JSON (`0.1`, `[2, 14]`), a bare word, or `none`."""
     _check_names([name])
     text = text.strip()
     return None if text.lower() == "none" else reading.parse_value(name, text)

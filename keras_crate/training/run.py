@@ -6,7 +6,6 @@ import os
 import time
 import types
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import keras
 
@@ -91,39 +90,18 @@ class RunOptions:
             print(line)
 
 
-class Origin(NamedTuple):
-    """What a run begins with.
-
-    Attributes:
-        model: Name of the model.
-        weights: `"initial"`, or `"given"`: those that the model has.
-    """
-
-    model: str
-    weights: str
-
-
 def train(
     model: keras.Model,
     data: LabelledImages | PreparedBatches,
     recipe: Recipe,
     output: str | os.PathLike,
     options: RunOptions,
-    origin: Origin,
+    origin: dict[str, str],
     devices: Devices,
 ) -> types.SimpleNamespace:
     """Trains a model, or resumes the run in the folder.
 
-    Args:
-        model: The model. It is compiled, and its weights are changed.
-        data: The images, or batches of the user's.
-        recipe, options: How to train.
-        output: The run's folder.
-        origin: Where the model comes from. Only the same resumes a run.
-        devices: The devices. The model was made in their scope.
-
-    Returns:
-        As `keras_crate.training.pretrain`.
+    `origin` has the name of the `model`, and whether its `weights` are `"initial"` or `"given"`.
     """
     new_figure(1, 1)  # without matplotlib this fails before the training, not after it
     if not devices.is_writer:
@@ -231,10 +209,10 @@ def evaluation_of(recipe: Recipe, model: keras.Model) -> Evaluation:
     )
 
 
-def _about(model, data, batches: TrainingInput | PreparedInput, origin: Origin) -> dict:
+def _about(model, data, batches: TrainingInput | PreparedInput, origin: dict) -> dict:
     """Returns the facts that decide a run's numbers, besides its recipe."""
     return {
-        **origin._asdict(),
+        **origin,
         "parameters": model.count_params(),
         "input": "x".join(map(str, model.input_shape[1:])),
         "data": data.source,

@@ -12,19 +12,9 @@ _OF_RUN = ("model", "weights", "images", "seed", "backend", "begun")
 
 
 class RunFacts(NamedTuple):
-    """Facts of a run, as arguments of `keras_crate.hub.push`.
+    """Facts of a run, as arguments of `keras_crate.hub.push`."""
 
-    Attributes:
-        dataset: Name of the data that the model was trained on. For a folder
-            or a file, it is the name without the path. For data on the Hub, it is
-            `user/name`.
-        metrics: Accuracy of the file on validation and test images, as far as it
-            was measured.
-        training: Epochs, seed, versions, and the settings of the recipe that are
-            not defaults.
-    """
-
-    dataset: str | None = None
+    dataset: str | None = None  # without the path, which stays private
     metrics: dict = {}
     training: dict = {}
 
@@ -32,14 +22,7 @@ class RunFacts(NamedTuple):
 def facts_of_run(file: Path) -> RunFacts:
     """Reads the facts of a model's run from run.json, recipe.json and metrics.json beside it.
 
-    Args:
-        file: The `model.keras` or `best.keras` of a run.
-
-    Returns:
-        The facts; none for a file of another name, or without a run.json beside it.
-
-    Raises:
-        ValueError: If run.json, recipe.json or metrics.json is damaged.
+    There are none for a file that is not `model.keras` or `best.keras` of a run.
     """
     run = RunFolder(file.parent)
     if file.name not in (run.model.name, run.best.name) or not run.record.is_file():
@@ -54,14 +37,10 @@ def facts_of_run(file: Path) -> RunFacts:
     # The recipe has the epochs of the whole run.
     epochs = "best_epoch" if file.name == run.best.name else "epochs"
     training["epochs"] = measured.get(epochs, "not finished")
-    training["recipe"] = _changed(recipe)
-    return RunFacts(dataset, _metrics(measured, file.name, run), training)
-
-
-def _changed(recipe: dict) -> dict:
-    """The settings of a recipe that are not defaults, without its data, which may be others."""
+    # Without defaults, and without its data, which may be others.
     defaults = Recipe().to_dict() | {"dataset": recipe.get("dataset")}
-    return {name: value for name, value in recipe.items() if value != defaults.get(name)}
+    training["recipe"] = {k: value for k, value in recipe.items() if value != defaults.get(k)}
+    return RunFacts(dataset, _metrics(measured, file.name, run), training)
 
 
 def _metrics(measured: dict, name: str, run: RunFolder) -> dict:

@@ -76,12 +76,7 @@ class RunFolder:
         return [*self.path.glob(f"{UNFINISHED}*"), *self.backup.glob(f"{UNFINISHED}*")]
 
     def begin(self, recipe: Recipe, about: dict) -> None:
-        """Writes run.json and recipe.json, or checks that they are those of this run.
-
-        Args:
-            recipe: The settings.
-            about: The facts that decide the numbers besides: model, data, seed.
-        """
+        """Writes run.json and recipe.json, or checks that they are those of this run."""
         if changed := self.changed(recipe, about):
             raise ValueError(
                 f"Another run was begun in {self.path}: {changed}. Use the same settings to "

@@ -13,16 +13,7 @@ def warmup_cosine(
     final_learning_rate: float = 0.0,
     accumulate: int = 1,
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Returns a schedule that grows linearly to the highest rate, then falls as a cosine.
-
-    Args:
-        learning_rate: The highest learning rate, > 0.
-        epochs: Number of epochs.
-        warmup_epochs: Number of first epochs in which the rate grows.
-        steps_per_epoch: Number of steps per epoch.
-        final_learning_rate: The rate at the end.
-        accumulate: Number of steps per update. The rate changes only at updates.
-    """
+    """Returns a schedule that grows linearly to the highest rate, then falls as a cosine."""
     updates = steps_per_epoch // accumulate
     warmup = round(updates * warmup_epochs)
     settings = dict(

@@ -17,8 +17,8 @@ from keras_crate.checks import (
 )
 from keras_crate.distributed.replicas import of_all_replicas, share_of_replica
 from keras_crate.models import checks
-from keras_crate.models.made_anew import made_anew
 from keras_crate.models.own_loss import OwnLoss
+from keras_crate.models.rebuild import made_anew
 from keras_crate.objective import simdino_loss
 from keras_crate.training.multi_crop import MultiCrop
 from keras_crate.training.simdino_encoder import at_size, image_shape_of, small_size

@@ -8,11 +8,7 @@ from keras_crate.models.white_box import WhiteBoxModel
 
 
 def image_shape_of(encoder) -> tuple[int, int, int]:
-    """Returns the shape of an encoder's images.
-
-    Raises:
-        ValueError: If it is not a model from images to vectors.
-    """
+    """Returns the shape of an encoder's images."""
     if not isinstance(encoder, keras.Model):
         raise ValueError(f"`encoder` must be a Keras model. Received: {type(encoder).__name__}")
     settings = getattr(encoder, "settings", None)
@@ -31,16 +27,7 @@ def image_shape_of(encoder) -> tuple[int, int, int]:
 
 
 def small_size(encoder: keras.Model, size: int | None) -> tuple[int, int]:
-    """Returns height and width of small crops.
-
-    Args:
-        encoder: The encoder.
-        size: The side in pixels, or None for 3/7 of the encoder's own, rounded to whole patches.
-            That of an encoder of another package is then the encoder's own.
-
-    Raises:
-        ValueError: If patches do not tile the crops.
-    """
+    """Returns height and width of small crops, as `SimDINO` documents `local_size`."""
     patch = getattr(getattr(encoder, "settings", None), "patch_size", (1, 1))
     patch = patch if isinstance(patch, (tuple, list)) else (patch, patch)
     if size is None:
@@ -57,11 +44,7 @@ def small_size(encoder: keras.Model, size: int | None) -> tuple[int, int]:
 
 
 def at_size(encoder: keras.Model, size: tuple[int, int]) -> keras.Model:
-    """Returns the encoder for crops of a size, with the same weights.
-
-    Raises:
-        ValueError: If its layers do not accept the size.
-    """
+    """Returns the encoder for crops of a size, with the same weights."""
     *own, channels = encoder.input_shape[1:]
     if size == tuple(own):
         return encoder

@@ -16,16 +16,7 @@ PIPELINES = ("auto", "tf.data", "pydataset")
 
 
 class TrainingInput:
-    """The training batches of a run.
-
-    Attributes:
-        pipeline: What makes the batches, `"tf.data"` or `"pydataset"`.
-        batch_size: Images per update, of all processes, at most the number of images.
-        images_per_epoch: Number of images in the whole batches of an epoch.
-        steps: Steps of an epoch, `accumulate` per batch.
-        first_epoch, for_fit: The first epoch and the batches for `fit`. Set by
-            `begin`.
-    """
+    """The training batches of a run. `batch_size` is of one update and all processes."""
 
     shuffle = False  # the batches are shuffled already, by the run's seed
 

@@ -3,8 +3,10 @@
 import contextlib
 import json
 import math
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ from keras_crate.weights.brought import settings_of
 from keras_crate.weights.damaged import damaged
 from keras_crate.weights.find import Found
 from keras_crate.weights.recognise import Recognised, recognise
+from keras_crate.weights.repository import Repository
 from keras_crate.weights.tensor_files import Tensor, TensorFile, open_tensors
 
 HEAD_LAYERS = ("head_norm", "head")
@@ -31,10 +34,6 @@ _GRID = "token_embedding/grid"
 
 class Weights:
     """Weights of an open file.
-
-    Args:
-        file: The open file.
-        found: Where it comes from.
 
     Attributes:
         settings: `epsilon`, `mean`, `std` and `class_names` that the weights
@@ -66,11 +65,7 @@ class Weights:
         return (side, side) if side**2 == self.recognised.size.positions - 1 else None
 
     def channels(self, patch_size: tuple[int, int]) -> int | None:
-        """Number of channels of the images, or None if the file does not show it.
-
-        Args:
-            patch_size: Height and width of the model's patches.
-        """
+        """Number of channels of the images, or None if the file does not show it."""
         config = self.file.config
         shape = config.get("input_shape")
         if isinstance(shape, list) and len(shape) == 3:
@@ -92,18 +87,14 @@ class Weights:
         Layers are matched by name, so files of any backend fit. Positions for
         another grid of patches are resized. The model's head keeps its initial
         values if the file has no head or one for other classes.
-
-        Args:
-            model: A model with a layer `token_embedding`, not quantised.
-
-        Raises:
-            ValueError: If the weights belong to another model. Nothing is
-                assigned then.
         """
         if self.recognised is not None:
             assign(model, self.recognised.variables(), self.origin, facts=self._heads(model))
             return
-        if "decoder_norm/0" in self.file.tensors and _layer(model, "decoder_norm") is None:
+        if (
+            "decoder_norm" in map(_layer_of, self.file.tensors)
+            and _layer(model, "decoder_norm") is None
+        ):
             raise ValueError(
                 f"The weights in {self.origin} belong to another model, a CRATEMAE. Load that, "
                 "and take its `encoder()`."
@@ -128,26 +119,24 @@ class Weights:
 
 @contextlib.contextmanager
 def open_weights(found: Found) -> Iterator[Weights]:
-    """Opens weights that `find` returned, for a `with` statement.
-
-    Raises:
-        FileNotFoundError, ValueError, ImportError: As `open_tensors` and `recognise`.
-    """
-    with open_tensors(found.source, found.origin) as file:
+    """Opens weights that `find` returned, for a `with` statement."""
+    with _opened(found.source, found.origin) as file:
         yield Weights(file, found)
 
 
+@contextlib.contextmanager
+def _opened(source, origin: str | None = None) -> Iterator[TensorFile]:
+    """As `open_tensors`, but a published model's safetensors are read instead of its HDF5."""
+    file = None
+    if not isinstance(source, Mapping) and os.path.isdir(source):
+        file = Repository(Path(source), origin or str(source)).safetensors()
+    with contextlib.ExitStack() as stack:
+        yield file or stack.enter_context(open_tensors(source, origin))
+
+
 def load_weights(model: keras.Model, source) -> None:
-    """Loads a file of any format into a model, as `weights=` of the constructors does.
-
-    Args:
-        model: A model of the package, not quantised.
-        source: What `open_tensors` takes.
-
-    Raises:
-        FileNotFoundError, ValueError, ImportError: As `open_tensors` and `Weights.assign_to`.
-    """
-    with open_tensors(source) as file:
+    """Loads a file of any format into a model, as `weights=` of the constructors does."""
+    with _opened(source) as file:
         Weights(file, Found(source, file.origin)).assign_to(model)
 
 
@@ -156,19 +145,10 @@ def assign(
 ) -> None:
     """Assigns arrays to a model's variables by their paths.
 
-    Args:
-        model: Any Keras model; it has a layer `token_embedding`.
-        tensors: The arrays. Positions may be for another grid.
-        origin: What to call them in messages.
-        facts: Values besides weights: `heads` of MSSA, `grid` of the positions.
-
-    Raises:
-        ValueError: If a variable has no array, an array no variable, shapes or
-            heads differ, or arrays are not floats. Nothing is assigned then.
+    `facts` are values besides weights: `heads` of MSSA, `grid` of the positions.
     """
     facts = facts or {}
-    # The seeds of random layers are not weights.
-    variables = {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
+    variables = variables_of(model)
     left_out = _head_to_train(tensors, variables)
     # The user's layers before the model's own keep their values if the file does not have them.
     unknown = {layer.name for layer in getattr(model, "layers_before", ())}
@@ -190,6 +170,11 @@ def assign(
     for path, tensor in tensors.items():
         variables[path].assign(tensor.read())
     _say(model, origin, left_out, grids, new_registers)
+
+
+def variables_of(model: keras.Model) -> dict[str, keras.Variable]:
+    """Returns a model's weights by path. The seeds of random layers are not weights."""
+    return {v.path: v for v in model.weights if "seed" not in v.path.rpartition("/")[2]}
 
 
 def warn_of_heads(origin: str, published: int, received: int) -> None:
@@ -250,7 +235,8 @@ def _head_to_train(tensors: dict, variables: dict) -> list[str]:
 
 def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
     """Returns the number of the model's registers that the file does not have."""
-    stored = tensors.get(_REGISTER_TOKENS, tensors.get("token_embedding/2"))  # as Keras' files name it
+    # As our layouts name them, or as Keras' files.
+    stored = tensors.get(_REGISTER_TOKENS, tensors.get("token_embedding/2"))
     found, own = (0 if x is None else x.shape[1] for x in (stored, variables.get(_REGISTER_TOKENS)))
     if found not in (0, own):
         raise ValueError(
@@ -261,25 +247,25 @@ def _new_registers(variables: dict, tensors: dict, origin: str) -> int:
 
 
 def _say(model, origin, left_out, grids, new_registers) -> None:
+    words = []
     if new_registers:
-        warnings.warn(
+        words.append(
             f"{origin} has no registers. The model's {new_registers} registers keep their initial "
-            "values and must be trained.",
-            stacklevel=5,
+            "values and must be trained."
         )
     if left_out:
         classes = model.get_layer("head").units
-        warnings.warn(
+        words.append(
             f"{origin} has no head for this model's {classes} classes: {' and '.join(left_out)} "
-            "keep their initial values and must be trained.",
-            stacklevel=5,
+            "keep their initial values and must be trained."
         )
     if grids:
-        warnings.warn(
+        words.append(
             f"The positions in {origin} are for a grid of {grids[0]} patches; they were resized "
-            f"to {grids[1]}.",
-            stacklevel=5,
+            f"to {grids[1]}."
         )
+    for warning in words:
+        warnings.warn(warning, stacklevel=5)
 
 
 def _named_as_in_keras_files(model) -> dict[str, str]:
@@ -300,16 +286,12 @@ def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     if not (config and hasattr(model, "settings")):
         return
     if config.get("fused"):
-        raise ValueError(
-            f"{origin} holds a fused model. Load it with `keras.saving.load_model`."
-        )
+        raise ValueError(f"{origin} holds a fused model. Load it with `keras.saving.load_model`.")
     own = json.loads(json.dumps(model.get_config(), default=str))
     names = _SETTINGS
     if config.get("include_top") and own.get("include_top"):
         names = (*names, "pooling")  # it decides what the head sees
-    other = [
-        k for k in names if k in config and k in own and not _agree(k, config, own)
-    ]
+    other = [k for k in names if k in config and k in own and not _agree(k, config, own)]
     if other:
         differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
         warnings.warn(
@@ -323,9 +305,7 @@ def _agree(name: str, config: dict, own: dict) -> bool:
     if name not in ("compress", "sparsify"):
         return config[name] == own[name]
     # One configuration may have the operator's name, and the other its layer.
-    (ours, our_numbers), (theirs, their_numbers) = (
-        _operator(c[name], c) for c in (own, config)
-    )
+    (ours, our_numbers), (theirs, their_numbers) = (_operator(c[name], c) for c in (own, config))
     shared = our_numbers.keys() & their_numbers.keys()
     return ours == theirs and all(our_numbers[k] == their_numbers[k] for k in shared)
 

@@ -5,15 +5,7 @@ from keras_crate.weights.hdf5 import Refused
 
 
 def settings_of(config: dict, origin: str) -> dict:
-    """Returns the settings in a file's configuration that its weights need.
-
-    Args:
-        config: The configuration of a model, which anyone may have written.
-        origin: What to call the file.
-
-    Raises:
-        Refused: If a setting has a value that no model has.
-    """
+    """Returns the settings in a file's configuration that its weights need."""
     found = {name: config[name] for name in _RULES if config.get(name) is not None}
     wrong = [name for name, value in found.items() if not _RULES[name](value)]
     wrong += [name for name in ("mean", "std") if ("mean" in found) != ("std" in found)]

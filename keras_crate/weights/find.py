@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_crate.checks import did_you_mean
-from keras_crate.weights.hub_files import SCHEME, download_file, download_model, parse_address
+from keras_crate.weights.hub_files import SCHEME, download_file, parse_address
+from keras_crate.weights.repository import repository_on_hub
 from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.tensor_files import check_readable, needs_pytorch
 from keras_crate.weights.variants import STATES, Architecture, Variant, variants
@@ -21,39 +22,27 @@ _OFFERED = 3  # other weights in an error message
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Weights on this machine.
+    """Weights on this machine."""
 
-    Attributes:
-        source: A file, a folder, or a dictionary of tensors; what `open_tensors` takes.
-        origin: What to call it in messages.
-        settings: Arguments of the constructor that the weights were trained
-            with, and `evaluation`, as far as the registry has them.
-    """
-
-    source: Path | Mapping
-    origin: str
+    source: Path | Mapping  # what `open_tensors` takes
+    origin: str  # what to call it in messages
+    # Arguments that the weights were trained with, and `evaluation`, as the registry has them.
     settings: dict = dataclasses.field(default_factory=dict)
 
 
 def find(weights, architecture: Architecture | None) -> Found:
     """Finds the weights that the `weights` argument of a constructor names.
 
-    Args:
-        weights: The name of a variant or of its data; `hf://user/repository`;
-            the path of a file or folder; or a dictionary of tensors.
-        architecture: The model's; None if no variant has the model's operators.
-
-    Raises:
-        ValueError: If there are no weights of this name for the architecture.
-        FileNotFoundError: If the weights are not published, or there is no such file.
-        OSError: If the Hub cannot be reached and the weights are not in its cache.
+    `architecture` is None if no variant has the model's operators.
     """
     if isinstance(weights, Mapping):
         return Found(weights, "the dictionary")
     text = os.fspath(weights)
     if text.startswith(SCHEME):
-        folder, origin = download_model(parse_address(text))
-        return Found(folder, origin)
+        repository = repository_on_hub(parse_address(text))
+        if repository.safetensors() is None:
+            repository.hdf5()
+        return Found(repository.folder, repository.origin)
     registered = any(text in variant.names for variant in variants().values())
     if registered or (_NAME.fullmatch(text) and not os.path.exists(text)):
         return fetch(find_variant(text, architecture))
@@ -61,18 +50,14 @@ def find(weights, architecture: Architecture | None) -> Found:
 
 
 def find_variant(name: str, architecture: Architecture | None) -> Variant:
-    """Returns the variant of an architecture by its name or by the name of its data.
-
-    Raises:
-        ValueError: If there is no such variant. The error names others.
-    """
+    """Returns the variant of an architecture by its name or by the name of its data."""
     fitting = [v for v in variants().values() if v.architecture == architecture]
     for variant in fitting:
         if name in variant.names:
             return variant
     question = did_you_mean(name, [known for v in fitting for known in v.names]) or "."
     raise ValueError(
-        f'There are no weights {name!r} for this model, and no file of that name{question} '
+        f"There are no weights {name!r} for this model, and no file of that name{question} "
         f"The model: {architecture or 'one with operators of its own'}.\n"
         f"{_offer(architecture, (name,))}\n"
         "`weights` also takes the path of a file and hf://user/repository."
@@ -80,14 +65,7 @@ def find_variant(name: str, architecture: Architecture | None) -> Variant:
 
 
 def fetch(variant: Variant) -> Found:
-    """Returns the weights of a variant, downloaded where needed.
-
-    Raises:
-        FileNotFoundError: If the weights are not published where a program can fetch them.
-        ImportError: If they are a file of PyTorch and PyTorch is not installed.
-        OSError: If the Hub cannot be reached and the weights are not in its cache.
-        ValueError: If the file's hash is not that of the Hub or of the registry.
-    """
+    """Returns the weights of a variant, downloaded where needed."""
     settings = {**variant.arguments, "evaluation": variant.evaluation}
     if variant.state == "shipped":
         path = variant.shipped_file
@@ -114,7 +92,7 @@ def _has_pytorch() -> bool:
 def _offer(architecture: Architecture | None, names: tuple[str, ...]) -> str:
     """Names other weights that can be loaded, the most similar first."""
     family = architecture.family if architecture else None
-    loadable = [v for v in variants().values() if v.can_be_loaded]
+    loadable = [v for v in variants().values() if v.state in ("shipped", "published")]
     loadable.sort(
         key=lambda v: (
             v.architecture != architecture,

@@ -10,18 +10,8 @@ def hub_errors(address: str, failed: str, token: str | None = None):
     """Turns what the client raises in the `with` statement into one short error.
 
     Only calls of the client, and reads of its answers, belong into the statement: an
-    answer that the client does not expect raises errors of any kind.
-
-    Args:
-        address: The repository, as `hf://user/name@revision`.
-        failed: What has failed, such as `"hf://user/name was not published"`.
-        token: The token that is cut out of the message. By default, that of `HF_TOKEN` or
-            `hf auth login`.
-
-    Raises:
-        FileNotFoundError: If the Hub has no such thing, or the user may not read it.
-        PermissionError: If the token is wrong, or may not do this.
-        OSError: In all other cases.
+    answer that the client does not expect raises errors of any kind. The message begins
+    with `failed`. The token is cut out of it.
     """
     try:
         yield
@@ -29,9 +19,7 @@ def hub_errors(address: str, failed: str, token: str | None = None):
         raise explained(error, address, failed, token) from None
 
 
-def explained(
-    error: BaseException, address: str, failed: str, token: str | None = None
-) -> OSError:
+def explained(error: BaseException, address: str, failed: str, token: str | None = None) -> OSError:
     """Returns the error that `hub_errors` raises for an error of the client."""
     from huggingface_hub import get_token
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from keras_crate.files import git_id_of, sha256_of
 from keras_crate.weights.hub_errors import hub_errors
-from keras_crate.weights.tensor_files import KERAS_FILES
+from keras_crate.weights.tensor_files import AUTHORS_FILE, KERAS_FILES, WEIGHTS_FILE
 
 SCHEME = "hf://"
 EVALUATION_FILE = "evaluation.json"
@@ -34,15 +34,7 @@ class Address(NamedTuple):
 
 
 def parse_address(address: str, revision: str | None = None) -> Address:
-    """Reads `hf://user/repository` or `hf://user/repository@revision`.
-
-    Args:
-        address: The address.
-        revision: A branch, tag or commit, if the address names none.
-
-    Raises:
-        ValueError: If the address is not valid, or names another revision.
-    """
+    """Reads `hf://user/repository` or `hf://user/repository@revision`."""
     name, _, inside = str(address).removeprefix(SCHEME).partition("@")
     if not str(address).startswith(SCHEME) or not _REPOSITORY.fullmatch(name):
         raise ValueError(
@@ -57,47 +49,30 @@ def parse_address(address: str, revision: str | None = None) -> Address:
     return Address(name, inside or revision or None)
 
 
-def download_model(address: Address) -> tuple[Path, str]:
-    """Downloads a Keras model's files, unless they are in the client's cache.
+def download_model(address: Address) -> tuple[Path, Address]:
+    """Downloads a Keras model's files but for its weights, unless they are in the client's cache.
 
-    Args:
-        address: Repository and revision.
-
-    Returns:
-        The folder with the files; and the repository with its commit, for messages.
-
-    Raises:
-        FileNotFoundError: If there is no such repository or revision, it may
-            not be read, or it holds no Keras model.
-        OSError: If the Hub cannot be reached and the files are not in the cache.
-        ValueError: If a file is not what the Hub states.
+    Returns their folder, and the repository with its commit.
     """
-    first, *others = KERAS_FILES
+    first, last, _ = KERAS_FILES
     found = _fetch(address, first, optional=True)
     if found is None:
         raise _no_model(str(address), KERAS_FILES)
     folder = found.parent
-    origin = f"{SCHEME}{address.repository}@{folder.name[:12]}"
     commit = Address(address.repository, folder.name)
-    if not in_cache(commit, others[-1]):  # which comes last: then the rest is there too
-        for name in (EVALUATION_FILE, *_assets(commit)):
+    if not in_cache(commit, last):  # then the rest is there too
+        for name in (EVALUATION_FILE, *_assets(commit), last):
             _fetch(commit, name, optional=True)
-    for name in others:
-        _fetch(commit, name, optional=True)
-    check_has_model(folder, origin)
     for path in folder.rglob("*"):
-        if path.is_file():
-            _check_content(path, commit, path.relative_to(folder).as_posix(), origin)
-    return folder, origin
+        if path.is_file() and path.name not in (AUTHORS_FILE, WEIGHTS_FILE):
+            name = path.relative_to(folder).as_posix()
+            _check_content(path, commit, name, str(commit))
+    return folder, commit
 
 
-def check_has_model(folder: Path, origin: str) -> None:
-    """Refuses a folder without the files of a Keras model; `origin` is for the error.
-
-    Raises:
-        FileNotFoundError: If a file is missing.
-    """
-    missing = [name for name in KERAS_FILES if not (folder / name).exists()]
+def check_has_model(folder: Path, origin: str, names: Iterable[str] = KERAS_FILES) -> None:
+    """Refuses a folder without files of a Keras model; `origin` is for the error."""
+    missing = [name for name in names if not (folder / name).exists()]
     if missing:
         raise _no_model(origin, missing)
 
@@ -109,22 +84,16 @@ def _no_model(origin: str, missing: Iterable[str]) -> FileNotFoundError:
     )
 
 
-def download_file(address: Address, name: str, sha256: str | None = None) -> Path:
+def download_file(
+    address: Address, name: str, sha256: str | None = None, optional: bool = False
+) -> Path | None:
     """Downloads one file of a repository, unless it is in the client's cache.
 
-    Args:
-        address: Repository and revision.
-        name: Path of the file in the repository.
-        sha256: Hash that the file must have, or None if none is known.
-
-    Returns:
-        The file on this machine.
-
-    Raises:
-        FileNotFoundError, OSError: As `download_model`.
-        ValueError: If the file is not what the Hub states, or has another hash.
+    If `sha256` is known, the file must have it. Returns None if it is `optional` and not there.
     """
-    path = _fetch(address, name)
+    path = _fetch(address, name, optional=optional)
+    if path is None:
+        return None
     path = _check_content(path, address, name, f"{address}/{name}")
     if sha256 is not None and sha256 != (found := known_hash(path)):
         raise ValueError(

@@ -17,22 +17,13 @@ from keras_crate.weights.tensor_files import Tensor
 
 
 class Entry(NamedTuple):
-    """One tensor of a checkpoint.
+    """One tensor of a checkpoint, and the variable of a model that it becomes."""
 
-    Attributes:
-        name: The authors' name.
-        shape: The authors' shape.
-        path: Path of the model's variable.
-        form: How the tensor becomes the variable: `"same"` (values in the
-            same order, reshaped), `"transposed"`, or `"convolution"`.
-        reshaped: Shape of the variable, if the form does not give it.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    path: str
-    form: str = "same"
-    reshaped: tuple[int, ...] | None = None
+    name: str  # the authors'
+    shape: tuple[int, ...]  # the authors'
+    path: str  # of the model's variable
+    form: str = "same"  # values in the same order, "transposed", or a "convolution"
+    reshaped: tuple[int, ...] | None = None  # the variable's shape, if the form does not give it
 
     @property
     def variable_shape(self) -> tuple[int, ...]:
@@ -63,76 +54,43 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Dimensions:
-    """A model's dimensions, as the shapes of its tensors show them.
-
-    Attributes:
-        dim: Token width.
-        depth: Number of blocks.
-        pixels: Numbers in a patch.
-        positions: Rows of the table of positions.
-        classes: Outputs of the head, or None without one.
-        patch: `(rows, columns, channels)` of a patch, or None if patches are
-            stored flattened.
-        heads: Number of subspaces, or None if no shape shows it.
-        output_map: Whether the attention has an output map.
-        ratio: Atoms of an overcomplete dictionary for each dimension.
-    """
+    """A model's dimensions, as the shapes of its tensors show them."""
 
     dim: int
-    depth: int
-    pixels: int
-    positions: int
-    classes: int | None = None
-    patch: tuple[int, int, int] | None = None
-    heads: int | None = None
-    output_map: bool = True
-    ratio: int = 4
+    depth: int  # number of blocks
+    pixels: int  # numbers in a patch
+    positions: int  # rows of the table of positions
+    classes: int | None = None  # outputs of the head, or None without one
+    patch: tuple[int, int, int] | None = None  # rows, columns, channels; None if stored flattened
+    heads: int | None = None  # number of subspaces, or None if no shape shows it
+    output_map: bool = True  # whether the attention has one
+    ratio: int = 4  # atoms of an overcomplete dictionary for each dimension
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One kind of checkpoint of the authors' code.
-
-    Attributes:
-        title: What to call it.
-        family: Name of the model's class.
-        recognised: Regular expression for the names of its tensors. It matches no
-            name of the layouts after this one.
-        entries: Function from a model's dimensions to its tensors.
-        keys: Names of the tensors whose shapes show the dimensions, as
-            `dimensions` reads them. `block`, `stem` and `output_map` are
-            regular expressions.
-        settings: Arguments of the model's constructor that it implies.
-        unused: Regular expression of tensors that the model does not use.
-        unused_are: What these tensors are, for a warning.
-        zeros: Paths of biases that the authors' layers lack, and their dimension.
-        token_rank: Rank of its class token and of its table of positions.
-        prepare: Function that changes the tensors before they are compared.
-    """
+    """One kind of checkpoint of the authors' code."""
 
     title: str
-    family: str
-    recognised: str
+    family: str  # name of the model's class
+    recognised: str  # regular expression for names that no later layout has
+    # From a model's dimensions to its tensors.
     entries: Callable[[Dimensions], list[Entry]]
-    keys: Mapping[str, str]
-    settings: Mapping = dataclasses.field(default_factory=dict)
-    unused: str | None = None
-    unused_are: str = ""
+    keys: Mapping[str, str]  # of the tensors that `dimensions` reads; some are regular expressions
+    settings: Mapping = dataclasses.field(default_factory=dict)  # arguments of the constructor
+    unused: str | None = None  # regular expression of tensors that no model uses
+    unused_are: str = ""  # what they are, for a warning
+    # Paths of biases that the authors' layers lack, and their dimension.
     zeros: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # Changes the tensors before they are compared.
     prepare: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
-    token_rank: int = 3
+    token_rank: int = 3  # of the class token and of the table of positions
 
 
 def dimensions(layout: Layout, shapes: Mapping[str, tuple]) -> Dimensions | None:
-    """A model's dimensions, as the shapes of a checkpoint show them.
+    """A model's dimensions, as the shapes of a checkpoint show them; None without width and depth.
 
-    Args:
-        layout: The checkpoint's layout.
-        shapes: Shape of each tensor.
-
-    Returns:
-        The dimensions. A dimension is 0 where the tensor that shows it is missing
-        or has another rank. None if no tensor shows the width and the depth.
+    A dimension is 0 where the tensor that shows it is missing or has another rank.
     """
     keys = layout.keys
 

@@ -1,6 +1,8 @@
 """The layouts of the authors' checkpoints."""
 
+import functools
 import re
+from collections.abc import Callable
 
 import numpy as np
 
@@ -37,11 +39,37 @@ def _tokens(s: Dimensions, token: str, positions: str) -> list[Entry]:
     ]
 
 
-def _mssa(ours: str, theirs: str, s: Dimensions, bias: bool) -> list[Entry]:
+def _blocks(s: Dimensions, compress: Callable, sparsify: Callable) -> list[Entry]:
+    """All blocks of PyTorch, from functions for the entries of the two operators."""
+    entries = []
+    for i in range(s.depth):
+        for k, operator in enumerate((compress, sparsify)):
+            ours, theirs = f"block_{i}", f"transformer.layers.{i}.{k}"
+            entries += _pair(f"{ours}_norm_{k + 1}", f"{theirs}.norm", s.dim)
+            entries += operator(ours, f"{theirs}.fn", s)
+    return entries
+
+
+def _mssa(ours: str, theirs: str, s: Dimensions, bias: bool = True) -> list[Entry]:
+    ours = f"{ours}_mssa"
     entries = _linear(f"{ours}/subspaces", f"{theirs}.qkv", s.dim, s.dim, bias=False)
     if s.output_map:
         entries += _linear(f"{ours}/output_projection", f"{theirs}.to_out.0", s.dim, s.dim, bias)
     return entries
+
+
+def _ista(ours: str, theirs: str, s: Dimensions) -> list[Entry]:
+    # The dictionary itself: x D^T is what PyTorch's linear map makes of it.
+    return [Entry(f"{theirs}.weight", (s.dim, s.dim), f"{ours}_ista/dictionary/kernel")]
+
+
+def _cbsa(ours: str, theirs: str, s: Dimensions) -> list[Entry]:
+    ours, steps = f"{ours}_cbsa", ("step_x", "step_rep")
+    return [
+        *(Entry(f"{theirs}.{step}", (s.heads, 1, 1), f"{ours}/{step}") for step in steps),
+        *_linear(f"{ours}/subspaces", f"{theirs}.proj", s.dim, s.dim, bias=False),
+        *_linear(f"{ours}/output_projection", f"{theirs}.to_out", s.dim, s.dim),
+    ]
 
 
 def _head(s: Dimensions) -> list[Entry]:
@@ -57,14 +85,7 @@ def _crate(s: Dimensions) -> list[Entry]:
         *_pair("patch_embedding/norm", "to_patch_embedding.3", s.dim),
         *_tokens(s, "cls_token", "pos_embedding"),
     ]
-    for i in range(s.depth):
-        ours, mssa, ista = f"block_{i}", *(f"transformer.layers.{i}.{k}" for k in (0, 1))
-        entries += _pair(f"{ours}_norm_1", f"{mssa}.norm", s.dim)
-        entries += _mssa(f"{ours}_mssa", f"{mssa}.fn", s, bias=True)
-        entries += _pair(f"{ours}_norm_2", f"{ista}.norm", s.dim)
-        # The dictionary itself: x D^T is what PyTorch's linear map makes of it.
-        entries.append(Entry(f"{ista}.fn.weight", (s.dim, s.dim), f"{ours}_ista/dictionary/kernel"))
-    return entries + _head(s)
+    return entries + _blocks(s, _mssa, _ista) + _head(s)
 
 
 def _batch_norm(ours: str, theirs: str, size: int) -> list[Entry]:
@@ -91,16 +112,7 @@ def _stem(s: Dimensions) -> list[Entry]:
 
 def _cbt(s: Dimensions) -> list[Entry]:
     entries = _stem(s) + _tokens(s, "cls_token", "pos_embedding")
-    for i in range(s.depth):
-        ours, cbsa, ista = f"block_{i}", *(f"transformer.layers.{i}.{k}" for k in (0, 1))
-        entries += _pair(f"{ours}_norm_1", f"{cbsa}.norm", s.dim)
-        for step in ("step_x", "step_rep"):
-            entries.append(Entry(f"{cbsa}.fn.{step}", (s.heads, 1, 1), f"{ours}_cbsa/{step}"))
-        entries += _linear(f"{ours}_cbsa/subspaces", f"{cbsa}.fn.proj", s.dim, s.dim, bias=False)
-        entries += _linear(f"{ours}_cbsa/output_projection", f"{cbsa}.fn.to_out", s.dim, s.dim)
-        entries += _pair(f"{ours}_norm_2", f"{ista}.norm", s.dim)
-        entries.append(Entry(f"{ista}.fn.weight", (s.dim, s.dim), f"{ours}_ista/dictionary/kernel"))
-    return entries + _head(s)
+    return entries + _blocks(s, _cbsa, _ista) + _head(s)
 
 
 def _without_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -108,23 +120,20 @@ def _without_counters(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: tensor for k, tensor in tensors.items() if not k.endswith(".num_batches_tracked")}
 
 
-def _dictionaries(ours: str, names: tuple[str, str], s: Dimensions) -> list[Entry]:
-    shape = (s.dim, s.ratio * s.dim)
+def _dictionaries(
+    ours: str, theirs: str, s: Dimensions, names: tuple[str, str] = (".D", ".D1")
+) -> list[Entry]:
+    shape, ours = (s.dim, s.ratio * s.dim), f"{ours}_overcomplete_ista"
     return [
-        Entry(names[0], shape, f"{ours}_overcomplete_ista/dictionary/kernel"),
-        Entry(names[1], shape, f"{ours}_overcomplete_ista/output_dictionary/kernel", "transposed"),
+        Entry(theirs + names[0], shape, f"{ours}/dictionary/kernel"),
+        Entry(theirs + names[1], shape, f"{ours}/output_dictionary/kernel", "transposed"),
     ]
 
 
 def _alpha(s: Dimensions) -> list[Entry]:
     entries = _convolution("conv1", s) + _tokens(s, "cls_token", "pos_embedding")
-    for i in range(s.depth):
-        ours, mssa, ista = f"block_{i}", *(f"transformer.layers.{i}.{k}" for k in (0, 1))
-        entries += _pair(f"{ours}_norm_1", f"{mssa}.norm", s.dim)
-        entries += _mssa(f"{ours}_mssa", f"{mssa}.fn", s, bias=False)
-        entries += _pair(f"{ours}_norm_2", f"{ista}.norm", s.dim)
-        entries += _dictionaries(ours, (f"{ista}.fn.D", f"{ista}.fn.D1"), s)
-    return entries + _head(s)
+    mssa = functools.partial(_mssa, bias=False)
+    return entries + _blocks(s, mssa, _dictionaries) + _head(s)
 
 
 def _alpha_jax(s: Dimensions) -> list[Entry]:
@@ -165,7 +174,7 @@ def _alpha_jax(s: Dimensions) -> list[Entry]:
             ),
         ][: 2 if s.output_map else 1]
         entries += norm(f"{ours}_norm_2", f"{theirs}/LayerNorm_1")
-        entries += _dictionaries(ours, (f"{ista}/D", f"{ista}/D1"), s)
+        entries += _dictionaries(ours, ista, s, ("/D", "/D1"))
     if s.classes is not None:
         entries += norm("head_norm", "encoder_norm")
         entries.append(Entry("head/kernel", (s.dim, s.classes), "head/kernel"))
@@ -182,15 +191,14 @@ def _mae(s: Dimensions) -> list[Entry]:
     for i in range(s.depth):
         ours, theirs = f"block_{i}", f"blocks.{i}.layers.0"
         entries += _pair(f"{ours}_norm_1", f"{theirs}.0.norm", s.dim)
-        entries += _mssa(f"{ours}_mssa", f"{theirs}.0.fn", s, bias=True)
+        entries += _mssa(ours, f"{theirs}.0.fn", s)
         entries += _pair(f"{ours}_norm_2", f"{theirs}.1.norm", s.dim)
-        dictionary = (s.dim, s.dim)
-        entries.append(Entry(f"{theirs}.1.fn.weight", dictionary, f"{ours}_ista/dictionary/kernel"))
+        entries += _ista(ours, f"{theirs}.1.fn", s)
         ours, theirs = f"decoder_{ours}", f"decoder_{theirs}"
         entries += _pair(f"{ours}_norm_1", f"{theirs}.0.norm", s.dim)
         entries += _linear(f"{ours}_dictionary", f"{theirs}.0.fn", s.dim, s.dim, bias=False)
         entries += _pair(f"{ours}_norm_2", f"{theirs}.1.norm", s.dim)
-        entries += _mssa(f"{ours}_mssa", f"{theirs}.1.fn", s, bias=True)
+        entries += _mssa(ours, f"{theirs}.1.fn", s)
     entries += _pair("encoder_norm", "norm", s.dim)
     entries += _pair("decoder_norm", "decoder_norm", s.dim)
     return entries + _linear("decoder_prediction", "decoder_pred", s.dim, s.pixels)
@@ -221,7 +229,7 @@ def _clipa(s: Dimensions) -> list[Entry]:
         out = f"{theirs}.attn.out_proj"
         entries += _linear(f"{ours}_mssa/output_projection", out, s.dim, s.dim, bias=False)
         entries += _pair(f"{ours}_norm_2", f"{theirs}.ln_2", s.dim)
-        entries += _dictionaries(ours, (f"{theirs}.mlp.c_fc", f"{theirs}.mlp.c_proj"), s)
+        entries += _dictionaries(ours, f"{theirs}.mlp", s, (".c_fc", ".c_proj"))
     if s.classes is not None:
         entries += _pair("head_norm", "visual.ln_post", s.dim)
         entries.append(Entry("visual.proj", (s.dim, s.classes), "head/kernel"))

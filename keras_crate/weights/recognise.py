@@ -1,12 +1,11 @@
 """Finds the layout of a checkpoint, and turns its tensors into a model's variables."""
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_crate.weights.layout import Dimensions, Entry, Layout, dimensions
+from keras_crate.weights.layout import Dimensions, Layout, dimensions
 from keras_crate.weights.layouts import LAYOUTS
 from keras_crate.weights.sizes import SIZES, constructor_of
 from keras_crate.weights.tensor_files import Tensor
@@ -19,27 +18,19 @@ _SEGMENTATION_CLASSES, _SEGMENTATION_HEADS = 21_842, 6
 
 
 class Recognised(NamedTuple):
-    """A checkpoint whose layout is known and whose tensors are complete.
-
-    Attributes:
-        layout: Its layout.
-        size: Its dimensions.
-        tensors: Its tensors by the authors' names.
-        is_backbone: Whether it also has heads for another task. Its model is
-            then made without a head.
-    """
+    """A checkpoint whose layout is known and whose tensors are complete."""
 
     layout: Layout
     size: Dimensions
-    tensors: dict[str, Tensor]
-    is_backbone: bool
+    tensors: dict[str, Tensor]  # by the authors' names
+    is_backbone: bool  # with heads for another task; its model has no head
 
     def variables(self) -> dict[str, Tensor]:
         """Returns the values of a model's variables by path, made from the tensors."""
         found = {}
         for entry in self.layout.entries(self.size):
             tensor = self.tensors[entry.name]
-            read = _transforming(entry, tensor)
+            read = lambda entry=entry, read=tensor.read: entry.to_variable(read())  # noqa: E731
             found[entry.path] = Tensor(entry.variable_shape, tensor.dtype, read)
         for path, dimension in self.layout.zeros.items():
             if length := getattr(self.size, dimension):
@@ -67,16 +58,7 @@ class Recognised(NamedTuple):
 
 
 def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
-    """Finds the layout of a checkpoint and checks that it is complete.
-
-    Args:
-        tensors: Tensors by the authors' names.
-        origin: What to call the checkpoint in errors.
-
-    Raises:
-        ValueError: If its layout is not known, or tensors are missing, not
-            known, or of a wrong shape.
-    """
+    """Finds the layout of a checkpoint and checks that it is complete."""
     layout = layout_of(tensors)
     if layout is None:
         raise ValueError(
@@ -100,7 +82,8 @@ def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
             "blocks are missing. Nothing was loaded."
         )
     entries = {entry.name: entry for entry in layout.entries(size)}
-    unused = [name for name in shapes.keys() - entries.keys() if _is_unused(layout, name)]
+    unknown = shapes.keys() - entries.keys()
+    unused = {name for name in unknown if layout.unused and re.match(layout.unused, name)}
     problems = {
         "Missing": [name for name in entries if name not in shapes],
         "Of another shape": [
@@ -108,7 +91,7 @@ def recognise(tensors: dict[str, Tensor], origin: str) -> Recognised:
             for name, entry in entries.items()
             if shapes.get(name, entry.shape) != entry.shape
         ],
-        "Not known": sorted(shapes.keys() - entries.keys() - set(unused)),
+        "Not known": sorted(unknown - unused),
     }
     if any(problems.values()):
         lists = [f"{kind} ({len(n)}): {_listed(n)}." for kind, n in problems.items() if n]
@@ -125,14 +108,6 @@ def layout_of(names) -> Layout | None:
         if any(re.match(layout.recognised, name) for name in names):
             return layout
     return None
-
-
-def _is_unused(layout: Layout, name: str) -> bool:
-    return bool(layout.unused and re.match(layout.unused, name))
-
-
-def _transforming(entry: Entry, tensor: Tensor) -> Callable[[], np.ndarray]:
-    return lambda: entry.to_variable(tensor.read())
 
 
 def _listed(names) -> str:

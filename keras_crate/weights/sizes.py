@@ -5,15 +5,9 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """One published size of a family.
+    """One published size: width, blocks, heads, side of a patch, and number of parameters.
 
-    Attributes:
-        dim: Token width.
-        depth: Number of blocks.
-        heads: Number of subspaces in a block.
-        patch: Side of a patch in pixels.
-        parameters: Number of parameters at this patch, 224x224x3 pixels and 1,000 classes,
-            without running statistics.
+    The number is for 224x224x3 pixels and 1,000 classes, without running statistics.
     """
 
     dim: int
@@ -48,13 +42,7 @@ def family_of(constructor: str) -> str:
 
 
 def constructor_of(family: str, dim: int, depth: int) -> str | None:
-    """The constructor of a published size, such as `"CRATEBase"`; None if there is none.
-
-    Args:
-        family: Name of the family's class, such as `"CRATE"`.
-        dim: Token width.
-        depth: Number of blocks.
-    """
+    """The constructor of a published size, such as `"CRATEBase"`; None if there is none."""
     for constructor, size in SIZES.items():
         if family_of(constructor) == family and (size.dim, size.depth) == (dim, depth):
             return constructor

@@ -31,6 +31,7 @@ FORMATS = (
 )
 WEIGHTS_FILE = "model.weights.h5"
 KERAS_FILES = ("config.json", "metadata.json", WEIGHTS_FILE)
+AUTHORS_FILE = "model.safetensors"  # a copy of the weights in the authors' layout
 # Keys under which training programs save the weights, beside an optimizer's state.
 _WRAPPERS = ("state_dict", "model", "net", "params")
 # Shapes of what layers of ours store beside their weights.
@@ -42,57 +43,32 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Tensor(NamedTuple):
-    """One array of a file.
-
-    Attributes:
-        shape: Its shape.
-        dtype: Name of its dtype, such as `"float32"`.
-        read: Returns it as a NumPy array, in float64 if it is stored so, else in float32.
-    """
+    """One array of a file."""
 
     shape: tuple[int, ...]
-    dtype: str
-    read: Callable[[], np.ndarray]
+    dtype: str  # its name, such as "float32"
+    read: Callable[[], np.ndarray]  # in float64 if it is stored so, else in float32
 
 
 @dataclasses.dataclass(frozen=True)
 class TensorFile:
-    """An open file.
-
-    Attributes:
-        origin: What to call the file in messages.
-        tensors: The arrays by name. In a file of Keras, a name is
-            `layer/index` or `layer/sublayer/index`; elsewhere, the authors' name.
-        facts: Values that layers store besides weights in a file of Keras, such as
-            `{"block_0_mssa/heads": 4}`.
-        config: The model's configuration in a file of Keras that has one.
-        is_keras: Whether it is a file of Keras.
-    """
+    """An open file, and what to call it in messages."""
 
     origin: str
+    # By `layer/index` or `layer/sublayer/index` in a file of Keras, else by the authors' names.
     tensors: dict[str, Tensor]
+    # What layers store besides weights in a file of Keras, such as {"block_0_mssa/heads": 4}.
     facts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    config: dict = dataclasses.field(default_factory=dict)
+    config: dict = dataclasses.field(default_factory=dict)  # of the model, in a file of Keras
     is_keras: bool = False
 
 
 @contextlib.contextmanager
 def open_tensors(source: str | os.PathLike | Mapping, origin: str | None = None):
-    """Opens a weights file of any format, for a `with` statement.
+    """Opens a weights file of any format as a `TensorFile`, for a `with` statement.
 
-    Args:
-        source: Path of a file; a folder that holds an unpacked `.keras` file; or
-            a dictionary of tensors of any library, or one that has such a dictionary inside.
-        origin: What to call it in messages; by default the path.
-
-    Yields:
-        A `TensorFile`, which can be read until the `with` statement ends.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, is of no known format, holds no tensors,
-            would need code to be run, or takes its content from other files.
-        ImportError: If it is a file of PyTorch and PyTorch is not installed.
+    `source` is a file; a folder that holds an unpacked `.keras` file; or a dictionary
+    of tensors of any library, or one that has such a dictionary inside.
     """
     if isinstance(source, Mapping):
         origin = origin or "the dictionary"
@@ -132,14 +108,15 @@ def needs_pytorch(name: str) -> bool:
 
 
 def check_readable(name: str) -> None:
-    """Refuses a file that cannot be read here, before it is downloaded.
-
-    Raises:
-        ImportError: If it is a file of PyTorch and PyTorch is not installed.
-    """
+    """Refuses a file that cannot be read here, before it is downloaded."""
     if needs_pytorch(name):
-        with needed("torch", f"Reading {Path(name).name}, a file of PyTorch, needs"):
-            import torch  # noqa: F401
+        _pytorch(name)
+
+
+def _pytorch(name: str):
+    with needed("torch", f"Reading {Path(name).name}, a file of PyTorch, needs"):
+        import torch
+    return torch
 
 
 def _open(path: Path, origin: str, stack: contextlib.ExitStack) -> TensorFile:
@@ -269,9 +246,7 @@ def _npy(archive: zipfile.ZipFile, name: str) -> Tensor:
 
 
 def _torch(path: Path, mmap: bool | None = None) -> Mapping:
-    check_readable(path.name)
-    import torch
-
+    torch = _pytorch(path.name)
     try:
         with torch.serialization.safe_globals(_harmless()):
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
@@ -280,8 +255,8 @@ def _torch(path: Path, mmap: bool | None = None) -> Mapping:
         if "weights_only" in str(error) or "Unsupported" in str(error):
             raise Refused(
                 f"{path} holds objects other than tensors and plain values. Loading them would run "
-                "code from the file, so nothing was loaded. Ask the file's owner for the state dict "
-                "alone, or for a .safetensors file."
+                "code from the file, so nothing was loaded. Ask the file's owner for the state "
+                "dict alone, or for a .safetensors file."
             ) from None
         raise damaged(str(path), type(error).__name__) from None
     if not isinstance(content, Mapping):

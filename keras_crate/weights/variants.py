@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_crate.checks import names_arguments, did_you_mean
+from keras_crate.checks import did_you_mean, names_arguments
 from keras_crate.reading import read_toml
 from keras_crate.weights.hub_files import SCHEME, Address, in_cache
 from keras_crate.weights.sizes import SIZES, family_of
@@ -31,16 +31,7 @@ OPERATORS = {"stem": "linear", "compress": "mssa", "sparsify": "ista"}
 
 
 class Architecture(NamedTuple):
-    """What weights and a model must have in common.
-
-    Attributes:
-        family: Name of the family's class, such as `"CRATE"`.
-        dim: Token width.
-        depth: Number of blocks.
-        heads: Number of subspaces in a block.
-        patch: Rows and columns of a patch.
-        operators: Stem and operators, for the families that have a choice.
-    """
+    """What weights and a model must have in common; operators only of a family with a choice."""
 
     family: str
     dim: int
@@ -59,30 +50,7 @@ class Architecture(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A model with a named set of weights: a table of `variants.toml`.
-
-    Attributes:
-        name: Its name.
-        constructor: Name of the model's constructor.
-        arguments: Arguments of the constructor.
-        weights: Other names that `weights=` accepts for it.
-        state: A key of `STATES`.
-        data: What the model was trained on.
-        parameters: Number of parameters, without running statistics.
-        paper: Identifier of the paper.
-        repository, file, revision, sha256: The file on the Hub. Revision and
-            hash are None if they are not known.
-        file_without_pytorch: A file of the same model that is read without PyTorch.
-        source, form: Origin and form of weights that are not on the Hub.
-        licence: Licence of the weights.
-        top1, zero_shot: Accuracy in per cent, as the authors report it.
-        measured: Accuracy in per cent, measured for this package.
-        measured_on: The images of these accuracies, if not those of `data`.
-        evaluation: How images are prepared for it: `size`, `resize` and `interpolation`.
-        outputs: `"classes"` or `"embeddings"`.
-        recipe: Name of the recipe that makes it.
-        notes: Further facts.
-    """
+    """A model with a named set of weights: a table of `variants.toml`, which explains the keys."""
 
     name: str
     constructor: str
@@ -123,11 +91,6 @@ class Variant:
     def names(self) -> tuple[str, ...]:
         """All names that `weights=` accepts for it."""
         return (self.name, *self.weights)
-
-    @property
-    def can_be_loaded(self) -> bool:
-        """Whether the weights ship with the package or are on the Hub."""
-        return self.state in ("shipped", "published")
 
     @property
     def loads(self) -> str:
@@ -192,19 +155,14 @@ def variants() -> dict[str, Variant]:
 
 def names_of_variants() -> list[str]:
     """Returns all names of all variants, for the question "Did you mean"."""
-    names = (name for variant in variants().values() for name in variant.names)
-    return list(dict.fromkeys([*variants(), *names]))
+    return list(dict.fromkeys(name for variant in variants().values() for name in variant.names))
 
 
 def lookup(name: str) -> Variant | None:
     """Returns the variant of a name, or None if there is none.
 
-    Args:
-        name: Its own name, or another of its names if no other variant has it,
-            such as `"mnist"`.
-
-    Raises:
-        ValueError: If several variants have the name.
+    It is its own name, or another of its names if no other variant has it, such as
+    `"mnist"`.
     """
     if name in variants():
         return variants()[name]
@@ -218,11 +176,7 @@ def lookup(name: str) -> Variant | None:
 
 
 def variant_named(name: str) -> Variant:
-    """As `lookup`, for a name that must be a variant's.
-
-    Raises:
-        ValueError: If there is no such variant, or several. The error has other names.
-    """
+    """As `lookup`, for a name that must be a variant's."""
     found = lookup(name)
     if found is None:
         raise ValueError(

@@ -11,6 +11,7 @@ import time
 import keras
 import numpy as np
 from compare import assert_close
+from example_modules import example_module
 
 import keras_crate
 from keras_crate import interpret, objective
@@ -103,7 +104,7 @@ def test_an_untrained_twin_and_a_vit(models):
 
 def test_the_vit_is_saved_in_half_precision_and_looked_into(tmp_path):
     model = plain_vit.plain_vit()
-    plain_vit.save_vit(model, tmp_path / "a.safetensors")
+    example_module("train_plain_vit").save_vit(model, tmp_path / "a.safetensors")
     view = plain_vit.trained_vit(tmp_path / "a.safetensors")
     images = np.random.default_rng(0).uniform(0, 255, (2, 28, 28, 1)).astype("float32")
     assert_close(view.model.predict(images, verbose=0), model.predict(images, verbose=0), atol=2e-3)

@@ -4,10 +4,8 @@ import keras
 import numpy as np
 import pytest
 from compare import assert_close
-from PIL import Image
 
 from keras_crate import CRATE, CRATEMAE, interpret
-from keras_crate.cli.far_images import describe_far_images
 from keras_crate.cli.look import _resized
 from keras_crate.evaluation import Evaluation
 from keras_crate_cli import main
@@ -29,7 +27,6 @@ def test_writes_what_a_model_sees_at_another_size(model_file, folder, tmp_path, 
     assert "2-broken.png: it is not" in notes
     assert "images: 32x32 pixels, cropped to those proportions" in notes
     assert "note: the model is untrained: its weights are initial values" in notes
-    assert "are far from" not in notes  # 20x30 pixels and 16x16, both in colour
     assert {file.name for file in output.iterdir()} == {
         "heads.png", "rollout.png", "components.png", "objects.png", "look.json",
     }  # fmt: skip
@@ -68,27 +65,3 @@ def test_of_attention_without_scores_it_shows_the_rest(folder, tmp_path, capsys)
     assert "block_0_tssa has no attention between pairs of tokens" in capsys.readouterr().out
     written = {file.name for file in (tmp_path / "out").iterdir()}
     assert written == {"components.png", "objects.png", "look.json"}
-
-
-def test_says_when_images_are_far_from_the_models(tmp_path):
-    sides = {"digit": (28, 28), "photograph": (480, 640), "thumbnail": (40, 50)}
-    for name, side in sides.items():
-        for mode, shape in (("L", side), ("RGB", (*side, 3))):
-            pixels = np.random.default_rng(0).integers(0, 255, shape).astype("uint8")
-            Image.fromarray(pixels).save(tmp_path / f"{name}-{mode}.png")
-    grey = np.stack([pixels[..., 0]] * 3, axis=-1)
-    Image.fromarray(grey).save(tmp_path / "grey-in-three-channels.png")
-
-    def far(size, grey, *names):
-        files = [tmp_path / f"{name}.png" for name in names]
-        return describe_far_images(files, (size, size), grey)
-
-    assert far(28, True, "digit-L", "thumbnail-L", "grey-in-three-channels") is None
-    assert far(224, False, "photograph-RGB") is None and far(96, False, "photograph-RGB") is None
-    assert far(28, True, "digit-L", "photograph-RGB", "digit-RGB") == (
-        "note: 2 of 3 images are far from what the model was trained on (grey, 28x28 pixels): "
-        "photograph-RGB.png is in colour, 480x640 pixels"
-    )
-    assert "photograph-L.png is grey" in far(28, True, "photograph-L")  # by its size
-    assert "photograph-L.png is grey" in far(224, False, "photograph-L")  # by its channels
-    assert "digit-RGB.png is in colour, 28x28" in far(224, False, "digit-RGB")

@@ -77,7 +77,7 @@ def test_a_share_for_validation_and_the_test_images_at_the_end(small, tmp_path, 
 @compiles_long
 def test_a_new_model_from_the_shell(small, tmp_path, capsys):
     words = ["--recipe", "small-images", "--data", "digits", "--limit", "32", "--set", "epochs=1"]
-    new = ["pretrain", "--model", "crate-alpha:16x1x2", "--patch", "4", "--channels", "3"]
+    new = ["pretrain", "crate-alpha:16x1x2", "--patch", "4", "--channels", "3"]
     assert main([*new, *words, "--output", str(tmp_path / "new")]) == 0
     assert capsys.readouterr().out.startswith("crate-alpha:16x1x2 from initial weights: 32 train")
     model = keras.saving.load_model(tmp_path / "new/model.keras")
@@ -117,8 +117,6 @@ def test_recipes(capsys):
 def test_errors(small, tmp_path, capsys):
     out = ["--output", str(tmp_path / "out")]
     for words, message in (
-        (["pretrain"], "Name one MODEL"),
-        (["pretrain", "base", "--model", "tiny"], "Name one MODEL"),
         (
             ["pretrain", "bsae", "--data", "digits"],
             "no size or variant 'bsae'. Did you mean 'base'",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from compare import assert_close
 
-from keras_crate.data import distort
+from keras_crate.data.distortion import distort
 
 pytestmark = pytest.mark.any_backend
 

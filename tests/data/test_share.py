@@ -11,10 +11,10 @@ from keras_crate.data import (
     Augmentation,
     EvaluationBatches,
     TrainingBatches,
-    evaluation_dataset,
     training_dataset,
 )
 from keras_crate.data.image_sources import ArraySource, FileSource, TFDSSource
+from keras_crate.data.tf_batches import evaluation_dataset
 from keras_crate.evaluation import Evaluation
 
 SHAPE = (16, 16, 3)

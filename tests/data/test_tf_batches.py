@@ -12,11 +12,11 @@ from PIL import Image
 from keras_crate.data import (
     Augmentation,
     TrainingBatches,
-    evaluation_dataset,
     open_data,
     training_dataset,
 )
 from keras_crate.data.image_sources import ArraySource, FileSource, ImageSource
+from keras_crate.data.tf_batches import evaluation_dataset
 
 pytestmark = needs("tensorflow")
 

@@ -118,7 +118,8 @@ def test_a_folder_is_checked_as_a_repository_is(tmp_path):
     (tmp_path / "b/config.json").write_text(
         text.replace('"class_name": "', '"class_name": "Lambda', 1)
     )
-    (tmp_path / "a/model.weights.h5").unlink()
+    for name in ("model.weights.h5", "model.safetensors"):
+        (tmp_path / "a" / name).unlink()
     for read in (pull, keras_crate.load, lambda folder: open_model(str(folder))):
         with pytest.raises(FileNotFoundError, match=r"a holds no Keras model: model\.weights"):
             read(tmp_path / "a")

@@ -259,11 +259,12 @@ def test_a_truncated_file_of_pytorch(tmp_path):
 
 
 @without_torch
-def test_without_pytorch_its_files_need_it(tmp_path):
-    path = tmp_path / "crate.pth"
+@pytest.mark.parametrize("name", ["crate.pth", "crate.npz"])
+def test_without_pytorch_its_files_need_it(name, tmp_path):
+    path = tmp_path / name
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("crate/data.pkl", b"\x80\x02}.")
-    with pytest.raises(ImportError, match=r"Reading crate.pth, a file of PyTorch, needs torch.*"):
+    with pytest.raises(ImportError, match=rf"Reading {name}, a file of PyTorch, needs torch.*"):
         from_checkpoint(path)
     model = from_checkpoint(_crate(), **MICRO)
     with pytest.raises(ImportError, match=r"Writing a file of PyTorch needs torch"):

@@ -71,6 +71,15 @@ def test_the_message_is_short(saved, tmp_path):
     assert len(str(raised.value)) < 400
 
 
+def test_a_file_that_was_cut(saved, tmp_path):
+    """Keras would say that there is no such file."""
+    file = tmp_path / "cut.keras"
+    for content in (saved.read_bytes()[:-100], b""):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"file it is truncated or damaged: copy or download"):
+            load_saved(file, "it")
+
+
 @keras.saving.register_keras_serializable("tests")
 class _WithAnArray(keras.layers.Layer):
     def build(self, input_shape):

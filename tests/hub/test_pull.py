@@ -86,6 +86,24 @@ result = [model.predict(images, verbose=0), model.class_names, model.settings.me
     assert not any("other settings" in warning for warning in client.warnings)
 
 
+def test_hdf5_is_downloaded_only_where_safetensors_is_not_enough(server, client):
+    client("""
+model = trained()
+model.compile("adam", "sparse_categorical_crossentropy")
+keras_crate.hub.push(model, "hf://writer/two")""")
+    make = "result = keras_crate.CRATE(24, 2, 2, input_shape=(16, 16, 3), patch_size=8, weights={})"
+    for code, asked in (
+        ('result = keras_crate.load("hf://writer/two")', "safetensors"),
+        (make.format('"hf://writer/two"'), ""),
+        (PULL.format("hf://writer/two"), "h5"),
+        ('result = keras_crate.load("hf://writer/two")', ""),
+    ):
+        server.requests.clear()
+        client(code + "; result = result if isinstance(result, np.ndarray) else 0")
+        asked_for = {path.rpartition(".")[2] for r in server.requests if (path := r.path)}
+        assert asked_for & {"safetensors", "h5"} == ({asked} if asked else set())
+
+
 def test_a_known_commit_is_not_asked_for_again(server, client, other):
     commit = server.commits(other)[0]
     client(PULL.format(f"hf://{other}@{commit}"))

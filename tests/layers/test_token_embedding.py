@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -78,6 +80,7 @@ def test_resizing_to_the_same_grid_changes_nothing(rng):
     np.testing.assert_array_equal(resize_positions(table, (3, 4), (3, 4)), table)
 
 
-def test_resizing_refuses_a_table_of_another_grid():
-    with pytest.raises(ValueError, match=r"shape \(1, 10, 4\) and grid=\(4, 4\)"):
-        resize_positions(np.zeros((1, 10, 4)), (4, 4), (2, 2))
+@pytest.mark.parametrize("shape", [(1, 10, 4), (1, 17), (1, 17, 4, 1)])
+def test_resizing_refuses_a_table_of_another_grid(shape):
+    with pytest.raises(ValueError, match=rf"shape {re.escape(str(shape))} and grid=\(4, 4\)"):
+        resize_positions(np.zeros(shape), (4, 4), (2, 2))

@@ -122,6 +122,8 @@ def test_an_input_of_ones_own():
     images = keras.Input((16, 16, 3), name="photographs", dtype="uint8")
     pair = [CRATE(input_tensor=images, classes=5, **SMALL) for _ in range(2)]
     assert pair[0].input is pair[1].input is images
+    again = CRATE.from_config(pair[0].get_config())
+    assert (again.input.name, again.input.dtype) == ("photographs", "uint8")
     larger = pair[0].with_input_shape((24, 24, 3))
     assert (larger.input.name, larger.input.dtype) == ("photographs", "uint8")
     assert larger.input_shape == (None, 24, 24, 3)

@@ -130,3 +130,17 @@ def test_dropout_and_compiled_state_survive_saving(arrays, tmp_path):
     assert again.compiled and int(again.optimizer.iterations) == 4
     assert again.evaluate(*arrays, verbose=0) == model.evaluate(*arrays, verbose=0)
     _fits(again, *arrays, batch_size=8)
+
+
+@pytest.mark.any_backend
+def test_predict_refuses_a_data_set_without_batches():
+    class Nothing(keras.utils.PyDataset):
+        def __len__(self):
+            return 0
+
+        def __getitem__(self, index):
+            raise IndexError
+
+    model = keras_crate.CRATE(8, 1, 2, input_shape=(16, 16, 3), patch_size=8)
+    with pytest.raises(ValueError, match=r"at least one image. Received: no batches"):
+        model.predict(Nothing(), verbose=0)

@@ -23,7 +23,9 @@ def test_modes_that_calibrate_on_text_are_refused(mode):
     make_config = getattr(getattr(keras, "quantizers", None), f"{mode.upper()}Config", None)
     if make_config:  # older versions of Keras have none
         config = make_config(dataset=["a"], tokenizer=str.split)
-        calls += [{"mode": mode, "config": config}, {"config": config}]
+        calls.append({"mode": mode, "config": config})
+        if hasattr(config, "mode"):  # it need not be repeated
+            calls.append({"config": config})
     for arguments in calls:
         with pytest.raises(
             ValueError, match=rf"calibrates '{mode}' on text only(.|\n)*No layer was"

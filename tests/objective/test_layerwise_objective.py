@@ -6,7 +6,7 @@ from compare import assert_close
 from keras_crate import CRATE, CRATEMAE, objective
 
 
-def _trained(tmp_path=None, **arguments):
+def _trained(tmp_path=None, epochs=3, **arguments):
     rng = np.random.default_rng(0)
     images = rng.uniform(0, 255, (8, 16, 16, 3)).astype("float32")
     model = CRATE(24, 2, 2, input_shape=(16, 16, 3), patch_size=8, classes=5)
@@ -17,7 +17,7 @@ def _trained(tmp_path=None, **arguments):
     if tmp_path:
         callbacks.append(keras.callbacks.CSVLogger(tmp_path / "log.csv"))
     history = model.fit(
-        images, np.arange(8) % 5, epochs=3, batch_size=4, verbose=0, callbacks=callbacks
+        images, np.arange(8) % 5, epochs=epochs, batch_size=4, verbose=0, callbacks=callbacks
     )
     return model, images, before, layerwise, history.history
 
@@ -63,6 +63,12 @@ def test_every_second_epoch_and_the_last():
     ]  # fmt: skip
 
 
+@pytest.mark.any_backend
+def test_the_last_epoch_is_measured_after_an_odd_one_too():
+    layerwise = _trained(epochs=2, every=3)[3]
+    assert list(layerwise.measurements) == [0, 2]
+
+
 def test_every_fourth_step_with_pictures(tmp_path):
     pytest.importorskip("matplotlib")
     from PIL import Image
@@ -73,10 +79,13 @@ def test_every_fourth_step_with_pictures(tmp_path):
     assert history["block_0_sparsity"] == of_step
     frames = sorted(path.name for path in (tmp_path / "frames").iterdir())
     assert frames == ["step_0000.png", "step_0004.png", "step_0006.png"]
+    with Image.open(tmp_path / "frames" / frames[0]) as frame:
+        assert frame.size == (960, 360)
     with pytest.raises(ValueError, match=r"must end in .gif, .webp or .png. Received: .*mp4"):
         layerwise.animate(tmp_path / "layers.mp4")
     layerwise.animate(tmp_path / "layers.gif", seconds=2)
     with Image.open(tmp_path / "layers.gif") as moving:
+        assert moving.info["duration"] == 400  # of 2,000 ms; the last picture comes thrice
         assert moving.n_frames >= 3
         first, last = (_frame(moving, k) for k in (0, moving.n_frames - 1))
     assert np.abs(first - last).max() > 100  # the curves moved

@@ -80,16 +80,11 @@ def test_the_papers_convention_measures_the_half_step(micro):
     assert_close(measured.coding_rate_mean[1], expected, atol=1e-4)
 
 
-def test_the_place_names_the_convention(micro):
+def test_the_result_says_where_it_was_measured(micro):
     model, images, _ = micro
-    half = objective.measure(model, images, at="half")
-    assert half == objective.measure(model, images, convention="paper")
-    assert objective.measure(model, images, at="input") == objective.measure(model, images)
+    half = objective.measure(model, images, convention="paper")
     assert half.at == "half" and half.to_dict()["at"] == "half" and "half-step" in str(half)
-    with pytest.raises(ValueError, match=r"Received: convention='authors', at='half'. Leave one"):
-        objective.measure(model, images, convention="authors", at="half")
-    with pytest.raises(ValueError, match=r"`at` must be one of 'input', 'half'.*'output'"):
-        objective.measure(model, images, at="output")
+    assert objective.measure(model, images).at == "input"
 
 
 def test_any_functional_model_with_blocks_is_measured(micro):
@@ -153,6 +148,25 @@ def test_shows_progress(micro, capsys):
     assert "3/3" in capsys.readouterr().out
 
 
+@pytest.mark.any_backend
+def test_a_printed_table():
+    values = ((1.23456, 0.01), (0.75, 0.125), (20.5, 0.25), (9.996, 1.0), (-3.14, 0.06))
+    names = ("coding_rate", "sparsity", "rate", "rate_reduction", "objective")
+    columns = {
+        f"{name}_{kind}": [value]
+        for name, pair in zip(names, values, strict=True)
+        for kind, value in zip(("mean", "std"), pair, strict=True)
+    }
+    table = str(objective.LayerMeasurements(images=3, convention="paper", eps=0.5, **columns))
+    assert table.splitlines() == [
+        "block       coding rate R^c             non-zeros                rate R"
+        "               R - R^c             objective",
+        "    0          1.23 +- 0.01        0.250 +- 0.125         20.50 +- 0.25"
+        "         10.00 +- 1.00           -3.1 +- 0.1",
+        "3 images, paper's convention (R^c at the half-step), eps = 0.5, non-zeros of ISTA",
+    ]
+
+
 def test_converts_to_a_frame(micro):
     pytest.importorskip("pandas")
     model, images, _ = micro
@@ -167,6 +181,8 @@ def test_plots_several_models(micro):
     paper = objective.measure(model, images, convention="paper")
     with pytest.raises(ValueError, match=r"'b' was measured in the paper convention.*Measure both"):
         measured.plot("a", {"b": paper})
+    with pytest.raises(ValueError, match=r"'b' was measured in the authors convention.*Measure bo"):
+        paper.plot("a", {"b": measured})
     with pytest.raises(ValueError, match=r"must have another name. Received: 'a' twice"):
         measured.plot("a", {"a": measured})
     figure = measured.plot("trained", {"untrained": measured})

@@ -2,7 +2,8 @@ import pytest
 
 from keras_crate import CRATE
 from keras_crate.figure import new_figure
-from keras_crate.training import run_demo, run_demo_from_scratch
+from keras_crate.training import run_demo_from_scratch
+from keras_crate.training.demo import run_demo
 from keras_crate.training.demo_results import MARKER, demo_folder, write_results
 
 pytestmark = pytest.mark.any_backend

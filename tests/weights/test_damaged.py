@@ -215,6 +215,7 @@ def test_what_libraries_raise_while_an_array_is_read(tmp_path):
 def test_weights_in_float16_and_sparse_ones_are_no_bombs(tmp_path):
     """A good file may be compressed, of half the precision, and mostly zeros."""
     assert most_bytes(10_000_000) > 150_000_000
+    assert most_bytes(1_000) == (64 << 20) + 16_000
     model = CRATE(8, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=3)
     tensors = {k: v.astype("float16") for k, v in to_pytorch(model).items()}
     np.savez_compressed(tmp_path / "a.npz", **tensors)

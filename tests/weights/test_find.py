@@ -108,7 +108,9 @@ def test_names_that_do_not_exist(registered):
     message = r"no weights 'dogs' for this model.*\n.*can be loaded: CRATE\(.*weights=\"cats\"\)"
     with pytest.raises(ValueError, match=message):
         keras_crate.CRATE(**SMALL, classes=3, weights="dogs")
-    with pytest.raises(ValueError, match=r"Did you mean 'small_cats' or 'cats'\? The model: CRATE "):
+    with pytest.raises(
+        ValueError, match=r"Did you mean 'small_cats' or 'cats'\? The model: CRATE "
+    ):
         keras_crate.CRATE(**SMALL, classes=3, weights="smal_cats")
     with pytest.raises(ValueError, match=r"CRATE of width 24, 2 blocks, 2 heads, patch 4x4"):
         keras_crate.CRATE(**{**SMALL, "patch_size": 4}, weights="cats")
@@ -213,7 +215,9 @@ def test_the_authors_repository(server, client, tmp_path):
     assert client(f"result = {listed}")["pinned"] is True
     with pytest.raises(ClientError, match=r"not the file of the registry. Its SHA-256 is"):
         client(LOAD, name="other", inputs=inputs)
-    with pytest.raises(ClientError, match=r"jax/none.npz failed: there is no such file in hf://authors"):
+    with pytest.raises(
+        ClientError, match=r"jax/none.npz failed: there is no such file in hf://authors"
+    ):
         client(LOAD, name="missing", inputs=inputs)
     server.requests.clear()
     client(LOAD, name="pinned", inputs=inputs)

@@ -1,4 +1,4 @@
-"""HDF5 files of strangers: what crashes or keeps the library ends a process that does nothing else."""
+"""HDF5 files of strangers: what crashes or keeps the library ends a process of its own."""
 
 import lzma
 import subprocess
@@ -80,7 +80,7 @@ def test_memory_and_disk_are_bounded(file, monkeypatch):
         chunks = {"chunks": (1000, 1000), "compression": "gzip"}
         zeros = opened.create_dataset("zeros", (30_000, 30_000), "float32", **chunks)
         zeros[:1000, :1000] = 0
-    with pytest.raises(ValueError, match="it is truncated or damaged.*(allocate|memory)"):
+    with pytest.raises(ValueError, match=r"it is truncated or damaged.*(allocate|memory)"):
         clean_copy(file, "it").__enter__()
 
 
@@ -96,7 +96,7 @@ def test_a_full_disk_is_not_damage(file, monkeypatch):
     path = file.rename(file.with_name("model.weights.h5"))
     done = subprocess.CompletedProcess([], 1, b"", b"OSError: [Errno 28] No space left on device")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
-    with pytest.raises(DiskFull, match="could not be written .No space left on device"):
+    with pytest.raises(DiskFull, match=r"could not be written .No space left on device"):
         CRATE(24, 1, 2, weights=path.parent)
 
 

@@ -86,7 +86,9 @@ def test_it_loads_and_computes_what_it_did(variant, monkeypatch):
 )
 def test_it_tells_classes(variant):
     model, evaluation = open_model(variant.name)
-    source = open_data("digits" if "digits" in variant.weights else "mnist5k").validation.sample(200)
+    source = open_data("digits" if "digits" in variant.weights else "mnist5k").validation.sample(
+        200
+    )
     scores = accuracy(model, evaluation.batches(source, model, 200, 1), top=(1,))
     assert scores.summary()["top1"] > variant.measured - 4  # 200 images: two standard deviations
 
@@ -182,8 +184,9 @@ def test_a_run_becomes_a_variant(zoo, tmp_path):
     assert keras.saving.load_model(folder / "model.keras").dtype_policy.name == "float32"
     assert abs(metrics["validation_accuracy_float16"] - metrics["validation_accuracy"]) < 0.02
     card = (folder / "README.md").read_text("utf8")
-    for words in ('keras_crate.load("crate_small_digits")', "(layers.png)", "block", "- seed: 0",
-                  "- versions: keras ", "validation_accuracy_float16", "half precision"):  # fmt: skip
+    said = ['keras_crate.load("crate_small_digits")', "(layers.png)", "block", "half precision"]
+    said += ["- seed: 0", "- versions: keras ", "validation_accuracy_float16"]
+    for words in said:
         assert words in card
     assert "hf://" not in card and "snapshot_download" not in card
     zoo(table(folder))

@@ -1,4 +1,4 @@
-"""Files that cannot be read, or would read other files. Good ones: test_assign, test_from_checkpoint."""
+"""Files that cannot be read, or would read other files. Good ones: test_from_checkpoint."""
 
 import io
 import json

@@ -6,18 +6,17 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from authors import parameters_of
 from marks import needs
 
 import keras_crate
 from keras_crate.evaluation import Evaluation
 from keras_crate.hub import list_weights
 from keras_crate.hub.open_model import open_model
+from keras_crate.models.fingerprint import fingerprint
 from keras_crate.models.load import build
 from keras_crate.models.settings import IMAGENET_MEAN, IMAGENET_STD
 from keras_crate.training import list_recipes
-from authors import parameters_of
-
-from keras_crate.models.fingerprint import fingerprint
 from keras_crate.weights import find, layout, layouts, tensor_files
 from keras_crate.weights.sizes import SIZES
 from keras_crate.weights.variants import LOADS, STATES, lookup, variant_named, variants
@@ -191,9 +190,7 @@ def test_the_shipped_model_is_what_it_says():
         128, 4, 4, patch_size=7, input_shape=(28, 28, 1), classes=10, weights="mnist"
     )
     assert same.settings.evaluation == model.settings.evaluation
-    np.testing.assert_array_equal(
-        same.predict(images, verbose=0), model.predict(images, verbose=0)
-    )
+    np.testing.assert_array_equal(same.predict(images, verbose=0), model.predict(images, verbose=0))
 
 
 @pytest.mark.any_backend
@@ -202,7 +199,9 @@ def test_variants_have_one_name_in_python_and_in_the_shell():
     assert keras_crate.load("mnist", weights=None).name == "crate_demo_mnist"
     assert open_model("mnist")[0].class_names[3] == "3"
     assert lookup("mnits") is None
-    with pytest.raises(ValueError, match=r"'imagenet' is the name of \d+ variants: .*, \.\.\. Give"):
+    with pytest.raises(
+        ValueError, match=r"'imagenet' is the name of \d+ variants: .*, \.\.\. Give"
+    ):
         lookup("imagenet")
 
 
@@ -260,7 +259,9 @@ def test_every_variant_loads_from_where_the_table_says(has_pytorch, monkeypatch)
             with pytest.raises(ImportError, match="a file of PyTorch"):
                 find.fetch(variant)
         elif variant.loads in ("by hand", "nowhere"):
-            way = "convert FILE" if variant.loads == "by hand" else "keras-crate (pretrain|finetune)"
+            way = (
+                "convert FILE" if variant.loads == "by hand" else "keras-crate (pretrain|finetune)"
+            )
             with pytest.raises(FileNotFoundError, match=way):
                 find.fetch(variant)
         elif variant.loads == "with no network":

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
-
-from keras_crate.data import SHAPES, shapes_on_textures
+from example_modules import example_module
 
 pytestmark = pytest.mark.any_backend
+shapes = example_module("shapes_on_textures")
+SHAPES, shapes_on_textures = shapes.SHAPES, shapes.shapes_on_textures
 
 
 def test_the_same_seed_draws_the_same():

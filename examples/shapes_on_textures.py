@@ -2,13 +2,12 @@
 
 import numpy as np
 
-from keras_crate.checks import check_positive, names_arguments
+from keras_crate.checks import check_positive
 
 SHAPES = ("disk", "square", "triangle", "star", "cross", "ring")
 """Names of the shapes, in the order of the labels."""
 
 
-@names_arguments
 def shapes_on_textures(
     count: int, size: int = 64, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,17 +24,11 @@ def shapes_on_textures(
 
     Returns:
         Images `(count, size, size, 3)`, uint8 in [0, 255]; labels `(count,)`,
-        the index of the shape in `keras_crate.data.SHAPES`; masks
+        the index of the shape in `SHAPES`; masks
         `(count, size, size)`, boolean, True on the shape.
 
     Raises:
         ValueError: If `count` or `size` is not a positive integer.
-
-    Example:
-
-    ```python
-    images, labels, masks = keras_crate.data.shapes_on_textures(8)
-    ```
     """
     check_positive("count", count)
     check_positive("size", size)
