@@ -61,6 +61,21 @@ class AveragesOfUpdates:
         self.ema_momentum = momentum
 
 
+class SwappedAverages(keras.callbacks.SwapEMAWeights):
+    """Exchanges the weights and their moving averages, also where processes divide them.
+
+    Keras copies them to NumPy, for which a process needs all parts. Without this, `model:N`
+    across processes could not be evaluated with averages.
+    """
+
+    def _backend_swap_variables(self, optimizer):
+        averages = optimizer._model_variables_moving_average
+        for variable, average in zip(optimizer._trainable_variables, averages, strict=True):
+            value = keras.ops.copy(variable.value)
+            variable.assign(average.value)
+            average.assign(value)
+
+
 def check_before_quantize(model: keras.Model, check: Callable) -> None:
     """Makes `model.quantize` call `check` with its arguments before Keras checks them.
 

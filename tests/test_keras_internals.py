@@ -10,6 +10,7 @@ from marks import TORCH
 from keras_crate import CRATE, CRATEMAE
 from keras_crate.keras_internals import (
     AveragesOfUpdates,
+    SwappedAverages,
     changed_gradients,
     changed_moments,
     changed_results,
@@ -117,6 +118,21 @@ def test_averages_of_updates():
         optimizer.apply([keras.ops.ones(())], [weight])
         averages.append(float(optimizer._model_variables_moving_average[0].numpy()))
     np.testing.assert_allclose(averages[1:], [0.5, 0.5, 0.25], atol=1e-6)
+
+
+def test_swapped_averages():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+    for _ in range(2):  # the first average is the first weights
+        model.train_on_batch(np.ones((4, 2)), 3 * np.ones((4, 1)))
+    trained, swap = model.get_weights(), SwappedAverages()
+    swap.set_model(model)
+    swap.on_test_begin()
+    averages = model.get_weights()
+    swap.on_test_end()
+    for a, b, c in zip(trained, model.get_weights(), averages, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)  # TensorFlow swaps by additions
+        assert abs(a - c).max() > 1e-3
 
 
 def test_check_before_quantize():

@@ -5,10 +5,12 @@
 writes FOLDER/CASE, a run, and FOLDER/CASE-PROCESS.json, its numbers.
 """
 
+import csv
 import json
 import os
 import signal
 import sys
+import types
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +21,7 @@ from keras_crate import CBT, CRATE, CRATEMAE, CRATEAlpha
 from keras_crate.layers.dense import adapters_apart
 from keras_crate.training import Recipe, SimDINO, finetune, pretrain
 from keras_crate.training.multi_crop import MultiCrop
+from keras_crate_cli import main
 
 SIZE = dict(dim=16, depth=1, heads=4, input_shape=(8, 8, 1), patch_size=4)
 RECIPE = dict(epochs=2, batch_size=8, learning_rate=1e-2, crop_area=None, evaluation_crop="whole")
@@ -27,7 +30,8 @@ IMAGES = RNG.integers(0, 256, (24, 8, 8, 1)).astype("uint8")
 DATA = IMAGES, np.arange(24) % 3
 VALIDATION = IMAGES[:11], np.arange(11) % 3  # no number of devices divides them
 
-PROCESS, PROCESSES = (int(os.environ.get(*pair)) for pair in (("PROCESS", 0), ("PROCESSES", 1)))
+PROCESS = int(os.environ.get("PROCESS") or os.environ.get("RANK", 0))  # RANK is torchrun's
+PROCESSES = int(os.environ.get("PROCESSES") or os.environ.get("WORLD_SIZE", 1))
 
 
 class Batches(keras.utils.PyDataset):
@@ -62,6 +66,7 @@ CASES = {
         dict(batch_size=24, accumulate=3, head_epochs=1),
     ),
     "accumulated": (lambda: CRATE(**SIZE, classes=3), dict(accumulate=2, clip_norm=0.05)),
+    "command": (lambda: CRATE(**SIZE, classes=3), {}),
 }
 
 
@@ -80,27 +85,44 @@ def _crops(self, x):
 
 
 class _Kill(keras.callbacks.Callback):
-    """Kills this process after a step, as KILL="PROCESS EPOCH STEP" says."""
+    """Kills this process at a moment of an epoch, as KILL="PROCESS EPOCH MOMENT" says.
 
-    def __init__(self, epoch: int, step: int):
+    A moment is the number of a step, or `validation`, `end` (of the epoch), or `writing` (before
+    the first file of the epoch is in its place).
+    """
+
+    def __init__(self, epoch: str, moment: str):
         super().__init__()
-        self.at, self.epoch = (epoch, step), 0
+        self.at, self.epoch = (int(epoch), moment), 0
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
+        self._now(str(batch))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._now("validation")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._now("end")
+        if (epoch, "writing") == self.at:
+            sys.addaudithook(lambda event, _: event == "os.rename" and self._now("writing"))
+
+    def _now(self, moment: str):
+        if (self.epoch, moment) == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _callbacks() -> list[keras.callbacks.Callback]:
-    process, *at = map(int, os.environ.get("KILL", "-1").split())
-    return [_Kill(*at)] if process == PROCESS else []
+    process, *at = os.environ.get("KILL", "-1").split()
+    return [_Kill(*at)] if int(process) == PROCESS else []
 
 
 def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
     """Trains a case in `folder / case`, and returns its numbers."""
+    if case == "command":
+        return _train_by_command(folder, distribute)
     make, settings = CASES[case]
     keras.utils.set_random_seed(0)
     given = folder / f"{case}.keras"  # TensorFlow's processes cannot be given a model
@@ -108,7 +130,10 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
     command, options = pretrain, {"from_scratch": False}
     if case in ("lora", "prepared"):
         command, options = finetune, {}
-    if case != "prepared":
+    validation = 0 if case in ("mae", "simdino") else VALIDATION
+    if case == "prepared":
+        validation = tuple(part[:8] for part in VALIDATION)  # used as they are: not padded
+    else:
         options["pipeline"] = os.environ.get("PIPELINE", "pydataset")
     with mock.patch.object(MultiCrop, "call", _crops):
         run = command(
@@ -116,13 +141,29 @@ def train(case: str, folder: Path, distribute: str | None, **changes) -> dict:
             Batches() if case == "prepared" else DATA,
             folder / case,
             recipe=Recipe(**{**RECIPE, **settings, **changes}),
-            validation=0 if case in ("mae", "simdino") else VALIDATION,
+            validation=validation,
             distribute=distribute,
             callbacks=_callbacks(),
             verbose=0,
             **options,
         )
     return numbers(run)
+
+
+def _train_by_command(folder: Path, distribute: str | None) -> dict:
+    """As `train`, by the command line, on data that also have test images."""
+    model, data, recipe, run = (
+        str(folder / name) for name in ("command.keras", "data.npz", "recipe.json", "command")
+    )
+    words = ["pretrain", model, "--data", data, "--validation", "0.25", "--recipe", recipe]
+    words += ["--output", run, "--pipeline", os.environ.get("PIPELINE", "pydataset")]
+    assert main(words if distribute is None else [*words, "--distribute", distribute]) == 0
+    with Path(run, "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    history = {name: [float(row[name]) for row in rows] for name in rows[0]}
+    metrics = json.loads(Path(run, "metrics.json").read_text())
+    history["test_accuracy"] = [metrics["test_accuracy"]]
+    return numbers(types.SimpleNamespace(history=history, file=Path(run, "model.keras")))
 
 
 def make_files(cases: list[str], folder: Path) -> None:
@@ -132,6 +173,9 @@ def make_files(cases: list[str], folder: Path) -> None:
         keras.utils.set_random_seed(0)
         with adapters_apart():
             make().save(folder / f"{case}.keras")
+    (folder / "recipe.json").write_text(json.dumps(Recipe(**RECIPE).to_dict()))
+    test = dict(zip(("x_test", "y_test"), VALIDATION, strict=True))
+    np.savez(folder / "data.npz", x_train=DATA[0], y_train=DATA[1], **test)
 
 
 def read(folder: Path, case: str) -> dict:
@@ -159,6 +203,19 @@ def assert_equal(found, expected, what):
             )
 
 
+def _only_reads(folder: Path) -> None:
+    """Raises an error if this process writes to a run's folder, but to locks of processes."""
+
+    def refuse(event, arguments):
+        is_write = event in ("os.rename", "os.remove", "os.rmdir")
+        is_write |= event == "open" and bool(arguments[2] & (os.O_WRONLY | os.O_RDWR))
+        for path in map(str, arguments) if is_write else ():
+            is_inside = path.startswith(f"{folder}{os.sep}") and ".processes" not in path
+            assert not is_inside, f"process {PROCESS}: {event} {path}"
+
+    sys.addaudithook(refuse)
+
+
 if __name__ == "__main__":
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -169,6 +226,8 @@ if __name__ == "__main__":
     distribute, folder, *cases = sys.argv[1:]
     for case in cases:
         changes = json.loads(os.environ.get("CHANGES", "{}"))
+        if PROCESS:  # process 0 writes
+            _only_reads(Path(folder, case))
         try:
             found = train(case, Path(folder), distribute, **changes)
         except ConnectionError as error:

@@ -39,6 +39,20 @@ def start(words: list, processes: int = 1, devices: int = 1, **variables) -> lis
     ]
 
 
+def start_by_torchrun(words: list, processes: int) -> list:
+    """As `start`, by PyTorch's launcher, which is one process for all."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return [
+        subprocess.Popen(
+            [*launcher, f"--nproc-per-node={processes}", str(PROGRAM), *map(str, words)],
+            env={**os.environ, "KERAS_BACKEND": BACKEND},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    ]
+
+
 def outputs(started: list, seconds: int = 600) -> list[str]:
     """Waits for processes, and returns what they have printed."""
     return [process.communicate(timeout=seconds)[0] for process in started]

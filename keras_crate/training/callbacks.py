@@ -3,6 +3,7 @@
 import keras
 
 from keras_crate.distributed.devices import Devices
+from keras_crate.keras_internals import SwappedAverages
 from keras_crate.training.checkpoints import Backup, Checkpoints
 from keras_crate.training.divergence import FiniteLoss
 from keras_crate.training.epoch_seeds import EpochSeeds
@@ -28,7 +29,7 @@ def callbacks_of(
     is_alone = devices.replicas == devices.processes == 1
     pydataset = batches.for_fit if batches.pipeline == "pydataset" else None
     seeds = EpochSeeds(options.seed, devices, pydataset)
-    averages = keras.callbacks.SwapEMAWeights() if recipe.ema else None
+    averages = SwappedAverages() if recipe.ema else None
     writes = devices.is_writer
     callbacks = [
         # First: the others may draw random numbers.

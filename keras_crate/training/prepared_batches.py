@@ -160,19 +160,55 @@ def _classes(labels: np.ndarray, names: tuple | None, model: keras.Model) -> int
     return classes
 
 
+def _check_divided(what: str, batches, parts: int) -> None:
+    """Refuses batches that replicas do not divide, before the first step."""
+    kind = kind_of(batches)
+    sizes = _sizes(batches, kind)
+    if any(size is None or size % parts for size in sizes):
+        known = f" of {' and '.join(map(str, sizes))} images" if None not in sizes else ""
+        raise ValueError(
+            f"Each {what} batch must have an equal number of images for each of {parts} replicas."
+            f"\nReceived: batches{known} of {kind or 'arrays'}. Leave some images out. "
+            "A tf.data.Dataset needs\nbatch(..., drop_remainder=True), and a DataLoader "
+            "drop_last=True."
+        )
+
+
+def _sizes(batches, kind: str | None) -> list[int | None]:
+    """The numbers of images in the first and the last batch, or in all. None is unknown."""
+    if kind == "tf.data.Dataset":
+        shape = batches.element_spec[0].shape
+        return [shape[0] if shape.rank else None]
+    if kind == "DataLoader":
+        return [batches.batch_size if batches.drop_last else None]
+    if kind is None:  # arrays, of which Keras makes batches of 32
+        rows = len(batches[0])
+        return [rows] if rows <= 32 else [32, rows % 32]
+    return [len(batches[k][0]) for k in (0, len(batches) - 1)]
+
+
 class PreparedInput:
     """Prepared batches as the training batches of a run; like `TrainingInput`.
 
     With several processes, each prepares its own part of every batch.
+
+    Args:
+        data: The batches.
+        recipe, options: How to train.
+        parts: Replicas of this process, which divide each batch.
     """
 
-    def __init__(self, data: PreparedBatches, recipe: Recipe, options):
+    def __init__(self, data: PreparedBatches, recipe: Recipe, options, parts: int = 1):
         for name, unset in (("augment", None), ("pipeline", "auto")):
             if getattr(options, name) != unset:
                 raise ValueError(
                     f"`{name}` is for images that the run reads. Received: {name} with a "
                     f"{data.source}, whose batches are used as they are."
                 )
+        if parts > 1:
+            _check_divided("training", data.train, parts)
+            if data.validation is not None:
+                _check_divided("validation", data.validation, parts)
         self.data, self.options, self.pipeline = data, options, data.source
         self.batch_size, self.steps = recipe.batch_size, data.steps
         self.images_per_epoch = self.steps // recipe.accumulate * self.batch_size

@@ -108,7 +108,8 @@ def train(
         options = dataclasses.replace(options, verbose=0)
     batches: TrainingInput | PreparedInput
     if isinstance(data, PreparedBatches):
-        batches = PreparedInput(data, recipe, options)
+        parts = devices.replicas // devices.processes
+        batches = PreparedInput(data, recipe, options, parts)
     else:
         batches = TrainingInput(model, data, recipe, options, devices.shard)
     images = batches.batch_size // recipe.accumulate

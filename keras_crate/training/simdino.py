@@ -146,7 +146,7 @@ class SimDINO(OwnLoss, keras.Model):
         self.student, self.teacher = encoder, _copy(encoder)
         dims = encoder.output_shape[-1], hidden_dim, projection_dim, encoder.dtype_policy
         self.projection, self.teacher_projection = _projection(*dims), _projection(*dims)
-        self.teacher_projection.set_weights(self.projection.get_weights())
+        self.teacher_projection.set_weights([w.value for w in self.projection.weights])
         self.teacher.trainable = self.teacher_projection.trainable = False
         # Not tracked by Keras, since its layers are the student's.
         self._local = types.SimpleNamespace(student=at_size(encoder, local_size))
@@ -337,7 +337,7 @@ def _projection(features: int, hidden: int, units: int, dtype) -> keras.Sequenti
 def _copy(model: keras.Model, weights=None) -> keras.Model:
     """Returns a model of the same form, with given or the same weights."""
     copy = made_anew(model)
-    copy.set_weights(model.get_weights() if weights is None else weights)
+    copy.set_weights([w.value for w in model.weights] if weights is None else weights)
     return copy
 
 

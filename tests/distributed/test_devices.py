@@ -22,6 +22,22 @@ def test_an_unknown_distribute_is_refused(distribute):
         RunOptions(distribute=distribute)
 
 
+# What starts several processes.
+LAUNCHED = {
+    "jax": {"KERAS_DISTRIBUTION_NUM_PROCESSES": "2"},
+    "tensorflow": {"TF_CONFIG": '{"cluster": {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}}'},
+    "torch": {"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"},
+}
+
+
+def test_several_processes_need_distribute(monkeypatch):
+    for name, value in LAUNCHED[keras.backend.backend()].items():
+        monkeypatch.setenv(name, value)
+    refused = pytest.raises(ValueError, match=r'`distribute` must be given [^$]*"data"')
+    with refused, distributed(None):
+        pass
+
+
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX can do it")
 def test_weights_are_divided_under_jax_only():
     with pytest.raises(ValueError, match="needs the JAX backend"), distributed("model:2"):

@@ -175,8 +175,9 @@ def _write_parquet(file, **columns) -> Path:
     return file
 
 
-def test_images_in_parquet(model, tmp_path, rng, monkeypatch):
-    """As data sets of Hugging Face have them. The tasks of Ray run in this process."""
+@pytest.mark.parametrize("in_workers", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_images_in_parquet(in_workers, model, tmp_path, rng, monkeypatch):
+    """As data sets of Hugging Face have them. Without workers, this process computes all."""
     images = [_png(rng) for _ in range(4)]
     for k in range(2):
         cells = [{"bytes": data, "path": None} for data in [*images[2 * k : 2 * k + 2], None]]
@@ -188,7 +189,8 @@ def test_images_in_parquet(model, tmp_path, rng, monkeypatch):
         worker = ray_images.Worker(ray.put(outputs), images)
         return ray.data.from_arrow([worker(prepared.slice(start, 3)) for start in (0, 3, 6)])
 
-    monkeypatch.setattr(on_ray, "with_outputs", in_this_process)
+    if not in_workers:
+        monkeypatch.setattr(on_ray, "with_outputs", in_this_process)
     out = tmp_path / "out"
     assert write_features_on_ray(model, tmp_path, out, column="photo", batch_size=3) == 4
     rows = parquet.read_table(out).to_pylist()

@@ -21,7 +21,7 @@ def _trained(recipe: Recipe):
     model = CRATE(8, 1, 2, input_shape=(8, 8, 1), patch_size=4, classes=3)
     steps = recipe.accumulate
     optimizer = build_optimizer(recipe, model, UPDATES * steps)
-    model.compile(optimizer, "categorical_crossentropy", run_eagerly=True)
+    model.compile(optimizer, "categorical_crossentropy")
     rates, losses = [], []
     for x, y in zip(np.split(X, UPDATES * steps), np.split(Y, UPDATES * steps), strict=True):
         rates.append(float(keras.ops.convert_to_numpy(optimizer.learning_rate)))

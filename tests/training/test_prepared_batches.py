@@ -7,9 +7,15 @@ import small_run
 from marks import needs
 
 import keras_crate
-from keras_crate.training import load_recipe
+from keras_crate.distributed.devices import Devices
+from keras_crate.training import RunOptions, load_recipe
 from keras_crate.training.finetune import finetune
-from keras_crate.training.prepared_batches import are_prepared, kind_of
+from keras_crate.training.prepared_batches import (
+    PreparedInput,
+    are_prepared,
+    kind_of,
+    open_prepared,
+)
 
 RECIPE = load_recipe("finetune-paper", epochs=2, learning_rate=1e-3)
 RNG = np.random.default_rng(0)
@@ -32,18 +38,18 @@ class Batches(keras.utils.PyDataset):
         return self.images[part], self.labels[part]
 
 
-def _loader():
+def _loader(**options):
     torch = pytest.importorskip("torch")
     pairs = torch.utils.data.TensorDataset(torch.tensor(IMAGES), torch.tensor(LABELS))
     pairs.classes = ["a", "b", "c"]  # as torchvision's ImageFolder has them
-    return torch.utils.data.DataLoader(pairs, 8, shuffle=True)
+    return torch.utils.data.DataLoader(pairs, 8, shuffle=True, **options)
 
 
-def _tf_data():
+def _tf_data(**options):
     import tensorflow as tf
 
     one_hot = np.eye(3, dtype="float32")[LABELS]
-    return tf.data.Dataset.from_tensor_slices((IMAGES, one_hot)).shuffle(22).batch(8)
+    return tf.data.Dataset.from_tensor_slices((IMAGES, one_hot)).shuffle(22).batch(8, **options)
 
 
 @pytest.fixture
@@ -132,3 +138,40 @@ def test_what_is_refused(model, tmp_path):
     with pytest.raises(ValueError, match="`class_names` must be given"):
         finetune(headless, Batches(names=None), tmp_path / "out", recipe=RECIPE)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "make, received",
+    [
+        (Batches, "batches of 8 and 6 images of PyDataset"),
+        (lambda: (IMAGES, LABELS), "batches of 22 images of arrays"),
+        pytest.param(_loader, "batches of DataLoader", marks=needs("torch")),
+        pytest.param(_tf_data, "batches of tf.data.Dataset", marks=needs("tensorflow")),
+    ],
+)
+def test_batches_that_replicas_do_not_divide_are_refused_before_the_run(
+    make, received, model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Devices, "replicas", 4)
+    data = make()
+    given = {"validation": (Batches(number=2), data)}
+    if kind_of(data):  # arrays are for validation here
+        given["training"] = (data, None)
+    for what, (train, validation) in given.items():
+        with pytest.raises(ValueError, match=f"Each {what} batch [^$]* 4 replicas.*\n.*{received}"):
+            finetune(model, train, tmp_path, recipe=RECIPE, validation=validation)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Batches(number=2),
+        lambda: (IMAGES[:20], LABELS[:20]),
+        pytest.param(lambda: _loader(drop_last=True), marks=needs("torch")),
+        pytest.param(lambda: _tf_data(drop_remainder=True), marks=needs("tensorflow")),
+    ],
+)
+def test_batches_that_replicas_divide(make, model):
+    data = open_prepared(Batches(number=2), make(), None, model)
+    PreparedInput(data, RECIPE, RunOptions(), parts=4)
