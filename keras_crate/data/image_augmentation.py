@@ -52,7 +52,7 @@ def shift_and_flip(
 def random_box(
     size: tuple[int, int], rng, area: tuple[float, float], ratio: tuple[float, float]
 ) -> tuple[float, float, float, float]:
-    """Draws the left, upper, right and lower edge of a part of an image of a width and height.
+    """Draws a part of an image at random: its left, upper, right and lower edge in pixels.
 
     They are those of the whole image if none of ten draws fits in it.
     """

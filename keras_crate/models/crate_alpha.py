@@ -41,7 +41,7 @@ class CRATEAlpha(Classifier):
             comes with the weights, or 1e-5.
         others: As in `CRATE`.
 
-    Calls, outputs and errors are those of `CRATE`.
+    Call arguments, outputs and errors are those of `CRATE`.
 
     Example:
 

@@ -46,7 +46,7 @@ class CRATEMAEEncoder(Classifier):
         penalty: lambda of ISTA, >= 0; 0.5 in the authors' code.
         others: As in `CRATE`.
 
-    Calls, outputs and errors are those of `CRATE`.
+    Call arguments, outputs and errors are those of `CRATE`.
 
     Example:
 

@@ -27,7 +27,9 @@ class Parts:
     stem: type[Stem] = PatchEmbedding  # from images to patches
     patches: dict = dataclasses.field(default_factory=dict)
     tokens: dict = dataclasses.field(default_factory=dict)
-    norm_tokens: bool = False  # the last normalisation: `encoder_norm`, else `head_norm`
+    # Whether the last normalisation is one of all tokens (`encoder_norm`), not of the pooled
+    # features (`head_norm`).
+    norm_tokens: bool = False
     norm_epsilon: float = 1e-5  # of the last normalisation
     head: dict = dataclasses.field(default_factory=dict)
 

@@ -11,7 +11,7 @@ from keras_crate.models.white_box import WhiteBoxModel
 
 
 def view_of(model: keras.Model | ModelView, images=None) -> ModelView:
-    """Returns the view of a model, for images of another size that of a copy."""
+    """Returns the view of a model, or of a copy of it for images of another size."""
     if isinstance(model, ModelView):
         return model
     if "Task" in keras_hub_classes(model):

@@ -62,7 +62,7 @@ class Repository(NamedTuple):
             OSError, ValueError: If it cannot be downloaded, or is not what the Hub states.
         """
         path = self.folder / AUTHORS_FILE
-        # Whether there is one was asked before the other file came into the cache.
+        # If the cache has HDF5 alone, that is read: nothing need be downloaded.
         if self.commit is not None and (path.exists() or not in_cache(self.commit, WEIGHTS_FILE)):
             download_file(self.commit, AUTHORS_FILE, optional=True)
         if not path.is_file():
