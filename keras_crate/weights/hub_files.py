@@ -64,8 +64,8 @@ def download_model(address: Address) -> tuple[Path, Address]:
         for name in (EVALUATION_FILE, *_assets(commit), last):
             _fetch(commit, name, optional=True)
     for path in folder.rglob("*"):
-        if path.is_file() and path.name not in (AUTHORS_FILE, WEIGHTS_FILE):
-            name = path.relative_to(folder).as_posix()
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (AUTHORS_FILE, WEIGHTS_FILE):  # those when they are read
             _check_content(path, commit, name, str(commit))
     return folder, commit
 

@@ -1,7 +1,8 @@
 import pytest
 
 from keras_crate.files import git_id_of
-from keras_crate.weights.hub_files import parse_address
+from keras_crate.weights import hub_files
+from keras_crate.weights.hub_files import download_model, parse_address
 
 pytestmark = pytest.mark.any_backend
 
@@ -36,3 +37,14 @@ def test_a_hash_of_git(tmp_path):
     (tmp_path / "a").write_bytes(b"hello\n")
     # As `git hash-object` prints it.
     assert git_id_of(tmp_path / "a") == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_an_asset_is_compared_with_its_hash_whatever_its_name(tmp_path, monkeypatch):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / ("0" * 64)).write_text("of another hash")
+    (tmp_path / "assets/model.safetensors").symlink_to(tmp_path / ("0" * 64))
+    monkeypatch.setattr(hub_files, "_fetch", lambda _, name, **options: tmp_path / name)
+    monkeypatch.setattr(hub_files, "in_cache", lambda *_: True)
+    with pytest.raises(ValueError, match=r"assets/model.safetensors of .* is not what the Hub"):
+        download_model(parse_address("hf://a/b"))
