@@ -40,11 +40,12 @@ def test_a_hash_of_git(tmp_path):
 
 
 def test_an_asset_is_compared_with_its_hash_whatever_its_name(tmp_path, monkeypatch):
-    (tmp_path / "assets").mkdir()
-    (tmp_path / "config.json").write_text("{}")
-    (tmp_path / ("0" * 64)).write_text("of another hash")
-    (tmp_path / "assets/model.safetensors").symlink_to(tmp_path / ("0" * 64))
-    monkeypatch.setattr(hub_files, "_fetch", lambda _, name, **options: tmp_path / name)
+    blob, snapshot = tmp_path / ("0" * 64), tmp_path / "snapshot"
+    (snapshot / "assets").mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    blob.write_text("of another hash")
+    (snapshot / "assets/model.safetensors").symlink_to(blob)
+    monkeypatch.setattr(hub_files, "_fetch", lambda _, name, **options: snapshot / name)
     monkeypatch.setattr(hub_files, "in_cache", lambda *_: True)
     with pytest.raises(ValueError, match=r"assets/model.safetensors of .* is not what the Hub"):
         download_model(parse_address("hf://a/b"))
