@@ -171,6 +171,8 @@ def check_values(images) -> None:
 
     Data sets and loaders are not checked: reading them would consume them.
     """
+    if isinstance(images, (list, tuple, dict)) and not images:  # Keras speaks of an empty set
+        raise ValueError(f"There must be at least one image. Received: {images}")
     if isinstance(images, np.ndarray) or keras.ops.is_tensor(images):
         if len(images) == 0:
             raise ValueError("There must be at least one image. Received: an array of none")

@@ -144,3 +144,5 @@ def test_predict_refuses_a_data_set_without_batches():
     model = keras_crate.CRATE(8, 1, 2, input_shape=(16, 16, 3), patch_size=8)
     with pytest.raises(ValueError, match=r"at least one image. Received: no batches"):
         model.predict(Nothing(), verbose=0)
+    with pytest.raises(ValueError, match=r"at least one image. Received: \[\]"):
+        model.predict([], verbose=0)
