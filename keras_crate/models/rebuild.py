@@ -70,7 +70,9 @@ def _copy_own_weights(source: keras.layers.Layer, target: keras.layers.Layer) ->
     # In the order of names: that of a layer which was quantised later differs.
     pairs = zip(_own_weights(source), _own_weights(target), strict=True)
     for weight, new in pairs:
-        new.assign(weight.value)  # not by NumPy: other processes may have parts of it
+        # A copy, since JAX's training deletes what it was given. Not by NumPy: other processes
+        # may have parts of it.
+        new.assign(keras.ops.copy(weight.value))
 
 
 def _own_weights(layer: keras.layers.Layer) -> list:

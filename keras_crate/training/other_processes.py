@@ -1,6 +1,7 @@
 """Names the processes of a run that have ended, if training fails in another."""
 
 import contextlib
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,9 +29,11 @@ def others_watched(folder: Path, devices: Devices) -> Iterator[None]:
             devices.wait()
             yield
             devices.wait()
-        except (ValueError, OSError):  # of this process
-            raise
         except Exception as error:
+            # JAX also reports a lost connection as a ValueError: by a status and its message.
+            of_engine = re.match("(UNKNOWN|UNAVAILABLE|ABORTED|INTERNAL): ", str(error))
+            if isinstance(error, (ValueError, OSError)) and not of_engine:
+                raise  # of this process
             ended = _ended(folder, devices)
             if not ended:
                 raise

@@ -146,7 +146,7 @@ class SimDINO(OwnLoss, keras.Model):
         self.student, self.teacher = encoder, _copy(encoder)
         dims = encoder.output_shape[-1], hidden_dim, projection_dim, encoder.dtype_policy
         self.projection, self.teacher_projection = _projection(*dims), _projection(*dims)
-        self.teacher_projection.set_weights([w.value for w in self.projection.weights])
+        self.teacher_projection.set_weights(_copies(self.projection))
         self.teacher.trainable = self.teacher_projection.trainable = False
         # Not tracked by Keras, since its layers are the student's.
         self._local = types.SimpleNamespace(student=at_size(encoder, local_size))
@@ -337,8 +337,13 @@ def _projection(features: int, hidden: int, units: int, dtype) -> keras.Sequenti
 def _copy(model: keras.Model, weights=None) -> keras.Model:
     """Returns a model of the same form, with given or the same weights."""
     copy = made_anew(model)
-    copy.set_weights([w.value for w in model.weights] if weights is None else weights)
+    copy.set_weights(_copies(model) if weights is None else weights)
     return copy
+
+
+def _copies(model: keras.Model) -> list:
+    """Copies of the weights on their devices, since processes may divide them."""
+    return [ops.copy(weight.value) for weight in model.weights]
 
 
 def _no_steps(shape, dtype=None):

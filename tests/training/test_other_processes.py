@@ -25,6 +25,9 @@ def test_the_processes_that_have_ended_are_named(tmp_path):
     two = pytest.raises(ConnectionError, match="Processes 2, 3 of 4 have ended")
     with locked(tmp_path / "1", "held"), two:
         fail(tmp_path, lost)
+    of_jax = ValueError("UNKNOWN: Gloo AllGather failed: Connection reset by peer")
+    with locked(tmp_path / "1", "held"), locked(tmp_path / "2", "held"), one:
+        fail(tmp_path, of_jax)
 
 
 def test_an_error_of_this_process_is_not_explained(tmp_path):
