@@ -98,7 +98,7 @@ def test_measure(model_file, models, folder, tmp_path, refused):
     output = ["--output", tmp_path / "out"]
     for message, *words in (
         ("no model file", "nowhere.keras", folder),
-        ("cannot be loaded", models / "damaged.keras", folder),
+        ("is truncated or damaged", models / "damaged.keras", folder),
         ("must have white-box blocks", models / "plain.keras", folder),
         ("no file or folder", model_file, tmp_path / "nowhere"),
     ):
