@@ -5,12 +5,14 @@ import errno
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import re
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 # In a JSON text, line breaks stand between values only.
@@ -134,6 +136,14 @@ def locked(file: Path, message: str):
         with contextlib.suppress(OSError):  # on Windows, the file is locked for its owner too
             file.write_text(f"process {os.getpid()} on {platform.node()}", "utf8")
         yield
+
+
+def bytes_of(variables: Iterable) -> int:
+    """Number of bytes of the values of variables of Keras."""
+    return sum(
+        math.prod(v.shape) * next((int(n) // 8 for n in ("64", "32", "16") if n in v.dtype), 1)
+        for v in variables
+    )
 
 
 def check_no_folder(path: Path) -> None:

@@ -4,7 +4,6 @@ import contextlib
 import importlib
 import io
 import logging
-import math
 import os
 import warnings
 from pathlib import Path
@@ -13,7 +12,7 @@ import keras
 
 from keras_crate.export.formats import ADVICE, BACKEND_NAMES, FORMATS, check_format
 from keras_crate.extras import needed
-from keras_crate.files import written_whole
+from keras_crate.files import bytes_of, written_whole
 from keras_crate.keras_internals import parts_of
 
 # What TensorFlow and Keras write into the folder of a SavedModel.
@@ -84,9 +83,7 @@ def export_model(
         for tool in writer.tools:
             with needed(tool, f"Exporting {FORMATS[format].title} under {backend} needs"):
                 importlib.import_module(tool)
-        size = _PROGRAM + sum(
-            math.prod(w.shape) * (4 if "32" in w.dtype else 2) for w in model.weights
-        )
+        size = _PROGRAM + bytes_of(model.weights)
         with written_whole(path, folder=not FORMATS[format].ending, size=size) as unfinished:
             writer.write(model, unfinished, images, verbose=bool(verbose), **options)
     return path

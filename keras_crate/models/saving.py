@@ -1,11 +1,10 @@
 """Saves models so that they load under every backend."""
 
-import math
 from pathlib import Path
 
 import keras
 
-from keras_crate.files import written_whole
+from keras_crate.files import bytes_of, written_whole
 from keras_crate.keras_internals import TORCH_OPTIMIZERS
 
 
@@ -30,13 +29,7 @@ def saved_size(model: keras.Model) -> int:
     """Number of bytes of a model's variables and of its optimizer's."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
-    return sum(
-        math.prod(v.shape) * _bytes_of(v.dtype) for v in {id(v): v for v in variables}.values()
-    )
-
-
-def _bytes_of(dtype: str) -> int:
-    return next((int(bits) // 8 for bits in ("64", "32", "16") if bits in dtype), 1)
+    return bytes_of({id(v): v for v in variables}.values())
 
 
 def save_model(model: keras.Model, path: Path) -> None:

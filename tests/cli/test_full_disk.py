@@ -7,6 +7,7 @@ import resource
 import types
 
 import pytest
+from marks import TORCH
 
 from keras_crate_cli import main
 
@@ -70,6 +71,7 @@ def test_a_dry_run(run, tmp_path, capsys):
     _check_refused(run, words, tmp_path / "dry", capsys, 5000)
 
 
+@pytest.mark.skipif(not TORCH, reason="the format is PyTorch's")
 def test_an_export(run, tmp_path, capsys, monkeypatch):
     """It is refused before it begins: PyTorch would end the process."""
     (tmp_path / "a.pt2").write_text("before")
