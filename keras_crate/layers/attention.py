@@ -9,15 +9,15 @@ from keras import ops
 def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
     """Returns the name of the fastest of `FORMS`.
 
-    `benchmarks/attention_forms.py` measures them. PyTorch has a fused kernel
-    that is fastest on every device. The kernels of JAX and TensorFlow are
-    fastest on accelerators, and slower than two batched products on a CPU.
+    `benchmarks/attention_forms.py` measures them. On accelerators, the fused
+    kernels are fastest. On a CPU, the kernels of JAX and TensorFlow are slower
+    than two batched products. So is the gradient of PyTorch's in half precision.
     """
     backend = keras.backend.backend()
-    if backend == "torch":
-        return "torch"
     if _accelerator(backend):
-        return "kernel"
+        return "torch" if backend == "torch" else "kernel"
+    if backend == "torch":
+        return "plain" if training and dtype != "float32" else "torch"
     # Sums of exponentials need the range of float32. Longer rows do not fit into caches.
     late = backend == "jax" and dtype == "float32" and tokens is not None and tokens <= 256
     if training:
@@ -26,7 +26,11 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
 
 
 def _accelerator(backend: str) -> bool:
-    """Whether JAX or TensorFlow computes on another device than a CPU."""
+    """Whether the backend computes on another device than a CPU."""
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available() or torch.backends.mps.is_available()
     if backend == "jax":
         import jax
 
