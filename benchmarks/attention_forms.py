@@ -3,12 +3,14 @@
     KERAS_BACKEND=jax python benchmarks/attention_forms.py
 
 The forms are those of `keras_crate/layers/attention.py`, from which `attention_form` chooses. They
-are measured for 12 heads of width 64. Times are medians of interleaved rounds in one process,
-forward (`predict`) and with the gradient (`train`). Memory is the growth of the peak resident
-memory of a fresh process by compiling and by one call with the gradient, on a CPU.
+are measured for 12 heads of width 64, in float32 and bfloat16. Times are medians of interleaved
+rounds in one process, forward (`predict`) and with the gradient (`train`). Memory is the growth of
+the peak resident memory of a fresh process by compiling and by one call with the gradient, on a
+CPU, in float32.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 
@@ -24,13 +26,12 @@ from keras_crate.layers.attention import FORMS, attention_form, subspace_attenti
 
 HEADS, WIDTH = 12, 64
 CASES = ((8, 197), (1, 1025), (1, 4097))  # images, tokens
+DTYPES = ("float32", "bfloat16")
 
 
-def coordinates(batch, tokens):
-    rng = np.random.default_rng(0)
-    return keras.ops.convert_to_tensor(
-        rng.standard_normal((batch, HEADS, tokens, WIDTH), "float32")
-    )
+def coordinates(batch, tokens, dtype="float32"):
+    w = np.random.default_rng(0).standard_normal((batch, HEADS, tokens, WIDTH), "float32")
+    return keras.ops.convert_to_tensor(w, dtype=dtype)
 
 
 def call_of(form, task, w):
@@ -67,17 +68,17 @@ def main():
         for form in forms_of("train")
     }
     rows = []
-    for batch, tokens in CASES:
-        w = coordinates(batch, tokens)
+    for dtype, (batch, tokens) in itertools.product(DTYPES, CASES):
+        w = coordinates(batch, tokens, dtype)
         for task in ("predict", "train"):
             calls = {form: call_of(form, task, w) for form in forms_of(task)}
             for call in calls.values():
                 call()
             seconds = interleaved(calls, max(3, arguments.rounds * 197 // max(tokens, 197)))
-            chosen = attention_form(tokens, "float32", task == "train")
-            row = {"batch": batch, "tokens": tokens, "task": task, "chosen": chosen}
+            chosen = attention_form(tokens, dtype, task == "train")
+            row = {"batch": batch, "tokens": tokens, "dtype": dtype, "task": task, "chosen": chosen}
             row["milliseconds"] = {k: 1e3 * statistics.median(s) for k, s in seconds.items()}
-            if task == "train":
+            if task == "train" and dtype == "float32":
                 row["mebibytes"] = {form: memory[(batch, tokens), form] for form in calls}
             rows.append(row)
             print(json.dumps(row), flush=True)

@@ -136,8 +136,11 @@ def _attention_forms(files):
                 if form != chosen
             )
             shape = f"{case['batch']} x {case['tokens']:,}"
-            rows.append((_backend(file, results), case["task"], shape, chosen, ratios))
-    yield ("backend", "task", "batch x tokens", "chosen form", "time / chosen form"), rows
+            dtype = case["dtype"]
+            rows.append((_backend(file, results), dtype, case["task"], shape, chosen, ratios))
+    yield (
+        "backend", "dtype", "task", "batch x tokens", "chosen form", "time / chosen form",
+    ), rows  # fmt: skip
 
 
 def _precision(files):

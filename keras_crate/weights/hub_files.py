@@ -79,7 +79,7 @@ def check_has_model(folder: Path, origin: str, names: Iterable[str] = KERAS_FILE
 
 def _no_model(origin: str, missing: Iterable[str]) -> FileNotFoundError:
     return FileNotFoundError(
-        f"{origin} holds no Keras model: {', '.join(missing)} is missing. A checkpoint of the "
+        f"{origin} holds no Keras model, since it lacks {', '.join(missing)}. A checkpoint of the "
         "authors must be downloaded and passed to `keras_crate.hub.from_checkpoint`."
     )
 
