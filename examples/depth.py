@@ -135,7 +135,8 @@ def figure(results: dict):
         for ax, title in zip(
             row, ("R^c, authors' convention", "R^c, paper's convention", "non-zeros"), strict=True
         ):
-            ax.set(title=f"{name}: {title}", xlabel="block")
+            ax.set(title=f"{name}: {title}", xlabel="block", xticks=range(0, DEPTH, 2))
+        row[-1].set(ylim=(0, 1.05))
         legend_beside(row[-1])
     return drawn
 

@@ -12,6 +12,11 @@ import numpy as np
 F = TypeVar("F", bound=Callable)
 # Keras' layers take these, and their signatures do not show it.
 _OF_KERAS_LAYERS = {"input_shape", "input_dim"}
+# Names of other libraries, which are too far from ours for `did_you_mean`.
+_ELSEWHERE = {
+    "embed_dim": "dim", "global_pool": "pooling", "img_size": "input_shape",
+    "in_chans": "input_shape", "lr": "learning_rate", "pretrained": "weights",
+}  # fmt: skip
 MOST = 2**31 - 1  # the backends count in integers of 32 bits
 MOST_PIXELS = 89_478_485  # of an image: Pillow's limit, above which pictures are not read
 
@@ -156,6 +161,12 @@ def check_not_negative(name: str, value) -> float:
     return float(value)
 
 
+def check_boolean(name: str, value) -> None:
+    """Refuses values other than True and False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+
+
 def check_choice(name: str, value, choices: Iterable[str]) -> str:
     """Returns the value if it is one of the choices. Otherwise, the error names the nearest."""
     choices = tuple(choices)
@@ -169,5 +180,7 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
 
 def did_you_mean(word, known: Iterable[str]) -> str:
     """Returns a question with similar known words, to append to an error; empty without any."""
-    near = difflib.get_close_matches(str(word), list(known), n=2)
+    known = list(known)
+    near = [_ELSEWHERE[str(word)]] if _ELSEWHERE.get(str(word)) in known else None
+    near = near or difflib.get_close_matches(str(word), known, n=2)
     return f". Did you mean {' or '.join(map(repr, near))}?" if near else ""

@@ -653,6 +653,11 @@ class FamilyChecks:
             ({"mean": [0.5, 0.5], "std": 1.0}, r"`mean` must be a number or one for each of the 3"),
             ({"mean": 0.5, "std": 0.0}, r"`std` must be above 0"),
             ({"include_preprocessing": False, "mean": 0.5, "std": 0.5}, r"belong to the preproc"),
+            (
+                {"include_preprocessing": "no"},
+                r"`include_preprocessing` must be True or False.*'no'",
+            ),
+            ({"weights": True}, r"`weights` must be a name, a path.*Received: weights=True"),
             ({"data_format": "NHWC"}, r"`data_format` must be one of 'channels_last'.*'NHWC'"),
         ],
     )

@@ -146,8 +146,20 @@ def test_check_before_quantize():
     check_before_quantize(dense, check)
     with pytest.raises(KeyError, match="gptq"):
         dense.quantize("gptq")
+    gc.unfreeze()
+    searched = []
+
+    def count(phase, info):
+        if phase == "start" and info["generation"] == 2:
+            searched.append(len(gc.get_objects()))
+
+    kernel, others = weakref.ref(dense._kernel), [[] for _ in range(50_000)]
+    gc.callbacks.append(count)
     dense.quantize("int8")
+    gc.callbacks.remove(count)
     assert str(dense._kernel.dtype) == "int8"
+    assert kernel() is None  # its memory is free, without a search of all objects
+    assert searched and max(searched) < len(others) and gc.get_freeze_count() == 0
 
 
 def test_compile_steps_anew():

@@ -75,6 +75,14 @@ def test_arguments_of_layers_reach_the_bases():
             Sub(**{"heads": 2, wrong: 1})
 
 
+def test_names_of_other_libraries():
+    for wrong, ours in (("img_size", "input_shape"), ("global_pool", "pooling")):
+        with pytest.raises(TypeError, match=f"has no argument `{wrong}`. Did you mean '{ours}'"):
+            models.CRATETiny(**{wrong: 1})
+    with pytest.raises(ValueError, match="learning_rate"):
+        training.load_recipe("digits-small", lr=1e-3)
+
+
 def test_signatures_and_methods_stay():
     assert list(inspect.signature(keras_crate.interpret.rollout).parameters) == [
         "model", "images", "batch_size",

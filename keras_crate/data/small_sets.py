@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_crate.checks import check_choice, names_arguments
+from keras_crate.checks import did_you_mean, names_arguments
 from keras_crate.data.image_sources import ArraySource, LabelledImages
 from keras_crate.extras import needed
 
@@ -32,7 +32,11 @@ def load(name: str) -> LabelledImages:
     images, labels = digits.train.images, digits.train.labels  # (4000, 28, 28, 1), (4000,)
     ```
     """
-    check_choice("name", name, NAMES)
+    if name not in NAMES:
+        raise ValueError(
+            f"`name` must be 'mnist5k' or 'digits'. `open_data` opens other sets. Received: "
+            f"name={name!r}{did_you_mean(name, NAMES)}"
+        )
     images, labels, share, source = _mnist5k() if name == "mnist5k" else _digits()
     with needed("scikit-learn", f"The set {name} needs"):
         from sklearn.model_selection import train_test_split

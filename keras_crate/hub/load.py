@@ -1,9 +1,11 @@
 """`load`: a model with its weights, by name, address or folder."""
 
 import os
+from pathlib import Path
 
 from keras_crate import models
 from keras_crate.checks import names_arguments
+from keras_crate.hub.load_saved import load_saved
 from keras_crate.hub.pull import pull
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
@@ -13,11 +15,12 @@ from keras_crate.weights.variants import lookup, variant_named
 
 @names_arguments(options=[models.CRATE, models.CRATEAlpha, models.CRATEMAE])
 def load(variant: str | os.PathLike, **arguments) -> WhiteBoxModel:
-    """Makes the model of a variant, a repository or a folder, with its weights.
+    """Makes the model of a variant, a repository, a folder or a file, with its weights.
 
     Args:
         variant: Name of the variant, as `keras_crate.hub.list_weights()` gives it;
-            `"hf://user/repository"`; or a folder with such a repository's files.
+            `"hf://user/repository"`; a folder with such a repository's files; or a
+            `.keras` file.
         **arguments: Arguments of a variant's constructor that replace its own,
             such as `classes=10`, or `weights=None` for initial values.
 
@@ -25,8 +28,8 @@ def load(variant: str | os.PathLike, **arguments) -> WhiteBoxModel:
         The model, not compiled.
 
     Raises:
-        ValueError: If there is no such variant, or arguments were passed for a
-            repository or a folder.
+        ValueError: If there is no such variant, arguments were passed for a
+            repository, a folder or a file, or the file has another format.
         FileNotFoundError: If no program can fetch its weights.
         OSError: If the Hub cannot be reached and the weights are not in its cache.
 
@@ -38,13 +41,15 @@ def load(variant: str | os.PathLike, **arguments) -> WhiteBoxModel:
     """
     name = os.fspath(variant)
     known = lookup(name)
-    if known is None and not (name.startswith(SCHEME) or os.path.isdir(name)):
+    if known is None and not (name.startswith(SCHEME) or os.path.exists(name)):
         known = variant_named(name)  # which says that there is none
     if known is not None:
         return build(known, **arguments)
-    if arguments:
+    is_file = os.path.isfile(name)
+    if arguments or (is_file and not name.endswith(".keras")):
+        given = f" with {', '.join(arguments)}" if arguments else ""
         raise ValueError(
-            f"A saved model is loaded as it is. Received: {name} with {', '.join(arguments)}. "
-            f"Pass weights={name!r} to a constructor with these arguments."
+            f"A repository, folder or .keras file is loaded as it is. Received: {name}{given}.\n"
+            f"For other files and arguments, pass weights={name!r} to a constructor."
         )
-    return pull(name, compile=False)
+    return load_saved(Path(name), name, compile=False) if is_file else pull(name, compile=False)

@@ -85,9 +85,8 @@ def chosen_numbers(layers, depth: int) -> list[int]:
         chosen = []
     if not chosen:
         raise ValueError(
-            "`layers` must be a list of numbers of blocks. The blocks of the model are "
-            f"{', '.join(map(str, range(depth)))}; negative numbers count from the last. "
-            f"Received: {layers!r}"
+            f"Blocks have the numbers {', '.join(map(str, range(depth)))}. Negative numbers count "
+            f"from the last. Received: {layers!r}"
         )
     return chosen
 

@@ -12,6 +12,8 @@ def build(variant: Variant, **arguments) -> WhiteBoxModel:
     given = {"weights": variant.name, "name": variant.name, **variant.arguments, **arguments}
     if "classes" in arguments and "class_names" not in arguments:
         given.pop("class_names", None)  # the weights bring them, if they are for as many classes
+    if not given.get("include_preprocessing", True):
+        given |= {name: arguments.get(name) for name in ("mean", "std")}  # for the error, if given
     data_format = given.get("data_format") or keras.config.image_data_format()
     is_own = "input_shape" in variant.arguments and "input_shape" not in arguments
     if is_own and data_format == "channels_first":

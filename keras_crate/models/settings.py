@@ -8,7 +8,14 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from keras_crate.checks import as_pair, check_above_zero, check_count, check_positive, check_rate
+from keras_crate.checks import (
+    as_pair,
+    check_above_zero,
+    check_boolean,
+    check_count,
+    check_positive,
+    check_rate,
+)
 from keras_crate.keras_internals import outside_remat_scopes
 from keras_crate.models import checks
 
@@ -87,6 +94,8 @@ def checked(settings: Settings) -> None:
     s = settings
     s.dim = check_positive("dim", s.dim)
     s.depth = check_positive("depth", s.depth)
+    for name in ("include_preprocessing", "include_top", "rematerialise", "norm_pix_loss"):
+        check_boolean(name, getattr(s, name, False))
     checks.check_heads(s.dim, s.heads)
     s.heads = int(s.heads)
     check_rate("dropout_rate", s.dropout_rate)

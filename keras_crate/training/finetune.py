@@ -51,7 +51,8 @@ def finetune(
             size. A resumed run continues with what the object gives then.
         output: Folder to write to: new, empty, or that of a run to resume.
         recipe: As in `load_recipe`. By default, the paper's for the data set, such
-            as `"cifar10-paper"`, or else `"finetune-paper"`.
+            as `"cifar10-paper"`, or else `"finetune-paper"`, which keeps the model's
+            image size.
         validation: As in `keras_crate.data.open_data`: a folder or a pair of arrays
             of validation images, or a share of the training images. By default,
             those of the data. For prepared batches: the same kinds, or a pair of

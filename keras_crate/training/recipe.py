@@ -297,6 +297,10 @@ def parse_value(name: str, text: str):
 
 
 def _path_of(recipe: str | os.PathLike) -> Path:
+    if not isinstance(recipe, (str, os.PathLike)):
+        raise ValueError(
+            f"A recipe is a name, a file or a `Recipe(...)`. Received: a {type(recipe).__name__}"
+        )
     name, names = str(recipe), list_recipes()
     if name in names:
         return FOLDER / f"{name}.toml"

@@ -190,9 +190,11 @@ def _check(model, variables, tensors, origin, facts) -> None:
     """Compares names, shapes, heads and dtypes."""
 
     def refuse(difference):
+        kinds = _describe(tensors), _describe(variables)
+        which = f": {kinds[0]}. This model: {kinds[1]}" if kinds[0] != kinds[1] else ""
         raise ValueError(
-            f"The weights in {origin} belong to another model: {_describe(tensors)}. This model: "
-            f"{_describe(variables)}.\nFirst difference: {difference}."
+            f"The weights in {origin} belong to another model{which}.\n"
+            f"First difference: {difference}."
         )
 
     quantised = [name for name, tensor in tensors.items() if "float" not in tensor.dtype]

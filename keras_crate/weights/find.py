@@ -37,6 +37,11 @@ def find(weights, architecture: Architecture | None) -> Found:
     """
     if isinstance(weights, Mapping):
         return Found(weights, "the dictionary")
+    if not isinstance(weights, (str, os.PathLike)):
+        raise ValueError(
+            "`weights` must be a name, a path, hf://user/repository or a dictionary of tensors. "
+            f"Received: weights={weights!r}"
+        )
     text = os.fspath(weights)
     if text.startswith(SCHEME):
         repository = repository_on_hub(parse_address(text))

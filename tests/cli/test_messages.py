@@ -84,7 +84,7 @@ def test_predict(model_file, models, folder, tmp_path, refused, capsys):
 def test_look(model_file, models, folder, tmp_path, refused):
     output = ["--output", tmp_path / "out"]
     for message, *words in (
-        ("model are 0, 1", folder / "0.png", "--layer", "5"),
+        ("numbers 0, 1", folder / "0.png", "--layer", "5"),
         ("divisible", folder / "0.png", "--size", "20"),
         ("`size` must be a positive integer", folder / "0.png", "--size", "0"),
         ("`objects` must be a positive integer", folder / "0.png", "--objects", "0"),

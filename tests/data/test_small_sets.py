@@ -28,7 +28,9 @@ def test_sets(name, shape, train, validation):
 
 
 def test_an_unknown_name_suggests_the_nearest():
-    with pytest.raises(ValueError, match=r"'mnist5k', 'digits'. .*'mnist'. Did you mean 'mnist5k'"):
+    with pytest.raises(
+        ValueError, match=r"'mnist5k' or 'digits'. `open_data` .*'mnist'. Did you mean 'mnist5k'"
+    ):
         data.load("mnist")
 
 

@@ -121,7 +121,9 @@ def test_a_folder_is_checked_as_a_repository_is(tmp_path):
     for name in ("model.weights.h5", "model.safetensors"):
         (tmp_path / "a" / name).unlink()
     for read in (pull, keras_crate.load, lambda folder: open_model(str(folder))):
-        with pytest.raises(FileNotFoundError, match=r"a holds no Keras model, since it lacks model\.weights"):
+        with pytest.raises(
+            FileNotFoundError, match=r"a holds no Keras model, since it lacks model\.weights"
+        ):
             read(tmp_path / "a")
         with pytest.raises(ValueError, match="Nothing was loaded"):
             read(tmp_path / "b")

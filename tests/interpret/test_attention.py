@@ -35,6 +35,11 @@ def test_maps_are_the_class_tokens_scores(model, images):
     assert np.abs(last - maps).max() > 1e-4
 
 
+def test_images_with_other_channels(model, images):
+    with pytest.raises(ValueError, match=r"of 3 channels. Received: .*\(3, 16, 32, 1\)"):
+        attention_maps(model, images[..., :1])
+
+
 def test_maps_of_any_token(model, images):
     scores = _scores(model, images, 1)
     maps = attention_maps(model, images, token=3)
@@ -61,7 +66,7 @@ def test_images_of_another_size(model, images):
 
 
 def test_refuses_a_block_that_does_not_exist(model, images):
-    with pytest.raises(ValueError, match=r"model are 0, 1; negative .* Received: \[2\]"):
+    with pytest.raises(ValueError, match=r"numbers 0, 1. Negative .* Received: \[2\]"):
         attention_maps(model, images, layer=2)
     wrapper = keras.Sequential([keras.Input((16, 32, 3)), model])
     with pytest.raises(ValueError, match=r"white-box blocks.*pass `model.get_layer"):

@@ -37,7 +37,7 @@ def test_images_of_another_size(images):
 
 def test_refusals(images):
     model = CRATE(24, 1, 2, input_shape=(16, 32, 3), patch_size=8, classes=5)
-    with pytest.raises(ValueError, match=r"model are 0; negative .* Received: \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"numbers 0. Negative .* Received: \[0, 1\]"):
         intermediates(model, images, layers=[0, 1])
     with pytest.raises(ValueError, match=r"`what` must be one of 'tokens', 'map', 'keys'.*'maps'"):
         intermediates(model, images, what="maps")

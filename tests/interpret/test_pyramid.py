@@ -36,5 +36,5 @@ def test_refusals():
         feature_pyramid(model, [0], scales=[0.3])
     with pytest.raises(ValueError, match="`layers` must be different blocks"):
         feature_pyramid(model, [1, -1])
-    with pytest.raises(ValueError, match="model are 0, 1"):
+    with pytest.raises(ValueError, match="numbers 0, 1"):
         feature_pyramid(model, [2])

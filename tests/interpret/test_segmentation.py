@@ -93,10 +93,10 @@ def test_refusals(model, images):
     with pytest.raises(ValueError, match=r"at least 4 patches.*\(3, 1, 2, 24\)"):
         segment(model, images[:, :8, :16])
     for layer in (7, 0.5, "1"):
-        with pytest.raises(ValueError, match=rf"model are 0, 1; .* Received: \[{layer!r}\]"):
+        with pytest.raises(ValueError, match=rf"numbers 0, 1. .* Received: \[{layer!r}\]"):
             segment(model, images, layer=layer)
     for layers in (-1, []):
-        with pytest.raises(ValueError, match=r"`layers` must be a list of numbers of blocks"):
+        with pytest.raises(ValueError, match="Blocks have the numbers 0, 1"):
             intermediates(model, images, layers=layers)
     tssa = CRATE(24, 1, 2, input_shape=(32, 32, 3), patch_size=8, classes=5, compress="tssa")
     assert segment(tssa, images, what="keys").shape == (3, 4, 4)

@@ -84,7 +84,7 @@ def test_refusals():
         SparseRateReduction(-1)
     with pytest.raises(ValueError, match=r"`eps` must be a number above 0"):
         SparseRateReduction(1, eps=0)
-    with pytest.raises(ValueError, match=r"model are 0, 1; negative .* Received: \[2\]"):
+    with pytest.raises(ValueError, match=r"numbers 0, 1. Negative .* Received: \[2\]"):
         SparseRateReduction(1, layers=[2]).attach(_model())
     model = _model()
     model.get_layer("block_0_ista").activity_regularizer = keras.regularizers.L1(0.1)

@@ -186,6 +186,10 @@ def test_the_recipe_for_data(tmp_path, model):
 
     assert recipe_for_data("cifar10") == "cifar10-paper"
     assert recipe_for_data(tmp_path) == recipe_for_data(None) == "finetune-paper"
+    assert load_recipe("finetune-paper").image_size is None  # a small model stays small
+    assert load_recipe("cifar10-paper").image_size == 224
+    with pytest.raises(ValueError, match=r"`Recipe\(...\)`. Received: a dict"):
+        finetune(model, "digits", tmp_path, recipe={"epochs": 1})
     with pytest.raises(ValueError, match="`data` must name what to train on"):
         finetune(model)
     with pytest.raises(ValueError, match=r"Received: a int"):
