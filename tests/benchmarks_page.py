@@ -136,7 +136,7 @@ def _attention_forms(files):
                 if form != chosen
             )
             shape = f"{case['batch']} x {case['tokens']:,}"
-            dtype = case["dtype"]
+            dtype = results.get("dtype", "float32")
             rows.append((_backend(file, results), dtype, case["task"], shape, chosen, ratios))
     yield (
         "backend", "dtype", "task", "batch x tokens", "chosen form", "time / chosen form",
