@@ -79,7 +79,7 @@ def test_names_of_other_libraries():
     for wrong, ours in (("img_size", "input_shape"), ("global_pool", "pooling")):
         with pytest.raises(TypeError, match=f"has no argument `{wrong}`. Did you mean '{ours}'"):
             models.CRATETiny(**{wrong: 1})
-    with pytest.raises(ValueError, match="learning_rate"):
+    with pytest.raises(TypeError, match="Did you mean 'learning_rate'"):
         training.load_recipe("digits-small", lr=1e-3)
 
 

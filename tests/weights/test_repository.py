@@ -171,7 +171,7 @@ def test_a_damaged_copy_and_a_missing_one(tmp_path):
         with pytest.raises(ValueError, match=r"both/model.safetensors is truncated or damaged"):
             read(both)
     (both / AUTHORS_FILE).unlink()
-    with pytest.raises(FileNotFoundError, match=r"no Keras model: model.weights.h5 is missing"):
+    with pytest.raises(FileNotFoundError, match=r"no Keras model, since it lacks model.weights.h5"):
         pull(both)
 
 
