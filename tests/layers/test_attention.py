@@ -62,11 +62,16 @@ def test_the_form_is_chosen_by_backend_tokens_and_precision():
     }[backend]
     chosen = {
         attention.attention_form(tokens, dtype, training)
-        for tokens in (None, 5, 1025)
+        for tokens in (None, 5, 1025, 4097)
         for dtype in ("float32", "bfloat16")
         for training in (False, True)
     }
     assert chosen == expected
+
+
+def test_many_tokens_take_a_form_with_little_memory():
+    if keras.backend.backend() == "torch":
+        assert attention.attention_form(4097, "bfloat16", True) == "torch"
 
 
 def test_accelerators_take_a_kernel(monkeypatch):
