@@ -1,12 +1,10 @@
 """`load`: a model with its weights, by name, address or folder."""
 
 import os
-from pathlib import Path
 
 from keras_crate import models
 from keras_crate.checks import names_arguments
-from keras_crate.hub.load_saved import load_saved
-from keras_crate.hub.pull import pull
+from keras_crate.hub.open_model import open_model
 from keras_crate.models.load import build
 from keras_crate.models.white_box import WhiteBoxModel
 from keras_crate.weights.hub_files import SCHEME
@@ -45,11 +43,11 @@ def load(variant: str | os.PathLike, **arguments) -> WhiteBoxModel:
         known = variant_named(name)  # which says that there is none
     if known is not None:
         return build(known, **arguments)
-    is_file = os.path.isfile(name)
-    if arguments or (is_file and not name.endswith(".keras")):
+    is_of_weights = os.path.isfile(name) and not name.endswith(".keras")
+    if arguments or is_of_weights:
         given = f" with {', '.join(arguments)}" if arguments else ""
         raise ValueError(
             f"A repository, folder or .keras file is loaded as it is. Received: {name}{given}.\n"
             f"For other files and arguments, pass weights={name!r} to a constructor."
         )
-    return load_saved(Path(name), name, compile=False) if is_file else pull(name, compile=False)
+    return open_model(name)[0]

@@ -89,12 +89,18 @@ def arguments_of(local_variables: dict) -> dict:
     return {k: v for k, v in local_variables.items() if k not in ("self", "__class__")}
 
 
+_FLAGS = (
+    "include_preprocessing", "include_top", "rematerialise", "norm_pix_loss", "decoupled",
+    "residual",
+)  # fmt: skip
+
+
 def checked(settings: Settings) -> None:
     """Checks the settings that all families share, and converts them to their normal form."""
     s = settings
     s.dim = check_positive("dim", s.dim)
     s.depth = check_positive("depth", s.depth)
-    for name in ("include_preprocessing", "include_top", "rematerialise", "norm_pix_loss"):
+    for name in _FLAGS:
         check_boolean(name, getattr(s, name, False))
     checks.check_heads(s.dim, s.heads)
     s.heads = int(s.heads)

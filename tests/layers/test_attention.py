@@ -1,8 +1,11 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 from compare import assert_close
 from layer_checks import gradients
+from marks import TORCH
 
 from keras_crate.layers import MSSA, attention
 
@@ -69,9 +72,14 @@ def test_the_form_is_chosen_by_backend_tokens_and_precision():
     assert chosen == expected
 
 
-def test_many_tokens_take_a_form_with_little_memory():
-    if keras.backend.backend() == "torch":
-        assert attention.attention_form(4097, "bfloat16", True) == "torch"
+@pytest.mark.skipif(not TORCH, reason="the rule is for PyTorch's kernel")
+def test_pytorch_leaves_its_kernel_for_few_tokens_in_half_precision_in_training():
+    for case in itertools.product(
+        (5, 1025, 4097), ("float32", "float16", "bfloat16"), (False, True)
+    ):
+        tokens, dtype, training = case
+        expected = "plain" if tokens < 4097 and dtype != "float32" and training else "torch"
+        assert attention.attention_form(*case) == expected, case
 
 
 def test_accelerators_take_a_kernel(monkeypatch):

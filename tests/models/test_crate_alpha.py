@@ -177,3 +177,10 @@ def test_large_and_huge_as_they_are():
         model = getattr(keras_crate, name)()
         assert model.count_params() == SIZES[name].parameters
         assert model.settings.patch_size == (14, 14)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("name", ["decoupled", "residual"])
+def test_flags_are_booleans(name):
+    with pytest.raises(ValueError, match=f"`{name}` must be True or False.*'no'"):
+        CRATEAlpha(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=5, **{name: "no"})
