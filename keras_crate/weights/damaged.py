@@ -27,6 +27,11 @@ def damage_named(origin: str):
         yield
     except (Refused, ImportError, FileNotFoundError, PermissionError, DiskFull):
         raise
+    except MemoryError as error:
+        raise Refused(
+            f"There is not enough memory for the weights file {origin}, or it is damaged. Free "
+            "memory, or copy or download it again."
+        ) from error
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise damaged(origin, reason) from error

@@ -14,7 +14,8 @@ from marks import those_of_pytorch
 from keras_crate import CRATE
 from keras_crate.hub import from_checkpoint, to_pytorch
 from keras_crate.hub.open_model import open_model
-from keras_crate.weights.damaged import most_bytes
+from keras_crate.weights.damaged import damage_named, most_bytes
+from keras_crate.weights.hdf5 import Refused
 from keras_crate.weights.tensor_files import open_tensors
 
 pytestmark = pytest.mark.any_backend
@@ -220,3 +221,9 @@ def test_weights_in_float16_and_sparse_ones_are_no_bombs(tmp_path):
     tensors = {k: v.astype("float16") for k, v in to_pytorch(model).items()}
     np.savez_compressed(tmp_path / "a.npz", **tensors)
     assert from_checkpoint(tmp_path / "a.npz", heads=2).count_params() == model.count_params()
+
+
+def test_too_little_memory_may_be_the_reason():
+    said = "not enough memory for the weights file a.npz, or it is damaged"
+    with pytest.raises(Refused, match=said), damage_named("a.npz"):
+        raise MemoryError
