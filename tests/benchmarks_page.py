@@ -216,7 +216,9 @@ def _compare(files):
             (model, f"{results['parameters'][model]:,}", _spread([100 * a for a in accuracies]))
             for model, accuracies in results["test_accuracies"].items()
         ]
-        yield ("model", "parameters", "test accuracy, %, mean ± std of seeds"), rows
+        seeds = f"{len(results['seeds'])} seeds" if len(results["seeds"]) > 1 else "1 seed"
+        epochs = len(next(iter(results["histories"].values()))[0]["epoch"])
+        yield ("model", "parameters", f"test accuracy, %, {epochs} epochs, {seeds}"), rows
 
 
 def _depth(files):
@@ -264,7 +266,9 @@ def _small_images(files):
 
 
 def _spread(values) -> str:
-    return f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
+    """The mean, and the standard deviation if there are several values."""
+    deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{deviation}"
 
 
 # Title, script and tables by the beginning of the files' names.
