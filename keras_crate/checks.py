@@ -3,6 +3,7 @@
 import difflib
 import functools
 import inspect
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, overload
@@ -176,6 +177,12 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
             f"{name}={value!r}{did_you_mean(value, choices)}"
         )
     return value
+
+
+def some_names(names: Iterable) -> str:
+    """Lists names of a file for a message: at most 8, and no control characters."""
+    shown = [repr(str(name)[:40]) for name in itertools.islice(names, 9)]
+    return ", ".join(shown[:8] + ["..."] * (len(shown) > 8)) or "nothing"
 
 
 def did_you_mean(word, known: Iterable[str]) -> str:

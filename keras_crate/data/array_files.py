@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_crate.checks import some_names
 from keras_crate.data.class_folders import class_folders
 from keras_crate.data.image_sources import ArraySource
 
@@ -110,7 +111,7 @@ def _sources(arrays: Mapping, file: Path) -> dict[str, ArraySource]:
     if pair is None:
         raise ValueError(
             f"{file} must have the arrays x_train, y_train or train_images, train_labels. "
-            f"Received: {', '.join(arrays)}"
+            f"Received: {some_names(arrays)}"
         )
     sources = {}
     for split, word in _NPZ_SPLITS.items():
@@ -123,7 +124,7 @@ def _sources(arrays: Mapping, file: Path) -> dict[str, ArraySource]:
 
 def _array(arrays: Mapping, name: str, file: Path) -> np.ndarray:
     if name not in arrays:
-        raise ValueError(f"{file} has no array {name}. Received: {', '.join(arrays)}")
+        raise ValueError(f"{file} has no array {name}. Received: {some_names(arrays)}")
     try:
         found = arrays[name]
     except Exception as error:  # of zip, compression and NumPy, each of its own classes

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
+from keras_crate.checks import some_names
 from keras_crate.data import ImageFiles
 from keras_crate.data.image_files import why_broken
 from keras_crate.evaluation.ray_options import RayOptions
@@ -90,7 +91,7 @@ def images_in_parquet(files: list[Path], options: RayOptions):
     for option, wanted in (("column", options.column), ("key", options.key)):
         if wanted is not None and wanted not in names:
             raise ValueError(
-                f"`{option}` must be a column of {files[0]}: {', '.join(names)}. Received: "
+                f"`{option}` must be a column of {files[0]}: {some_names(names)}. Received: "
                 f"{option}={wanted!r}"
             )
     key = options.key or next((name for name in _KEYS if name in names), _ROW_HASH)

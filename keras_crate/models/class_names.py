@@ -32,6 +32,12 @@ def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | N
             f'"imagenet". Received: class_names={class_names!r}'
         )
     names = tuple(str(name) for name in class_names)
+    unprintable = [name for name in names if not name.isprintable()]
+    if unprintable:  # a terminal would obey control characters from a stranger's file
+        raise ValueError(
+            "`class_names` must have no control characters, such as line breaks. Received: "
+            f"{unprintable[0][:40]!r}"
+        )
     if classes is not None and len(names) != classes:
         raise ValueError(
             "`class_names` must have one name for each class. Received: "

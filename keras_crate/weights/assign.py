@@ -293,23 +293,25 @@ def _warn_of_other_settings(config: dict, model, origin: str) -> None:
     names = _SETTINGS
     if config.get("include_top") and own.get("include_top"):
         names = (*names, "pooling")  # it decides what the head sees
-    other = [k for k in names if k in config and k in own and not _agree(k, config, own)]
-    if other:
-        differences = ", ".join(f"{k}={config[k]!r} there and {own[k]!r} here" for k in other)
+    differences = [_difference(k, config, own) for k in names if k in config and k in own]
+    differences = ", ".join(filter(None, differences))
+    if differences:
         warnings.warn(
             f"The model in {origin} was made with other settings: {differences[:500]}.",
             stacklevel=5,
         )
 
 
-def _agree(name: str, config: dict, own: dict) -> bool:
-    """Whether two configurations agree on a setting."""
-    if name not in ("compress", "sparsify"):
-        return config[name] == own[name]
-    # One configuration may have the operator's name, and the other its layer.
-    (ours, our_numbers), (theirs, their_numbers) = (_operator(c[name], c) for c in (own, config))
-    shared = our_numbers.keys() & their_numbers.keys()
-    return ours == theirs and all(our_numbers[k] == their_numbers[k] for k in shared)
+def _difference(name: str, config: dict, own: dict) -> str | None:
+    """Says how two configurations differ in a setting; None if they agree."""
+    theirs, ours = config[name], own[name]
+    if name in ("compress", "sparsify"):
+        # One configuration may have the operator's name, and the other its layer.
+        (theirs, n), (ours, m) = (_operator(c[name], c) for c in (config, own))
+        if theirs == ours:
+            unequal = [k for k in n if k in m and n[k] != m[k]]
+            theirs, ours = ({k: numbers[k] for k in unequal} for numbers in (n, m))
+    return None if theirs == ours else f"{name}={theirs!r} there and {ours!r} here"
 
 
 def _operator(value: str | dict, config: dict) -> tuple[str, dict]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from keras_crate.checks import some_names
 from keras_crate.extras import needed
 from keras_crate.reading import parse_json, read_json
 from keras_crate.weights.damaged import check_declared, damage_named, damaged
@@ -291,7 +292,7 @@ def _tensors_in(content: Mapping, origin: str) -> dict[str, Tensor]:
     if not found:
         raise Refused(
             f"{origin} holds no tensors, neither at its top nor under any of "
-            f"{', '.join(_WRAPPERS)}. It has: {', '.join(map(str, list(content)[:8])) or 'nothing'}"
+            f"{', '.join(_WRAPPERS)}. It has: {some_names(content)}"
         )
     return _renamed(found, origin)
 

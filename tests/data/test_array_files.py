@@ -101,7 +101,8 @@ def test_broken_files_are_named(tmp_path):
             open_data(folder)
     file = tmp_path / "set.npz"
     for arrays, message in (
-        ({"x": [1]}, r"set.npz must have the arrays x_train, y_train or .* Received: x"),
+        ({f"\x1b[2J\n{k}": [k] for k in range(10)}, r"Received: ('\\x1b\[2J\\n\d', ){8}\.\.\.$"),
+        ({"x": [1]}, r"set.npz must have the arrays x_train, y_train or .* Received: 'x'"),
         ({"x_train": np.zeros((2, 4, 4), "uint8")}, r"set.npz has no array y_train"),
         (
             {"x_train": np.full((2, 4, 4), 0.5), "y_train": [0, 1]},

@@ -208,7 +208,9 @@ def test_columns_of_images_in_parquet(tmp_path, rng):
     assert ray_images.images_in_parquet([file], RayOptions())[1:] == ("path", "image")
     assert ray_images.images_in_parquet([file], RayOptions(key="name"))[1:] == ("name", "image")
     for options in ({"column": "photo"}, {"key": "id"}):
-        with pytest.raises(ValueError, match=r"0\.parquet: image, name, path. Received: \w+='"):
+        with pytest.raises(
+            ValueError, match=r"0\.parquet: 'image', 'name', 'path'. Received: \w+='"
+        ):
             ray_images.images_in_parquet([file], RayOptions(**options))
 
 

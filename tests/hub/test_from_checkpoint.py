@@ -412,7 +412,7 @@ def test_what_is_no_checkpoint(tmp_path):
     (tmp_path / "a.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{}")
     with pytest.raises(ValueError, match=r"a.safetensors is truncated or damaged"):
         from_checkpoint(tmp_path / "a.safetensors")
-    with pytest.raises(ValueError, match=r"the dictionary holds no tensors.*It has: epoch"):
+    with pytest.raises(ValueError, match=r"the dictionary holds no tensors.*It has: 'epoch'"):
         from_checkpoint({"epoch": 3})
     with pytest.raises(
         ValueError, match=r"no known layout \(.*CRATE of PyTorch(.|\n)*such as: conv"

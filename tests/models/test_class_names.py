@@ -49,6 +49,7 @@ def test_names_can_be_set_later_and_are_checked():
         (np.zeros((1, 2)), {"a", "b"}, {}, r"in the order of the classes.*Received: class_names={"),
         (np.zeros((1, 2)), {"a": 1, "b": 0}, {}, "in the order of the classes"),
         (np.zeros((1, 2)), b"ab", {}, "in the order of the classes"),
+        (np.zeros((1, 2)), ["a", "b\x1b[2J"], {}, r"no control characters.*Received: 'b\\x1b\[2J'"),
         (np.zeros((1, 2)), 2, {}, "in the order of the classes.*class_names=2"),
     ],
 )

@@ -6,6 +6,7 @@ from authors import golden, images_of, state_of
 import keras_crate
 from keras_crate import CRATE
 from keras_crate.hub import from_checkpoint, to_pytorch
+from keras_crate.layers import ISTA
 from keras_crate.weights.assign import load_weights
 
 SMALL = {"dim": 24, "depth": 2, "heads": 2, "input_shape": (16, 16, 3), "patch_size": 8}
@@ -110,6 +111,16 @@ def test_settings_come_with_the_weights(tmp_path):
         _model(pooling="avg", weights=tmp_path / "a.keras")
 
 
+def test_numbers_of_an_operator_by_name_and_as_a_layer(tmp_path, recwarn):
+    _model().save(tmp_path / "a.keras")
+    _model(weights=tmp_path / "a.keras", sparsify=ISTA)
+    _model(weights=tmp_path / "a.keras", sparsify=ISTA(step_size=0.1, penalty=0.1))
+    assert not [w for w in recwarn if "settings" in str(w.message)]
+    said = r"settings: sparsify={'step_size': 0.1} there and {'step_size': 0.2} here\.$"
+    with pytest.warns(UserWarning, match=said):
+        _model(weights=tmp_path / "a.keras", sparsify=ISTA(step_size=0.2))
+
+
 def test_the_settings_of_a_users_subclass(tmp_path):
     class Mine(CRATE):
         """A user's, with the same weights."""
@@ -136,8 +147,13 @@ def test_the_authors_layouts_as_weights(form, tmp_path):
         48, 2, 4, input_shape=(32, 32, 3), patch_size=8, classes=10, classifier_activation=None,
         include_preprocessing=False, weights=weights,
     )  # fmt: skip
-    found = model.predict(images_of(numbers), verbose=0)
-    np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
+    of_any_size = family(
+        48, 2, 4, input_shape=(None, None, 3), patch_size=8, classes=10,
+        classifier_activation=None, include_preprocessing=False, weights=weights,
+    )  # fmt: skip
+    for each in (model, of_any_size):
+        found = each.predict(images_of(numbers), verbose=0)
+        np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
     if jax:
         assert model.settings.epsilon == 1e-6
         with pytest.raises(ValueError, match="block_0_mssa has 4 heads in the file and 2 in the"):

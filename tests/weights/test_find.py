@@ -196,7 +196,8 @@ def test_the_authors_repository(server, client, tmp_path):
     entries = {
         "alpha": {},
         "pinned": {"revision": commit, "sha256": hashlib.sha256(archive).hexdigest()},
-        "other": {"sha256": "0" * 64},
+        "low": {"sha256": "0" * 64},
+        "high": {"sha256": "f" * 64},
         "missing": {"file": "jax/none.npz"},
     }
     _register(
@@ -213,8 +214,9 @@ def test_the_authors_repository(server, client, tmp_path):
         np.testing.assert_allclose(found, numbers["logits"], atol=2e-5)
     assert client("result = model.settings.epsilon") == 1e-6
     assert client(f"result = {listed}")["pinned"] is True
-    with pytest.raises(ClientError, match=r"not the file of the registry. Its SHA-256 is"):
-        client(LOAD, name="other", inputs=inputs)
+    for name in ("low", "high"):
+        with pytest.raises(ClientError, match=r"not the file of the registry. Its SHA-256 is"):
+            client(LOAD, name=name, inputs=inputs)
     with pytest.raises(
         ClientError, match=r"jax/none.npz failed: there is no such file in hf://authors"
     ):
