@@ -1,4 +1,5 @@
 import contextlib
+import inspect
 import math
 import re
 from pathlib import Path
@@ -235,8 +236,10 @@ def test_every_call_makes_a_model_of_its_entry():
 @pytest.mark.any_backend
 def test_constructors_have_the_published_sizes():
     for constructor, size in SIZES.items():
-        if size.parameters < 10_000_000:
-            model = getattr(keras_crate, constructor)()
+        make = getattr(keras_crate, constructor)
+        assert inspect.signature(make).parameters["patch_size"].default == size.patch
+        if size.parameters < 200_000_000:  # the others take gigabytes
+            model = make()
             assert parameters_of(model) == size.parameters
             s = model.settings
             assert (s.dim, s.depth, s.heads, s.patch_size[0]) == size[:4]
