@@ -2,12 +2,15 @@
 
 import functools
 import importlib.resources
+import re
 from collections.abc import Iterable, Mapping
 
 import keras
 import numpy as np
 
 from keras_crate.checks import check_positive, names_arguments
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @functools.cache
@@ -32,11 +35,11 @@ def resolve_class_names(class_names, classes: int | None) -> tuple[str, ...] | N
             f'"imagenet". Received: class_names={class_names!r}'
         )
     names = tuple(str(name) for name in class_names)
-    unprintable = [name for name in names if not name.isprintable()]
-    if unprintable:  # a terminal would obey control characters from a stranger's file
+    controlling = [name for name in names if _CONTROL.search(name)]
+    if controlling:  # a terminal would obey a stranger's file
         raise ValueError(
             "`class_names` must have no control characters, such as line breaks. Received: "
-            f"{unprintable[0][:40]!r}"
+            f"{controlling[0][:40]!r}"
         )
     if classes is not None and len(names) != classes:
         raise ValueError(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_crate import CRATE, decode_predictions
-from keras_crate.models.class_names import imagenet_classes
+from keras_crate.models.class_names import imagenet_classes, resolve_class_names
 
 
 def _model(**arguments):
@@ -20,6 +20,11 @@ def test_names_come_from_the_model():
 def test_names_can_be_given_and_top_may_exceed_them():
     decoded = decode_predictions(np.array([[0.1, 0.9]]), ["no", "yes"])
     assert decoded == [[("yes", 0.9), ("no", 0.1)]]
+
+
+def test_names_of_any_language():
+    names = ["می\u200cخواهم", "\u00a0é", "猫"]  # with a mark that joins, and a wide space
+    assert resolve_class_names(names, 3) == tuple(names)
 
 
 def test_imagenets_names():
