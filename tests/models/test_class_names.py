@@ -23,7 +23,7 @@ def test_names_can_be_given_and_top_may_exceed_them():
 
 
 def test_names_of_any_language():
-    names = ["می\u200cخواهم", "\u00a0é", "猫"]  # with a mark that joins, and a wide space
+    names = ["a\u200cb", "\u00a0é", "猫"]  # with a mark that joins, and a wide space
     assert resolve_class_names(names, 3) == tuple(names)
 
 
