@@ -15,6 +15,8 @@ def hub_errors(address: str, failed: str, token: str | None = None):
     """
     try:
         yield
+    except ImportError:  # of a package for SOCKS proxies, for example
+        raise
     except Exception as error:
         raise explained(error, address, failed, token) from None
 

@@ -2,6 +2,7 @@ import pytest
 
 from keras_crate.files import git_id_of
 from keras_crate.weights import hub_files
+from keras_crate.weights.hub_errors import hub_errors
 from keras_crate.weights.hub_files import download_model, parse_address
 
 pytestmark = pytest.mark.any_backend
@@ -49,3 +50,9 @@ def test_an_asset_is_compared_with_its_hash_whatever_its_name(tmp_path, monkeypa
     monkeypatch.setattr(hub_files, "in_cache", lambda *_: True)
     with pytest.raises(ValueError, match=r"assets/model.safetensors of .* is not what the Hub"):
         download_model(parse_address("hf://a/b"))
+
+
+def test_a_package_that_is_missing_is_not_told_as_an_answer_of_the_hub():
+    said = "Using SOCKS proxy, but the 'socksio' package is not installed"  # httpx says so
+    with pytest.raises(ImportError, match=said), hub_errors("hf://a/b", "The download failed"):
+        raise ImportError(said)
