@@ -1,0 +1,24 @@
+import pytest
+
+from keras_crate.extras import needed
+
+pytestmark = pytest.mark.any_backend
+
+
+def test_a_missing_package():
+    with pytest.raises(ImportError) as caught, needed("no-such-package", "Figures need"):
+        import no_such_package  # noqa: F401
+    assert str(caught.value) == (
+        "Figures need no-such-package, which is not installed. Install it with: "
+        "pip install no-such-package"
+    )
+
+
+def test_a_package_that_does_not_go_with_another():
+    """It is installed, and says so itself: `datasets`, with a pyarrow that is too new."""
+    with pytest.raises(ImportError) as caught, needed("datasets", "Hugging Face data sets need"):
+        raise ImportError("pyarrow requires NumPy 2.0 or newer,\nfound 1.26.0")
+    assert str(caught.value) == (
+        "Hugging Face data sets need datasets, which cannot be imported: pyarrow requires NumPy "
+        "2.0 or newer, found 1.26.0\nUpdate it with: pip install --upgrade datasets"
+    )
