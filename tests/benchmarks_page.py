@@ -100,15 +100,35 @@ def _throughput(files):
     for _, results in files:
         rows = [
             (
+                row["backend"],
                 row["model"],
                 row["dtype"],
                 str(row["batch"]),
-                f"{row['images_per_second_inference']:,.0f}",
-                f"{row['images_per_second_training']:,.0f}",
+                *(
+                    _rate(row.get(f"images_per_second_{task}"))
+                    for task in ("inference", "training")
+                ),
             )
             for row in results
         ]
-        yield ("model", "dtype", "batch", "images/s, inference", "images/s, training"), rows
+        yield (
+            "backend", "model", "dtype", "batch", "images/s, inference", "images/s, training",
+        ), rows  # fmt: skip
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.0f}"
+
+
+def _attention_in_training(files):
+    for file, results in files:
+        forms = list(results["cases"][0]["images_per_second"])
+        rows = [
+            (_backend(file, results), f"{case['batch']} x {case['tokens']:,}", case["chosen"],
+             *(_rate(case["images_per_second"].get(form)) for form in forms))
+            for case in results["cases"]
+        ]  # fmt: skip
+        yield ("backend", "batch x tokens", "chosen form", *forms), rows
 
 
 def _attention_cost(files):
@@ -276,6 +296,11 @@ KINDS: dict[str, tuple[str, str, Callable]] = {
     "peers": ("CRATE-B beside a ViT-S", "benchmarks/peers.py", _peers),
     "throughput": ("Throughput on a GPU", "benchmarks/throughput.py", _throughput),
     "attention_cost": ("Attention as tokens grow", "benchmarks/attention_cost.py", _attention_cost),
+    "attention_in_training": (
+        "Forms of attention in a training step",
+        "benchmarks/attention_in_training.py",
+        _attention_in_training,
+    ),
     "attention_forms": ("Forms of attention", "benchmarks/attention_forms.py", _attention_forms),
     "precision": ("Lower precision", "benchmarks/precision.py", _precision),
     "training_precision": (

@@ -15,6 +15,8 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
     """
     backend = keras.backend.backend()
     if _accelerator(backend):
+        if backend == "jax" and training and dtype != "float32" and tokens and tokens % 2:
+            return _form_for_an_odd_number_of_tokens()
         return "torch" if backend == "torch" else "kernel"
     if backend == "torch":
         # With 4,097 tokens the products are no faster, and take 20 times the memory.
@@ -42,6 +44,20 @@ def _accelerator(backend: str) -> bool:
 
         return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
     return False
+
+
+def _form_for_an_odd_number_of_tokens() -> str:
+    """JAX's gradient of cuDNN's kernel refuses an odd number of tokens.
+
+    `_padded` was measured on one H200 only, so several GPUs do without a kernel. On
+    GPUs before NVIDIA's Ampere, and on other devices, Keras does not call cuDNN.
+    """
+    import jax
+
+    capability = getattr(jax.devices()[0], "compute_capability", "")
+    if not capability[:1].isdigit() or float(capability) < 8:
+        return "kernel"
+    return "padded" if keras.distribution.distribution() is None else "tied"
 
 
 def subspace_attention(w, form: str):
@@ -92,6 +108,24 @@ def _kernel(w):
     return ops.transpose(ops.dot_product_attention(w, w, w), (0, 2, 1, 3))
 
 
+def _padded(w, implementation="cudnn"):
+    """JAX's kernel with one more token, which it masks."""
+    import jax
+
+    batch, _, tokens, _ = w.shape
+    padded = jax.numpy.pad(w.swapaxes(1, 2), ((0, 0), (0, 1), (0, 0), (0, 0)))
+    lengths = jax.numpy.full((batch,), tokens, "int32")
+    try:
+        outputs = jax.nn.dot_product_attention(
+            padded, padded, padded,
+            query_seq_lengths=lengths, key_value_seq_lengths=lengths,
+            implementation=implementation,
+        )  # fmt: skip
+    except (NotImplementedError, RuntimeError):  # no cuDNN, or p is no multiple of 8
+        return _tied(w)
+    return outputs[:, :tokens].swapaxes(1, 2)
+
+
 def _torch(w):
     """PyTorch's kernel, called without Keras' copies of query, key and value."""
     import torch
@@ -136,3 +170,5 @@ FORMS = {
 }  # fmt: skip
 if keras.backend.backend() == "torch":
     FORMS["torch"] = _torch
+if keras.backend.backend() == "jax":
+    FORMS["padded"] = _padded

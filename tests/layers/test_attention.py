@@ -9,6 +9,8 @@ from marks import TORCH
 
 from keras_crate.layers import MSSA, attention
 
+jax_only = pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX has this form")
+
 
 def _oracle(w):
     """Attention and, for the sum of its outputs times `g`, the gradient, in float64."""
@@ -85,6 +87,55 @@ def test_pytorch_leaves_its_kernel_for_few_tokens_in_half_precision_in_training(
 def test_accelerators_take_a_kernel(monkeypatch):
     monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
     assert attention.attention_form(197, "bfloat16", True) in ("kernel", "torch")
+
+
+class _Device:
+    def __init__(self, capability):
+        self.compute_capability = capability
+
+
+@jax_only
+@pytest.mark.parametrize(
+    ("capability", "tokens", "dtype", "training", "expected"),
+    [
+        ("9.0", 197, "bfloat16", True, "padded"),
+        ("9.0", 197, "float16", True, "padded"),
+        ("9.0", 196, "bfloat16", True, "kernel"),
+        ("9.0", None, "bfloat16", True, "kernel"),
+        ("9.0", 197, "float32", True, "kernel"),
+        ("9.0", 197, "bfloat16", False, "kernel"),
+        ("7.5", 197, "bfloat16", True, "kernel"),
+        ("gfx90a", 197, "bfloat16", True, "kernel"),
+    ],
+)
+def test_jax_pads_an_odd_number_of_tokens_to_train_on_a_gpu(
+    capability, tokens, dtype, training, expected, monkeypatch
+):
+    monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
+    monkeypatch.setattr("jax.devices", lambda: [_Device(capability)])
+    assert attention.attention_form(tokens, dtype, training) == expected
+
+
+@jax_only
+def test_jax_pads_on_one_gpu_only(monkeypatch):
+    monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
+    monkeypatch.setattr("jax.devices", lambda: [_Device("9.0")])
+    monkeypatch.setattr("keras.distribution.distribution", lambda: object())
+    assert attention.attention_form(197, "bfloat16", True) == "tied"
+
+
+@jax_only
+def test_the_padded_form_with_a_kernel_that_a_cpu_has(rng):
+    w, g = (rng.normal(size=(2, 3, 7, 4)).astype("float32") for _ in range(2))
+
+    def loss(w):
+        outputs = attention._padded(w, implementation="xla")
+        return keras.ops.sum(outputs * keras.ops.convert_to_tensor(g))
+
+    found = attention._padded(keras.ops.convert_to_tensor(w), implementation="xla")
+    assert_close(found, _oracle(w)[1], atol=1e-5)
+    (found,) = gradients(loss, w)
+    assert_close(found, _oracle_gradient(w, g), atol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [5, 300])

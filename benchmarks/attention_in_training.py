@@ -1,0 +1,69 @@
+"""Images per second of CRATE-B's training step, with each form of MSSA's attention.
+
+    KERAS_BACKEND=jax python benchmarks/attention_in_training.py   # on a GPU
+
+A step is that of `throughput.py`, in mixed bfloat16. Ten steps of each form are timed in turns.
+`attention_form` in `keras_crate/layers/attention.py` chooses from these forms.
+"""
+
+import statistics
+from unittest.mock import patch
+
+import keras
+import numpy as np
+import script
+from machine import machine
+from throughput import training_step
+from timing import interleaved, wait
+
+import keras_crate
+from keras_crate.layers import attention, mssa
+
+STEPS = 10
+
+
+def call_of(form: str, size: int, batch: int):
+    """A function that makes steps and waits for them."""
+    rng = np.random.default_rng(0)
+    images = keras.ops.convert_to_tensor(rng.normal(size=(batch, size, size, 3)).astype("float32"))
+    labels = keras.ops.convert_to_tensor(rng.integers(0, 1000, batch))
+    model = keras_crate.CRATEBase(
+        input_shape=(size, size, 3), data_format="channels_last", include_preprocessing=False,
+        dtype="mixed_bfloat16", classifier_activation=None,
+    )  # fmt: skip
+    step = training_step(model, images, labels)
+    with patch.object(mssa, "attention_form", lambda *_: form):
+        wait(step())  # compiles
+
+    def steps():
+        with patch.object(mssa, "attention_form", lambda *_: form):  # PyTorch does not compile
+            for _ in range(STEPS):
+                result = step()
+            wait(result)
+
+    steps()
+    return steps
+
+
+def main():
+    parser = script.parser(__doc__, rounds=5)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[224, 448], help="of images")
+    parser.add_argument("--batches", type=int, nargs="+", default=[256, 64], help="for each size")
+    arguments = parser.parse_args()
+    cases = []
+    for size, batch in zip(arguments.sizes, arguments.batches, strict=True):
+        calls = {form: call_of(form, size, batch) for form in attention.FORMS}
+        seconds = interleaved(calls, arguments.rounds)
+        tokens = (size // 16) ** 2 + 1
+        rates = {k: batch * STEPS / statistics.median(s) for k, s in seconds.items()}
+        chosen = attention.attention_form(tokens, "bfloat16", True)
+        cases.append(
+            {"batch": batch, "tokens": tokens, "chosen": chosen, "images_per_second": rates}
+        )
+        print(cases[-1], flush=True)
+    results = {"machine": machine(), "dtype": "mixed_bfloat16", "cases": cases}
+    script.write_results(arguments.output, "attention_in_training", results)
+
+
+if __name__ == "__main__":
+    main()
