@@ -39,7 +39,7 @@ class Classifier(WhiteBoxModel):
         settings.classes = check_positive("classes", settings.classes)
         settings.class_names = resolve_class_names(settings.class_names, settings.classes)
         with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
-            graph = Graph(settings, dtype, before)
+            graph = Graph(settings, dtype, before, loads_weights=opened is not None)
             parts = self.parts(settings)
             images, patches = graph.stem(parts)
             x = graph.blocks(graph.tokens(patches, **parts.tokens), parts)

@@ -168,7 +168,7 @@ class CRATEMAE(OwnLoss, WhiteBoxModel):
         settings = Settings(**arguments_of(locals()))
         weights, dtype, name, before = taken_from(settings)
         with scope_as_setting(settings), weights_for(type(self), weights, settings) as opened:
-            graph = Graph(settings, dtype, before)
+            graph = Graph(settings, dtype, before, loads_weights=opened is not None)
             images, outputs = _graph(graph)
             super().__init__(images, outputs, settings=settings, graph=graph, name=name)
             if opened:

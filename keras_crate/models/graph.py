@@ -37,9 +37,15 @@ class Parts:
 class Graph:
     """Adds a model's layers to a graph, in the model's dtype policy."""
 
-    def __init__(self, settings: Settings, dtype, before: keras.Model | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        dtype,
+        before: keras.Model | None = None,
+        loads_weights: bool = False,  # so that initial values of operators need not be drawn
+    ):
         checked(settings)
-        self.before = before
+        self.before, self.loads_weights = before, loads_weights
         self.settings = settings
         self.policy = keras.dtype_policies.get(dtype)
         # Layers of a quantised policy would start as zeros. Instead, the finished model is
@@ -176,4 +182,6 @@ class Graph:
         if "registers" in config:
             config["registers"] = self.settings.registers
         config |= self.form.layer_settings.get(name) or {}
-        return type(prototype).from_config(config)
+        layer = type(prototype).from_config(config)
+        layer.draws_initial_values = not self.loads_weights
+        return layer

@@ -1,4 +1,5 @@
 import h5py
+import keras
 import numpy as np
 import pytest
 from authors import golden, images_of, state_of
@@ -181,3 +182,29 @@ def test_heads_of_a_published_size(tmp_path):
     to_pytorch(keras_crate.CRATETiny(**shape), tmp_path / "a.safetensors")
     with pytest.warns(UserWarning, match="have 6 heads. Received: heads=12"):
         CRATE(384, 12, 12, **shape, weights=tmp_path / "a.safetensors")
+
+
+def _initializers(operator):
+    parts = operator.subspaces, operator.output_projection
+    return [part.get_config()["kernel_initializer"] for part in parts]
+
+
+@pytest.mark.any_backend
+def test_initial_values_of_operators_are_not_drawn_if_weights_follow(tmp_path, monkeypatch):
+    """To draw those of a CRATE-alpha-H takes longer than to load its file."""
+    file = _saved(_model(), tmp_path / "a.keras")
+    expected = _initializers(_model().get_layer("block_0_mssa"))
+    drawn = []
+    uniform = keras.src.backend.random.uniform
+    monkeypatch.setattr(
+        "keras.src.backend.random.uniform",
+        lambda shape, **options: drawn.append(tuple(shape)) or uniform(shape, **options),
+    )
+    model = _model(classes=7, weights=file)
+    kernels = [shape for shape in drawn if len(shape) == 2]
+    assert sorted(kernels) == [(24, 7), (192, 24)]  # of the head and the patches
+    assert np.abs(model.get_layer("head").kernel).min() > 0  # which must be trained
+    assert _initializers(model.get_layer("block_0_mssa")) == expected
+    drawn.clear()
+    _model()
+    assert (24, 24) in drawn
