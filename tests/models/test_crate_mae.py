@@ -47,6 +47,17 @@ def test_golden(micro):
     assert_close(loss, arrays["loss"], atol=1e-6)
 
 
+def test_regularizers_add_to_the_loss():
+    model, images = _model(), _images()
+    predicted = model.predict_with_noise(images, _noise())
+    without = model.compute_loss(x=images, y_pred=predicted)
+    scale = model.get_layer("decoder_norm").gamma
+    scale.regularizer = keras.regularizers.L2(0.5)
+    with_one = model.compute_loss(x=images, y_pred=predicted)
+    expected = 0.5 * np.sum(keras.ops.convert_to_numpy(scale) ** 2)
+    assert_close(with_one - without, expected, atol=1e-4)
+
+
 def test_loss_of_normalised_patches(micro):
     _, images, arrays = micro
     model = CRATEMAE(
