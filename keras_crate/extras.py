@@ -11,13 +11,9 @@ def needed(package: str, purpose: str):
     """
     try:
         yield
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"{purpose} {package}, which is not installed. Install it with: pip install {package}"
-        ) from error
-    except ImportError as error:  # another version of a package that it imports, for example
+    except ImportError as error:
         reason = " ".join(str(error).split())[:200]
         raise ImportError(
-            f"{purpose} {package}, which cannot be imported: {reason}\n"
-            f"Update it with: pip install --upgrade {package}"
+            f"{purpose} {package}, which cannot be imported: {reason}.\n"
+            f"Install or update it with: pip install --upgrade {package}"
         ) from error

@@ -10,12 +10,14 @@ def attention_form(tokens: int | None, dtype: str, training: bool) -> str:
     """Returns the name of the fastest of `FORMS`.
 
     `benchmarks/attention_forms.py` measures them. On accelerators, the fused
-    kernels are fastest. On a CPU, the kernels of JAX and TensorFlow are slower
-    than two batched products. So is the gradient of PyTorch's in half precision.
+    kernels are fastest where they have a gradient. On a CPU, the kernels of JAX and
+    TensorFlow are slower than two batched products. So is the gradient of PyTorch's
+    in half precision.
     """
     backend = keras.backend.backend()
     if _accelerator(backend):
-        if backend == "jax" and training and dtype != "float32" and tokens and tokens % 2:
+        half = dtype in ("float16", "bfloat16")
+        if backend == "jax" and training and half and tokens and tokens % 2:
             return _form_for_an_odd_number_of_tokens()
         return "torch" if backend == "torch" else "kernel"
     if backend == "torch":
@@ -47,10 +49,11 @@ def _accelerator(backend: str) -> bool:
 
 
 def _form_for_an_odd_number_of_tokens() -> str:
-    """JAX's gradient of cuDNN's kernel refuses an odd number of tokens.
+    """cuDNN's kernel has no gradient for an odd number of tokens in JAX 0.10 and 0.11.
 
-    `_padded` was measured on one H200 only, so several GPUs do without a kernel. On
-    GPUs before NVIDIA's Ampere, and on other devices, Keras does not call cuDNN.
+    `benchmarks/attention_in_training.py` measured `_padded` on one GPU. With a
+    `keras.distribution`, no kernel is used. On GPUs before NVIDIA's Ampere, and on
+    other devices, Keras does not call cuDNN.
     """
     import jax
 

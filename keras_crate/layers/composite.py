@@ -90,9 +90,9 @@ class CompositeLayer(keras.layers.Layer):
     ```
     """
 
-    # False, until it is built, in a layer whose weights are loaded next: to draw initial values
-    # takes longer than to load the weights.
-    draws_initial_values = True
+    # False in a layer whose weights are loaded after it is built: drawing initial values takes
+    # longer than loading.
+    _draws_initial_values = True
 
     @names_arguments
     def __init__(self, *, sublayers: dict | None = None, rematerialise: bool = False, **kwargs):
@@ -118,11 +118,12 @@ class CompositeLayer(keras.layers.Layer):
             **restored_settings(self._sublayer_settings.get(name)),
         }
         layer = layer_class(name=name, **arguments)
-        initializer = getattr(layer, "kernel_initializer", None)
-        if initializer is not None and not self.draws_initial_values:
+        if self._draws_initial_values or layer_class is not Dense:
+            layer.build(input_shape)
+        else:
+            initializer = layer.kernel_initializer
             layer.kernel_initializer = keras.initializers.Zeros()
-        layer.build(input_shape)
-        if initializer is not None:
+            layer.build(input_shape)
             layer.kernel_initializer = initializer
         setattr(self._made, name, layer)
         return layer

@@ -183,5 +183,6 @@ class Graph:
             config["registers"] = self.settings.registers
         config |= self.form.layer_settings.get(name) or {}
         layer = type(prototype).from_config(config)
-        layer.draws_initial_values = not self.loads_weights
+        if isinstance(layer, CompositeLayer):
+            layer._draws_initial_values = not self.loads_weights
         return layer

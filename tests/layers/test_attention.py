@@ -96,32 +96,27 @@ class _Device:
 
 @jax_only
 @pytest.mark.parametrize(
-    ("capability", "tokens", "dtype", "training", "expected"),
+    ("capability", "tokens", "dtype", "training", "distribution", "expected"),
     [
-        ("9.0", 197, "bfloat16", True, "padded"),
-        ("9.0", 197, "float16", True, "padded"),
-        ("9.0", 196, "bfloat16", True, "kernel"),
-        ("9.0", None, "bfloat16", True, "kernel"),
-        ("9.0", 197, "float32", True, "kernel"),
-        ("9.0", 197, "bfloat16", False, "kernel"),
-        ("7.5", 197, "bfloat16", True, "kernel"),
-        ("gfx90a", 197, "bfloat16", True, "kernel"),
+        ("9.0", 197, "bfloat16", True, None, "padded"),
+        ("9.0", 197, "float16", True, None, "padded"),
+        ("9.0", 197, "bfloat16", True, "data", "tied"),
+        ("9.0", 196, "bfloat16", True, None, "kernel"),
+        ("9.0", None, "bfloat16", True, None, "kernel"),
+        ("9.0", 197, "float32", True, None, "kernel"),
+        ("9.0", 197, "float64", True, None, "kernel"),
+        ("9.0", 197, "bfloat16", False, None, "kernel"),
+        ("7.5", 197, "bfloat16", True, None, "kernel"),
+        ("gfx90a", 197, "bfloat16", True, None, "kernel"),
     ],
 )
 def test_jax_pads_an_odd_number_of_tokens_to_train_on_a_gpu(
-    capability, tokens, dtype, training, expected, monkeypatch
+    capability, tokens, dtype, training, distribution, expected, monkeypatch
 ):
     monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
     monkeypatch.setattr("jax.devices", lambda: [_Device(capability)])
+    monkeypatch.setattr("keras.distribution.distribution", lambda: distribution)
     assert attention.attention_form(tokens, dtype, training) == expected
-
-
-@jax_only
-def test_jax_pads_on_one_gpu_only(monkeypatch):
-    monkeypatch.setattr(attention, "_accelerator", lambda backend: True)
-    monkeypatch.setattr("jax.devices", lambda: [_Device("9.0")])
-    monkeypatch.setattr("keras.distribution.distribution", lambda: object())
-    assert attention.attention_form(197, "bfloat16", True) == "tied"
 
 
 @jax_only

@@ -1,7 +1,6 @@
 """The defaults of all constructors."""
 
 import inspect
-import re
 
 import pytest
 
@@ -30,9 +29,17 @@ FAMILIES = {
     "CRATEMAE": COMMON | MASKED,
     "CRATEMAEEncoder": COMMON | CLASSIFIER | {"penalty": 0.5},
 }  # fmt: skip
-# The last letter of capitals begins a word: CRATEAlphaBase is crate_alpha_base.
-SNAKE = re.compile("(?<=.)((?<=[A-Z])[A-Z](?=[a-z])|(?<=[a-z])[A-Z]|MAE)")
 OTHERS = {"CRATEAlphaLarge": {"patch_size": 14}, "CRATEAlphaHuge": {"patch_size": 14}}
+
+NAMES = {
+    "CRATETiny": "crate_tiny", "CRATESmall": "crate_small", "CRATEBase": "crate_base",
+    "CRATELarge": "crate_large", "CRATEAlphaBase": "crate_alpha_base",
+    "CRATEAlphaLarge": "crate_alpha_large", "CRATEAlphaHuge": "crate_alpha_huge",
+    "CBTTiny": "cbt_tiny", "CBTSmall": "cbt_small", "CBTBase": "cbt_base",
+    "CBTLarge": "cbt_large", "CRATEMAETiny": "crate_mae_tiny",
+    "CRATEMAESmall": "crate_mae_small", "CRATEMAEBase": "crate_mae_base",
+    "CRATEMAELarge": "crate_mae_large",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *SIZES])
@@ -40,5 +47,5 @@ def test_defaults(name):
     parameters = inspect.signature(getattr(keras_crate, name)).parameters.values()
     found = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     family = max((family for family in FAMILIES if name.startswith(family)), key=len)
-    model_name = None if name in FAMILIES else SNAKE.sub(r"_\g<0>", name).lower()
-    assert found == FAMILIES[family] | OTHERS.get(name, {}) | {"name": model_name}
+    assert found.pop("name") == NAMES.get(name)
+    assert found == FAMILIES[family] | OTHERS.get(name, {})

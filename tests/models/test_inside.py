@@ -1,4 +1,3 @@
-import keras
 import numpy as np
 import pytest
 
@@ -47,17 +46,3 @@ def test_without_a_broken_layer_only_the_values_are_told(monkeypatch):
     model.get_layer("head").kernel.assign(np.full((24, 5), np.inf))
     with pytest.raises(ValueError, match=r"NaN or infinite\. Load an earlier"):
         _run(model)
-
-
-def test_a_users_embedding_has_one_token_before_the_patches():
-    model = _model()
-    embedding = model.get_layer("token_embedding")
-    assert view_of(model).prefix_tokens == embedding.prefix_tokens == 1
-
-    class Embedding(keras.layers.Layer):
-        grid = (2, 2)
-
-    model.get_layer = lambda name: (
-        {"token_embedding": Embedding()}.get(name) or keras.Model.get_layer(model, name)
-    )
-    assert view_of(model).prefix_tokens == 1

@@ -208,3 +208,60 @@ def test_initial_values_of_operators_are_not_drawn_if_weights_follow(tmp_path, m
     drawn.clear()
     _model()
     assert (24, 24) in drawn
+
+
+class _Features(keras_crate.layers.CompositeLayer):
+    """Draws values that are no weights, with the initialiser of a sublayer."""
+
+    def build(self, input_shape):
+        map_to_24 = {"equation": "bnd,de->bne", "output_shape": (None, 24)}
+        self.inner = self.make_sublayer(keras.layers.EinsumDense, "inner", input_shape, **map_to_24)
+        self.features = self.inner.kernel_initializer((24, 24))
+        self.built = True
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.any_backend
+def test_operators_of_users_draw_what_they_want(tmp_path):
+    file = _saved(_model(sparsify=_Features), tmp_path / "a.weights.h5")
+    model = _model(sparsify=_Features, weights=file)
+    (operator,) = (x for x in model.layers if isinstance(x, _Features) and "block_0" in x.name)
+    assert np.abs(keras.ops.convert_to_numpy(operator.features)).max() > 0
+
+
+class _Recurrent(keras_crate.layers.CompositeLayer):
+    """Has a sublayer whose initialiser cannot be set."""
+
+    def build(self, input_shape):
+        options = {"units": 24, "return_sequences": True}
+        self.inner = self.make_sublayer(keras.layers.GRU, "inner", input_shape, **options)
+        self.built = True
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.any_backend
+def test_a_sublayer_of_any_class():
+    assert _model(sparsify=_Recurrent).count_params() > 0
+
+
+@pytest.mark.any_backend
+def test_a_masked_autoencoder_draws_no_operator_either(tmp_path, monkeypatch):
+    def model(**options):
+        return keras_crate.CRATEMAE(24, 2, 2, input_shape=(16, 16, 3), patch_size=8, **options)
+
+    first = model()
+    file = _saved(first, tmp_path / "a.keras")
+    monkeypatch.setattr("keras.initializers.RandomUniform.__call__", _not_drawn)
+    second = model(weights=file)
+    for a, b in zip(first.weights, second.weights, strict=True):
+        if "seed" not in a.path:
+            np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (a, b)))
+
+
+def _not_drawn(self, shape, dtype=None):
+    assert tuple(shape) != (24, 24), "an operator's initial values were drawn"
+    return keras.ops.zeros(shape, dtype)
