@@ -205,7 +205,7 @@ def _check(model, variables, tensors, origin, facts) -> None:
         )
     for path, variable in variables.items():
         if path not in tensors:
-            refuse(f"{path} is in the model and not in the file")
+            refuse(f"{path} is in the model and not in the file{_advice(model, path)}")
         found, own = tensors[path].shape, tuple(variable.shape)
         if path == "token_embedding/positions":  # any number of them
             found, own = found[-1:], own[-1:]
@@ -222,6 +222,17 @@ def _check(model, variables, tensors, origin, facts) -> None:
     grid, positions = facts.get(_GRID), tensors["token_embedding/positions"].shape[-2]
     if grid is not None and (np.min(grid) < 1 or 1 + np.prod(grid) != positions):
         raise damaged(origin, f"it has {positions} positions for a grid of {list(grid)}")
+
+
+def _advice(model, path: str) -> str:
+    """What else loads the parts of a user's operator, which files of Keras name by attribute."""
+    operator = type(_layer(model, _layer_of(path)))
+    if operator.__module__.startswith(("keras.", "keras_crate.")):
+        return ""
+    return (
+        f".\n`weights=` finds a part of {operator.__name__} by its name, which must be that of the "
+        "attribute. If the file is of this model, use `model.load_weights`"
+    )
 
 
 def _head_to_train(tensors: dict, variables: dict) -> list[str]:

@@ -265,3 +265,30 @@ def test_a_masked_autoencoder_draws_no_operator_either(tmp_path, monkeypatch):
 def _not_drawn(self, shape, dtype=None):
     assert tuple(shape) != (24, 24), "an operator's initial values were drawn"
     return keras.ops.zeros(shape, dtype)
+
+
+class _Wrapped(keras.layers.Layer):
+    """Keras names what is inside by the attributes, of which the layers know nothing."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.attention = keras.layers.MultiHeadAttention(2, 12)
+
+    def build(self, input_shape):
+        self.attention.build(input_shape, input_shape)
+        self.built = True
+
+    def call(self, inputs):
+        return self.attention(inputs, inputs)
+
+
+@pytest.mark.any_backend
+def test_parts_that_are_found_by_keras_only(tmp_path):
+    model = _model(compress=_Wrapped)
+    file = _saved(model, tmp_path / "a.weights.h5")
+    with pytest.raises(ValueError, match=r"is of this model, use `model\.load_weights`\.$"):
+        _model(compress=_Wrapped, weights=file)
+    other = _model(compress=_Wrapped)
+    other.load_weights(file)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
