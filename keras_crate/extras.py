@@ -14,6 +14,6 @@ def needed(package: str, purpose: str):
     except ImportError as error:
         reason = " ".join(str(error).split())[:200]
         raise ImportError(
-            f"{purpose} {package}, which cannot be imported: {reason}.\n"
-            f"Install or update it with: pip install --upgrade {package}"
+            f"{purpose} {package}, which cannot be imported ({reason}). Install it with: "
+            f"pip install {package}\nIf it is installed, add --upgrade."
         ) from error

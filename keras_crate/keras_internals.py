@@ -35,6 +35,15 @@ def stored_kernel(dense: keras.layers.Dense):
     return dense._kernel
 
 
+def has_metrics_without_variables(model: keras.Model) -> bool:
+    """Whether a compiled model has metrics whose variables are made by their first use.
+
+    Without this, the first batch of a `PyDataset` would be computed before each `fit`.
+    """
+    metrics = getattr(model, "_compile_metrics", None)
+    return metrics is not None and not metrics.built
+
+
 def variable_path(optimizer: keras.optimizers.Optimizer, variable) -> str:
     """Returns the path of a variable that an optimizer updates.
 

@@ -20,6 +20,7 @@ from keras_crate.layers.composite import changed_settings
 from keras_crate.models import checks
 from keras_crate.models.channels import with_channels
 from keras_crate.models.checks import ImageShape
+from keras_crate.models.early_variables import make_variables_early
 from keras_crate.models.graph import Graph
 from keras_crate.models.input_tensor import for_shape
 from keras_crate.models.rebuild import adapted
@@ -61,13 +62,15 @@ class WhiteBoxModel(keras.Model):
             return super()._run_through_graph(inputs, operation_fn, call_fn)
         return run_graph(self, inputs, operation_fn)
 
-    def fit(self, x=None, *args, **kwargs):
+    def fit(self, x=None, y=None, *args, **kwargs):
         checks.check_values(x)
-        return super().fit(x, *args, **kwargs)
+        make_variables_early(self, x, y, kwargs.get("sample_weight"))
+        return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, *args, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         checks.check_values(x)
-        results = super().evaluate(x, *args, **kwargs)
+        make_variables_early(self, x, y, kwargs.get("sample_weight"))
+        results = super().evaluate(x, y, *args, **kwargs)
         values = keras.tree.flatten(results)  # a metric may be a vector
         if any(np.isnan(np.asarray(value, "float64")).any() for value in values):
             warnings.warn(

@@ -34,6 +34,6 @@ def test_options_of_the_other_engine(words, message, model_file, folder, refused
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed here")
 def test_without_ray(model_file, folder, refused, tmp_path):
     words = ("--engine", "ray", "--parquet", tmp_path / "classes")
-    assert "The engine ray needs 'ray[data]>=2.60' aiohttp, which cannot be imported: " in (
+    assert "The engine ray needs 'ray[data]>=2.60' aiohttp, which cannot be imported (" in (
         refused("predict", model_file, folder, *words)
     )

