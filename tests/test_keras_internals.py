@@ -16,6 +16,7 @@ from keras_crate.keras_internals import (
     changed_results,
     check_before_quantize,
     compile_steps_anew,
+    has_metrics_without_variables,
     outside_remat_scopes,
     parts_of,
     random_seed_dtype,
@@ -32,6 +33,15 @@ runs_eagerly = pytest.mark.skipif(not TORCH, reason="only PyTorch runs graphs ea
 def _images():
     images = np.random.default_rng(0).uniform(0, 255, (2, 16, 16, 3)).astype("float32")
     return keras.ops.convert_to_tensor(images)
+
+
+def test_metrics_get_variables_in_their_first_use():
+    model = CRATE(24, 1, 2, input_shape=(16, 16, 3), patch_size=8, classes=2)
+    assert not has_metrics_without_variables(model)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    assert has_metrics_without_variables(model)
+    model.compute_metrics(_images(), np.zeros(2), np.full((2, 2), 0.5, "float32"))
+    assert not has_metrics_without_variables(model)
 
 
 @runs_eagerly

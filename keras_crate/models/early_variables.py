@@ -1,8 +1,8 @@
 """Makes the variables of a training or an evaluation before its first step, under TensorFlow.
 
 TensorFlow traces a step again if variables were made while it was traced. Keras makes those of the
-optimizer and of the metrics there. Without this, the first `fit` of a small model takes almost twice
-as long.
+optimizer and of the metrics there. Without this, the first `fit` of a small model takes almost
+twice as long.
 """
 
 import contextlib

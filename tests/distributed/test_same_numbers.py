@@ -26,7 +26,7 @@ FAST = {
     ("jax", "data", 1): ["crate", "mae"],
     ("jax", "data", 2): ["crate"],
     # Losses of the model's own: tests/models/test_replicas.py.
-    ("tensorflow", "data", 1): ["crate", "cbt"],
+    ("tensorflow", "data", 1): ["cbt"],
     ("tensorflow", "data", 2): ["crate"],
     ("torch", "data", 2): NAMES,
 }

@@ -174,6 +174,7 @@ def test_every_example_is_tested():
         assert f"examples/{path.name}" in here or is_imported, path.name
 
 
+@compiles_long
 def test_the_readmes_lines(folder):
     readme = (ROOT / "README.md").read_text("utf8")
     code, base = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)

@@ -28,6 +28,7 @@ def _run(client, card):
     client(MODELS)  # the lines have an `images` of their own
 
 
+@pytest.mark.any_backend  # tests/test_exchange.py publishes under each
 def test_a_publication(server, client):
     expected = client("""
 model = trained()

@@ -58,6 +58,7 @@ assert backbone(images).shape == (4, 5, 24)
 }
 
 
+@pytest.mark.any_backend
 def test_one_repository_is_read_in_three_ways(server, client, tmp_path):
     expected = client("""
 model = trained()
