@@ -15,6 +15,7 @@ from unittest.mock import patch
 import keras
 import numpy as np
 import script
+from contenders import images_and_labels
 from machine import machine
 from throughput import training_step
 from timing import compiled, gradients, interleaved, wait
@@ -28,24 +29,20 @@ FORMS = [form for form in attention.FORMS if form != "late"]  # which is for inf
 
 def call_of(form: str, size: int, batch: int):
     """A function that makes steps and waits for them."""
-    rng = np.random.default_rng(0)
-    images = keras.ops.convert_to_tensor(rng.normal(size=(batch, size, size, 3)).astype("float32"))
-    labels = keras.ops.convert_to_tensor(rng.integers(0, 1000, batch))
+    images, labels = map(keras.ops.convert_to_tensor, images_and_labels(batch, size))
     model = keras_crate.CRATEBase(
         input_shape=(size, size, 3), data_format="channels_last", include_preprocessing=False,
         dtype="mixed_bfloat16", classifier_activation=None,
     )  # fmt: skip
     step = training_step(model, images, labels)
-    with patch.object(mssa, "attention_form", lambda *_: form):
-        wait(step())  # compiles
 
     def steps():
-        with patch.object(mssa, "attention_form", lambda *_: form):  # PyTorch does not compile
+        with patch.object(mssa, "attention_form", lambda *_: form):  # PyTorch asks at each step
             for _ in range(STEPS):
                 result = step()
             wait(result)
 
-    steps()
+    steps()  # compiles
     return steps
 
 

@@ -12,7 +12,7 @@ import pytest
 from authors import golden, images_of, parameters_of, state_of
 from compare import assert_close, outputs
 from disturb import disturb
-from marks import COMPILES_LONG, TORCH, compiles_long
+from marks import COMPILES_LONG, compiles_long
 
 import keras_crate
 from keras_crate.layers import ISTA
@@ -244,10 +244,9 @@ class FamilyChecks:
         thawed = self.reloaded(again, tmp_path, "keras")
         assert len(thawed.trainable_weights) == len(self.build().trainable_weights)
 
+    @compiles_long
     def test_float16_trains_with_scaled_losses(self, tmp_path):
         model = self.build(dtype="mixed_float16")
-        if not TORCH and type(model) is not keras_crate.CRATE:
-            pytest.skip("all families share the code; JAX and TensorFlow compile for long")
         model.compile("adam", "sparse_categorical_crossentropy")
         assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
         images, labels = self.images(8), np.arange(8) % 5
